@@ -1,0 +1,124 @@
+/**
+ * The contract between the core and a broker's driver.
+ *
+ * A backend is a dumb pipe. It never fans out, buffers for slow readers,
+ * encodes, retries, reconnects on its own or logs: the core does each of these
+ * once, for all backends. Each client library's own reconnecting is switched
+ * off.
+ *
+ * @module
+ */
+
+import type { Address } from "./address.ts";
+
+/** An encoded message: all that a backend ever sees of one. */
+export type Payload = string | Uint8Array;
+
+/** One payload as it came from the broker. */
+export interface BackendRecord {
+  /** Exactly the bytes that were published. */
+  readonly payload: Payload;
+}
+
+/** What a backend can do. What it cannot is an error at the call. */
+export interface BackendFeatures {
+  /** Events reach other processes, not only this one. */
+  readonly crossProcess: boolean;
+  /** Payloads may be any bytes, not only text. */
+  readonly binary: boolean;
+}
+
+/** The live end of one channel. */
+export interface Tail {
+  /**
+   * What the broker delivers from now on, in its order: arrays of records, as
+   * one read brought them. It errors when the connection is lost, with a
+   * `RefusedError` when opening it again would not help. Cancelling it
+   * unsubscribes, and resolves once the broker has confirmed that.
+   */
+  readonly records: ReadableStream<readonly BackendRecord[]>;
+}
+
+/**
+ * The driver of one broker.
+ *
+ * The core promises: at most one tail per channel at a time, no call for a
+ * channel while another call to open or cancel its tail is under way, nothing
+ * after `close()`.
+ */
+export interface Backend {
+  /** The URL scheme, as it appears in messages. */
+  readonly name: string;
+  /** Where it is connected to, without credentials, as it appears in messages. */
+  readonly address: string;
+  /** What it can do. */
+  readonly features: BackendFeatures;
+
+  /**
+   * Whether every connection that it needs is open, as far as it knows: `false`
+   * once one was lost, until `connect()`. A backend that cannot lose one leaves
+   * it out.
+   */
+  readonly connected?: boolean;
+
+  /**
+   * Throws a `TypeError` or a `RangeError` for a channel or a payload that the
+   * broker would refuse, alter or cut. It is asked before anything is sent.
+   */
+  check?(channel: string, payload?: Payload): void;
+
+  /**
+   * Opens every connection that is not open, the first time and after a loss.
+   * Rejects with a `RefusedError` if the server answers and says no; every
+   * other error means that it cannot be reached. Optional: a backend without
+   * connections has nothing to do here.
+   */
+  connect?(): Promise<void>;
+
+  /**
+   * Publishes the payloads that one turn of the event loop brought to a
+   * channel, in order, and resolves once the broker has accepted them. The
+   * next call may come before this one has settled, and keeps its place behind
+   * it. Rejects with a `ConnectionError` if the connection was lost meanwhile;
+   * every other error means that the broker refused.
+   */
+  publish(channel: string, payloads: readonly Payload[]): Promise<void>;
+
+  /** Resolves once the broker has confirmed: what is published from then on arrives. */
+  tail(channel: string): Promise<Tail>;
+
+  /**
+   * Asks every open connection for a sign of life. When the signal aborts, the
+   * connections that gave none are cut, half-open as they are, and their tails
+   * error. Optional.
+   */
+  probe?(signal: AbortSignal): Promise<void>;
+
+  /**
+   * Closes all that this backend has opened, and resolves with the sockets
+   * shut. Idempotent; also while connecting or blocked.
+   */
+  close(): Promise<void>;
+}
+
+/** Additional options for opening a backend. */
+export interface BackendOptions {
+  /**
+   * A client of the broker's library that the user already has. The backend
+   * never closes it.
+   */
+  readonly client?: unknown;
+}
+
+/** What a backend's module exports. */
+export interface BackendModule {
+  /**
+   * Makes the backend of a URL, without connecting. A client library is loaded
+   * here.
+   *
+   * @param address The URL, with the parameters of this backend.
+   * @param options Additional options.
+   * @throws {TypeError} If a parameter has a value that cannot be used.
+   */
+  open(address: Address, options: BackendOptions): Backend | Promise<Backend>;
+}

@@ -1,0 +1,233 @@
+/**
+ * One reader's place in a tee.
+ *
+ * @module
+ */
+
+import { type BroadcastEvent, type Gap, mergeGaps } from "./event.ts";
+import type { Tee } from "./tee.ts";
+
+/** Where a branch starts, and whom it tells. */
+export interface BranchOptions {
+  /** Start behind the event of this number instead of at the live end. */
+  readonly after?: number;
+  /** A gap that lies before the first event. */
+  readonly gap?: Gap | undefined;
+  /** Told of a gap as soon as the branch waits at its place. What it throws ends the branch. */
+  readonly onGap?: ((gap: Gap) => void) | undefined;
+}
+
+type Result<Message> = IteratorResult<BroadcastEvent<Message>, undefined>;
+
+interface Waiter<Message> {
+  readonly resolve: (result: Result<Message>) => void;
+  readonly reject: (reason: unknown) => void;
+}
+
+const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined };
+
+/** What a read that was withdrawn resolves with. It has taken nothing. */
+export const WITHDRAWN: IteratorReturnResult<undefined> = { done: true, value: undefined };
+
+/**
+ * A cursor into the ring of a tee that is waiter and iterator as well: a plain
+ * object, since state on a stream object costs up to nine times as much on
+ * Node 20, and the hottest one there is.
+ *
+ * @typeParam Message What the events carry.
+ */
+export class Branch<Message> {
+  /** The place among the branches that wait; kept by the tee. */
+  place = -1;
+  /** Called once, when it has ended for its reader. */
+  onEnd: ((outcome: { readonly error?: unknown }) => void) | undefined;
+  /** Called once, when it has left the tee. */
+  onLeave: (() => void) | undefined;
+  /** Told of each gap. */
+  onGap: ((gap: Gap) => void) | undefined;
+  readonly #tee: Tee<Message>;
+  #cursor: number;
+  #gapsMet: number;
+  /** The gaps met since the last event, merged. */
+  #gap: Gap | undefined;
+  /** A gap from before the start, of which the reader must be told first. */
+  #first: Gap | undefined;
+  #waiter: Waiter<Message> | undefined;
+  /** Reads behind the one that waits; hardly ever used. */
+  #queue: Waiter<Message>[] | undefined;
+  #outcome: { readonly error?: unknown } | undefined;
+  #ended = false;
+  #told = false;
+
+  /**
+   * @param tee What it reads.
+   * @param options Where it starts.
+   */
+  constructor(tee: Tee<Message>, options: BranchOptions) {
+    this.#tee = tee;
+    this.#cursor = options.after === undefined ? tee.ring.head : options.after + 1;
+    this.#gapsMet = options.after === undefined ? tee.gapCount : tee.gapsUpTo(options.after);
+    this.#first = options.gap;
+    this.onGap = options.onGap;
+  }
+
+  /** The id that stands for what it has read. */
+  get id(): string {
+    return this.#tee.epoch.id(this.#cursor - 1);
+  }
+
+  /** The next event; reads that overlap are answered in their order. */
+  next(): Promise<Result<Message>> {
+    if (this.#waiter === undefined) {
+      const cell = this.take();
+      if (cell !== undefined) return Promise.resolve(cell);
+      if (this.#outcome !== undefined) return this.#conclude(this.#outcome);
+    }
+    return new Promise((resolve, reject) => this.#wait({ resolve, reject }));
+  }
+
+  /** The next event if there is one already, for readers that take several at once. */
+  take(): IteratorYieldResult<BroadcastEvent<Message>> | undefined {
+    if (this.#outcome !== undefined || this.#waiter !== undefined) return undefined;
+    const { ring, gapCount, outcome } = this.#tee;
+    if (
+      this.#cursor < ring.oldest || this.#gapsMet !== gapCount || this.#first !== undefined
+    ) this.#meetGaps();
+    if (this.#outcome !== undefined) return undefined;
+    if (this.#cursor < ring.head) return this.#stamp(ring.at(this.#cursor++));
+    if (outcome !== undefined) this.#leave(outcome);
+    return undefined;
+  }
+
+  /** The tee has written the event that this branch waits for. */
+  wake(cell: IteratorYieldResult<BroadcastEvent<Message>>): void {
+    const waiter = this.#waiter!;
+    this.#waiter = undefined;
+    this.#cursor++;
+    waiter.resolve(this.#gap === undefined ? cell : this.#stamp(cell));
+    if (this.#queue !== undefined) this.#serve();
+  }
+
+  /** Something other than an event has come while this branch waits. */
+  notice(): void {
+    const waiter = this.#unpark();
+    if (waiter === undefined) return;
+    (this.#queue ??= []).unshift(waiter);
+    this.#serve();
+  }
+
+  /** Takes a read that waits back: it resolves with `WITHDRAWN`. */
+  withdraw(): void {
+    this.#unpark()?.resolve(WITHDRAWN);
+  }
+
+  /** Ends it at once: reads resolve as done, what was not read is dropped. */
+  close(): void {
+    this.#finish({});
+  }
+
+  /** Ends it at once: the next read rejects, what was not read is dropped. */
+  fail(error: unknown): void {
+    this.#finish({ error });
+  }
+
+  #finish(outcome: { readonly error?: unknown }): void {
+    const waiter = this.#unpark();
+    this.#leave(outcome);
+    if (waiter !== undefined) (this.#queue ??= []).unshift(waiter);
+    if (this.#queue !== undefined) this.#serve();
+    else this.#end();
+  }
+
+  #wait(waiter: Waiter<Message>): void {
+    if (this.#waiter !== undefined) {
+      (this.#queue ??= []).push(waiter);
+      return;
+    }
+    this.#waiter = waiter;
+    this.place = this.#tee.park(this);
+  }
+
+  #unpark(): Waiter<Message> | undefined {
+    const waiter = this.#waiter;
+    if (waiter !== undefined) this.#tee.unpark(this.place);
+    this.#waiter = undefined;
+    return waiter;
+  }
+
+  /** Answers the reads in the queue with what there is; the first that must wait waits. */
+  #serve(): void {
+    const queue = this.#queue ?? [];
+    this.#queue = undefined;
+    for (const waiter of queue) {
+      if (this.#waiter !== undefined) this.#wait(waiter);
+      else {
+        const cell = this.take();
+        if (cell !== undefined) waiter.resolve(cell);
+        else if (this.#outcome !== undefined) {
+          this.#conclude(this.#outcome).then(waiter.resolve, waiter.reject);
+        } else this.#wait(waiter);
+      }
+    }
+  }
+
+  /** The reader fell behind the ring, or a gap lies at the cursor. */
+  #meetGaps(): void {
+    if (this.#first !== undefined) {
+      const first = this.#first;
+      this.#first = undefined;
+      this.#meet(first);
+    }
+    const { ring, epoch } = this.#tee;
+    if (this.#cursor < ring.oldest) {
+      const after = epoch.id(this.#cursor - 1);
+      const missed = ring.oldest - this.#cursor;
+      this.#cursor = ring.oldest;
+      this.#meet({ cause: "overflow", after, missed });
+    }
+    const gaps = this.#tee.gapsFrom(this.#gapsMet, this.#cursor);
+    this.#gapsMet = this.#tee.gapsUpTo(this.#cursor);
+    for (const gap of gaps) this.#meet(gap);
+  }
+
+  #meet(gap: Gap): void {
+    if (this.#outcome !== undefined) return;
+    this.#gap = mergeGaps(this.#gap, gap);
+    try {
+      this.onGap?.(gap);
+    } catch (error) {
+      this.#leave({ error });
+    }
+  }
+
+  /** The event as this branch sees it: with the gap before it. */
+  #stamp(
+    cell: IteratorYieldResult<BroadcastEvent<Message>>,
+  ): IteratorYieldResult<BroadcastEvent<Message>> {
+    if (this.#gap === undefined) return cell;
+    const gap = this.#gap;
+    this.#gap = undefined;
+    return { done: false, value: { ...cell.value, gap } };
+  }
+
+  #leave(outcome: { readonly error?: unknown }): void {
+    if (this.#outcome !== undefined) return;
+    this.#outcome = outcome;
+    this.#tee.size--;
+    this.onLeave?.();
+  }
+
+  /** The reader learns how it ended: an error is told once, then it is done. */
+  #conclude(outcome: { readonly error?: unknown }): Promise<Result<Message>> {
+    this.#end();
+    if (!("error" in outcome) || this.#told) return Promise.resolve(DONE);
+    this.#told = true;
+    return Promise.reject(outcome.error);
+  }
+
+  #end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.onEnd?.(this.#outcome ?? {});
+  }
+}

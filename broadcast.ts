@@ -1,0 +1,178 @@
+/**
+ * The public face of a broadcast.
+ *
+ * @module
+ */
+
+import type { Backend, BackendOptions } from "./backend.ts";
+import type { Codec } from "./codec.ts";
+import type { Gap } from "./event.ts";
+import type { BroadcastEventMap, BroadcastState } from "./notices.ts";
+import type { SettingsOptions } from "./settings.ts";
+import type { Subscription } from "./subscription.ts";
+
+/** The channels of a broadcast, by the names of its channel map. */
+export type ChannelName<Channels extends object> = Extract<keyof Channels, string>;
+
+/** Additional options of a publish. */
+export interface PublishOptions {
+  /** Aborts the call. A message that was sent already may be published all the same. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Additional options of a subscription. */
+export interface SubscribeOptions {
+  /**
+   * Resume behind the event of this id. While its tail is held (it outlives
+   * its last subscriber by `linger`) nothing is lost; later the subscription
+   * starts live, with a gap `disconnect`.
+   */
+  readonly after?: string | undefined;
+  /**
+   * What to do when `after` is not an id of this channel: reject with a
+   * `TypeError`, or start live with a gap `unknown`.
+   *
+   * @default {"error"}
+   */
+  readonly foreign?: "error" | "gap" | undefined;
+  /**
+   * What to do when events may be missing: go on (the next event carries the
+   * gap), end the subscription with a `GapError`, or call a function, in order
+   * and as soon as the reader waits at that place.
+   *
+   * @default {"continue"}
+   */
+  readonly onGap?: "continue" | "error" | ((gap: Gap) => void) | undefined;
+  /** Aborts the call; later, ends the subscription with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Realtime channels over one broker. It connects at first use; `connect()`
+ * reports a bad address early. A connection that is lost is sought again for
+ * ever, every subscription goes on, and each is told of the gap.
+ *
+ * As an `EventTarget` it dispatches `statechange`, `gap` and `messageerror`.
+ *
+ * @typeParam Channels Channel names to the messages they carry.
+ */
+export interface Broadcast<Channels extends object = Record<string, string>>
+  extends EventTarget, AsyncDisposable {
+  /** What the connection to the broker is now. */
+  readonly state: BroadcastState;
+
+  /**
+   * Connects, if it is not connected. Optional: the first use connects too.
+   *
+   * @param options `signal` aborts the call.
+   * @throws {ConnectionError} If the broker cannot be reached.
+   * @throws {RefusedError} If it refuses, a wrong password say.
+   * @throws {ClosedError} After `disconnect()`.
+   */
+  connect(options?: { signal?: AbortSignal | undefined }): Promise<void>;
+
+  /**
+   * Publishes a message. Messages of one publisher keep their order, also
+   * without awaiting. While a lost connection is sought again they wait, up to
+   * `?timeout=`.
+   *
+   * @param channel Where to publish.
+   * @param message What to publish.
+   * @param options Additional options.
+   * @returns Settles once the broker has accepted: with the event's id, where it is known.
+   * @throws {TypeError} If the channel or the message cannot be used.
+   * @throws {RangeError} If one of them is too long for the broker.
+   * @throws {ConnectionError} If there was no connection, and the message was not sent.
+   * @throws {OutcomeUnknownError} If it was sent, and the broker never answered.
+   * @throws {RefusedError} If the broker refused it.
+   * @throws {ClosedError} After `disconnect()`.
+   */
+  publish<Name extends ChannelName<Channels>>(
+    channel: Name,
+    message: Channels[Name],
+    options?: PublishOptions,
+  ): Promise<string | undefined>;
+
+  /**
+   * Subscribes to a channel. The broker is asked once per channel and process,
+   * however many subscriptions there are. A publisher hears its own events.
+   *
+   * @param channel What to subscribe to.
+   * @param options Additional options.
+   * @returns Settles once the broker has confirmed: what is published from then on arrives.
+   * @throws {TypeError} If the channel cannot be used, or `after` is not one of its ids.
+   * @throws {ConnectionError} If the broker cannot be reached.
+   * @throws {RefusedError} If the broker refuses.
+   * @throws {ClosedError} After `disconnect()`.
+   */
+  subscribe<Name extends ChannelName<Channels>>(
+    channel: Name,
+    options?: SubscribeOptions,
+  ): Promise<Subscription<Channels[Name], Name>>;
+
+  /**
+   * Ends every subscription, behind the events that have arrived, waits for
+   * the messages that were accepted for publishing, and closes the connection.
+   * Idempotent. A disconnected broadcast cannot be used again.
+   */
+  disconnect(): Promise<void>;
+
+  /** Calls a listener on each event of a type. */
+  addEventListener<Type extends keyof BroadcastEventMap>(
+    type: Type,
+    listener: (event: BroadcastEventMap[Type]) => void,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  /** Calls a listener on each event of a type. */
+  addEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+
+  /** Calls a listener no longer. */
+  removeEventListener<Type extends keyof BroadcastEventMap>(
+    type: Type,
+    listener: (event: BroadcastEventMap[Type]) => void,
+    options?: boolean | EventListenerOptions,
+  ): void;
+  /** Calls a listener no longer. */
+  removeEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | EventListenerOptions,
+  ): void;
+}
+
+/** Additional options of a broadcast. */
+export interface BroadcastOptions extends SettingsOptions, BackendOptions {}
+
+/** Additional options of a broadcast, with a codec. */
+export interface CodecOptions<Message> extends BroadcastOptions {
+  /** Turns messages into payloads and back. */
+  readonly codec: Codec<Message>;
+}
+
+/** Makes broadcasts. */
+export interface BroadcastConstructor {
+  /**
+   * A broadcast whose channels carry strings.
+   *
+   * @param target A URL, or a backend of your own.
+   * @param options Additional options.
+   * @throws {TypeError} If the URL is malformed, or its scheme or a parameter unknown.
+   */
+  new (target: string | Backend, options?: BroadcastOptions): Broadcast;
+  /** A broadcast that is typed per channel. */
+  new <Channels extends object>(
+    target: string | Backend,
+    options: CodecOptions<Channels[keyof Channels]>,
+  ): Broadcast<Channels>;
+  /** A broadcast whose channels all carry what the codec decodes to. */
+  new <Message>(
+    target: string | Backend,
+    options: CodecOptions<Message>,
+  ): Broadcast<Record<string, Message>>;
+  /** The prototype of all broadcasts. */
+  readonly prototype: Broadcast;
+}

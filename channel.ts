@@ -1,0 +1,243 @@
+/**
+ * One channel of this process: the one place where its tail opens, is lost,
+ * opens again, lingers and closes.
+ *
+ * @module
+ */
+
+import type { Backend, BackendRecord, Payload, Tail } from "./backend.ts";
+import type { Branch, BranchOptions } from "./branch.ts";
+import type { Codec } from "./codec.ts";
+import { closed, type Connection } from "./connection.ts";
+import { ClosedError, ConnectionError, RefusedError } from "./errors.ts";
+import type { Gap, GapCause } from "./event.ts";
+import { Epoch } from "./id.ts";
+import { BacklogError } from "./record_source.ts";
+import type { RingLimits } from "./ring.ts";
+import { Tee } from "./tee.ts";
+import { after, turn, unlessAborted } from "./timer.ts";
+
+/** What a channel needs to know. */
+export interface ChannelOptions<Message> {
+  /** Where its tail opens. */
+  readonly connection: Connection;
+  /** Turns payloads into messages. */
+  readonly codec: Codec<Message>;
+  /** What its ring may hold. */
+  readonly limits: RingLimits;
+  /** How long its tail outlives its last subscriber, in milliseconds. */
+  readonly linger: number;
+  /** Told of each gap that concerns all subscribers. */
+  readonly onGap: (gap: Gap) => void;
+  /** Told of each payload that cannot be decoded. */
+  readonly onMessageError: (payload: Payload, error: unknown) => void;
+}
+
+/**
+ * The life of one tail, from its first subscriber until it has lingered behind
+ * its last. A later subscriber finds a new one, once this one has closed.
+ *
+ * @typeParam Message What the events carry.
+ */
+export class Channel<Message> {
+  /** Its name. */
+  readonly name: string;
+  /** Resolves once the tail is closed and everything of it released. */
+  readonly closed: Promise<void>;
+  /** Whether it takes no more subscribers. */
+  stopping = false;
+  /** What its subscriptions read. */
+  readonly tee: Tee<Message>;
+  readonly #options: ChannelOptions<Message>;
+  readonly #opened: Promise<void>;
+  /** Subscribers that have not left, those included that still wait for the tail. */
+  #members = 0;
+  #reader: ReadableStreamDefaultReader<readonly BackendRecord[]> | undefined;
+  #cancelled: Promise<void> | undefined;
+  #moved = 0;
+  #movedBytes = 0;
+  #stopLinger: () => void = () => {};
+
+  /**
+   * @param name Its name.
+   * @param backend The name of the backend.
+   * @param options What it needs to know.
+   */
+  constructor(name: string, backend: string, options: ChannelOptions<Message>) {
+    this.name = name;
+    this.#options = options;
+    this.tee = new Tee(new Epoch(backend, name), options.limits);
+    const opening = this.#open();
+    this.#opened = opening.then(() => {});
+    this.#opened.catch(() => {});
+    this.closed = this.#live(opening);
+  }
+
+  /**
+   * A new branch, once the broker has confirmed the tail. Whoever stops waiting
+   * leaves no trace: the last one to leave closes the tail.
+   */
+  async join(start: () => BranchOptions, signal?: AbortSignal): Promise<Branch<Message>> {
+    this.#members++;
+    this.#stopLinger();
+    try {
+      await unlessAborted(signal, unlessAborted(this.#options.connection.closing, this.#opened));
+      if (this.stopping) throw closed();
+      const branch = this.tee.branch(start());
+      branch.onLeave = () => this.#leave();
+      return branch;
+    } catch (error) {
+      this.#leave();
+      throw error;
+    }
+  }
+
+  /** Ends every subscription, behind the events that are in the ring, and closes the tail. */
+  stop(): void {
+    this.#stop({});
+  }
+
+  #stop(outcome: { readonly error?: unknown }): void {
+    this.stopping = true;
+    this.#stopLinger();
+    this.tee.end(outcome);
+    this.#cancelled = this.#reader?.cancel().catch(() => {});
+  }
+
+  #leave(): void {
+    if (--this.#members > 0 || this.stopping) return;
+    if (this.#options.linger === 0) return this.stop();
+    this.#stopLinger = after(this.#options.linger, () => this.stop());
+  }
+
+  /** The whole life: open, move, and after each loss open again. */
+  async #live(opening: Promise<Opened>): Promise<void> {
+    let opened: Opened;
+    try {
+      opened = await opening;
+    } catch {
+      // The subscribers learn it from `join()`.
+      this.stopping = true;
+      return;
+    }
+    while (!this.stopping) {
+      const failure = await this.#move(opened.tail);
+      if (this.stopping) break;
+      const again = await this.#reopen(opened.generation, failure);
+      if (!again) return;
+      opened = again;
+      this.#gap(failure instanceof BacklogError ? "overflow" : "disconnect");
+    }
+    // Nothing for this channel may begin before the broker has let go of it.
+    await (this.#cancelled ?? opened.tail.records.cancel().catch(() => {}));
+  }
+
+  async #open(): Promise<Opened> {
+    const backend = await this.#options.connection.ready();
+    try {
+      backend.check?.(this.name);
+      return await this.#tail(backend);
+    } catch (cause) {
+      throw tailError(this.name, cause);
+    }
+  }
+
+  async #tail(backend: Backend): Promise<Opened> {
+    const { closing, generation } = this.#options.connection;
+    return { tail: await unlessAborted(closing, backend.tail(this.name)), generation };
+  }
+
+  /** Opens the tail again, for as long as it takes. */
+  async #reopen(generation: number, failure: unknown): Promise<Opened | undefined> {
+    const { connection } = this.#options;
+    for (let error = failure;;) {
+      if (isFinal(error)) {
+        this.#stop({ error: tailError(this.name, error) });
+        return undefined;
+      }
+      if (!(error instanceof BacklogError)) connection.lost(generation, error);
+      try {
+        const backend = await connection.ready();
+        generation = connection.generation;
+        if (this.stopping) return undefined;
+        return await this.#tail(backend);
+      } catch (next) {
+        if (this.stopping) return undefined;
+        error = next;
+      }
+    }
+  }
+
+  /** Moves records into the tee until the tail ends, and returns why it did. */
+  async #move(tail: Tail): Promise<unknown> {
+    const reader = tail.records.getReader();
+    this.#reader = reader;
+    try {
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done) return new ConnectionError("the broker ended the subscription");
+        for (const record of value) {
+          if (this.#decode(record)) await this.#breathe();
+        }
+      }
+    } catch (error) {
+      return error;
+    } finally {
+      if (!this.stopping) this.#reader = undefined;
+    }
+  }
+
+  /** Returns whether half a ring has moved since readers last had their turn. */
+  #decode({ payload }: BackendRecord): boolean {
+    const { codec, limits, onMessageError } = this.#options;
+    let message: Message;
+    try {
+      message = codec.decode(payload);
+    } catch (error) {
+      onMessageError(payload, error);
+      return false;
+    }
+    this.tee.push(this.name, message, payload.length);
+    this.#movedBytes += payload.length;
+    return ++this.#moved >= limits.count / 2 || this.#movedBytes >= limits.bytes / 2;
+  }
+
+  /**
+   * Clients push thousands of records before any microtask runs. Readers get a
+   * turn of the event loop for each half ring, so that only one that does not
+   * read can overflow.
+   */
+  async #breathe(): Promise<void> {
+    this.#moved = 0;
+    this.#movedBytes = 0;
+    if (!this.tee.caughtUp) await turn();
+  }
+
+  #gap(cause: GapCause): void {
+    const gap = { cause, after: this.tee.epoch.id(this.tee.ring.head - 1) };
+    this.tee.gap(gap);
+    this.#options.onGap(gap);
+  }
+}
+
+/** A tail, and the connection that it belongs to. */
+interface Opened {
+  readonly tail: Tail;
+  readonly generation: number;
+}
+
+/** Opening a tail again does not help against these. */
+function isFinal(error: unknown): boolean {
+  return error instanceof RefusedError || error instanceof TypeError || error instanceof RangeError;
+}
+
+/** Wraps, once, what a backend threw while it opened or fed a tail. */
+function tailError(channel: string, cause: unknown): Error {
+  if (cause instanceof ClosedError) return cause;
+  if (cause instanceof TypeError || cause instanceof RangeError) return cause;
+  const reason = cause instanceof Error && cause.message ? cause.message : String(cause);
+  const message = `Cannot subscribe to "${channel}": ${reason}`;
+  return cause instanceof RefusedError
+    ? new RefusedError(message, { cause })
+    : new ConnectionError(message, { cause });
+}

@@ -1,0 +1,39 @@
+/**
+ * Loads the client libraries of the brokers, each when its backend opens and
+ * not before.
+ *
+ * @module
+ */
+
+/** The client libraries, with the versions that `deno.json` names too. */
+export const CLIENTS = {
+  ioredis: "^6.0.0",
+  postgres: "^3.4.9",
+  kafkajs: "2.2.4",
+} as const;
+
+/**
+ * Imports a client library.
+ *
+ * The specifier is computed on purpose: Deno downloads whatever stands behind a
+ * literal `npm:` import before it runs anything, and npm would make each client
+ * a hard dependency. The price is that bundlers and `deno compile` do not see
+ * it; there, pass the client.
+ *
+ * @typeParam Module What the library exports.
+ * @param name The package.
+ * @throws {Error} If it is not installed. The message tells how to install it.
+ */
+export async function importClient<Module>(name: keyof typeof CLIENTS): Promise<Module> {
+  const specifier = "Deno" in globalThis ? `npm:${name}@${CLIENTS[name]}` : name;
+  try {
+    return await import(/* @vite-ignore */ /* webpackIgnore: true */ specifier);
+  } catch (cause) {
+    throw new Error(
+      `Cannot load client "${name}": it is not installed, run \`npm install ${name}@${
+        CLIENTS[name]
+      }\`, or pass the client you have: new Broadcast(url, { client })`,
+      { cause },
+    );
+  }
+}

@@ -1,0 +1,132 @@
+/**
+ * Codecs: how messages become payloads, and payloads messages.
+ *
+ * @module
+ */
+
+import type { Payload } from "./backend.ts";
+
+/**
+ * Two functions and a name.
+ *
+ * @typeParam Message What is published and received.
+ */
+export interface Codec<Message> {
+  /** Appears in error messages. */
+  readonly name: string;
+  /** Turns a message into a payload. Throws a `TypeError` if it cannot. */
+  encode(message: Message): Payload;
+  /**
+   * Turns a payload into a message. What it throws is reported as a
+   * `messageerror`, and the payload is skipped.
+   */
+  decode(payload: Payload): Message;
+}
+
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const encoder = new TextEncoder();
+
+/**
+ * Strings, as UTF-8: the default.
+ *
+ * A string with a lone surrogate is refused, since no broker carries it
+ * unchanged; a payload that is not UTF-8 cannot be decoded.
+ *
+ * @example
+ * ```ts
+ * import { text } from "@broadcaster/broadcaster";
+ * import assert from "node:assert/strict";
+ *
+ * assert.equal(text().decode(new TextEncoder().encode("hello")), "hello");
+ * ```
+ */
+export function text(): Codec<string> {
+  return {
+    name: "text",
+    encode(message) {
+      if (typeof message !== "string") {
+        throw new TypeError(
+          `Cannot encode message as text: it is ${kindOf(message)}, use the json() or bytes() codec`,
+        );
+      }
+      if (!message.isWellFormed()) {
+        throw new TypeError("Cannot encode message as text: it has a lone surrogate");
+      }
+      return message;
+    },
+    decode: decodeText,
+  };
+}
+
+/**
+ * Whatever `JSON.stringify` writes, with its rules for `Date`, `undefined` and
+ * the like. A message that it refuses or turns into nothing (`undefined`, a
+ * function, a `bigint`, a cycle) is a `TypeError`.
+ *
+ * @typeParam Message What is published and received. It is not checked: a
+ * stranger on the channel may have published something else.
+ *
+ * @example
+ * ```ts
+ * import { Broadcast, json } from "@broadcaster/broadcaster";
+ *
+ * const broadcast = new Broadcast("memory://", { codec: json<{ text: string }>() });
+ * await broadcast.publish("chatroom", { text: "hello" });
+ * await broadcast.disconnect();
+ * ```
+ */
+export function json<Message = unknown>(): Codec<Message> {
+  return {
+    name: "json",
+    encode(message) {
+      let payload: string | undefined;
+      try {
+        payload = JSON.stringify(message);
+      } catch (cause) {
+        const reason = cause instanceof Error ? cause.message : String(cause);
+        throw new TypeError(`Cannot encode message as JSON: ${reason}`, { cause });
+      }
+      if (payload === undefined) {
+        throw new TypeError(`Cannot encode message as JSON: it is ${kindOf(message)}`);
+      }
+      return payload;
+    },
+    decode: (payload) => JSON.parse(decodeText(payload)),
+  };
+}
+
+/**
+ * Bytes as they are. Needs a backend that carries them: Postgres does not.
+ *
+ * @example
+ * ```ts
+ * import { bytes } from "@broadcaster/broadcaster";
+ * import assert from "node:assert/strict";
+ *
+ * assert.deepEqual(bytes().decode("hi"), new Uint8Array([104, 105]));
+ * ```
+ */
+export function bytes(): Codec<Uint8Array> {
+  return {
+    name: "bytes",
+    encode(message) {
+      if (!(message instanceof Uint8Array)) {
+        throw new TypeError(`Cannot encode message as bytes: it is ${kindOf(message)}`);
+      }
+      // The caller may write into it before it is sent.
+      return message.slice();
+    },
+    decode: (payload) => typeof payload === "string" ? encoder.encode(payload) : payload,
+  };
+}
+
+function decodeText(payload: Payload): string {
+  return typeof payload === "string" ? payload : decoder.decode(payload);
+}
+
+function kindOf(value: unknown): string {
+  if (value === null || value === undefined) return String(value);
+  if (typeof value !== "object") return `a ${typeof value}`;
+  const name = value.constructor?.name ?? "Object";
+  return `${/^[AEIOU]/.test(name) ? "an" : "a"} ${name}`;
+}

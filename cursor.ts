@@ -1,0 +1,111 @@
+/**
+ * The iterator of a subscription.
+ *
+ * @module
+ */
+
+import type { Branch } from "./branch.ts";
+import type { BroadcastEvent } from "./event.ts";
+import type { BranchSource } from "./subscription.ts";
+
+/**
+ * What `for await` holds: it reads the branch itself, past the stream's queue,
+ * while it holds the stream's lock.
+ *
+ * @typeParam Message What the codec decodes to.
+ * @typeParam Channel The name of the channel.
+ */
+export class Cursor<Message = string, Channel extends string = string>
+  implements AsyncIterableIterator<BroadcastEvent<Message, Channel>, undefined> {
+  /** What it reads; for the library itself. */
+  readonly branch: Branch<Message>;
+  readonly #source: BranchSource<Message>;
+  readonly #preventCancel: boolean;
+  #reader: ReadableStreamDefaultReader<BroadcastEvent<Message, Channel>> | undefined;
+  /** Until it settles, an event of an earlier reader may be stranded in the stream's queue. */
+  #settling: Promise<unknown> | undefined;
+  #left = false;
+
+  /**
+   * Made by `values()`.
+   *
+   * @param source What feeds the stream.
+   * @param reader Holds the stream's lock.
+   * @param preventCancel Whether leaving only releases the lock.
+   */
+  constructor(
+    source: BranchSource<Message>,
+    reader: ReadableStreamDefaultReader<BroadcastEvent<Message, Channel>>,
+    preventCancel: boolean,
+  ) {
+    this.branch = source.branch;
+    this.#source = source;
+    this.#reader = reader;
+    this.#preventCancel = preventCancel;
+    if (source.pulling) {
+      this.branch.withdraw();
+      this.#settling = source.pulling;
+    } else if (source.stranded) this.#settling = Promise.resolve();
+    source.cursor = this;
+  }
+
+  /** The next event; calls that overlap are answered in their order. */
+  next(): Promise<IteratorResult<BroadcastEvent<Message, Channel>, undefined>> {
+    if (this.#settling !== undefined) return this.#settle();
+    if (this.#left) return Promise.resolve({ done: true, value: undefined });
+    return this.branch.next() as Promise<
+      IteratorResult<BroadcastEvent<Message, Channel>, undefined>
+    >;
+  }
+
+  /** Leaves: at once, even while a `next()` is pending, which is done then. */
+  return(): Promise<IteratorReturnResult<undefined>> {
+    if (this.#reader !== undefined) {
+      this.#left = true;
+      if (this.#preventCancel) {
+        this.branch.withdraw();
+        this.release();
+      } else this.branch.close();
+    }
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  /** It is its own iterator. */
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  /** Does what `return()` does. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.return();
+  }
+
+  #settle(): Promise<IteratorResult<BroadcastEvent<Message, Channel>, undefined>> {
+    const result = this.#settling!.then(() => {
+      if (this.#settling === settled) this.#settling = undefined;
+      if (this.#left) return { done: true as const, value: undefined };
+      if (this.#reader && this.#source.stranded) return this.#readStranded(this.#reader);
+      return this.branch.next() as Promise<
+        IteratorResult<BroadcastEvent<Message, Channel>, undefined>
+      >;
+    });
+    const settled = result.then(() => {}, () => {});
+    this.#settling = settled;
+    return result;
+  }
+
+  async #readStranded(
+    reader: ReadableStreamDefaultReader<BroadcastEvent<Message, Channel>>,
+  ): Promise<IteratorResult<BroadcastEvent<Message, Channel>, undefined>> {
+    const { done, value } = await reader.read();
+    return done ? { done, value: undefined } : { done, value };
+  }
+
+  /** Gives the stream's lock back; the source does so when the branch ends. */
+  release(): void {
+    if (this.#source.cursor === this) this.#source.cursor = undefined;
+    const reader = this.#reader;
+    this.#reader = undefined;
+    reader?.releaseLock();
+  }
+}

@@ -1,0 +1,62 @@
+/**
+ * The errors that callers catch. Caller mistakes (a wrong type, a value out of
+ * range, an unknown scheme) are the platform's own `TypeError` and
+ * `RangeError`; an aborted call rejects with its signal's reason.
+ *
+ * @module
+ */
+
+import type { Gap } from "./event.ts";
+
+/**
+ * The broker cannot be reached, or the connection to it was lost.
+ *
+ * The reason that the client library gave is the `cause`. Trying again later
+ * is reasonable.
+ */
+export class ConnectionError extends Error {
+  /** Always `"ConnectionError"`. */
+  override name = "ConnectionError";
+}
+
+/**
+ * The connection broke after a message was sent and before the broker
+ * answered, so whether it was published is not known. It is never sent again
+ * by itself: that could deliver it twice.
+ */
+export class OutcomeUnknownError extends ConnectionError {
+  /** Always `"OutcomeUnknownError"`. */
+  override name = "OutcomeUnknownError";
+}
+
+/**
+ * The broker answered, and refused: a wrong password, a missing right, a
+ * payload that the client cannot read. Trying again does not help.
+ */
+export class RefusedError extends Error {
+  /** Always `"RefusedError"`. */
+  override name = "RefusedError";
+}
+
+/** The broadcast was used after `disconnect()`. */
+export class ClosedError extends Error {
+  /** Always `"ClosedError"`. */
+  override name = "ClosedError";
+}
+
+/** Ends a subscription that asked for `onGap: "error"` and met a gap. */
+export class GapError extends Error {
+  /** Always `"GapError"`. */
+  override name = "GapError";
+  /** The gap that was met. */
+  readonly gap: Gap;
+
+  /**
+   * @param channel The channel that has the gap.
+   * @param gap The gap that was met.
+   */
+  constructor(channel: string, gap: Gap) {
+    super(`Cannot continue "${channel}": events may be missing (${gap.cause})`);
+    this.gap = gap;
+  }
+}

@@ -1,0 +1,68 @@
+/**
+ * What a subscriber receives.
+ *
+ * @module
+ */
+
+/**
+ * Why events may be missing:
+ *
+ * - `disconnect`: the connection to the broker was lost, or the id to resume
+ *   behind is no longer held.
+ * - `overflow`: this reader, or this process, did not keep up.
+ * - `trimmed`, `epoch`, `ahead`: the log no longer reaches the position, was
+ *   begun anew, or ends before it.
+ * - `unknown`: the id to resume behind is not one of this channel.
+ */
+export type GapCause =
+  | "trimmed"
+  | "epoch"
+  | "ahead"
+  | "disconnect"
+  | "overflow"
+  | "unknown";
+
+/** The fact that events may be missing between two that were delivered. */
+export interface Gap {
+  /** Why events may be missing. */
+  readonly cause: GapCause;
+  /** The id of the last event before the gap, where there is one. */
+  readonly after?: string;
+  /** The exact number of events that are missing, where it can be known. */
+  readonly missed?: number;
+}
+
+/**
+ * One event of a channel.
+ *
+ * It is decoded once for all subscribers of a process, so they share the
+ * `message`: treat it as read-only.
+ *
+ * @typeParam Message What the codec decodes to.
+ * @typeParam Channel The names of the channels.
+ */
+export interface BroadcastEvent<Message = string, Channel extends string = string> {
+  /** The channel that the event was published to. */
+  readonly channel: Channel;
+  /** The decoded message. */
+  readonly message: Message;
+  /**
+   * An opaque string of URL-safe characters, at most 1 KiB, that stands for
+   * "this is what I have seen": pass it as `after` to resume behind it.
+   */
+  readonly id: string;
+  /** The gap between the event before and this one, if there is one. */
+  readonly gap?: Gap;
+}
+
+/**
+ * Merges two gaps that lie before the same event: the first cause, the first
+ * `after`, and the sum of what was missed where both numbers are known.
+ */
+export function mergeGaps(first: Gap | undefined, next: Gap): Gap {
+  if (first === undefined) return next;
+  const { missed: _, ...rest } = first;
+  return first.missed === undefined || next.missed === undefined
+    ? rest
+    : { ...rest, missed: first.missed + next.missed };
+}

@@ -1,0 +1,234 @@
+/**
+ * What ties channels, publisher and connection to one broker.
+ *
+ * @module
+ */
+
+import type { Backend } from "./backend.ts";
+import type { BranchOptions } from "./branch.ts";
+import type { PublishOptions, SubscribeOptions } from "./broadcast.ts";
+import { Channel } from "./channel.ts";
+import type { Codec } from "./codec.ts";
+import { closed, Connection } from "./connection.ts";
+import { ConnectionError, GapError } from "./errors.ts";
+import type { Gap } from "./event.ts";
+import { type BroadcastState, GapEvent, MessageErrorEvent, StateChangeEvent } from "./notices.ts";
+import { Publisher } from "./publisher.ts";
+import type { Settings } from "./settings.ts";
+import { Subscription } from "./subscription.ts";
+import { unlessAborted } from "./timer.ts";
+
+/** What a broadcast is made of. */
+export interface BroadcastParts<Message> {
+  /** Opens the backend; called once, at first use. */
+  readonly open: () => Promise<Backend>;
+  /** Turns messages into payloads and back. */
+  readonly codec: Codec<Message>;
+  /** What the core was told. */
+  readonly settings: Settings;
+}
+
+/**
+ * What a `Broadcast` is, without its types per channel.
+ *
+ * @typeParam Message What the codec decodes to.
+ */
+export class Hub<Message> extends EventTarget {
+  readonly #parts: BroadcastParts<Message>;
+  readonly #connection: Connection;
+  readonly #publisher: Publisher;
+  readonly #channels = new Map<string, Channel<Message>>();
+  #disconnecting: Promise<void> | undefined;
+
+  /** @param parts What it is made of. */
+  constructor(parts: BroadcastParts<Message>) {
+    super();
+    this.#parts = parts;
+    this.#connection = new Connection({
+      open: parts.open,
+      probe: parts.settings.probe,
+      onState: (state, error) => this.dispatchEvent(new StateChangeEvent(state, error)),
+    });
+    this.#publisher = new Publisher(this.#connection, parts.settings.timeout);
+  }
+
+  /** What the connection to the broker is now. */
+  get state(): BroadcastState {
+    return this.#connection.state;
+  }
+
+  /** See `Broadcast`. */
+  async connect(options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
+    options.signal?.throwIfAborted();
+    await unlessAborted(options.signal, this.#connection.ready());
+  }
+
+  /** See `Broadcast`. */
+  async publish(
+    channel: string,
+    message: Message,
+    options: PublishOptions = {},
+  ): Promise<string | undefined> {
+    options.signal?.throwIfAborted();
+    if (this.#disconnecting) throw closed();
+    checkName("publish to", channel);
+    const payload = this.#parts.codec.encode(message);
+    await this.#publisher.publish(channel, payload, options.signal);
+    return undefined;
+  }
+
+  /** See `Broadcast`. */
+  async subscribe(
+    channel: string,
+    options: SubscribeOptions = {},
+  ): Promise<Subscription<Message>> {
+    const { signal } = options;
+    signal?.throwIfAborted();
+    if (this.#disconnecting) throw closed();
+    checkName("subscribe to", channel);
+    await this.#ready(signal);
+    const found = await unlessAborted(signal, this.#find(channel));
+    const branch = await found.join(() => this.#start(found, options), signal);
+    if (signal) endWith(branch, signal);
+    return new Subscription(channel, branch);
+  }
+
+  /** See `Broadcast`. */
+  disconnect(): Promise<void> {
+    this.#disconnecting ??= this.#disconnect();
+    return this.#disconnecting;
+  }
+
+  /** Does what `disconnect()` does. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.disconnect();
+  }
+
+  async #disconnect(): Promise<void> {
+    for (const channel of this.#channels.values()) channel.stop();
+    await this.#publisher.drain();
+    this.#connection.shut();
+    await this.#connection.close();
+    await Promise.all([...this.#channels.values()].map((channel) => channel.closed));
+  }
+
+  /** Connected: waits for a lost connection as long as a message does. */
+  async #ready(signal: AbortSignal | undefined): Promise<void> {
+    const connection = this.#connection;
+    if (connection.up) return;
+    const late = new AbortController();
+    const { timeout } = this.#parts.settings;
+    const timer = setTimeout(() => {
+      const message = `Cannot subscribe: not connected to ${connection.backend?.address} for ${
+        timeout / 1000
+      } s`;
+      late.abort(new ConnectionError(message, { cause: connection.error }));
+    }, connection.state === "reconnecting" ? timeout : 0x7fffffff);
+    try {
+      await unlessAborted(signal, unlessAborted(late.signal, connection.ready()));
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** The channel of a name; one that is closing is waited for. */
+  async #find(name: string): Promise<Channel<Message>> {
+    const backend = await this.#connection.ready();
+    for (;;) {
+      if (this.#disconnecting) throw closed();
+      const channel = this.#channels.get(name) ?? this.#make(name, backend);
+      if (!channel.stopping) return channel;
+      await channel.closed;
+    }
+  }
+
+  #make(name: string, backend: Backend): Channel<Message> {
+    const channel = new Channel(name, backend.name, {
+      connection: this.#connection,
+      codec: this.#parts.codec,
+      limits: this.#parts.settings.limits,
+      linger: this.#parts.settings.linger,
+      onGap: (gap) => this.dispatchEvent(new GapEvent(name, gap)),
+      onMessageError: (payload, error) =>
+        this.dispatchEvent(new MessageErrorEvent(name, payload, error)),
+    });
+    this.#channels.set(name, channel);
+    channel.closed.then(() => this.#channels.delete(name));
+    return channel;
+  }
+
+  /** Where a subscription starts: live, or behind an id that the ring still holds. */
+  #start(
+    channel: Channel<Message>,
+    options: SubscribeOptions,
+  ): BranchOptions {
+    const onGap = gapHandler(channel.name, options.onGap);
+    if (options.after === undefined) return { onGap };
+    const place = channel.tee.epoch.find(options.after);
+    if (place.kind === "here" && place.number < channel.tee.ring.head) {
+      return this.#resume(channel, options.after, place.number, onGap);
+    }
+    if (options.foreign !== "gap" && place.kind !== "past") {
+      throw new TypeError(
+        `Cannot resume "${channel.name}" behind ${JSON.stringify(options.after)}: it is ${
+          place.kind === "malformed" ? "not an event id" : "an id of another channel or backend"
+        }, pass foreign: "gap" to start live instead`,
+      );
+    }
+    const gap: Gap = place.kind === "past"
+      ? { cause: "disconnect", after: options.after }
+      : { cause: "unknown" };
+    this.dispatchEvent(new GapEvent(channel.name, gap));
+    return { onGap, gap };
+  }
+
+  /** Behind an event of the ring, or at its oldest if it holds that no more. */
+  #resume(
+    { name, tee }: Channel<Message>,
+    id: string,
+    number: number,
+    onGap: ((gap: Gap) => void) | undefined,
+  ): BranchOptions {
+    const oldest = tee.ring.oldest - 1;
+    if (number >= oldest) return { onGap, after: number };
+    const counted = tee.gapsUpTo(number) === tee.gapsUpTo(oldest);
+    const gap: Gap = { cause: "disconnect", after: id, ...counted && { missed: oldest - number } };
+    this.dispatchEvent(new GapEvent(name, gap));
+    return { onGap, gap, after: oldest };
+  }
+}
+
+function checkName(verb: string, channel: unknown): void {
+  if (typeof channel !== "string") {
+    throw new TypeError(`Cannot ${verb} channel: its name must be a string, it is ${typeof channel}`);
+  }
+  if (channel === "") throw new TypeError(`Cannot ${verb} channel: its name is empty`);
+  if (!channel.isWellFormed()) {
+    throw new TypeError(`Cannot ${verb} channel: its name has a lone surrogate`);
+  }
+}
+
+function gapHandler(
+  channel: string,
+  onGap: SubscribeOptions["onGap"],
+): ((gap: Gap) => void) | undefined {
+  if (typeof onGap === "function") return onGap;
+  if (onGap !== "error") return undefined;
+  return (gap) => {
+    throw new GapError(channel, gap);
+  };
+}
+
+/** A signal ends a branch for as long as there is one, and holds on to it no longer. */
+function endWith(
+  branch: { fail(reason: unknown): void; onLeave: (() => void) | undefined },
+  signal: AbortSignal,
+): void {
+  const abort = () => branch.fail(signal.reason);
+  const leave = branch.onLeave;
+  branch.onLeave = () => {
+    signal.removeEventListener("abort", abort);
+    leave?.();
+  };
+  signal.addEventListener("abort", abort, { once: true });
+}

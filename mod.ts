@@ -1,0 +1,145 @@
+/**
+ * Realtime broadcast channels over memory, Redis, Postgres and Kafka, behind
+ * one small API whose subscriptions are `ReadableStream`s.
+ *
+ * @example
+ * ```ts
+ * import { Broadcast } from "@broadcaster/broadcaster";
+ * import assert from "node:assert/strict";
+ *
+ * const broadcast = new Broadcast("memory://");
+ * const subscription = await broadcast.subscribe("chatroom");
+ * await broadcast.publish("chatroom", "hello");
+ *
+ * for await (const event of subscription) {
+ *   assert.equal(event.message, "hello");
+ *   break;
+ * }
+ * await broadcast.disconnect();
+ * ```
+ *
+ * @module
+ */
+
+import { Address } from "./address.ts";
+import type { Backend, BackendModule } from "./backend.ts";
+import type {
+  Broadcast as BroadcastFace,
+  BroadcastConstructor,
+  BroadcastOptions,
+} from "./broadcast.ts";
+import { type Codec, text } from "./codec.ts";
+import { Hub } from "./hub.ts";
+import { CORE_PARAMETERS, readSettings } from "./settings.ts";
+
+export type { Backend } from "./backend.ts";
+export type {
+  BroadcastConstructor,
+  BroadcastOptions,
+  ChannelName,
+  CodecOptions,
+  PublishOptions,
+  SubscribeOptions,
+} from "./broadcast.ts";
+export { bytes, type Codec, json, text } from "./codec.ts";
+export {
+  ClosedError,
+  ConnectionError,
+  GapError,
+  OutcomeUnknownError,
+  RefusedError,
+} from "./errors.ts";
+export type { BroadcastEvent, Gap, GapCause } from "./event.ts";
+export {
+  type BroadcastEventMap,
+  type BroadcastState,
+  GapEvent,
+  MessageErrorEvent,
+  StateChangeEvent,
+} from "./notices.ts";
+export { Subscription } from "./subscription.ts";
+
+/** The backends, by scheme. Only a literal import survives being published. */
+const BACKENDS: Record<string, Scheme> = {
+  memory: scheme(() => import("./backends/memory.ts")),
+  redis: scheme(() => import("./backends/redis.ts")),
+  rediss: scheme(() => import("./backends/redis.ts")),
+
+
+
+};
+
+/** How a scheme is served. */
+interface Scheme {
+  readonly load: () => Promise<BackendModule>;
+  readonly parameters: readonly string[];
+}
+
+function scheme(load: () => Promise<BackendModule>, ...parameters: string[]): Scheme {
+  return { load, parameters: [...CORE_PARAMETERS, ...parameters] };
+}
+
+/**
+ * Realtime channels over one broker, which the URL names.
+ *
+ * @typeParam Channels Channel names to the messages they carry.
+ *
+ * @example
+ * ```ts
+ * import { Broadcast, json } from "@broadcaster/broadcaster";
+ *
+ * interface Channels {
+ *   chatroom: { user: string; text: string };
+ *   [price: `price:${string}`]: number;
+ * }
+ *
+ * const broadcast = new Broadcast<Channels>("memory://", { codec: json() });
+ * await broadcast.publish("price:gold", 2_650);
+ * await broadcast.disconnect();
+ * ```
+ */
+export type Broadcast<Channels extends object = Record<string, string>> = BroadcastFace<Channels>;
+
+/** Makes broadcasts. */
+export const Broadcast: BroadcastConstructor = class Broadcast extends Hub<unknown> {
+  constructor(
+    target: string | Backend,
+    options: BroadcastOptions & { readonly codec?: Codec<unknown> } = {},
+  ) {
+    if (typeof target !== "string" && typeof target?.tail !== "function") {
+      throw new TypeError("Cannot open broadcast: neither a URL nor a backend was given");
+    }
+    const address = typeof target === "string" ? parse(target) : undefined;
+    super({
+      codec: options.codec ?? text() as Codec<unknown>,
+      settings: readSettings(options, address),
+      open: async () => {
+        if (typeof target !== "string") return target;
+        const module = await BACKENDS[address!.scheme]!.load();
+        return module.open(address!, options);
+      },
+    });
+  }
+} as BroadcastConstructor;
+
+/** The parts of a URL whose scheme and parameters are known. */
+function parse(url: string): Address {
+  const address = new Address(url);
+  const known = Object.hasOwn(BACKENDS, address.scheme) ? BACKENDS[address.scheme] : undefined;
+  if (!known) {
+    throw new TypeError(
+      `Cannot open "${address}": unknown scheme "${address.scheme}", known schemes are ${
+        Object.keys(BACKENDS).join(", ")
+      }`,
+    );
+  }
+  for (const name of address.parameters.keys()) {
+    if (known.parameters.includes(name)) continue;
+    throw new TypeError(
+      `Cannot open "${address}": unknown parameter "${name}", known parameters are ${
+        known.parameters.join(", ")
+      }`,
+    );
+  }
+  return address;
+}

@@ -1,0 +1,191 @@
+/**
+ * The way of a message to its backend.
+ *
+ * @module
+ */
+
+import type { Backend, Payload } from "./backend.ts";
+import type { Connection } from "./connection.ts";
+import { ConnectionError, OutcomeUnknownError, RefusedError } from "./errors.ts";
+
+/**
+ * Publishes what one turn of the event loop brings together, in order. While
+ * there is no connection, payloads wait in their order, up to a limit of time.
+ */
+export class Publisher {
+  readonly #connection: Connection;
+  readonly #timeout: number;
+  #waiting: Entry[] = [];
+  #flushing = false;
+  #underway = 0;
+  #drained: (() => void)[] = [];
+
+  /**
+   * @param connection Where it publishes.
+   * @param timeout How long a payload waits for a connection, in milliseconds.
+   */
+  constructor(connection: Connection, timeout: number) {
+    this.#connection = connection;
+    this.#timeout = timeout;
+  }
+
+  /** Resolves once the broker has accepted the payload. */
+  publish(channel: string, payload: Payload, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const entry = new Entry(channel, payload, resolve, reject);
+      // What the backend cannot carry is refused before it waits, not behind.
+      if (!this.#check(this.#connection.backend, entry)) return;
+      this.#underway++;
+      entry.onSettled = () => this.#settled();
+      entry.heed(signal);
+      this.#waiting.push(entry);
+      if (!this.#connection.up) this.#limit(entry);
+      if (this.#flushing) return;
+      this.#flushing = true;
+      queueMicrotask(() => this.#flush());
+    });
+  }
+
+  /** Resolves once all that was accepted for publishing is settled. */
+  drain(): Promise<void> {
+    if (this.#underway === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#drained.push(resolve));
+  }
+
+  async #flush(): Promise<void> {
+    const connection = this.#connection;
+    while (!connection.up) {
+      for (const entry of this.#waiting) this.#limit(entry);
+      try {
+        await connection.ready();
+      } catch (error) {
+        this.#flushing = false;
+        for (const entry of this.#waiting.splice(0)) entry.fail(error);
+        return;
+      }
+    }
+    this.#flushing = false;
+    this.#send(connection.backend!);
+  }
+
+  #send(backend: Backend): void {
+    const batches = new Map<string, Entry[]>();
+    for (const entry of this.#waiting) {
+      if (entry.settled || !this.#check(backend, entry)) continue;
+      clearTimeout(entry.timer);
+      const batch = batches.get(entry.channel);
+      if (batch) batch.push(entry);
+      else batches.set(entry.channel, [entry]);
+    }
+    this.#waiting = [];
+    const { generation } = this.#connection;
+    for (const [channel, entries] of batches) {
+      backend.publish(channel, entries.map(({ payload }) => payload)).then(
+        () => entries.forEach((entry) => entry.succeed()),
+        (error) => {
+          const reason = publishError(backend, channel, error);
+          entries.forEach((entry) => entry.fail(reason));
+          if (error instanceof ConnectionError) this.#connection.lost(generation, error);
+        },
+      );
+    }
+  }
+
+  #check(backend: Backend | undefined, entry: Entry): boolean {
+    if (!backend || entry.checked) return true;
+    entry.checked = true;
+    try {
+      backend.check?.(entry.channel, entry.payload);
+      return true;
+    } catch (error) {
+      entry.fail(error);
+      return false;
+    }
+  }
+
+  #limit(entry: Entry): void {
+    entry.timer ??= setTimeout(() => {
+      const { backend, error } = this.#connection;
+      entry.fail(
+        new ConnectionError(
+          `Cannot publish to "${entry.channel}": not connected to ${backend?.address} for ${
+            this.#timeout / 1000
+          } s, the message was not sent`,
+          { cause: error },
+        ),
+      );
+    }, this.#timeout);
+  }
+
+  #settled(): void {
+    if (--this.#underway > 0) return;
+    for (const resolve of this.#drained.splice(0)) resolve();
+  }
+}
+
+/** A payload on its way, and who waits for it. */
+class Entry {
+  readonly channel: string;
+  readonly payload: Payload;
+  readonly #resolve: () => void;
+  readonly #reject: (reason: unknown) => void;
+  /** Whether the backend has been asked about it. */
+  checked = false;
+  /** Whether its outcome has been told. */
+  settled = false;
+  /** Ends its waiting. */
+  timer: ReturnType<typeof setTimeout> | undefined;
+  /** Called once its outcome has been told. */
+  onSettled: () => void = () => {};
+  #unheed: () => void = () => {};
+
+  constructor(
+    channel: string,
+    payload: Payload,
+    resolve: () => void,
+    reject: (reason: unknown) => void,
+  ) {
+    this.channel = channel;
+    this.payload = payload;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  /** Aborted, it fails at once; if it still waits, it is never sent. */
+  heed(signal: AbortSignal | undefined): void {
+    if (!signal) return;
+    const abort = () => this.fail(signal.reason);
+    signal.addEventListener("abort", abort, { once: true });
+    this.#unheed = () => signal.removeEventListener("abort", abort);
+  }
+
+  succeed(): void {
+    this.#settle(() => this.#resolve());
+  }
+
+  fail(reason: unknown): void {
+    this.#settle(() => this.#reject(reason));
+  }
+
+  #settle(tell: () => void): void {
+    if (this.settled) return;
+    this.settled = true;
+    clearTimeout(this.timer);
+    this.#unheed();
+    tell();
+    this.onSettled();
+  }
+}
+
+/** Wraps, once, what a backend threw while it published. */
+function publishError(backend: Backend, channel: string, cause: unknown): Error {
+  if (cause instanceof ConnectionError) {
+    return new OutcomeUnknownError(
+      `Cannot confirm message to "${channel}": the connection to ${backend.address} was lost before it answered, it may or may not be published`,
+      { cause },
+    );
+  }
+  if (cause instanceof TypeError || cause instanceof RangeError) return cause;
+  const reason = cause instanceof Error && cause.message ? cause.message : String(cause);
+  return new RefusedError(`Cannot publish to "${channel}": ${reason}`, { cause });
+}

@@ -1,0 +1,92 @@
+/**
+ * The tail's stream, for clients that push what they receive.
+ *
+ * @module
+ */
+
+import type { BackendRecord } from "./backend.ts";
+
+/** What may wait between a client that pushes and the core: 16 MiB of payload. */
+const LIMIT = 16 * 1024 * 1024;
+
+/** The client pushed more, in one go, than may wait: the tail has lost records. */
+export class BacklogError extends Error {
+  /** Always `"BacklogError"`. */
+  override name = "BacklogError";
+}
+
+/**
+ * Turns pushed records into a stream of arrays: what was pushed since the last
+ * read is one array. Bounded to 16 MiB; past that the stream errors, so that
+ * the loss is known.
+ */
+export class RecordSource {
+  /** The stream to give to the core. */
+  readonly records: ReadableStream<readonly BackendRecord[]>;
+  #controller!: ReadableStreamDefaultController<readonly BackendRecord[]>;
+  #waiting: BackendRecord[] = [];
+  #bytes = 0;
+  #wake: (() => void) | undefined;
+  #waking = false;
+  #failure: { readonly reason: unknown } | undefined;
+  #done = false;
+
+  /** @param cancel Unsubscribes; the core's cancelling waits for it. */
+  constructor(cancel: () => Promise<void> | void) {
+    this.records = new ReadableStream({
+      start: (controller) => {
+        this.#controller = controller;
+      },
+      pull: () => this.#pull(),
+      cancel: () => {
+        this.#done = true;
+        this.#wake?.();
+        return cancel();
+      },
+    }, { highWaterMark: 0 });
+  }
+
+  /** Adds a record. Does nothing once the stream has ended. */
+  push(record: BackendRecord): void {
+    if (this.#done || this.#failure) return;
+    this.#waiting.push(record);
+    this.#bytes += record.payload.length;
+    if (this.#bytes > LIMIT) {
+      this.error(new BacklogError("Cannot hold more records: 16 MiB are waiting"));
+    }
+    this.#rouse();
+  }
+
+  /** Errors the stream, behind the records that were pushed. */
+  error(reason: unknown): void {
+    this.#failure ??= { reason };
+    this.#rouse();
+  }
+
+  /** One array or the failure goes out, never both: a stream that errors drops what is queued. */
+  async #pull(): Promise<void> {
+    if (this.#waiting.length === 0 && !this.#failure) {
+      await new Promise<void>((resolve) => this.#wake = resolve);
+      this.#wake = undefined;
+    }
+    if (this.#done) return;
+    if (this.#waiting.length > 0) {
+      this.#controller.enqueue(this.#waiting);
+      this.#waiting = [];
+      this.#bytes = 0;
+    } else if (this.#failure) {
+      this.#done = true;
+      this.#controller.error(this.#failure.reason);
+    }
+  }
+
+  /** Wakes the reader a microtask later, so that what a turn brings travels in one array. */
+  #rouse(): void {
+    if (!this.#wake || this.#waking) return;
+    this.#waking = true;
+    queueMicrotask(() => {
+      this.#waking = false;
+      this.#wake?.();
+    });
+  }
+}

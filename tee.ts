@@ -1,0 +1,130 @@
+/**
+ * One tail in, any number of branches out.
+ *
+ * `ReadableStream.prototype.tee()` follows the faster branch and buffers the
+ * slower one without bound, and each join deepens a chain that leaving never
+ * shortens (whatwg/streams #506, #1233, #1343). Here an event is written once,
+ * into one bounded ring, whoever listens; a branch is a cursor into it.
+ *
+ * @module
+ */
+
+import { Branch, type BranchOptions } from "./branch.ts";
+import type { BroadcastEvent, Gap } from "./event.ts";
+import type { Epoch } from "./id.ts";
+import { Ring, type RingLimits } from "./ring.ts";
+
+/** A gap, and the number of the event that it lies before. */
+interface PlacedGap {
+  readonly before: number;
+  readonly gap: Gap;
+}
+
+/** Gaps kept for branches that lag; of older ones only the number is known. */
+const GAPS_KEPT = 64;
+
+/**
+ * The tee of one tail.
+ *
+ * @typeParam Message What the events carry.
+ */
+export class Tee<Message> {
+  /** The events, as ready iterator results: shared by all branches. */
+  readonly ring: Ring<IteratorYieldResult<BroadcastEvent<Message>>>;
+  /** Numbers to ids. */
+  readonly epoch: Epoch;
+  /** How many gaps there have been. */
+  gapCount = 0;
+  /** How it ended, once it has: branches read the ring to its end first. */
+  outcome: { readonly error?: unknown } | undefined;
+  /** How many branches there are. */
+  size = 0;
+  /** The branches that wait for the next event. */
+  #parked: Branch<Message>[] = [];
+  #gaps: PlacedGap[] = [];
+
+  /**
+   * @param epoch Numbers to ids.
+   * @param limits What the ring may hold.
+   */
+  constructor(epoch: Epoch, limits: RingLimits) {
+    this.epoch = epoch;
+    this.ring = new Ring(limits);
+  }
+
+  /** A new branch, at the live end or behind an event. */
+  branch(options: BranchOptions = {}): Branch<Message> {
+    this.size++;
+    return new Branch(this, options);
+  }
+
+  /** Whether every branch has read all that there is. */
+  get caughtUp(): boolean {
+    return this.#parked.length === this.size;
+  }
+
+  /**
+   * Writes an event into the ring, and gives it to the branches that wait.
+   *
+   * @param channel Where it was published.
+   * @param message What was published.
+   * @param bytes The size of its payload.
+   */
+  push(channel: string, message: Message, bytes: number): void {
+    const { ring } = this;
+    const id = this.epoch.id(ring.head);
+    const cell = { done: false as const, value: { channel, message, id } };
+    ring.push(cell, bytes);
+    const parked = this.#parked;
+    if (parked.length === 0) return;
+    this.#parked = [];
+    for (let index = 0; index < parked.length; index++) parked[index]!.wake(cell);
+  }
+
+  /** Marks that events may be missing here; branches that wait here learn of it now. */
+  gap(gap: Gap): void {
+    const placed = { before: this.ring.head, gap: { ...gap, after: this.epoch.id(this.ring.head - 1) } };
+    this.#gaps.push(placed);
+    if (this.#gaps.length > GAPS_KEPT) this.#gaps.shift();
+    this.gapCount++;
+    for (const branch of [...this.#parked]) branch.notice();
+  }
+
+  /** The number of gaps that lie at or before the event of a number. */
+  gapsUpTo(number: number): number {
+    const later = this.#gaps.filter(({ before }) => before > number).length;
+    return this.gapCount - later;
+  }
+
+  /**
+   * The gaps that a branch which has met so many of them meets at its cursor.
+   * One that was forgotten is told as one of unknown size.
+   */
+  gapsFrom(met: number, cursor: number): Gap[] {
+    const forgotten = this.gapCount - this.#gaps.length;
+    const found: Gap[] = met < forgotten ? [{ cause: "disconnect" }] : [];
+    for (const { before, gap } of this.#gaps.slice(Math.max(0, met - forgotten))) {
+      if (before <= cursor) found.push(gap);
+    }
+    return found;
+  }
+
+  /** Ends every branch once it has read the ring: done, or with an error. */
+  end(outcome: { readonly error?: unknown } = {}): void {
+    this.outcome ??= outcome;
+    for (const branch of [...this.#parked]) branch.notice();
+  }
+
+  /** A branch waits. Returns its place. */
+  park(branch: Branch<Message>): number {
+    return this.#parked.push(branch) - 1;
+  }
+
+  /** A branch that waits at a place waits no longer. */
+  unpark(place: number): void {
+    const last = this.#parked.pop()!;
+    if (place === this.#parked.length) return;
+    this.#parked[place] = last;
+    last.place = place;
+  }
+}

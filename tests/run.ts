@@ -1,0 +1,128 @@
+/**
+ * Runs the tests against real brokers: `deno task test [file] [--filter name]`. With
+ * `REQUIRE_BROKERS=1` a service that is missing is a failure, not a reason to skip.
+ */
+
+import { join } from "node:path";
+import { stripVTControlCharacters } from "node:util";
+import * as chromium from "./services/chromium.ts";
+import * as kafka from "./services/kafka.ts";
+import * as postgres from "./services/postgres.ts";
+import * as redis from "./services/redis.ts";
+import type { Located } from "./services/service.ts";
+
+const SERVICES = [
+  { name: "redis", variable: "REDIS_URL", locate: redis.locate },
+  { name: "postgres", variable: "POSTGRES_URL", locate: postgres.locate },
+  { name: "kafka", variable: "KAFKA_URL", locate: kafka.locate },
+  { name: "chromium", variable: "CHROMIUM_PATH", locate: chromium.locate },
+];
+
+/** A leak is a bug: these make one fail the test, and show where it began. */
+const LEAKS = ["--sanitize-ops", "--sanitize-resources", "--trace-leaks"];
+
+const REQUIRED = Boolean(Deno.env.get("REQUIRE_BROKERS"));
+
+/** How many tests and steps passed and failed, by the summary of a run, if it got that far. */
+export function count(output: string): { passed: number; failed: number } | undefined {
+  const summaries = stripVTControlCharacters(output).match(/^(ok|FAILED) \| .*$/gm);
+  const summary = summaries?.at(-1);
+  return summary && { passed: tally(summary, "passed"), failed: tally(summary, "failed") } ||
+    undefined;
+}
+
+if (import.meta.main) Deno.exit(await main());
+
+async function main(): Promise<number> {
+  const interrupt = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    Deno.addSignalListener(signal, () => {
+      if (interrupt.signal.aborted) Deno.exit(130);
+      interrupt.abort();
+    });
+  }
+  const located = await Promise.all(SERVICES.map(locate));
+  try {
+    if (interrupt.signal.aborted) return 130;
+    const { code, output } = await test(variables(located), interrupt.signal);
+    if (interrupt.signal.aborted) return 130;
+    return report(code, output, located);
+  } finally {
+    await Promise.all(located.map((service) => "stop" in service && service.stop()));
+  }
+}
+
+async function locate(service: typeof SERVICES[number]): Promise<Located> {
+  const located = await service.locate();
+  const state = "skip" in located
+    ? `${REQUIRED ? "missing" : "skipped"}: ${located.skip}`
+    : located.started ?? located.url.replace(/\/\/[^@/]*@/, "//");
+  print(`${service.name.padEnd(10)}${state}`);
+  return located;
+}
+
+/** What the tests learn of the services: where each one is, or why it is not there. */
+function variables(located: Located[]): Record<string, string> {
+  return Object.fromEntries(SERVICES.map(({ name, variable }, i) => {
+    const service = located[i]!;
+    return "skip" in service
+      ? [`BROADCASTER_SKIP_${name.toUpperCase()}`, service.skip]
+      : [variable, service.url];
+  }));
+}
+
+async function test(env: Record<string, string>, signal: AbortSignal) {
+  const color = Deno.stdout.isTerminal() && !Deno.noColor;
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["test", "-A", "--no-prompt", "--doc", ...LEAKS, ...await importMap(), ...Deno.args],
+    env: color ? { ...env, FORCE_COLOR: "1" } : env,
+    stdin: "null",
+    stdout: "piped",
+    signal,
+  }).spawn();
+  const decoder = new TextDecoder();
+  let output = "";
+  for await (const chunk of child.stdout) {
+    const text = decoder.decode(chunk, { stream: true });
+    output += text;
+    await Deno.stdout.write(chunk);
+  }
+  const { code } = await child.status;
+  return { code, output };
+}
+
+/** Where JSR cannot be reached, stand-ins take the place of its packages. */
+async function importMap(): Promise<string[]> {
+  try {
+    const url = "https://jsr.io/@std/assert/meta.json";
+    const response = await fetch(url, { signal: AbortSignal.timeout(3_000) });
+    await response.body?.cancel();
+    if (response.ok) return [];
+  } catch {
+    // Whatever the reason, it cannot be reached.
+  }
+  return ["--import-map", join(import.meta.dirname!, "import_map.json")];
+}
+
+function report(code: number, output: string, located: Located[]): number {
+  const missing = REQUIRED ? located.filter((service) => "skip" in service).length : 0;
+  if (missing) print(`\nREQUIRE_BROKERS is set, and ${missing} of the services above are missing`);
+  const counts = count(output);
+  if (!counts) print("\nNo test ran to its end");
+  else if (counts.passed + counts.failed === 0) print("\nNo test ran");
+  const { passed, failed } = counts ?? { passed: 0, failed: 0 };
+  // What fails outside of a test, such as a type check, is a failure all the same.
+  const failures = Math.max(failed, code === 0 ? 0 : 1) + missing;
+  print(`${passed} passed, ${failures} failed`);
+  return failures > 0 || passed === 0 ? code || 1 : 0;
+}
+
+function tally(summary: string, word: string): number {
+  const [, tests = 0, steps = 0] =
+    summary.match(new RegExp(`(\\d+) ${word}(?: \\((\\d+) steps?\\))?`)) ?? [];
+  return Number(tests) + Number(steps);
+}
+
+function print(line: string): void {
+  Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
+}
