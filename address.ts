@@ -51,7 +51,9 @@ export class Address {
 
   /** The URL without credentials and parameters, fit for a message. */
   toString(): string {
-    return `${this.scheme}://${this.hosts.map(formatHost).join(",")}${this.path && `/${this.path}`}`;
+    return `${this.scheme}://${this.hosts.map(formatHost).join(",")}${
+      this.path && `/${this.path}`
+    }`;
   }
 
   /**
@@ -69,7 +71,10 @@ export class Address {
    *
    * @throws {TypeError} If it is something else. The message lists the choices.
    */
-  choice<const Choice extends string>(name: string, choices: readonly Choice[]): Choice | undefined {
+  choice<const Choice extends string>(
+    name: string,
+    choices: readonly Choice[],
+  ): Choice | undefined {
     const value = this.parameters.get(name);
     if (value === null) return undefined;
     const choice = choices.find((choice) => choice === value);

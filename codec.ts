@@ -46,7 +46,9 @@ export function text(): Codec<string> {
     encode(message) {
       if (typeof message !== "string") {
         throw new TypeError(
-          `Cannot encode message as text: it is ${kindOf(message)}, use the json() or bytes() codec`,
+          `Cannot encode message as text: it is ${
+            kindOf(message)
+          }, use the json() or bytes() codec`,
         );
       }
       if (!message.isWellFormed()) {

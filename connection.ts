@@ -153,8 +153,13 @@ export class Connection {
     if (!backend.probe || probe === 0) return;
     this.#stopProbe = after(probe, async () => {
       const limit = new AbortController();
-      const stop = after(Math.min(probe, PROBE_LIMIT), () =>
-        limit.abort(new ConnectionError(`Cannot reach ${backend.address}: a probe was not answered`)));
+      const stop = after(
+        Math.min(probe, PROBE_LIMIT),
+        () =>
+          limit.abort(
+            new ConnectionError(`Cannot reach ${backend.address}: a probe was not answered`),
+          ),
+      );
       this.#stopProbe = stop;
       try {
         await backend.probe!(limit.signal);

@@ -200,7 +200,9 @@ export class Hub<Message> extends EventTarget {
 
 function checkName(verb: string, channel: unknown): void {
   if (typeof channel !== "string") {
-    throw new TypeError(`Cannot ${verb} channel: its name must be a string, it is ${typeof channel}`);
+    throw new TypeError(
+      `Cannot ${verb} channel: its name must be a string, it is ${typeof channel}`,
+    );
   }
   if (channel === "") throw new TypeError(`Cannot ${verb} channel: its name is empty`);
   if (!channel.isWellFormed()) {

@@ -64,9 +64,8 @@ const BACKENDS: Record<string, Scheme> = {
   memory: scheme(() => import("./backends/memory.ts")),
   redis: scheme(() => import("./backends/redis.ts")),
   rediss: scheme(() => import("./backends/redis.ts")),
-
-
-
+  postgres: scheme(() => import("./backends/postgres.ts"), "sslmode"),
+  postgresql: scheme(() => import("./backends/postgres.ts"), "sslmode"),
 };
 
 /** How a scheme is served. */

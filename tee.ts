@@ -83,7 +83,10 @@ export class Tee<Message> {
 
   /** Marks that events may be missing here; branches that wait here learn of it now. */
   gap(gap: Gap): void {
-    const placed = { before: this.ring.head, gap: { ...gap, after: this.epoch.id(this.ring.head - 1) } };
+    const placed = {
+      before: this.ring.head,
+      gap: { ...gap, after: this.epoch.id(this.ring.head - 1) },
+    };
     this.#gaps.push(placed);
     if (this.#gaps.length > GAPS_KEPT) this.#gaps.shift();
     this.gapCount++;

@@ -17,7 +17,10 @@ const immediate: (callback: () => void) => unknown =
 export async function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   try {
-    await unlessAborted(signal, new Promise((resolve) => timer = setTimeout(resolve, milliseconds)));
+    await unlessAborted(
+      signal,
+      new Promise((resolve) => timer = setTimeout(resolve, milliseconds)),
+    );
   } finally {
     clearTimeout(timer);
   }

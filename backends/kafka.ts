@@ -40,12 +40,19 @@
 
 import { Buffer } from "node:buffer";
 import { readFile } from "node:fs/promises";
-import type { KafkaConfig, SASLOptions } from "kafkajs";
+import type { Kafka, KafkaConfig, SASLOptions } from "kafkajs";
 import type { Address } from "../address.ts";
-import type { Backend, BackendOptions, BackendRecord, Payload, Tail } from "../backend.ts";
+import type { Backend, BackendOptions, Payload, Tail } from "../backend.ts";
 import { importClient } from "../client.ts";
-import { ConnectionError, RefusedError } from "../errors.ts";
-import { type Broker, Cluster, hasMoved, type KafkaError, type Message } from "./kafka_cluster.ts";
+import { ClosedError, ConnectionError } from "../errors.ts";
+import {
+  Cluster,
+  type ClusterFactory,
+  clusterFactory,
+  explain,
+  type KafkaError,
+  Reader,
+} from "./kafka_cluster.ts";
 
 /** The query parameters of the URL. */
 export const PARAMETERS = [
@@ -63,11 +70,10 @@ export const PARAMETERS = [
 const MAX_PAYLOAD = 100 * 1024 * 1024 - 1024;
 /** A batch stays below the 1,048,588 bytes that brokers take by default. */
 const MAX_BATCH = 900_000;
-/** What may wait in a tail before its partitions are left out of the fetches. */
-const MAX_WAITING = 4 * 1024 * 1024;
-/** How often the connections are used, which keeps them open, and new partitions looked for. */
-const REFRESH = 30_000;
-const UNKNOWN_OUTCOME = new Set([
+/** What surrounds a payload in a batch, at most; channels are keys. */
+const OVERHEAD = 300;
+/** Answers to a publish after which it may be stored, or not. */
+const UNKNOWN = new Set([
   "NOT_LEADER_FOR_PARTITION",
   "REQUEST_TIMED_OUT",
   "NOT_ENOUGH_REPLICAS_AFTER_APPEND",
@@ -79,64 +85,63 @@ export function open(address: Address, options: BackendOptions): Backend {
   return new KafkaBackend(address, options);
 }
 
-interface Record {
+interface Entry {
   readonly key: Buffer;
   readonly value: Buffer;
 }
 
 interface Call {
-  readonly records: readonly Record[];
+  readonly entries: readonly Entry[];
   readonly resolve: () => void;
   readonly reject: (reason: unknown) => void;
-}
-
-interface Session {
-  readonly cluster: Cluster;
-  readonly reader: Reader;
 }
 
 /** The driver of Kafka. */
 export class KafkaBackend implements Backend {
   /** Always `"kafka"`. */
   readonly name = "kafka";
-  /** The servers of the URL. */
+  /** The servers that the URL names. */
   readonly address: string;
   /** It reaches other processes, with any bytes. */
   readonly features = { crossProcess: true, binary: true } as const;
-  readonly #client: (() => Promise<object>);
-  readonly #seeds: readonly { readonly host: string; readonly port: number }[] | undefined;
+  readonly #url: Address;
+  readonly #make: ClusterFactory | undefined;
+  readonly #configure: () => Promise<KafkaConfig>;
   readonly #replication: number;
   readonly #outboxes = new Map<string, Call[]>();
   #cluster: Cluster | undefined;
-  #session: Promise<Session> | undefined;
+  #session: Promise<Reader> | undefined;
   #isClosed = false;
 
   /**
    * @param address The URL.
    * @param options `client` is a `Kafka` of kafkajs 2.2.4.
-   * @throws {TypeError} If a parameter of the URL has a wrong value.
+   * @throws {TypeError} If a parameter of the URL has a value that cannot be used.
    */
   constructor(address: Address, options: BackendOptions = {}) {
-    this.address = address.servers(9092).join(",");
+    this.#url = address;
+    this.address = `kafka://${address.servers(9092).join(",")}`;
     const replication = address.count("replication") ?? -1;
     this.#replication = address.choice("create", ["true", "false"]) === "false" ? 0 : replication;
-    const configure = configuration(address);
-    const client = options.client;
-    if (client === undefined) {
-      const hosts = address.hosts.length > 0 ? address.hosts : [{ hostname: "localhost" }];
-      this.#seeds = hosts.map(({ hostname, port }) => ({ host: hostname, port: port ?? 9092 }));
-    }
-    this.#client = async () => client ? client as object : await createClient(await configure());
+    this.#configure = configuration(address);
+    if (options.client !== undefined) this.#make = clusterFactory(options.client);
   }
 
-  /** Checks the name against the rules for topics, and the payload against the largest request. */
+  /** Whether nothing was lost since `connect()`. */
+  get connected(): boolean {
+    return this.#session !== undefined;
+  }
+
+  /** Holds the channel against the rules for topics, and the payload against the largest request. */
   check(channel: string, payload: Payload = ""): void {
-    if (!/^[\w.-]{1,249}$/.test(channel) || channel === "." || channel === "..") {
-      const reason = channel.length > 249
-        ? `it has ${channel.length} characters, a topic at most 249`
-        : `a topic has only the characters A-Z a-z 0-9 . _ -, and is not "", "." or ".."`;
-      throw new (channel.length > 249 ? RangeError : TypeError)(
-        `Cannot use channel "${channel}" on kafka: ${reason}`,
+    if (channel.length > 249) {
+      throw new RangeError(
+        `Cannot use channel "${channel}" on kafka: it has ${channel.length} characters, a topic at most 249`,
+      );
+    }
+    if (!/^[\w.-]+$/.test(channel) || channel === "." || channel === "..") {
+      throw new TypeError(
+        `Cannot use channel "${channel}" on kafka: a topic has only the characters A-Z a-z 0-9 . _ -, and is neither "." nor ".."`,
       );
     }
     if (Buffer.byteLength(payload) > MAX_PAYLOAD) {
@@ -149,45 +154,22 @@ export class KafkaBackend implements Backend {
     await this.#open();
   }
 
-  /**
-   * Publishes to one partition, in order. What comes while a request of the
-   * same channel is under way goes with the next one.
-   */
-  publish(channel: string, payloads: readonly Payload[]): Promise<void> {
-    const key = Buffer.from(channel);
-    // Copied: the caller may write on in its array before this is sent.
-    const records = payloads.map((payload) => ({ key, value: Buffer.from(payload as Uint8Array) }));
-    return new Promise((resolve, reject) => {
-      const call = { records, resolve, reject };
-      const outbox = this.#outboxes.get(channel);
-      if (outbox) {
-        outbox.push(call);
-      } else {
-        this.#outboxes.set(channel, [call]);
-        void this.#drain(channel);
-      }
-    });
-  }
-
   /** Reads every partition of the topic from its end. */
   async tail(channel: string): Promise<Tail> {
-    const { reader } = await this.#open();
-    return await reader.tail(channel);
+    return await (await this.#open()).tail(channel);
   }
 
   /** Sends a request on every connection, and waits for what the fetches bring. */
   async probe(signal: AbortSignal): Promise<void> {
-    const cluster = this.#cluster;
-    if (!cluster || !this.#session) return;
-    const { address } = this;
-    function cut() {
-      cluster?.end(new ConnectionError(`Cannot reach kafka at ${address}: it gives no sign of life`));
+    const [cluster, session] = [this.#cluster, this.#session];
+    if (!cluster || !session) return;
+    function cut(): void {
+      cluster?.end(new ConnectionError("a probe was not answered"));
     }
     if (signal.aborted) return cut();
     signal.addEventListener("abort", cut, { once: true });
     try {
-      const { reader } = await this.#session;
-      await Promise.all([cluster.ping(), reader.ping()]);
+      await Promise.all([cluster.ping(), (await session).ping()]);
     } finally {
       signal.removeEventListener("abort", cut);
     }
@@ -198,84 +180,188 @@ export class KafkaBackend implements Backend {
     this.#isClosed = true;
     const session = this.#session;
     this.#cluster?.end(closed());
-    await session?.catch(() => {});
+    const reader = await session?.catch(() => undefined);
+    await reader?.ended();
     await this.#cluster?.shut();
   }
 
-  #open(): Promise<Session> {
-    this.#session ??= this.#connect().catch((error) => {
-      this.#session = undefined;
-      throw error;
+  /**
+   * Publishes to one partition, in order. What comes while a request of the
+   * same channel is under way goes together, with the next.
+   */
+  publish(channel: string, payloads: readonly Payload[]): Promise<void> {
+    const key = Buffer.from(channel);
+    // Copied, since the caller may write on in its array before this is sent.
+    const entries = payloads.map((payload) => ({ key, value: Buffer.from(payload as string) }));
+    return new Promise((resolve, reject) => {
+      const outbox = this.#outboxes.get(channel);
+      outbox?.push({ entries, resolve, reject });
+      if (outbox) return;
+      const calls = [{ entries, resolve, reject }];
+      this.#outboxes.set(channel, calls);
+      void this.#drain(channel, calls);
     });
-    return this.#session;
   }
 
-  async #connect(): Promise<Session> {
-    const client = await this.#client();
-    if (this.#isClosed) throw closed();
-    const cluster = new Cluster(client, { seeds: this.#seeds, replication: this.#replication });
-    this.#cluster = cluster;
-    try {
-      await cluster.connect();
-    } catch (error) {
-      cluster.end(error as Error);
-      throw error;
-    }
-    cluster.signal.addEventListener("abort", () => this.#session = undefined, { once: true });
-    return { cluster, reader: new Reader(cluster) };
-  }
-
-  async #drain(channel: string): Promise<void> {
-    for (let outbox; (outbox = this.#outboxes.get(channel)) && outbox.length > 0;) {
-      let count = 0;
-      for (let size = 0; count < outbox.length; count++) {
-        size += sizeOf(outbox[count]?.records ?? []);
-        if (count > 0 && size > MAX_BATCH) break;
+  async #drain(channel: string, outbox: Call[]): Promise<void> {
+    while (outbox.length > 0) {
+      let count = 1;
+      for (let size = sizeOf(outbox[0]!.entries); count < outbox.length; count++) {
+        size += sizeOf(outbox[count]!.entries);
+        if (size > MAX_BATCH) break;
       }
       const calls = outbox.splice(0, count);
       try {
-        if (calls.length === 1) await this.#write(channel, calls[0]?.records ?? []);
-        else await this.#send(channel, calls.flatMap(({ records }) => records));
+        if (count === 1) await this.#write(channel, calls[0]!.entries);
+        else await this.#send(channel, calls.flatMap(({ entries }) => entries));
         for (const { resolve } of calls) resolve();
       } catch (error) {
-        // A refusal is of all or nothing: it is found out whom it concerns.
-        if (error instanceof RefusedError && calls.length > 1) {
-          for (const { records, resolve, reject } of calls) {
-            await this.#write(channel, records).then(resolve, reject);
-          }
-        } else for (const { reject } of calls) reject(error);
+        for (const { entries, resolve, reject } of calls) {
+          // A batch is refused as a whole, because of one of the calls: each is asked for itself.
+          if (count === 1 || error instanceof ConnectionError) reject(error);
+          else await this.#write(channel, entries).then(resolve, reject);
+        }
       }
     }
     this.#outboxes.delete(channel);
   }
 
-  /** Writes as few batches as the broker takes. */
-  async #write(channel: string, records: readonly Record[]): Promise<void> {
-    if (records.length < 2 || sizeOf(records) <= MAX_BATCH) {
+  /** Writes as few batches as brokers take. */
+  async #write(channel: string, entries: readonly Entry[]): Promise<void> {
+    if (entries.length < 2 || sizeOf(entries) <= MAX_BATCH) {
       try {
-        return await this.#send(channel, records);
+        return await this.#send(channel, entries);
       } catch (error) {
-        const { type } = (error as Error).cause as KafkaError ?? {};
-        if (type !== "MESSAGE_TOO_LARGE" || records.length < 2) throw error;
+        if (!(error instanceof RangeError) || entries.length < 2) throw error;
       }
     }
-    const half = records.length >> 1;
-    await this.#write(channel, records.slice(0, half));
-    await this.#write(channel, records.slice(half));
+    const half = entries.length >> 1;
+    await this.#write(channel, entries.slice(0, half));
+    await this.#write(channel, entries.slice(half));
   }
 
-  async #send(channel: string, messages: readonly Record[]): Promise<void> {
+  /** Sends one batch: all of it is stored, or nothing. */
+  async #send(channel: string, entries: readonly Entry[]): Promise<void> {
     const { cluster } = await this.#open();
     try {
       await cluster.settle(async (attempt) => {
         const places = await cluster.places(channel, attempt > 0);
-        const place = places[partitionOf(Buffer.from(channel), places.length)];
-        const broker = await cluster.node(place?.leader ?? -1);
-        const topicData = [{ topic: channel, partitions: [{ partition: place?.partition ?? 0, messages }] }];
-        await cluster.request(() => broker.produce({ acks: -1, timeout: 8_000, topicData }));
-      }, UNKNOWN_OUTCOME);
+        const { partition, leader } = places[hash(channel) % places.length]!;
+        const broker = await cluster.node(leader);
+        const topicData = [{ topic: channel, partitions: [{ partition, messages: [...entries] }] }];
+        try {
+          await cluster.request(() => broker.produce({ acks: -1, timeout: 8_000, topicData }));
+        } catch (cause) {
+          const { type = "", message } = cause as KafkaError;
+          if (!UNKNOWN.has(type)) throw cause;
+          cluster.forget(channel);
+          throw new ConnectionError(message, { cause });
+        }
+      });
     } catch (cause) {
-      throw refusal(`publish to "${channel}"`, cause as KafkaError, cluster);
+      if ((cause as KafkaError).type !== "MESSAGE_TOO_LARGE") throw explain(cause);
+      throw new RangeError(
+        `Cannot publish to "${channel}" on kafka: the payload exceeds max.message.bytes of the topic`,
+        { cause },
+      );
     }
   }
+
+  #open(): Promise<Reader> {
+    if (!this.#session) {
+      const session = this.#session = this.#connect();
+      session.catch(() => {
+        if (this.#session === session) this.#session = undefined;
+      });
+    }
+    return this.#session;
+  }
+
+  async #connect(): Promise<Reader> {
+    const make = this.#make ?? clusterFactory(await createClient(await this.#configure()));
+    if (this.#isClosed) throw closed();
+    const cluster = this.#cluster = new Cluster(make(), {
+      seeds: this.#make ? undefined : seeds(this.#url),
+      replication: this.#replication,
+    });
+    cluster.signal.addEventListener("abort", () => {
+      if (this.#cluster === cluster) this.#session = undefined;
+    }, { once: true });
+    try {
+      await cluster.connect();
+      return new Reader(cluster);
+    } catch (error) {
+      cluster.end(error as Error);
+      throw error;
+    }
+  }
+}
+
+function closed(): ClosedError {
+  return new ClosedError("Cannot use backend: it is closed");
+}
+
+function seeds({ hosts }: Address): { host: string; port: number }[] {
+  if (hosts.length === 0) return [{ host: "localhost", port: 9092 }];
+  return hosts.map(({ hostname, port }) => ({ host: hostname, port: port ?? 9092 }));
+}
+
+/** Checks the URL now; files are read each time it connects, since certificates are renewed. */
+function configuration(address: Address): () => Promise<KafkaConfig> {
+  const { username, password, parameters } = address;
+  const mechanism = address.choice("sasl", ["plain", "scram-sha-256", "scram-sha-512"]) ??
+    (username === undefined ? undefined : "plain");
+  if (mechanism && (username === undefined || password === undefined)) {
+    throw new TypeError(
+      `Cannot open "${address}": sasl=${mechanism} needs user:password@ in the URL`,
+    );
+  }
+  if (address.path) {
+    throw new TypeError(`Cannot open "${address}": kafka has nothing to name by a path`);
+  }
+  const files = (["ca", "cert", "key"] as const).filter((name) => parameters.has(name));
+  const isSecure = address.choice("tls", ["true", "false"]) === "true" || files.length > 0;
+  return async () => {
+    const texts = files.map(async (name) => [name, await readFile(parameters.get(name)!, "utf8")]);
+    const sasl = mechanism && { sasl: { mechanism, username, password } as SASLOptions };
+    return {
+      brokers: address.servers(9092),
+      clientId: parameters.get("clientId") ?? "broadcaster",
+      ...isSecure && { ssl: Object.fromEntries(await Promise.all(texts)) },
+      ...sasl,
+      connectionTimeout: 1_000,
+      requestTimeout: 10_000,
+      logCreator: () => () => {},
+    };
+  };
+}
+
+async function createClient(config: KafkaConfig): Promise<Kafka> {
+  const module = await importClient<typeof import("kafkajs")>("kafkajs");
+  // A CommonJS module: not every runtime finds its named exports.
+  const { Kafka } = module.Kafka
+    ? module
+    : (module as unknown as { default: typeof module }).default;
+  return new Kafka(config);
+}
+
+function sizeOf(entries: readonly Entry[]): number {
+  return entries.reduce((size, { value }) => size + value.length + OVERHEAD, 0);
+}
+
+/** Where publishers of all languages put a key: murmur2, as in Kafka's own. */
+function hash(key: string): number {
+  const bytes = Buffer.from(key);
+  const whole = bytes.length - bytes.length % 4;
+  let hash = 0x9747b28c ^ bytes.length;
+  for (let index = 0; index < whole; index += 4) {
+    const word = Math.imul(bytes.readInt32LE(index), 0x5bd1e995);
+    hash = Math.imul(hash, 0x5bd1e995) ^ Math.imul(word ^ (word >>> 24), 0x5bd1e995);
+  }
+  if (whole < bytes.length) {
+    const rest = bytes.readUIntLE(whole, bytes.length - whole);
+    hash = Math.imul(hash ^ rest, 0x5bd1e995);
+  }
+  hash = Math.imul(hash ^ (hash >>> 13), 0x5bd1e995);
+  return (hash ^ (hash >>> 15)) & 0x7fffffff;
 }

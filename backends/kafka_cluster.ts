@@ -6,12 +6,14 @@
  * @module
  */
 
-import type { Buffer } from "node:buffer";
 import type { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
+import type { Broker as KafkaBroker, ITopicConfig } from "kafkajs";
+import type { BackendRecord, Tail } from "../backend.ts";
 import { ConnectionError, RefusedError } from "../errors.ts";
+import { BacklogError } from "../record_source.ts";
 
-/** What kafkajs rejects with; `type` is Kafka's name of an error that a broker answered. */
+/** What kafkajs rejects with; `type` is Kafka's name for what a broker answered. */
 export interface KafkaError extends Error {
   readonly type?: string;
   readonly errors?: readonly KafkaError[];
@@ -20,13 +22,8 @@ export interface KafkaError extends Error {
 /** A record as kafkajs decodes it. */
 export interface Message {
   readonly offset: string;
-  readonly value: Buffer | null;
+  readonly value: Uint8Array | null;
   readonly isControlRecord?: boolean;
-}
-
-interface Partitions<Partition> {
-  readonly topic: string;
-  readonly partitions: readonly Partition[];
 }
 
 /** One TCP connection. */
@@ -42,52 +39,24 @@ interface Connection {
 interface ConnectionPool {
   readonly host: string;
   readonly port: number;
-  readonly pool: readonly Connection[];
+  readonly pool: readonly [Connection, Connection];
   getConnection(index: 1): Promise<Connection>;
 }
 
-/** One broker. */
-export interface Broker {
+/** One broker, with what kafkajs does not declare. */
+export interface Broker extends KafkaBroker {
   readonly connectionPool: ConnectionPool;
-  connect(): Promise<void>;
-  apiVersions(): Promise<unknown>;
-  metadata(topics: readonly string[]): Promise<{
-    readonly brokers: readonly { nodeId: number; host: string; port: number }[];
-    readonly controllerId: number;
-    readonly topicMetadata: readonly {
-      partitionMetadata: readonly { partitionId: number; leader: number }[];
-    }[];
-  }>;
-  createTopics(request: {
-    timeout: number;
-    topics: readonly { topic: string; numPartitions: number; replicationFactor: number }[];
-  }): Promise<unknown>;
+  createTopics(request: { timeout: number; topics: readonly ITopicConfig[] }): Promise<unknown>;
   listOffsets(request: {
     isolationLevel: number;
-    topics: readonly Partitions<{ partition: number; timestamp: number }>[];
-  }): Promise<{ readonly responses: readonly Partitions<{ partition: number; offset: string }>[] }>;
-  produce(request: {
-    acks: number;
-    timeout: number;
-    topicData: readonly Partitions<{
-      partition: number;
-      messages: readonly { key: Buffer; value: Buffer }[];
-    }>[];
-  }): Promise<unknown>;
-  fetch(request: {
-    isolationLevel: number;
-    maxWaitTime: number;
-    maxBytes: number;
-    topics: readonly Partitions<{ partition: number; fetchOffset: number; maxBytes: number }>[];
+    topics: readonly { topic: string; partitions: { partition: number; timestamp: number }[] }[];
   }): Promise<{
-    readonly responses: readonly {
-      topicName: string;
-      partitions: readonly { partition: number; messages: readonly Message[] }[];
-    }[];
+    readonly responses: readonly { partitions: readonly { partition: number; offset: string }[] }[];
   }>;
 }
 
-interface Internals {
+/** The parts of a kafkajs cluster that are used. */
+export interface Internals {
   readonly rootLogger: unknown;
   readonly connectionPoolBuilder: {
     build(destination: { host?: string; port?: number }): Promise<ConnectionPool>;
@@ -95,6 +64,25 @@ interface Internals {
   readonly brokerPool: {
     createBroker(options: { connectionPool: ConnectionPool; logger: unknown }): Broker;
   };
+}
+
+/** Makes what kafkajs calls a cluster. */
+export type ClusterFactory = () => Internals;
+
+/**
+ * The factory of a `Kafka`, which it keeps behind a private symbol. What comes
+ * from there has the client's servers, TLS, SASL and logger, whoever made it.
+ *
+ * @throws {TypeError} If it has none.
+ */
+export function clusterFactory(client: unknown): ClusterFactory {
+  const symbol = Object.getOwnPropertySymbols(Object(client))
+    .find(({ description }) => description === "private:Kafka:createCluster");
+  const create = symbol && (client as { [symbol]: unknown })[symbol];
+  if (typeof create !== "function") {
+    throw new TypeError("Cannot use client: it is not a `Kafka` of kafkajs 2.2.4");
+  }
+  return () => create({ allowAutoTopicCreation: false });
 }
 
 /** How the cluster is used. */
@@ -111,8 +99,9 @@ export interface Place {
   readonly leader: number;
 }
 
+/** How long leaders may take to be elected. */
+const PATIENCE = 10_000;
 const LOST = /^KafkaJS(Connection(Closed)?Error|RequestTimeoutError|LockTimeout)$/;
-const WRONG_CREDENTIALS = /SASL/;
 const MOVED = new Set([
   "UNKNOWN_TOPIC_OR_PARTITION",
   "LEADER_NOT_AVAILABLE",
@@ -123,12 +112,19 @@ const MOVED = new Set([
   "UNKNOWN_LEADER_EPOCH",
   "OFFSET_NOT_AVAILABLE",
   "KAFKA_STORAGE_ERROR",
-  "BROKER_NOT_AVAILABLE",
 ]);
 
-/** Whether a broker did not do what was asked since another may lead the partition by now. */
+/** Whether a broker did not do what was asked because another leads the partition, or none yet. */
 export function hasMoved(error: unknown): boolean {
   return MOVED.has((error as KafkaError).type ?? "");
+}
+
+/** A broker's answer as an error that says whether trying again may help. */
+export function explain(cause: unknown): Error {
+  const { name, type, message } = cause as KafkaError;
+  const isFinal = type ? !hasMoved(cause) : name === "KafkaJSSASLAuthenticationError";
+  if (isFinal) return new RefusedError(message, { cause });
+  return LOST.test(name) ? new ConnectionError(message, { cause }) : cause as Error;
 }
 
 /**
@@ -148,18 +144,11 @@ export class Cluster {
   #seed!: Broker;
 
   /**
-   * @param client A `Kafka`. The factory of its clusters is behind a private
-   * symbol: taken from there, a cluster has the client's servers, TLS, SASL and
-   * logger, whoever made the client.
+   * @param kafka What kafkajs calls a cluster.
+   * @param options How it is used.
    */
-  constructor(client: object, options: ClusterOptions) {
-    const symbol = Object.getOwnPropertySymbols(client)
-      .find(({ description }) => description === "private:Kafka:createCluster");
-    const create: unknown = symbol && (client as Record<symbol, unknown>)[symbol];
-    if (typeof create !== "function") {
-      throw new TypeError("Cannot use client: it is not a Kafka instance of kafkajs 2.2.4");
-    }
-    this.#kafka = create({ allowAutoTopicCreation: false }) as Internals;
+  constructor(kafka: Internals, options: ClusterOptions) {
+    this.#kafka = kafka;
     this.#options = options;
     this.signal = this.#ending.signal;
   }
@@ -170,7 +159,9 @@ export class Cluster {
     for (let index = 0, failure: unknown;; index++) {
       const seeds = this.#options.seeds;
       // Without a destination the client's own servers take turns.
-      const pool = await this.#kafka.connectionPoolBuilder.build(seeds?.[index % seeds.length] ?? {});
+      const pool = await this.#kafka.connectionPoolBuilder.build(
+        seeds?.[index % seeds.length] ?? {},
+      );
       const name = `${pool.host}:${pool.port}`;
       if (tried.has(name)) throw failure;
       tried.add(name);
@@ -188,12 +179,14 @@ export class Cluster {
   /** Opens the connection to a broker, once. */
   async node(id: number): Promise<Broker> {
     const node = this.#nodes.get(id);
-    if (!node) throw new ConnectionError(`Cannot reach broker ${id}: its address is not known`);
+    if (!node) throw new ConnectionError(`broker ${id} has no known address`);
     const name = `${node.host}:${node.port}`;
     let broker = this.#brokers.get(name);
     if (!broker) {
       const { host, port } = node;
-      broker = this.#kafka.connectionPoolBuilder.build({ host, port }).then((pool) => this.#open(pool));
+      broker = this.#kafka.connectionPoolBuilder.build({ host, port }).then((pool) =>
+        this.#open(pool)
+      );
       this.#brokers.set(name, broker);
       broker.catch(() => this.#brokers.delete(name));
     }
@@ -212,7 +205,7 @@ export class Cluster {
     try {
       return await send();
     } catch (error) {
-      if (LOST.test((error as Error).name)) this.end(explain("keep the connection", error));
+      if (LOST.test((error as Error).name)) this.end(explain(error));
       this.signal.throwIfAborted();
       throw error;
     }
@@ -229,6 +222,11 @@ export class Cluster {
     return await places;
   }
 
+  /** Looks for the partitions of a topic again when they are needed. */
+  forget(topic: string): void {
+    this.#places.delete(topic);
+  }
+
   /** The partitions of a topic as they are now. */
   async look(topic: string): Promise<readonly Place[]> {
     const { brokers, topicMetadata } = await this.request(() => this.#seed.metadata([topic]));
@@ -238,23 +236,31 @@ export class Cluster {
       .sort((one, other) => one.partition - other.partition);
   }
 
-  /** Calls again, after short and growing waits, while leaders are being elected or moved. */
+  /** Calls again, after short and growing waits, while leaders are elected or moved. */
   async settle<Result>(call: (attempt: number) => Promise<Result>): Promise<Result> {
-    const deadline = Date.now() + 10_000;
+    const deadline = Date.now() + PATIENCE;
     for (let attempt = 0, wait = 2;; attempt++, wait = Math.min(wait * 2, 250)) {
       try {
         return await call(attempt);
       } catch (error) {
         if (!hasMoved(error) || Date.now() > deadline) throw error;
       }
-      await delay(wait, undefined, { signal: this.signal });
+      await this.pause(wait);
     }
+  }
+
+  /** Waits, unless the connections end. */
+  async pause(milliseconds: number): Promise<void> {
+    await delay(milliseconds, undefined, { signal: this.signal }).catch(() => {});
+    this.signal.throwIfAborted();
   }
 
   /** Asks every open connection but those for fetches for a sign of life. */
   async ping(): Promise<void> {
-    const brokers = await Promise.all(this.#brokers.values());
-    await Promise.all(brokers.map((broker) => this.request(() => broker.apiVersions())));
+    const brokers = await Promise.allSettled(this.#brokers.values());
+    await Promise.all(brokers.map(async (broker) => {
+      if (broker.status === "fulfilled") await this.request(() => broker.value.apiVersions());
+    }));
   }
 
   /** Cuts every connection. */
@@ -290,19 +296,23 @@ export class Cluster {
     try {
       await broker.connect();
       this.signal.throwIfAborted();
-      this.#watch(broker, connectionPool.pool[0] as Connection, () => false);
+      this.#watch(broker, connectionPool.pool[0], () => false);
       return broker;
     } catch (error) {
-      const failure = this.signal.aborted ? this.signal.reason : explain("connect", error);
+      const failure = this.signal.aborted ? this.signal.reason : explain(error);
       this.#cut(connectionPool, failure);
       throw failure;
     }
   }
 
-  #watch({ connectionPool: { host, port } }: Broker, { socket }: Connection, isIdle: () => boolean) {
+  #watch(
+    { connectionPool: { host, port } }: Broker,
+    { socket }: Connection,
+    isIdle: () => boolean,
+  ) {
     function lost(this: Cluster, cause?: unknown) {
       if (isIdle()) return;
-      this.end(new ConnectionError(`Cannot keep the connection to ${host}:${port}: it was lost`, { cause }));
+      this.end(new ConnectionError(`${host}:${port} closed the connection`, { cause }));
     }
     // kafkajs leaves it on, so that a small request waits for the answer to the one before.
     socket?.setNoDelay(true);
@@ -338,9 +348,7 @@ export class Cluster {
   async #create(topic: string): Promise<void> {
     const { replication } = this.#options;
     if (replication === 0) {
-      throw new RefusedError(
-        `Cannot use channel "${topic}" on kafka: there is no such topic, and create=false`,
-      );
+      throw new RefusedError(`there is no topic "${topic}", and create=false`);
     }
     const topics = [{ topic, numPartitions: 1, replicationFactor: replication }];
     const create = (broker: Broker) =>
@@ -351,18 +359,303 @@ export class Cluster {
       const cause = (error as KafkaError).errors?.[0] ?? error as KafkaError;
       if (cause.type === "NOT_CONTROLLER") {
         // Only with ZooKeeper; no topic at all cannot be asked for, so this asks for all.
-        const { controllerId } = await this.request(() => this.#seed.metadata([]));
-        await create(await this.node(controllerId));
+        const metadata = await this.request(() => this.#seed.metadata([]));
+        await create(
+          await this.node((metadata as unknown as { controllerId: number }).controllerId),
+        );
       } else if (cause.type !== "TOPIC_ALREADY_EXISTS") {
-        throw new RefusedError(`Cannot create topic "${topic}": ${cause.message}`, { cause });
+        throw new RefusedError(`the topic cannot be created: ${cause.message}`, { cause });
       }
     }
   }
 }
 
-function explain(verb: string, cause: unknown): Error {
-  if (cause instanceof RefusedError || cause instanceof ConnectionError) return cause;
-  const { name, type, message } = cause as KafkaError;
-  const isRefusal = WRONG_CREDENTIALS.test(type ?? name);
-  return new (isRefusal ? RefusedError : ConnectionError)(`Cannot ${verb}: ${message}`, { cause });
+/** What a fetch brings of one partition, at most. */
+const MAX_FETCH = 1024 * 1024;
+/** What may wait in a tail before its partitions are left out of the fetches. */
+const MAX_WAITING = 4 * 1024 * 1024;
+/** How long a fetch waits for the first record: a tail that joins waits as long. */
+const MAX_WAIT = 100;
+/** How often connections are used, which keeps them open, and new partitions looked for. */
+const REFRESH = 30_000;
+
+/** How far a tail has read one partition. */
+interface Position {
+  readonly tail: TopicTail;
+  readonly partition: number;
+  offset: number;
+}
+
+/** The fetches from one leader, one after the other. */
+interface Loop {
+  readonly positions: Set<Position>;
+  /** The fetch that is under way. */
+  flight?: Promise<void> | undefined;
+  /** Ends the waiting for a tail that takes more. */
+  wake?: (() => void) | undefined;
+}
+
+/** Reads the topics of all tails, in one loop of fetches for each leader. */
+export class Reader {
+  /** Where it reads. */
+  readonly cluster: Cluster;
+  readonly #tails = new Set<TopicTail>();
+  readonly #loops = new Map<number, Loop>();
+  readonly #runs = new Set<Promise<void>>();
+
+  /** @param cluster Where it reads. */
+  constructor(cluster: Cluster) {
+    this.cluster = cluster;
+    const timer = setInterval(() => void this.#refresh().catch(() => {}), REFRESH);
+    cluster.signal.addEventListener("abort", () => {
+      clearInterval(timer);
+      for (const tail of this.#tails) tail.fail(cluster.signal.reason);
+      for (const { wake } of this.#loops.values()) wake?.();
+    }, { once: true });
+  }
+
+  /** Reads a topic from its end. */
+  async tail(topic: string): Promise<TopicTail> {
+    const tail = new TopicTail(topic, () => this.#wake(), () => this.#tails.delete(tail));
+    try {
+      await this.cluster.settle(async () => {
+        const places = await this.cluster.places(topic, true);
+        const ends = await Promise.all(places.map((place) => this.#end(topic, place)));
+        this.#tails.add(tail);
+        places.forEach((place, index) => this.#join(tail, place, ends[index]!));
+      });
+      return tail;
+    } catch (error) {
+      throw explain(error);
+    }
+  }
+
+  /** Resolves when every fetch that is under way is answered. */
+  async ping(): Promise<void> {
+    await Promise.all([...this.#loops.values()].map(({ flight }) => flight));
+  }
+
+  /** Resolves when nothing runs any more, after the connections have ended. */
+  async ended(): Promise<void> {
+    await Promise.all(this.#runs);
+  }
+
+  async #end(topic: string, { partition, leader }: Place): Promise<number> {
+    const { cluster } = this;
+    const broker = await cluster.node(leader);
+    const topics = [{ topic, partitions: [{ partition, timestamp: -1 }] }];
+    const { responses } = await cluster.request(() =>
+      broker.listOffsets({ isolationLevel: 0, topics })
+    );
+    return Number(responses[0]?.partitions[0]?.offset);
+  }
+
+  #join(tail: TopicTail, { partition, leader }: Place, offset: number): void {
+    tail.partitions.add(partition);
+    this.#place({ tail, partition, offset }, leader);
+  }
+
+  #place(position: Position, leader: number): void {
+    const loop = this.#loops.get(leader);
+    if (loop) {
+      loop.positions.add(position);
+      loop.wake?.();
+      return;
+    }
+    const started = { positions: new Set([position]) };
+    this.#loops.set(leader, started);
+    this.#track(this.#run(leader, started));
+  }
+
+  #track(run: Promise<void>): void {
+    const ended = run.catch(() => {}).then(() => void this.#runs.delete(ended));
+    this.#runs.add(ended);
+  }
+
+  #wake(): void {
+    for (const { wake } of this.#loops.values()) wake?.();
+  }
+
+  async #run(leader: number, loop: Loop): Promise<void> {
+    const { cluster } = this;
+    try {
+      const broker = await cluster.node(leader);
+      await cluster.openFetches(broker, () => !this.#loops.has(leader));
+      while (loop.positions.size > 0) {
+        cluster.signal.throwIfAborted();
+        const wanted: Position[] = [];
+        for (const position of loop.positions) {
+          if (!this.#tails.has(position.tail)) loop.positions.delete(position);
+          else if (position.tail.isHungry) wanted.push(position);
+        }
+        if (wanted.length > 0) {
+          loop.flight = this.#fetch(broker, loop, wanted, MAX_WAIT);
+          await loop.flight;
+        } else if (loop.positions.size > 0) {
+          loop.flight = undefined;
+          await new Promise<void>((resolve) => loop.wake = resolve);
+          loop.wake = undefined;
+        }
+      }
+    } catch (error) {
+      for (const { tail } of loop.positions) this.#fail(tail, explain(error));
+    } finally {
+      this.#loops.delete(leader);
+    }
+  }
+
+  async #fetch(
+    broker: Broker,
+    loop: Loop,
+    positions: Position[],
+    maxWaitTime: number,
+  ): Promise<void> {
+    const topics = new Map<string, Map<number, Position>>();
+    for (const position of positions) {
+      const { topic } = position.tail;
+      const partitions = topics.get(topic) ?? new Map();
+      topics.set(topic, partitions.set(position.partition, position));
+    }
+    const request = [...topics].map(([topic, partitions]) => ({
+      topic,
+      partitions: [...partitions.values()].map(({ partition, offset }) => ({
+        partition,
+        fetchOffset: String(offset),
+        maxBytes: MAX_FETCH,
+      })),
+    }));
+    try {
+      const { responses }: FetchResponse = await this.cluster.request(() =>
+        broker.fetch({ isolationLevel: 0, maxWaitTime, maxBytes: 8 * MAX_FETCH, topics: request })
+      );
+      for (const { topicName, partitions } of responses) {
+        for (const { partition, messages } of partitions) {
+          const position = topics.get(topicName)?.get(partition);
+          if (position) take(position, messages);
+        }
+      }
+    } catch (error) {
+      if (this.cluster.signal.aborted) throw error;
+      // One partition fails the response as a whole: it is found by asking for each.
+      if (positions.length === 1) return this.#miss(loop, positions[0]!, error);
+      for (const position of positions) await this.#fetch(broker, loop, [position], 0);
+    }
+  }
+
+  /** A partition that cannot be read: another broker may lead it by now. */
+  #miss(loop: Loop, position: Position, error: unknown): void {
+    const { tail, partition, offset } = position;
+    loop.positions.delete(position);
+    if (hasMoved(error)) return this.#track(this.#follow(position));
+    const { name, type, message } = error as KafkaError;
+    if (type === "OFFSET_OUT_OF_RANGE") {
+      const place = `partition ${partition} of "${tail.topic}"`;
+      const reason = `Cannot go on in ${place}: offset ${offset} is deleted`;
+      return this.#fail(tail, new BacklogError(reason, { cause: error }));
+    }
+    const help = name === "KafkaJSNotImplemented"
+      ? ", register a codec for it in CompressionCodecs of kafkajs"
+      : "";
+    this.#fail(tail, new RefusedError(`${message}${help}`, { cause: error }));
+  }
+
+  async #follow(position: Position): Promise<void> {
+    const { tail, partition } = position;
+    try {
+      await this.cluster.pause(50);
+      const places = await this.cluster.settle(() => this.cluster.look(tail.topic));
+      const place = places.find((place) => place.partition === partition);
+      if (!place) throw new ConnectionError(`partition ${partition} of "${tail.topic}" is gone`);
+      this.#place(position, place.leader);
+    } catch (error) {
+      this.#fail(tail, error);
+    }
+  }
+
+  #fail(tail: TopicTail, reason: unknown): void {
+    this.#tails.delete(tail);
+    tail.fail(reason);
+  }
+
+  async #refresh(): Promise<void> {
+    await this.cluster.ping();
+    for (const tail of this.#tails) {
+      const places = await this.cluster.look(tail.topic).catch(() => []);
+      if (!this.#tails.has(tail)) continue;
+      for (const place of places) {
+        if (!tail.partitions.has(place.partition)) this.#join(tail, place, 0);
+      }
+    }
+  }
+}
+
+interface FetchResponse {
+  readonly responses: readonly {
+    readonly topicName: string;
+    readonly partitions: readonly { partition: number; messages: readonly Message[] }[];
+  }[];
+}
+
+function take(position: Position, messages: readonly Message[]): void {
+  const records: BackendRecord[] = [];
+  for (const { offset, value, isControlRecord } of messages) {
+    // A batch comes whole, also if it begins before the offset that was asked for.
+    if (Number(offset) < position.offset) continue;
+    position.offset = Number(offset) + 1;
+    // Copied: a record would keep the whole response in memory.
+    if (value !== null && !isControlRecord) records.push({ payload: new Uint8Array(value) });
+  }
+  if (records.length > 0) position.tail.push(records);
+}
+
+/** The live end of a topic. What it cannot hold stays on the broker: its stream is filled on demand. */
+class TopicTail implements Tail {
+  readonly records: ReadableStream<readonly BackendRecord[]>;
+  readonly topic: string;
+  readonly partitions = new Set<number>();
+  #controller!: ReadableStreamDefaultController<readonly BackendRecord[]>;
+  #failure: { readonly reason: unknown } | undefined;
+  #isDone = false;
+
+  constructor(topic: string, wake: () => void, cancel: () => void) {
+    this.topic = topic;
+    this.records = new ReadableStream<readonly BackendRecord[]>({
+      start: (controller) => {
+        this.#controller = controller;
+      },
+      pull: () => {
+        this.#settle();
+        wake();
+      },
+      cancel: () => {
+        this.#isDone = true;
+        cancel();
+        wake();
+      },
+    }, { highWaterMark: MAX_WAITING, size: sizeOf });
+  }
+
+  get isHungry(): boolean {
+    return (this.#controller.desiredSize ?? 0) > 0;
+  }
+
+  push(records: readonly BackendRecord[]): void {
+    if (!this.#isDone && !this.#failure) this.#controller.enqueue(records);
+  }
+
+  fail(reason: unknown): void {
+    this.#failure ??= { reason };
+    this.#settle();
+  }
+
+  /** A stream that errors drops what is queued: the failure waits until that is read. */
+  #settle(): void {
+    if (this.#isDone || !this.#failure || this.#controller.desiredSize !== MAX_WAITING) return;
+    this.#isDone = true;
+    this.#controller.error(this.#failure.reason);
+  }
+}
+
+function sizeOf(records: readonly BackendRecord[] | undefined): number {
+  return (records ?? []).reduce((size, { payload }) => size + payload.length + 100, 0);
 }

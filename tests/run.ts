@@ -9,6 +9,7 @@ import * as chromium from "./services/chromium.ts";
 import * as kafka from "./services/kafka.ts";
 import * as postgres from "./services/postgres.ts";
 import * as redis from "./services/redis.ts";
+import { guard } from "./services/server.ts";
 import type { Located } from "./services/service.ts";
 
 const SERVICES = [
@@ -41,6 +42,10 @@ async function main(): Promise<number> {
       interrupt.abort();
     });
   }
+  // Tests that are interrupted leave their files behind, all of them in here.
+  const scratch = await Deno.makeTempDir({ prefix: "broadcaster-" });
+  await Deno.chmod(scratch, 0o711);
+  Deno.env.set("TMPDIR", scratch);
   const located = await Promise.all(SERVICES.map(locate));
   try {
     if (interrupt.signal.aborted) return 130;
@@ -49,6 +54,7 @@ async function main(): Promise<number> {
     return report(code, output, located);
   } finally {
     await Promise.all(located.map((service) => "stop" in service && service.stop()));
+    await Deno.remove(scratch, { recursive: true }).catch(() => {});
   }
 }
 
@@ -73,8 +79,10 @@ function variables(located: Located[]): Record<string, string> {
 
 async function test(env: Record<string, string>, signal: AbortSignal) {
   const color = Deno.stdout.isTerminal() && !Deno.noColor;
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["test", "-A", "--no-prompt", "--doc", ...LEAKS, ...await importMap(), ...Deno.args],
+  const flags = ["-A", "--no-prompt", "--doc", ...LEAKS, ...await importMap(), ...Deno.args];
+  const [command, ...args] = [...guard(), Deno.execPath(), "test", ...flags];
+  const child = new Deno.Command(command!, {
+    args,
     env: color ? { ...env, FORCE_COLOR: "1" } : env,
     stdin: "null",
     stdout: "piped",

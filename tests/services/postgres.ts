@@ -37,7 +37,7 @@ export async function start(options: PostgresOptions = {}): Promise<Server> {
     ...(password ? ["--auth=scram-sha-256", `--pwfile=${secret}`] : ["--auth=trust"]),
   ], { cwd: directory, ...user });
   // A process that is killed loses nothing without fsync; only a machine would.
-  const all = { "fsync": "off", "unix_socket_directories": directory, ...settings };
+  const all = { "fsync": "off", "unix_socket_directories": "", ...settings };
   return await Server.start({
     name: "postgres",
     url: `postgres://postgres${

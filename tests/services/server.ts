@@ -48,9 +48,10 @@ export class Server implements AsyncDisposable {
   async restart(): Promise<void> {
     await this.stop();
     const { name, directory, user, answers } = this.#options;
+    const { command, args } = this.#options;
     const process = new Deno.Command("sh", {
       // The shell gives the log a file and makes way for the server, which so has the pid.
-      args: ["-c", `exec ${guard()} "$@" >>server.log 2>&1`, "sh", ...this.#command()],
+      args: ["-c", 'exec "$@" >>server.log 2>&1', "sh", ...guard(), command, ...args],
       cwd: directory,
       stdin: "null",
       ...user,
@@ -82,14 +83,10 @@ export class Server implements AsyncDisposable {
     await until(() => children.every(isGone), `Cannot stop ${name}: its children live on`);
   }
 
-  /** Kills it and removes its data. */
+  /** Ends it in good order, so that nothing of it stays in memory, and removes its data. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.stop("SIGKILL");
+    await this.stop();
     await Deno.remove(this.#options.directory, { recursive: true });
-  }
-
-  #command(): string[] {
-    return [this.#options.command, ...this.#options.args];
   }
 
   async #lastWords(): Promise<string> {
@@ -98,9 +95,9 @@ export class Server implements AsyncDisposable {
   }
 }
 
-/** On Linux a server dies with the process that started it, however that one ends. */
-function guard(): string {
-  return Deno.build.os === "linux" ? "setpriv --pdeathsig KILL --" : "";
+/** What to put before a command so that it dies with this process, however this one ends. */
+export function guard(): string[] {
+  return Deno.build.os === "linux" ? ["setpriv", "--pdeathsig", "KILL", "--"] : [];
 }
 
 async function childrenOf(pid: number): Promise<number[]> {

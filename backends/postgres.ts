@@ -1,0 +1,167 @@
+/**
+ * PostgreSQL's LISTEN and NOTIFY.
+ *
+ * ## URLs
+ *
+ * `postgres://[[user][:password]@]host[:port][/database]`, or `postgresql://`.
+ * Parameters: `sslmode`, one of `disable` (the default), `prefer`, `require`
+ * and `verify-full`, with libpq's meaning. It must be a session of its own: a
+ * pooler in transaction mode drops LISTEN.
+ *
+ * ## Delivery
+ *
+ * At most once, in the order of commit. What is published while the connection
+ * is lost is lost too, and told as a gap. A payload is text of at most 7,999
+ * bytes without NUL, a channel name at most 63 bytes: more is refused.
+ *
+ * ## Escape hatch
+ *
+ * Pass a `postgres` client as `client`: one connection is reserved of it to
+ * publish, and its own `listen()` is used. It is never closed.
+ *
+ * @module
+ */
+
+import type { Options, Sql } from "postgres";
+import type { Address } from "../address.ts";
+import type { Backend, BackendFeatures, BackendOptions, Payload, Tail } from "../backend.ts";
+import { importClient } from "../client.ts";
+import { ConnectionError } from "../errors.ts";
+import { BorrowedSession, OwnSession, type Session } from "./postgres_session.ts";
+
+/** NOTIFY's limit: "In the default configuration it must be shorter than 8000 bytes". */
+const PAYLOAD_LIMIT = 7_999;
+/** NAMEDATALEN - 1: LISTEN would cut a longer name without an error. */
+const NAME_LIMIT = 63;
+
+/** One session to publish, one to listen, however many channels. */
+export class PostgresBackend implements Backend {
+  /** The scheme. */
+  readonly name = "postgres";
+  /** As it appears in messages. */
+  readonly address: string;
+  /** What it can do. */
+  readonly features: BackendFeatures = { crossProcess: true, binary: false };
+  readonly #dial: () => Session;
+  #publisher: Session | undefined;
+  #listener: Session | undefined;
+  #closed = false;
+
+  /**
+   * @param address As it appears in messages.
+   * @param dial Makes a session that connects.
+   */
+  constructor(address: string, dial: () => Session) {
+    this.address = address;
+    this.#dial = dial;
+  }
+
+  /** Whether the publishing session is open, or not needed yet. */
+  get connected(): boolean {
+    return !this.#publisher?.lost;
+  }
+
+  /** Refuses what NOTIFY would refuse, and what LISTEN would cut. */
+  check(channel: string, payload?: Payload): void {
+    const name = byteLength(channel);
+    if (name > NAME_LIMIT) {
+      throw new RangeError(
+        `Cannot use channel "${channel}" on postgres: its name has ${name} bytes, the limit is ${NAME_LIMIT}`,
+      );
+    }
+    if (channel.includes("\0")) {
+      throw new TypeError("Cannot use channel on postgres: its name has a NUL character");
+    }
+    if (payload !== undefined) checkPayload(channel, payload);
+  }
+
+  /** Opens the session to publish. */
+  async connect(): Promise<void> {
+    this.#publisher = this.#open(this.#publisher);
+    await this.#publisher.ready;
+  }
+
+  /** One statement each, pipelined. */
+  publish(channel: string, payloads: readonly Payload[]): Promise<void> {
+    return this.#publisher!.notify(channel, payloads as readonly string[]);
+  }
+
+  /** LISTEN, answered. */
+  async tail(channel: string): Promise<Tail> {
+    this.#listener = this.#open(this.#listener);
+    await this.#listener.ready;
+    return this.#listener.listen(channel);
+  }
+
+  /** A statement on each session. */
+  async probe(signal: AbortSignal): Promise<void> {
+    await Promise.all([this.#publisher?.probe(signal), this.#listener?.probe(signal)]);
+  }
+
+  /** Ends both sessions. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all([this.#publisher?.close(), this.#listener?.close()]);
+  }
+
+  #open(session: Session | undefined): Session {
+    if (this.#closed) throw new ConnectionError("it is closed");
+    return session && !session.lost ? session : this.#dial();
+  }
+}
+
+/** Makes the backend of `postgres://` and `postgresql://`. */
+export async function open(address: Address, options: BackendOptions): Promise<Backend> {
+  if (options.client !== undefined) {
+    const client = options.client as Sql;
+    return new PostgresBackend(String(address), () => new BorrowedSession(client));
+  }
+  const settings = settingsOf(address);
+  const { default: postgres } = await importClient<{ default: Postgres }>("postgres");
+  const shown = `postgres://${address.servers(5432)[0]}${address.path && `/${address.path}`}`;
+  return new PostgresBackend(shown, () => new OwnSession(postgres, settings));
+}
+
+function settingsOf(address: Address): Options<Record<never, never>> {
+  if (address.hosts.length > 1) {
+    throw new TypeError(`Cannot open "${address}": it names several hosts, postgres:// takes one`);
+  }
+  const { hostname = "localhost", port = 5432 } = address.hosts[0] ?? {};
+  const ssl = address.choice("sslmode", ["disable", "prefer", "require", "verify-full"]);
+  return {
+    host: hostname,
+    port,
+    ssl: ssl === undefined || ssl === "disable" ? false : ssl,
+    ...address.path !== "" && { database: address.path },
+    ...address.username !== undefined && { username: address.username },
+    ...address.password !== undefined && { password: address.password },
+  };
+}
+
+function checkPayload(channel: string, payload: Payload): void {
+  if (typeof payload !== "string") {
+    throw new TypeError(
+      `Cannot publish to "${channel}": the payload is bytes, postgres carries text, use the text() or json() codec`,
+    );
+  }
+  if (payload.includes("\0")) {
+    throw new TypeError(
+      `Cannot publish to "${channel}": the payload has a NUL character, which postgres cannot carry`,
+    );
+  }
+  const bytes = byteLength(payload);
+  if (bytes > PAYLOAD_LIMIT) {
+    throw new RangeError(
+      `Cannot publish to "${channel}": the payload has ${bytes} bytes, the limit of postgres is ${PAYLOAD_LIMIT}`,
+    );
+  }
+}
+
+type Postgres = typeof import("postgres");
+
+const encoder = new TextEncoder();
+
+/** The length in UTF-8, which is what the server counts. */
+function byteLength(text: string): number {
+  return encoder.encode(text).length;
+}

@@ -1,0 +1,234 @@
+/**
+ * The sessions of the Postgres backend.
+ *
+ * @module
+ */
+
+import { connect, type Socket } from "node:net";
+import type { Options, ReservedSql, Sql } from "postgres";
+import type { Tail } from "../backend.ts";
+import { ConnectionError, RefusedError } from "../errors.ts";
+import { RecordSource } from "../record_source.ts";
+import { unlessAborted } from "../timer.ts";
+
+/** One role's session with the server. Once it is lost, it stays so. */
+export interface Session {
+  /** Whether it was open, or was to be, and is not any more. */
+  readonly lost: boolean;
+  /** Settles once it is open. */
+  readonly ready: Promise<void>;
+  /** Sends a notification for each payload, in order. */
+  notify(channel: string, payloads: readonly string[]): Promise<void>;
+  /** Listens, and resolves once the server has confirmed. */
+  listen(channel: string): Promise<Tail>;
+  /** Asks the server for a sign of life; cuts the session if the signal aborts first. */
+  probe(signal: AbortSignal): Promise<void>;
+  /** Ends it, and resolves once its socket is shut. */
+  close(): Promise<void>;
+}
+
+type Postgres = typeof import("postgres");
+
+/**
+ * A session of our own: one connection that is never made again. Not the
+ * client's own `listen()`, which listens again by itself and says nothing of
+ * what it lost in between.
+ */
+export class OwnSession implements Session {
+  /** See `Session`. */
+  readonly ready: Promise<void>;
+  /** See `Session`. */
+  lost = false;
+  readonly #sql: Sql;
+  readonly #tails = new Map<string, RecordSource>();
+  #socket: Socket | undefined;
+  #reason: unknown;
+
+  /**
+   * @param postgres The client library.
+   * @param settings Where to connect.
+   */
+  constructor(postgres: Postgres, settings: Options<Record<never, never>>) {
+    this.#sql = postgres({
+      ...settings,
+      ...{ socket: () => this.#connect(settings) },
+      max: 1,
+      // Null, where the types know only numbers: the session never ends by itself.
+      idle_timeout: null as unknown as number,
+      max_lifetime: null as unknown as number,
+      connect_timeout: 10,
+      fetch_types: false,
+      backoff: () => 0,
+      connection: { application_name: "broadcaster" },
+      onclose: () => this.#lose(),
+      onnotice: () => {},
+      // A channel that nobody listens to any more may still bring what was under way.
+      ...{
+        onnotify: (channel: string, payload: string) => this.#tails.get(channel)?.push({ payload }),
+      },
+    }) as unknown as Sql;
+    this.ready = this.#sql`select 1`.then(() => {}, (error) => {
+      this.#lose();
+      throw isRefusal(error) ? new RefusedError(error.message, { cause: error }) : error;
+    });
+    this.ready.catch(() => {});
+  }
+
+  /**
+   * One statement each, pipelined on the one connection. Not one for all:
+   * within a transaction the server folds equal notifications into one.
+   */
+  notify(channel: string, payloads: readonly string[]): Promise<void> {
+    return guard(
+      Promise.all(payloads.map((payload) => this.#sql`select pg_notify(${channel}, ${payload})`)),
+    );
+  }
+
+  /** See `Session`. */
+  async listen(channel: string): Promise<Tail> {
+    const source = new RecordSource(async () => {
+      if (this.#tails.get(channel) === source) this.#tails.delete(channel);
+      if (!this.lost) await this.#sql.unsafe(`unlisten ${quote(channel)}`);
+    });
+    this.#tails.set(channel, source);
+    try {
+      await guard(this.#sql.unsafe(`listen ${quote(channel)}`));
+    } catch (error) {
+      this.#tails.delete(channel);
+      throw error;
+    }
+    return source;
+  }
+
+  /** See `Session`. */
+  async probe(signal: AbortSignal): Promise<void> {
+    if (this.lost) return;
+    try {
+      await unlessAborted(signal, this.#sql`select 1`);
+    } catch (error) {
+      this.#reason = error;
+      this.#socket?.destroy();
+      throw lostError(error);
+    }
+  }
+
+  /** See `Session`. */
+  async close(): Promise<void> {
+    await this.ready.catch(() => {});
+    this.#lose();
+    const socket = this.#socket;
+    if (socket && !socket.closed) {
+      const shut = new Promise((resolve) => socket.once("close", resolve));
+      socket.destroy();
+      await shut;
+    }
+  }
+
+  /** The socket is our own, so that a half-open one can be destroyed. */
+  #connect({ host, port }: Options<Record<never, never>>): Promise<Socket> {
+    const hostname = String(host);
+    return new Promise((resolve, reject) => {
+      if (this.lost) return reject(lostError());
+      const socket = connect(Number(port), hostname);
+      this.#socket = socket;
+      socket.once("error", reject);
+      socket.once("connect", () => {
+        socket.off("error", reject);
+        // The client names the server by it when it asks for TLS.
+        resolve(Object.assign(socket, { host: hostname }));
+      });
+    });
+  }
+
+  #lose(): void {
+    if (this.lost) return;
+    this.lost = true;
+    const error = lostError(this.#reason);
+    for (const source of this.#tails.values()) source.error(error);
+    this.#tails.clear();
+    // The next statement would open a new connection, without what was listened to.
+    this.#sql.end({ timeout: 0 }).catch(() => {});
+  }
+}
+
+/**
+ * A session of a client that the user has: one connection is reserved of it to
+ * publish in order, and its own `listen()` is used.
+ */
+export class BorrowedSession implements Session {
+  /** See `Session`. */
+  readonly lost = false;
+  /** See `Session`. */
+  readonly ready: Promise<void>;
+  readonly #client: Sql;
+  #reserved: Promise<ReservedSql> | undefined;
+
+  /** @param client The user's client. */
+  constructor(client: Sql) {
+    this.#client = client;
+    this.ready = guard(client`select 1`);
+    this.ready.catch(() => {});
+  }
+
+  /** See `Session`. */
+  async notify(channel: string, payloads: readonly string[]): Promise<void> {
+    this.#reserved ??= this.#client.reserve();
+    try {
+      const sql = await this.#reserved;
+      await guard(
+        Promise.all(payloads.map((payload) => sql`select pg_notify(${channel}, ${payload})`)),
+      );
+    } catch (error) {
+      if (error instanceof ConnectionError) this.#reserved = undefined;
+      throw error;
+    }
+  }
+
+  /** The client listens again by itself after a loss: that is told as a loss all the same. */
+  async listen(channel: string): Promise<Tail> {
+    const source = new RecordSource(() => request.unlisten());
+    let listening = false;
+    const request = await this.#client.listen(
+      channel,
+      (payload) => source.push({ payload }),
+      () => {
+        if (listening) source.error(lostError());
+        listening = true;
+      },
+    );
+    return source;
+  }
+
+  /** See `Session`. */
+  async probe(signal: AbortSignal): Promise<void> {
+    await unlessAborted(signal, this.#client`select 1`);
+  }
+
+  /** Gives the reserved connection back. */
+  async close(): Promise<void> {
+    const reserved = await this.#reserved?.catch(() => undefined);
+    reserved?.release();
+  }
+}
+
+async function guard(statement: Promise<unknown>): Promise<void> {
+  try {
+    await statement;
+  } catch (error) {
+    throw isRefusal(error) ? new RefusedError(error.message, { cause: error }) : lostError(error);
+  }
+}
+
+/** The server's own no, unless it says that it is shutting down, starting or full. */
+function isRefusal(error: unknown): error is Error {
+  if (!(error instanceof Error) || error.name !== "PostgresError") return false;
+  return !/^(08|57P|53)/.test(String((error as { code?: unknown }).code));
+}
+
+function lostError(cause?: unknown): ConnectionError {
+  return new ConnectionError("the connection to the server was lost", { cause });
+}
+
+function quote(channel: string): string {
+  return `"${channel.replaceAll('"', '""')}"`;
+}

@@ -1,0 +1,105 @@
+/**
+ * Frames of an event stream, as the WHATWG HTML standard defines them
+ * ("Server-sent events", 9.2.5 and 9.2.6).
+ *
+ * @module
+ */
+
+import type { BroadcastEvent, Gap } from "./event.ts";
+
+const encoder = new TextEncoder();
+
+/** What becomes of an event: its name, if it has one, and its data. */
+export interface FrameOptions<Message> {
+  /** The name that `addEventListener` waits for; without one it is `message`. */
+  readonly event?: string | undefined;
+  /** Turns a message into text: a string as it is, everything else as JSON. */
+  readonly data?: ((message: Message) => string) | undefined;
+}
+
+/**
+ * Makes frames, each once per event, however many streams carry it.
+ *
+ * Every newline form in a message becomes a `data:` line of its own, so that no
+ * message can forge a field.
+ */
+export class Framer<Message> {
+  readonly #options: FrameOptions<Message>;
+  readonly #frames = new WeakMap<object, Uint8Array>();
+
+  /**
+   * The framer of these options: streams that have the same share their frames.
+   *
+   * @throws {TypeError} If the event's name has a line break or a NUL.
+   */
+  static of<Message>(options: FrameOptions<Message>): Framer<Message> {
+    const data = options.data ?? standard;
+    const named = framers.get(data) ?? new Map<string | undefined, Framer<never>>();
+    framers.set(data, named);
+    const framer = named.get(options.event) ?? new Framer<Message>(options) as Framer<never>;
+    named.set(options.event, framer);
+    return framer as unknown as Framer<Message>;
+  }
+
+  private constructor(options: FrameOptions<Message>) {
+    if (options.event !== undefined) checkField("event name", options.event);
+    this.#options = options;
+  }
+
+  /** The frame of an event. */
+  frame(event: BroadcastEvent<Message>): Uint8Array {
+    let frame = this.#frames.get(event);
+    if (frame === undefined) {
+      frame = this.#make(event);
+      this.#frames.set(event, frame);
+    }
+    return frame;
+  }
+
+  #make({ id, message }: BroadcastEvent<Message>): Uint8Array {
+    const { event, data = standard } = this.#options;
+    checkField("event id", id);
+    const name = event === undefined ? "" : `event: ${event}\n`;
+    return encoder.encode(`${name}id: ${id}\n${dataLines(data(message))}\n`);
+  }
+}
+
+/** Framers by the function that makes their data, and by the event's name. */
+const framers = new WeakMap<object, Map<string | undefined, Framer<never>>>();
+
+/**
+ * The first frame: how soon to come back, and from where. An id without data
+ * dispatches nothing, but a browser that received nothing else resumes behind it.
+ *
+ * @param retry Milliseconds.
+ * @param id The position of the stream.
+ */
+export function openingFrame(retry: number, id: string | undefined): Uint8Array {
+  return encoder.encode(`retry: ${retry}\n${id === undefined ? "" : `id: ${id}\n`}\n`);
+}
+
+/** A gap: without an id, since it is no position. */
+export function gapFrame(gap: Gap): Uint8Array {
+  return encoder.encode(`event: gap\n${dataLines(JSON.stringify(gap))}\n`);
+}
+
+/** A comment, which keeps the connection alive and dispatches nothing. */
+export const HEARTBEAT: Uint8Array = encoder.encode(":\n\n");
+
+function dataLines(text: string): string {
+  let lines = "";
+  for (const line of text.split(/\r\n|\r|\n/)) lines += `data: ${line}\n`;
+  return lines;
+}
+
+function standard(message: unknown): string {
+  return typeof message === "string" ? message : JSON.stringify(message) ?? "";
+}
+
+function checkField(what: string, value: string): void {
+  if (/[\r\n\0]/.test(value)) {
+    throw new TypeError(
+      `Cannot write event stream: ${what} ${JSON.stringify(value)} has a line break or a NUL`,
+    );
+  }
+}

@@ -1,0 +1,30 @@
+/**
+ * What a backend is: every backend passes all of this against its real broker,
+ * on every runtime.
+ *
+ * @module
+ */
+
+import { delivery } from "./conformance/delivery.ts";
+import { endings } from "./conformance/endings.ts";
+import { lifecycle } from "./conformance/lifecycle.ts";
+import { payloads } from "./conformance/payloads.ts";
+import { resuming } from "./conformance/resuming.ts";
+import { type Harness, prepare, type Runner } from "./conformance/harness.ts";
+
+export type { Harness, Runner } from "./conformance/harness.ts";
+
+/**
+ * Registers the suite with a test runner.
+ *
+ * @param test Registers a case: `Deno.test`, or `test` of `node:test`.
+ * @param harness What is tested.
+ */
+export function conformance(test: Runner, harness: Harness): void {
+  const suite = prepare(test, harness);
+  delivery(suite);
+  payloads(suite);
+  lifecycle(suite);
+  endings(suite);
+  resuming(suite);
+}

@@ -1,0 +1,10 @@
+import { Broadcast } from "../mod.ts";
+import { MemoryBackend } from "../backends/memory.ts";
+import { conformance } from "./conformance.ts";
+
+conformance(Deno.test, {
+  name: "memory",
+  features: new MemoryBackend().features,
+  limit: Infinity,
+  open: (options) => new Broadcast("memory://", options as never) as never,
+});
