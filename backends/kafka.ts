@@ -80,9 +80,11 @@ const UNKNOWN = new Set([
   "KAFKA_STORAGE_ERROR",
 ]);
 
-/** Opens a backend for `kafka://`. It connects when it is used. */
-export function open(address: Address, options: BackendOptions): Backend {
-  return new KafkaBackend(address, options);
+/** Makes the backend of `kafka://`. */
+export async function open(address: Address, options: BackendOptions): Promise<Backend> {
+  const backend = new KafkaBackend(address, options);
+  if (options.client === undefined) await importClient("kafkajs");
+  return backend;
 }
 
 interface Entry {

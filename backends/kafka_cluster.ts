@@ -16,6 +16,7 @@ import { BacklogError } from "../record_source.ts";
 /** What kafkajs rejects with; `type` is Kafka's name for what a broker answered. */
 export interface KafkaError extends Error {
   readonly type?: string;
+  readonly retriable?: boolean;
   readonly errors?: readonly KafkaError[];
 }
 
@@ -30,6 +31,7 @@ export interface Message {
 interface Connection {
   readonly socket?: Socket;
   readonly requestQueue: { readonly pending: unknown[]; scheduleCheckPendingRequests(): void };
+  logError: () => void;
   isConnected(): boolean;
   rejectRequests(reason: Error): void;
   disconnect(): Promise<unknown>;
@@ -99,6 +101,8 @@ export interface Place {
   readonly leader: number;
 }
 
+/** How long a server may take to greet, and to check a password. */
+const HANDSHAKE = 3_000;
 /** How long leaders may take to be elected. */
 const PATIENCE = 10_000;
 const LOST = /^KafkaJS(Connection(Closed)?Error|RequestTimeoutError|LockTimeout)$/;
@@ -119,11 +123,11 @@ export function hasMoved(error: unknown): boolean {
   return MOVED.has((error as KafkaError).type ?? "");
 }
 
-/** A broker's answer as an error that says whether trying again may help. */
+/** An error of kafkajs as one that says whether trying again may help. */
 export function explain(cause: unknown): Error {
-  const { name, type, message } = cause as KafkaError;
-  const isFinal = type ? !hasMoved(cause) : name === "KafkaJSSASLAuthenticationError";
-  if (isFinal) return new RefusedError(message, { cause });
+  const { name, type, retriable, message } = cause as KafkaError;
+  const isAnswer = type !== undefined || name === "KafkaJSSASLAuthenticationError";
+  if (isAnswer && retriable === false) return new RefusedError(message, { cause });
   return LOST.test(name) ? new ConnectionError(message, { cause }) : cause as Error;
 }
 
@@ -139,6 +143,8 @@ export class Cluster {
   readonly #kafka: Internals;
   readonly #brokers = new Map<string, Promise<Broker>>();
   readonly #pools = new Set<ConnectionPool>();
+  readonly #watched = new WeakSet<Socket>();
+  readonly #shut: Promise<void>[] = [];
   readonly #nodes = new Map<number, { readonly host: string; readonly port: number }>();
   readonly #places = new Map<string, Promise<readonly Place[]>>();
   #seed!: Broker;
@@ -156,12 +162,12 @@ export class Cluster {
   /** Connects to the first server that answers. */
   async connect(): Promise<void> {
     const tried = new Set<string>();
-    for (let index = 0, failure: unknown;; index++) {
-      const seeds = this.#options.seeds;
+    let failure: unknown;
+    for (let index = 0;; index++) {
+      const { seeds } = this.#options;
       // Without a destination the client's own servers take turns.
-      const pool = await this.#kafka.connectionPoolBuilder.build(
-        seeds?.[index % seeds.length] ?? {},
-      );
+      const destination = seeds?.[index % seeds.length] ?? {};
+      const pool = await this.#kafka.connectionPoolBuilder.build(destination);
       const name = `${pool.host}:${pool.port}`;
       if (tried.has(name)) throw failure;
       tried.add(name);
@@ -196,7 +202,7 @@ export class Cluster {
   /** Opens the connection for fetches. `isIdle` tells whether its end is no loss. */
   async openFetches(broker: Broker, isIdle: () => boolean): Promise<void> {
     const connection = await this.request(() => broker.connectionPool.getConnection(1));
-    if (connection.socket?.listenerCount("close") === 0) this.#watch(broker, connection, isIdle);
+    this.#watch(broker, connection, isIdle);
   }
 
   /** Sends a request. A connection that breaks meanwhile is the end of all of them. */
@@ -237,15 +243,18 @@ export class Cluster {
   }
 
   /** Calls again, after short and growing waits, while leaders are elected or moved. */
-  async settle<Result>(call: (attempt: number) => Promise<Result>): Promise<Result> {
-    const deadline = Date.now() + PATIENCE;
-    for (let attempt = 0, wait = 2;; attempt++, wait = Math.min(wait * 2, 250)) {
+  async settle<Result>(
+    call: (attempt: number) => Promise<Result>,
+    patience: number = PATIENCE,
+  ): Promise<Result> {
+    const deadline = Date.now() + patience;
+    for (let attempt = 0;; attempt++) {
       try {
         return await call(attempt);
       } catch (error) {
         if (!hasMoved(error) || Date.now() > deadline) throw error;
       }
-      await this.pause(wait);
+      await this.pause(Math.min(2 ** (attempt + 1), 250));
     }
   }
 
@@ -273,26 +282,19 @@ export class Cluster {
   /** Resolves when the sockets are shut, after `end`. */
   async shut(): Promise<void> {
     await Promise.allSettled(this.#brokers.values());
-    const sockets = [...this.#pools].flatMap(({ pool }) => pool.map(({ socket }) => socket));
-    await Promise.all(
-      sockets.map((socket) =>
-        socket && !socket.closed && new Promise((resolve) => socket.once("close", resolve))
-      ),
-    );
+    await Promise.all(this.#shut);
   }
 
   async #open(connectionPool: ConnectionPool): Promise<Broker> {
     this.signal.throwIfAborted();
     this.#pools.add(connectionPool);
-    for (const { requestQueue } of connectionPool.pool) {
-      const schedule = requestQueue.scheduleCheckPendingRequests;
-      // It sets a timer in the past after every response, of which Node 24 warns.
-      requestQueue.scheduleCheckPendingRequests = () => {
-        if (requestQueue.pending.length > 0) schedule.call(requestQueue);
-      };
-    }
+    for (const connection of connectionPool.pool) quieten(connection);
     const { brokerPool, rootLogger } = this.#kafka;
     const broker = brokerPool.createBroker({ connectionPool, logger: rootLogger });
+    // kafkajs limits the wait for a socket, and not that for what comes first on it.
+    const timer = setTimeout(() => {
+      this.#cut(connectionPool, new ConnectionError(`no answer from ${connectionPool.host}`));
+    }, HANDSHAKE);
     try {
       await broker.connect();
       this.signal.throwIfAborted();
@@ -302,30 +304,34 @@ export class Cluster {
       const failure = this.signal.aborted ? this.signal.reason : explain(error);
       this.#cut(connectionPool, failure);
       throw failure;
+    } finally {
+      clearTimeout(timer);
     }
   }
 
-  #watch(
-    { connectionPool: { host, port } }: Broker,
-    { socket }: Connection,
-    isIdle: () => boolean,
-  ) {
-    function lost(this: Cluster, cause?: unknown) {
+  #watch({ connectionPool }: Broker, { socket }: Connection, isIdle: () => boolean): void {
+    if (!socket || this.#watched.has(socket)) return;
+    this.#watched.add(socket);
+    const lost = (cause?: unknown) => {
       if (isIdle()) return;
+      const { host, port } = connectionPool;
       this.end(new ConnectionError(`${host}:${port} closed the connection`, { cause }));
-    }
-    // kafkajs leaves it on, so that a small request waits for the answer to the one before.
-    socket?.setNoDelay(true);
-    for (const event of ["error", "end", "close"]) socket?.once(event, lost.bind(this));
+    };
+    // A small request would wait for the answer to the one before.
+    socket.setNoDelay(true);
+    for (const event of ["error", "end", "close"]) socket.once(event, lost);
   }
 
   #cut({ pool }: ConnectionPool, reason: Error): void {
     for (const connection of pool) {
+      const { socket } = connection;
       const isConnected = connection.isConnected();
       connection.rejectRequests(reason);
-      // Only these two, in this order, stop its timers without logging an error.
+      // Of a connection that is up this stops the timers, of another one the error does.
       if (isConnected) void connection.disconnect();
-      connection.socket?.destroy(isConnected ? undefined : reason);
+      if (!socket || socket.destroyed) continue;
+      this.#shut.push(new Promise((resolve) => socket.once("close", () => resolve())));
+      socket.destroy(isConnected ? undefined : reason);
     }
   }
 
@@ -358,16 +364,23 @@ export class Cluster {
     } catch (error) {
       const cause = (error as KafkaError).errors?.[0] ?? error as KafkaError;
       if (cause.type === "NOT_CONTROLLER") {
-        // Only with ZooKeeper; no topic at all cannot be asked for, so this asks for all.
-        const metadata = await this.request(() => this.#seed.metadata([]));
-        await create(
-          await this.node((metadata as unknown as { controllerId: number }).controllerId),
-        );
-      } else if (cause.type !== "TOPIC_ALREADY_EXISTS") {
-        throw new RefusedError(`the topic cannot be created: ${cause.message}`, { cause });
-      }
+        // Only with ZooKeeper. Metadata of no topic cannot be asked for, so this asks for all.
+        const metadata: unknown = await this.request(() => this.#seed.metadata([]));
+        await create(await this.node((metadata as { controllerId: number }).controllerId));
+      } else if (cause.type !== "TOPIC_ALREADY_EXISTS") throw explain(cause);
     }
   }
+}
+
+/** Leaves what goes wrong to the core, instead of the client's logger. */
+function quieten(connection: Connection): void {
+  const { requestQueue } = connection;
+  const schedule = requestQueue.scheduleCheckPendingRequests;
+  connection.logError = () => {};
+  // It sets a timer in the past after every response, of which Node 24 warns.
+  requestQueue.scheduleCheckPendingRequests = () => {
+    if (requestQueue.pending.length > 0) schedule.call(requestQueue);
+  };
 }
 
 /** What a fetch brings of one partition, at most. */
@@ -553,17 +566,16 @@ export class Reader {
       const reason = `Cannot go on in ${place}: offset ${offset} is deleted`;
       return this.#fail(tail, new BacklogError(reason, { cause: error }));
     }
-    const help = name === "KafkaJSNotImplemented"
-      ? ", register a codec for it in CompressionCodecs of kafkajs"
-      : "";
-    this.#fail(tail, new RefusedError(`${message}${help}`, { cause: error }));
+    if (name !== "KafkaJSNotImplemented") return this.#fail(tail, explain(error));
+    const help = "register a codec for it in CompressionCodecs of kafkajs";
+    this.#fail(tail, new RefusedError(`${message}, ${help}`, { cause: error }));
   }
 
   async #follow(position: Position): Promise<void> {
     const { tail, partition } = position;
     try {
       await this.cluster.pause(50);
-      const places = await this.cluster.settle(() => this.cluster.look(tail.topic));
+      const places = await this.cluster.settle(() => this.cluster.look(tail.topic), 2_000);
       const place = places.find((place) => place.partition === partition);
       if (!place) throw new ConnectionError(`partition ${partition} of "${tail.topic}" is gone`);
       this.#place(position, place.leader);

@@ -42,6 +42,7 @@ export class OwnSession implements Session {
   readonly #sql: Sql;
   readonly #tails = new Map<string, RecordSource>();
   #socket: Socket | undefined;
+  #ended: Promise<void> | undefined;
   #reason: unknown;
 
   /**
@@ -122,6 +123,7 @@ export class OwnSession implements Session {
       socket.destroy();
       await shut;
     }
+    await this.#ended;
   }
 
   /** The socket is our own, so that a half-open one can be destroyed. */
@@ -147,7 +149,7 @@ export class OwnSession implements Session {
     for (const source of this.#tails.values()) source.error(error);
     this.#tails.clear();
     // The next statement would open a new connection, without what was listened to.
-    this.#sql.end({ timeout: 0 }).catch(() => {});
+    this.#ended = this.#sql.end({ timeout: 0 }).catch(() => {});
   }
 }
 

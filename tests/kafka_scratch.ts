@@ -13,7 +13,7 @@ export function collect(stream: ReadableStream<readonly { payload: Uint8Array | 
 }
 for (const server of Deno.args.length ? Deno.args : ["127.0.0.1:19078", "127.0.0.1:19082"]) {
   console.log("==", server);
-  const b = open(new Address(`kafka://${server}`), {}) as KafkaBackend;
+  const b = (await open(new Address(`kafka://${server}`), {})) as KafkaBackend;
   let t = performance.now(); await b.connect(); console.log("connect", ms(t));
   const topic = uid();
   t = performance.now(); let tail = await b.tail(topic); console.log("new topic ready (first, opens leader)", ms(t));
@@ -23,7 +23,7 @@ for (const server of Deno.args.length ? Deno.args : ["127.0.0.1:19078", "127.0.0
   for (let i = 0; i < 3; i++) { const n = uid(); t = performance.now(); const x = await b.tail(n); const r = ms(t); const cc = collect(x.records); await b.publish(n, ["a"]); await cc.until(1); console.log("new topic ready", r, "first event", ms(t)); await cc.reader.cancel();
     t = performance.now(); const y = await b.tail(n); console.log("existing topic ready", ms(t)); const c2 = collect(y.records); t = performance.now(); await b.publish(n, ["b"]); await c2.until(1); console.log("  event after", ms(t), c2.got); await y.records.cancel().catch(()=>c2.reader.cancel()); }
   // 5000 in order, not awaited
-  const b2 = open(new Address(`kafka://${server}`), {}) as KafkaBackend; const c3 = collect((await b2.tail(topic)).records);
+  const b2 = (await open(new Address(`kafka://${server}`), {})) as KafkaBackend; const c3 = collect((await b2.tail(topic)).records);
   const before = c.got.length; t = performance.now();
   const ps: Promise<void>[] = [];
   for (let i = 0; i < 5000; i++) { ps.push(b.publish(topic, ["m" + i])); if (i % 50 === 0) await new Promise((r) => setTimeout(r, 0)); }

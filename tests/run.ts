@@ -114,10 +114,10 @@ async function importMap(): Promise<string[]> {
 
 function report(code: number, output: string, located: Located[]): number {
   const missing = REQUIRED ? located.filter((service) => "skip" in service).length : 0;
-  if (missing) print(`\nREQUIRE_BROKERS is set, and ${missing} of the services above are missing`);
+  if (missing) print(`REQUIRE_BROKERS is set, and ${missing} of the services above are missing`);
   const counts = count(output);
-  if (!counts) print("\nNo test ran to its end");
-  else if (counts.passed + counts.failed === 0) print("\nNo test ran");
+  if (!counts) print("No test ran to its end");
+  else if (counts.passed + counts.failed === 0) print("No test ran");
   const { passed, failed } = counts ?? { passed: 0, failed: 0 };
   // What fails outside of a test, such as a type check, is a failure all the same.
   const failures = Math.max(failed, code === 0 ? 0 : 1) + missing;

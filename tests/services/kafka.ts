@@ -22,7 +22,13 @@ export interface KafkaOptions {
 export const VERSION = "3.9.1";
 
 /** Starting and forgetting are all that these brokers do: compiling well would only delay it. */
-const JAVA = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
+const JAVA = [
+  "-Xmx512m",
+  "-XX:+UseSerialGC",
+  "-XX:TieredStopAtLevel=1",
+  "-XX:-UsePerfData",
+  "-Djava.io.tmpdir=.", // the server's own folder
+];
 
 /** Finds a Kafka broker for this run. */
 export function locate(): Promise<Located> {
