@@ -33,6 +33,8 @@ export class Address {
   readonly parameters: URLSearchParams;
 
   /**
+   * Takes a URL apart.
+   *
    * @param url `scheme://[user[:password]@]host[:port][,host[:port]…][/path][?parameters]`
    * @throws {TypeError} If it is malformed. The message shows no credentials.
    */

@@ -11,6 +11,8 @@
 
 import type { Address } from "./address.ts";
 
+export type { Address, Host } from "./address.ts";
+
 /** An encoded message: all that a backend ever sees of one. */
 export type Payload = string | Uint8Array;
 

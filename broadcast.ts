@@ -56,7 +56,7 @@ export interface SubscribeOptions {
  *
  * @typeParam Channels Channel names to the messages they carry.
  */
-export interface Broadcast<Channels extends object = Record<string, string>>
+export interface BroadcastInstance<Channels extends object = Record<string, string>>
   extends EventTarget, AsyncDisposable {
   /** What the connection to the broker is now. */
   readonly state: BroadcastState;
@@ -162,17 +162,17 @@ export interface BroadcastConstructor {
    * @param options Additional options.
    * @throws {TypeError} If the URL is malformed, or its scheme or a parameter unknown.
    */
-  new (target: string | Backend, options?: BroadcastOptions): Broadcast;
+  new (target: string | Backend, options?: BroadcastOptions): BroadcastInstance;
   /** A broadcast that is typed per channel. */
   new <Channels extends object>(
     target: string | Backend,
     options: CodecOptions<Channels[keyof Channels]>,
-  ): Broadcast<Channels>;
+  ): BroadcastInstance<Channels>;
   /** A broadcast whose channels all carry what the codec decodes to. */
   new <Message>(
     target: string | Backend,
     options: CodecOptions<Message>,
-  ): Broadcast<Record<string, Message>>;
+  ): BroadcastInstance<Record<string, Message>>;
   /** The prototype of all broadcasts. */
-  readonly prototype: Broadcast;
+  readonly prototype: BroadcastInstance;
 }

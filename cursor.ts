@@ -6,7 +6,7 @@
 
 import type { Branch } from "./branch.ts";
 import type { BroadcastEvent } from "./event.ts";
-import type { BranchSource } from "./subscription.ts";
+import type { BranchSource, SubscriptionIterator } from "./subscription.ts";
 
 /**
  * What `for await` holds: it reads the branch itself, past the stream's queue,
@@ -16,7 +16,7 @@ import type { BranchSource } from "./subscription.ts";
  * @typeParam Channel The name of the channel.
  */
 export class Cursor<Message = string, Channel extends string = string>
-  implements AsyncIterableIterator<BroadcastEvent<Message, Channel>, undefined> {
+  implements SubscriptionIterator<Message, Channel> {
   /** What it reads; for the library itself. */
   readonly branch: Branch<Message>;
   readonly #source: BranchSource<Message>;

@@ -52,6 +52,8 @@ export class GapError extends Error {
   readonly gap: Gap;
 
   /**
+   * An error that tells of a gap.
+   *
    * @param channel The channel that has the gap.
    * @param gap The gap that was met.
    */

@@ -57,13 +57,13 @@ export class Hub<Message> extends EventTarget {
     return this.#connection.state;
   }
 
-  /** See `Broadcast`. */
+  /** See `BroadcastInstance`. */
   async connect(options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
     options.signal?.throwIfAborted();
     await unlessAborted(options.signal, this.#connection.ready());
   }
 
-  /** See `Broadcast`. */
+  /** See `BroadcastInstance`. */
   async publish(
     channel: string,
     message: Message,
@@ -77,7 +77,7 @@ export class Hub<Message> extends EventTarget {
     return undefined;
   }
 
-  /** See `Broadcast`. */
+  /** See `BroadcastInstance`. */
   async subscribe(
     channel: string,
     options: SubscribeOptions = {},
@@ -93,7 +93,7 @@ export class Hub<Message> extends EventTarget {
     return new Subscription(channel, branch);
   }
 
-  /** See `Broadcast`. */
+  /** See `BroadcastInstance`. */
   disconnect(): Promise<void> {
     this.#disconnecting ??= this.#disconnect();
     return this.#disconnecting;

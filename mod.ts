@@ -23,18 +23,15 @@
 
 import { Address } from "./address.ts";
 import type { Backend, BackendModule } from "./backend.ts";
-import type {
-  Broadcast as BroadcastFace,
-  BroadcastConstructor,
-  BroadcastOptions,
-} from "./broadcast.ts";
+import type { BroadcastConstructor, BroadcastInstance, BroadcastOptions } from "./broadcast.ts";
 import { type Codec, text } from "./codec.ts";
 import { Hub } from "./hub.ts";
 import { CORE_PARAMETERS, readSettings } from "./settings.ts";
 
-export type { Backend } from "./backend.ts";
+export type { Backend, BackendOptions } from "./backend.ts";
 export type {
   BroadcastConstructor,
+  BroadcastInstance,
   BroadcastOptions,
   ChannelName,
   CodecOptions,
@@ -57,7 +54,8 @@ export {
   MessageErrorEvent,
   StateChangeEvent,
 } from "./notices.ts";
-export { Subscription } from "./subscription.ts";
+export type { SettingsOptions } from "./settings.ts";
+export { Subscription, type SubscriptionIterator } from "./subscription.ts";
 
 /** The backends, by scheme. Only a literal import survives being published. */
 const BACKENDS: Record<string, Scheme> = {
@@ -97,7 +95,9 @@ function scheme(load: () => Promise<BackendModule>, ...parameters: string[]): Sc
  * await broadcast.disconnect();
  * ```
  */
-export type Broadcast<Channels extends object = Record<string, string>> = BroadcastFace<Channels>;
+export type Broadcast<Channels extends object = Record<string, string>> = BroadcastInstance<
+  Channels
+>;
 
 /** Makes broadcasts. */
 export const Broadcast: BroadcastConstructor = class Broadcast extends Hub<unknown> {

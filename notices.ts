@@ -24,6 +24,8 @@ export class StateChangeEvent extends Event {
   readonly error: unknown;
 
   /**
+   * A notice of a change.
+   *
    * @param state What it is now.
    * @param error Why.
    */
@@ -45,6 +47,8 @@ export class GapEvent extends Event {
   readonly gap: Gap;
 
   /**
+   * A notice of a gap.
+   *
    * @param channel The channel that has the gap.
    * @param gap The gap.
    */
@@ -65,6 +69,8 @@ export class MessageErrorEvent extends Event {
   readonly error: unknown;
 
   /**
+   * A notice of a payload.
+   *
    * @param channel The channel that it came on.
    * @param payload The payload, as it came.
    * @param error What the codec threw.

@@ -9,6 +9,20 @@ import type { BroadcastEvent } from "./event.ts";
 import { Cursor } from "./cursor.ts";
 
 /**
+ * Iterates over a subscription, and holds its lock meanwhile. Calls of `next()`
+ * that overlap are answered in their order; `return()` ends at once, even while
+ * a `next()` is pending.
+ *
+ * @typeParam Message What the codec decodes to.
+ * @typeParam Channel The name of the channel.
+ */
+export interface SubscriptionIterator<Message = string, Channel extends string = string>
+  extends AsyncIterableIterator<BroadcastEvent<Message, Channel>, undefined>, AsyncDisposable {
+  /** It is its own iterator. */
+  [Symbol.asyncIterator](): SubscriptionIterator<Message, Channel>;
+}
+
+/**
  * The events of a channel, as a `ReadableStream`.
  *
  * `getReader`, `pipeThrough`, `pipeTo`, `tee`, `for await` and `cancel` work as
@@ -46,7 +60,7 @@ export class Subscription<Message = string, Channel extends string = string>
   readonly #source: BranchSource<Message>;
 
   /**
-   * Made by `subscribe()`.
+   * A subscription of a branch; applications get theirs from `subscribe()`.
    *
    * @param channel The channel that it is subscribed to.
    * @param branch Its place in the tee.
@@ -84,7 +98,7 @@ export class Subscription<Message = string, Channel extends string = string>
    */
   override values(
     options: { preventCancel?: boolean } = {},
-  ): Cursor<Message, Channel> {
+  ): SubscriptionIterator<Message, Channel> {
     if (this.locked) {
       throw new TypeError(
         `Cannot iterate over subscription to "${this.channel}": it is locked to a reader`,
@@ -97,7 +111,7 @@ export class Subscription<Message = string, Channel extends string = string>
   /** Iterates over the events as `values()` does. */
   override [Symbol.asyncIterator](
     options: { preventCancel?: boolean } = {},
-  ): Cursor<Message, Channel> {
+  ): SubscriptionIterator<Message, Channel> {
     return this.values(options);
   }
 }

@@ -48,6 +48,8 @@ export class PostgresBackend implements Backend {
   #closed = false;
 
   /**
+   * A backend that connects when it is asked to.
+   *
    * @param address As it appears in messages.
    * @param dial Makes a session that connects.
    */

@@ -58,6 +58,8 @@ export class RedisBackend implements Backend {
   #closed = false;
 
   /**
+   * A backend that connects when it is asked to.
+   *
    * @param address As it appears in messages.
    * @param make Makes a client that is not connected.
    */

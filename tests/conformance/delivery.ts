@@ -123,7 +123,10 @@ export function delivery({ test, features }: Suite): void {
   if (features.crossProcess) {
     test("two broadcasts hear each other", async ({ open, channel }) => {
       const [one, other] = [open(), open()];
-      const [atOne, atOther] = await Promise.all([one.subscribe(channel), other.subscribe(channel)]);
+      const [atOne, atOther] = await Promise.all([
+        one.subscribe(channel),
+        other.subscribe(channel),
+      ]);
       await one.publish(channel, "from one");
       await other.publish(channel, "from other");
       assert.deepEqual(await messages(atOne, 2), ["from one", "from other"]);
@@ -132,7 +135,10 @@ export function delivery({ test, features }: Suite): void {
   } else {
     test("two broadcasts share nothing", async ({ open, channel }) => {
       const [one, other] = [open(), open()];
-      const [atOne, atOther] = await Promise.all([one.subscribe(channel), other.subscribe(channel)]);
+      const [atOne, atOther] = await Promise.all([
+        one.subscribe(channel),
+        other.subscribe(channel),
+      ]);
       await one.publish(channel, "from one");
       await other.publish(channel, "from other");
       assert.deepEqual(await messages(atOne, 1), ["from one"]);

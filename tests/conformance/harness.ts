@@ -5,7 +5,7 @@
  */
 
 import type { BackendFeatures } from "../../backend.ts";
-import type { Broadcast, BroadcastOptions } from "../../broadcast.ts";
+import type { BroadcastInstance, BroadcastOptions } from "../../broadcast.ts";
 import type { Codec } from "../../codec.ts";
 import type { BroadcastEvent } from "../../event.ts";
 import type { Subscription } from "../../subscription.ts";
@@ -25,7 +25,7 @@ export interface Harness {
   /** The longest payload that it carries, in bytes. */
   readonly limit: number;
   /** Opens a broadcast on the same broker as every other call. */
-  open(options?: OpenOptions): Broadcast<Record<string, unknown>>;
+  open(options?: OpenOptions): BroadcastInstance<Record<string, unknown>>;
 }
 
 /** The suite as its cases see it. */
@@ -40,7 +40,7 @@ export interface Suite extends Harness {
 /** What a case works with. */
 export interface Scope {
   /** Opens a broadcast that is disconnected when the case ends. */
-  readonly open: (options?: OpenOptions) => Broadcast<Record<string, unknown>>;
+  readonly open: (options?: OpenOptions) => BroadcastInstance<Record<string, unknown>>;
   /** A channel that no other case uses. */
   readonly channel: string;
 }
@@ -57,7 +57,7 @@ export function prepare(runner: Runner, harness: Harness): Suite {
     open: (options) => harness.open(options),
     test: (name, body) =>
       runner(`${harness.name}: ${name}`, async () => {
-        const opened: Broadcast<Record<string, unknown>>[] = [];
+        const opened: BroadcastInstance<Record<string, unknown>>[] = [];
         const scope: Scope = {
           channel: uniqueChannel(),
           open: (options) => {

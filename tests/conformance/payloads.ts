@@ -9,7 +9,15 @@ export function payloads({ test, features, limit }: Suite): void {
   test("texts arrive as they were published", async ({ open, channel }) => {
     const broadcast = open();
     const subscription = await broadcast.subscribe(channel);
-    const texts = ["", " ", "a\nb\r\nc\rd", "\ufeffbom", "ünïcödé 漢字 🎉", '{"a":1}', "\u0001\u007f"];
+    const texts = [
+      "",
+      " ",
+      "a\nb\r\nc\rd",
+      "\ufeffbom",
+      "ünïcödé 漢字 🎉",
+      '{"a":1}',
+      "\u0001\u007f",
+    ];
     for (const text of texts) await broadcast.publish(channel, text);
     assert.deepEqual(await messages(subscription, texts.length), texts);
   });
