@@ -57,7 +57,8 @@ export class Subscription<Message = string, Channel extends string = string>
   extends ReadableStream<BroadcastEvent<Message, Channel>> {
   /** The channel that it is subscribed to. */
   readonly channel: Channel;
-  readonly #source: BranchSource<Message>;
+  /** Typed loosely, so that a subscription of strings is one of unknowns as well. */
+  readonly #source: BranchSource<unknown>;
 
   /**
    * A subscription of a branch; applications get theirs from `subscribe()`.
@@ -71,7 +72,7 @@ export class Subscription<Message = string, Channel extends string = string>
       highWaterMark: 0,
     });
     this.channel = channel;
-    this.#source = source;
+    this.#source = source as BranchSource<unknown>;
   }
 
   /**
@@ -105,7 +106,8 @@ export class Subscription<Message = string, Channel extends string = string>
       );
     }
     const reader = this.getReader();
-    return new Cursor<Message, Channel>(this.#source, reader, options.preventCancel ?? false);
+    const source = this.#source as BranchSource<Message>;
+    return new Cursor<Message, Channel>(source, reader, options.preventCancel ?? false);
   }
 
   /** Iterates over the events as `values()` does. */

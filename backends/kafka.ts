@@ -21,19 +21,23 @@
  * ## Delivery
  *
  * Live events, at most once: what is published while the connection is lost is
- * not delivered, and neither is what retention deletes before it was read.
+ * not delivered, nor what retention deletes before it was read. A slow reader
+ * loses nothing else: what it has no room for waits on the broker. A message
+ * whose partition changes its leader meanwhile may or may not be published.
+ *
  * Every event of a channel has the channel as its key, so it lies on the
  * partition where Java and Python publishers put that key. Order is total on a
  * topic of one partition, and per partition on others. All partitions are read,
  * and those that are added later from their start, within half a minute.
  * Records without a value are skipped; those of open or aborted transactions
- * are not, as in other Kafka clients by default.
+ * are not, as in other clients by default. kafkajs decompresses gzip; a tail
+ * that meets another codec ends, unless `CompressionCodecs` of kafkajs has it.
  *
  * ## Escape hatch
  *
  * Pass your own `new Kafka({…})` of kafkajs 2.2.4 as `client`, for whatever the
  * URL cannot say. Its connections stay its own: this backend makes others, with
- * the same configuration.
+ * the same configuration. On Deno, kafkajs needs `--allow-net` and `--allow-env`.
  *
  * @module
  */
@@ -44,7 +48,7 @@ import type { Kafka, KafkaConfig, SASLOptions } from "kafkajs";
 import type { Address } from "../address.ts";
 import type { Backend, BackendOptions, Payload, Tail } from "../backend.ts";
 import { importClient } from "../client.ts";
-import { ClosedError, ConnectionError } from "../errors.ts";
+import { ClosedError, ConnectionError, RefusedError } from "../errors.ts";
 import {
   Cluster,
   type ClusterFactory,
@@ -70,8 +74,9 @@ export const PARAMETERS = [
 const MAX_PAYLOAD = 100 * 1024 * 1024 - 1024;
 /** A batch stays below the 1,048,588 bytes that brokers take by default. */
 const MAX_BATCH = 900_000;
-/** What surrounds a payload in a batch, at most; channels are keys. */
-const OVERHEAD = 300;
+/** What surrounds key and value in a batch, at most. */
+const OVERHEAD = 40;
+const TOO_LARGE = "MESSAGE_TOO_LARGE";
 /** Answers to a publish after which it may be stored, or not. */
 const UNKNOWN = new Set([
   "NOT_LEADER_FOR_PARTITION",
@@ -218,9 +223,10 @@ export class KafkaBackend implements Backend {
         else await this.#send(channel, calls.flatMap(({ entries }) => entries));
         for (const { resolve } of calls) resolve();
       } catch (error) {
+        // A batch is refused as a whole, because of one of the calls: each is asked for itself.
+        const isRefused = error instanceof RefusedError || isTooLarge(error);
         for (const { entries, resolve, reject } of calls) {
-          // A batch is refused as a whole, because of one of the calls: each is asked for itself.
-          if (count === 1 || error instanceof ConnectionError) reject(error);
+          if (count === 1 || !isRefused) reject(error);
           else await this.#write(channel, entries).then(resolve, reject);
         }
       }
@@ -234,7 +240,7 @@ export class KafkaBackend implements Backend {
       try {
         return await this.#send(channel, entries);
       } catch (error) {
-        if (!(error instanceof RangeError) || entries.length < 2) throw error;
+        if (!isTooLarge(error) || entries.length < 2) throw error;
       }
     }
     const half = entries.length >> 1;
@@ -261,7 +267,7 @@ export class KafkaBackend implements Backend {
         }
       });
     } catch (cause) {
-      if ((cause as KafkaError).type !== "MESSAGE_TOO_LARGE") throw explain(cause);
+      if ((cause as KafkaError).type !== TOO_LARGE) throw explain(cause);
       throw new RangeError(
         `Cannot publish to "${channel}" on kafka: the payload exceeds max.message.bytes of the topic`,
         { cause },
@@ -347,8 +353,12 @@ async function createClient(config: KafkaConfig): Promise<Kafka> {
   return new Kafka(config);
 }
 
+function isTooLarge(error: unknown): boolean {
+  return ((error as Error).cause as KafkaError | undefined)?.type === TOO_LARGE;
+}
+
 function sizeOf(entries: readonly Entry[]): number {
-  return entries.reduce((size, { value }) => size + value.length + OVERHEAD, 0);
+  return entries.reduce((size, { key, value }) => size + key.length + value.length + OVERHEAD, 0);
 }
 
 /** Where publishers of all languages put a key: murmur2, as in Kafka's own. */

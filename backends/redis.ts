@@ -157,7 +157,7 @@ class Link {
   constructor(client: Redis, onLost: (error: ConnectionError) => void = () => {}) {
     this.client = client;
     // Only this event tells why; rejections just say "Connection is closed."
-    client.on("error", (error) => this.#reason = error);
+    client.on("error", (error) => this.#reason = withoutCommand(error));
     this.#ended = new Promise((resolve) => {
       client.once("end", () => {
         this.lost = true;
@@ -171,7 +171,7 @@ class Link {
 
   /** What an error of the client means: that the link is lost, or that the server refused. */
   explain(error: unknown): unknown {
-    return isReply(error) ? error : this.#lostError(error);
+    return isReply(error) ? withoutCommand(error) : this.#lostError(error);
   }
 
   async probe(signal: AbortSignal): Promise<void> {
@@ -197,15 +197,17 @@ class Link {
       await this.client.connect();
     } catch (error) {
       this.lost = true;
-      const reason = this.#reason ?? error;
+      const reason = this.#reason ?? withoutCommand(error);
       throw isReply(reason) ? new RefusedError(reason.message, { cause: reason }) : reason;
     }
   }
 
   /** A half-open socket never says that it has ended: it is destroyed. */
   #cut(): void {
+    const { stream } = this.client as { stream?: { destroyed: boolean; destroy(): void } };
+    if (stream?.destroyed) return;
     this.client.disconnect();
-    (this.client as { stream?: { destroy(): void } }).stream?.destroy();
+    stream?.destroy();
   }
 
   #lostError(cause: unknown = this.#reason): ConnectionError {
@@ -242,6 +244,12 @@ function settingsOf(address: Address) {
     ...address.password !== undefined && { password: address.password },
     ...address.scheme === "rediss" && { tls: { servername: hostname } },
   };
+}
+
+/** A reply carries the command that it answers, and a login carries the password. */
+function withoutCommand(error: unknown): unknown {
+  if (error instanceof Error && "command" in error) delete error.command;
+  return error;
 }
 
 function isReply(error: unknown): error is Error {

@@ -1,61 +1,55 @@
-// deno run -A examples/chat.ts [url] [--port 8000], for example with redis://localhost:6379
+// deno run -A examples/chat.ts [url] [--port 8000], with redis://localhost:6379 for example
 // deno-lint-ignore-file no-console
 
 import { Broadcast, type Codec, ConnectionError, text } from "@broadcaster/broadcaster";
 import process from "node:process";
 import { parseArgs } from "node:util";
 
-/** What travels on the channel, as JSON. */
+/** What travels on the channel. `id` names the entry, `from` the page that it comes from. */
 interface Entry {
   kind: "message" | "join" | "here" | "leave";
-  /** Of this entry: a page that sees it twice shows it once. */
   id: string;
-  /** Of the page that it is from. */
   from: string;
   name: string;
   text: string;
   at: number;
 }
 
-/** JSON of ours, or plain text of anyone else on the channel. What is neither is skipped. */
+/** JSON of ours, or the plain text of anyone else on the channel. What is neither is skipped. */
 const codec: Codec<Entry> = {
   name: "chat",
   encode: (entry) => JSON.stringify(entry),
   decode(payload) {
     const said = text().decode(payload);
     if (said.startsWith("{")) return check(JSON.parse(said));
-    return check({ kind: "message", id: "", from: "", name: "someone", text: said.slice(0, 2_000) });
+    const someone = { kind: "message", id: "", from: "", name: "someone" };
+    return check({ ...someone, text: said.slice(0, 2_000) });
   },
 };
 
 function check(value: unknown): Entry {
   const { kind, id, from, name, text = "", at = Date.now() } = Object(value);
-  const fits = (value: unknown, limit: number) => typeof value === "string" && value.length <= limit;
-  const valid = ["message", "join", "here", "leave"].includes(kind) && fits(id, 40) &&
-    fits(from, 40) && fits(name, 40) && name.trim() && fits(text, 2_000) &&
-    (kind !== "message" || text.trim()) && Math.abs(at) <= 8.64e15;
-  if (!valid) throw new TypeError("This is not a chat message, or it is too long");
+  const fits = (text: unknown, limit: number) => typeof text === "string" && text.length <= limit;
+  const isEntry = ["message", "join", "here", "leave"].includes(kind) &&
+    Number.isInteger(at) && Math.abs(at) < 8e15 &&
+    fits(id, 40) && fits(from, 40) && fits(name, 40) && fits(text, 2_000);
+  if (!isEntry || !name.trim() || (kind === "message" && !text.trim())) {
+    throw new TypeError("This is not a chat entry, or it is too long");
+  }
   return { kind, id, from, name, text, at };
 }
 
-/** Says goodbye to every page. */
-const guests = new Set<(code: number) => void>();
+/** Ends the visit of each page that is here. */
+const visits = new Set<(code: number) => void>();
 
-/** One page: its own subscription, until either side leaves. */
-function join(broadcast: Broadcast<Record<string, Entry>>, request: Request): Response {
+/** One page and its subscription, until either of them ends. */
+function visit(broadcast: Broadcast<Record<string, Entry>>, request: Request): Response {
   const { socket, response } = Deno.upgradeWebSocket(request);
-  const gone = new AbortController();
+  const left = new AbortController();
   let guest: Entry | undefined;
 
   function tell(frame: object): void {
     if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(frame));
-  }
-
-  function leave(code = 1000): void {
-    if (!guests.delete(leave)) return;
-    gone.abort();
-    socket.close(code);
-    if (guest) publish({ ...guest, kind: "leave", text: "", at: Date.now() });
   }
 
   async function publish(entry: Entry): Promise<void> {
@@ -68,66 +62,45 @@ function join(broadcast: Broadcast<Record<string, Entry>>, request: Request): Re
   }
 
   async function listen(): Promise<void> {
-    const after = new URL(request.url).searchParams.get("after") || undefined;
     const subscription = await broadcast.subscribe("chatroom", {
-      after,
+      after: new URL(request.url).searchParams.get("after") || undefined,
       foreign: "gap",
       onGap: ({ missed }) => tell({ kind: "gap", missed }),
-      signal: gone.signal,
+      signal: left.signal,
     });
     tell({ kind: "ready" });
     for await (const { id, message } of subscription) {
       tell({ ...message, event: id });
-      // A page that does not read goes, and resumes when it reads again.
+      // A page that does not read is sent away, and resumes once it reads again.
       if (socket.bufferedAmount > 1_000_000) break;
     }
   }
 
+  function end(code = 1000): void {
+    if (!visits.delete(end)) return;
+    left.abort();
+    socket.close(code);
+    if (guest) publish({ ...guest, kind: "leave", text: "", at: Date.now() });
+  }
+
   socket.onopen = () => {
-    guests.add(leave);
+    visits.add(end);
     const tellState = () => tell({ kind: "state", state: broadcast.state });
-    broadcast.addEventListener("statechange", tellState, { signal: gone.signal });
+    broadcast.addEventListener("statechange", tellState, { signal: left.signal });
     tellState();
-    listen().catch(() => {}).then(() => leave(1013));
+    listen().catch(() => {}).then(() => end(1013));
   };
   socket.onmessage = ({ data }) => {
     try {
       const entry = check(JSON.parse(data));
       guest = { ...entry, from: guest?.from ?? entry.from };
       publish({ ...guest, at: Date.now() });
-    } catch (error) {
-      tell({ kind: "failed", reason: (error as Error).message });
+    } catch {
+      end(1008);
     }
   };
-  socket.onclose = () => leave();
+  socket.onclose = () => end();
   return response;
-}
-
-async function main(): Promise<void> {
-  const options = { port: { type: "string" } } as const;
-  const { values, positionals } = parseArgs({ options, allowPositionals: true });
-  const url = positionals[0] ?? Deno.env.get("BROADCASTER_URL") ?? "memory://";
-  const broadcast = new Broadcast(url, { codec });
-  await broadcast.connect();
-
-  const page = await Deno.readTextFile(new URL("chat.html", import.meta.url));
-  const server = serve(values.port, (request) => {
-    const { pathname } = new URL(request.url);
-    if (pathname === "/") return new Response(page, { headers: { "content-type": "text/html" } });
-    if (pathname !== "/chat") return new Response("Not found", { status: 404 });
-    if (request.headers.get("upgrade") === "websocket") return join(broadcast, request);
-    return new Response("Here is a WebSocket", { status: 426, headers: { upgrade: "websocket" } });
-  });
-  const broker = url.replace(/\/\/.*@/, "//").replace(/\?.*/, "");
-  console.log(`Chat on http://localhost:${server.addr.port} over ${broker}`);
-
-  const stop = async () => {
-    for (const leave of guests) leave(1012);
-    await broadcast.disconnect();
-    await server.shutdown();
-  };
-  process.once("SIGINT", stop);
-  process.once("SIGTERM", stop);
 }
 
 /** On this port; without one on 8000, or the next that is free. */
@@ -136,12 +109,36 @@ function serve(port: string | undefined, handler: (request: Request) => Response
     try {
       return Deno.serve({ port: Number(port ?? next), onListen() {} }, handler);
     } catch (error) {
-      if (port || next === 8_099 || !(error instanceof Deno.errors.AddrInUse)) throw error;
+      if (port || !(error instanceof Deno.errors.AddrInUse)) throw error;
     }
   }
 }
 
-main().catch((error) => {
-  console.error(error.message);
+try {
+  const options = { port: { type: "string" } } as const;
+  const { values: { port }, positionals } = parseArgs({ options, allowPositionals: true });
+  const url = positionals[0] ?? Deno.env.get("BROADCASTER_URL") ?? "memory://";
+  const broadcast = new Broadcast(url, { codec });
+  await broadcast.connect();
+
+  const page = await Deno.readTextFile(new URL("chat.html", import.meta.url));
+  const server = serve(port, (request) => {
+    const { pathname } = new URL(request.url);
+    if (pathname === "/") return new Response(page, { headers: { "content-type": "text/html" } });
+    const isSocket = pathname === "/chat" && request.headers.get("upgrade") === "websocket";
+    return isSocket ? visit(broadcast, request) : new Response("Not found", { status: 404 });
+  });
+  const broker = url.replace(/\/\/.*@/, "//").replace(/\?.*/, "");
+  console.log(`Chat on http://localhost:${server.addr.port} over ${broker}`);
+
+  const stop = async () => {
+    for (const end of visits) end(1012);
+    await broadcast.disconnect();
+    await server.shutdown();
+  };
+  process.once("SIGINT", stop);
+  process.once("SIGTERM", stop);
+} catch (error) {
+  console.error((error as Error).message);
   process.exitCode = 1;
-});
+}

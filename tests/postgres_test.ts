@@ -1,6 +1,12 @@
-import { Broadcast } from "../mod.ts";
+import { assertEquals, assertRejects } from "@std/assert";
+import postgres from "postgres";
+import { Broadcast, ConnectionError, RefusedError } from "../mod.ts";
 import { withBroker } from "./broker.ts";
 import { conformance } from "./conformance.ts";
+import { messages, uniqueChannel } from "./conformance/harness.ts";
+import { faults } from "./faults.ts";
+import { Proxy } from "./proxy.ts";
+import { start } from "./services/postgres.ts";
 
 withBroker("postgres", (url) => {
   conformance(Deno.test, {
@@ -8,5 +14,145 @@ withBroker("postgres", (url) => {
     features: { crossProcess: true, binary: false },
     limit: 7_999,
     open: (options) => new Broadcast(url, options as never) as never,
+  });
+
+  faults("postgres", async () => {
+    const server = await start();
+    const proxy = await Proxy.start(server.port);
+    return {
+      server,
+      proxy,
+      url: proxy.url(server.url),
+      async [Symbol.asyncDispose]() {
+        await proxy[Symbol.asyncDispose]();
+        await server[Symbol.asyncDispose]();
+      },
+    };
+  });
+
+  Deno.test("postgres: 7,999 bytes arrive and 8,000 are refused, in bytes", async () => {
+    await using broadcast = new Broadcast(url);
+    const channel = uniqueChannel();
+    const subscription = await broadcast.subscribe(channel);
+    await broadcast.publish(channel, "ü".repeat(3_999) + "x");
+    await assertRefused("x".repeat(8_000), 8_000);
+    await assertRefused("ü".repeat(4_000), 8_000);
+    await assertRefused("🎉".repeat(2_500), 10_000);
+    await broadcast.publish(channel, "x".repeat(7_999));
+    assertEquals(await messages(subscription, 2), ["ü".repeat(3_999) + "x", "x".repeat(7_999)]);
+
+    async function assertRefused(message: string, bytes: number): Promise<void> {
+      const error = await assertRejects(() => broadcast.publish(channel, message), RangeError);
+      assertEquals(
+        error.message,
+        `Cannot publish to "${channel}": the payload has ${bytes} bytes, the limit of postgres is 7999`,
+      );
+    }
+  });
+
+  Deno.test("postgres: a name of 63 bytes works, one of 64 is refused and never cut", async () => {
+    await using broadcast = new Broadcast(url);
+    const longest = "ü".repeat(31) + "x";
+    const subscription = await broadcast.subscribe(longest);
+    await broadcast.publish(longest, "hello");
+    assertEquals(await messages(subscription, 1), ["hello"]);
+    const message =
+      `Cannot use channel "${longest}y" on postgres: its name has 64 bytes, the limit is 63`;
+    for (
+      const call of [
+        () => broadcast.subscribe(`${longest}y`),
+        () => broadcast.publish(`${longest}y`, ""),
+      ]
+    ) {
+      assertEquals((await assertRejects(call, RangeError)).message, message);
+    }
+  });
+
+  Deno.test("postgres: names that need quoting do not cross", async () => {
+    await using broadcast = new Broadcast(url);
+    const names = ['a"b', "a'b", "A b", "a b", "a;b", "*", "select", "ünïcödé 🎉"];
+    const subscriptions = await Promise.all(names.map((name) => broadcast.subscribe(name)));
+    await Promise.all(names.map((name) => broadcast.publish(name, `to ${name}`)));
+    for (const [index, subscription] of subscriptions.entries()) {
+      assertEquals(await messages(subscription, 1), [`to ${names[index]}`]);
+    }
+  });
+
+  Deno.test("postgres: NUL is refused at the call", async () => {
+    await using broadcast = new Broadcast(url);
+    const error = await assertRejects(() => broadcast.publish("chatroom", "a\0b"), TypeError);
+    assertEquals(
+      error.message,
+      'Cannot publish to "chatroom": the payload has a NUL character, which postgres cannot carry',
+    );
+  });
+
+  Deno.test("postgres: one refused message takes no other of its turn along", async () => {
+    await using broadcast = new Broadcast(url);
+    const channel = uniqueChannel();
+    const subscription = await broadcast.subscribe(channel);
+    const outcomes = await Promise.allSettled([
+      broadcast.publish(channel, "one"),
+      broadcast.publish(channel, "x".repeat(8_000)),
+      broadcast.publish(channel, "two"),
+    ]);
+    assertEquals(outcomes.map(({ status }) => status), ["fulfilled", "rejected", "fulfilled"]);
+    assertEquals(await messages(subscription, 2), ["one", "two"]);
+  });
+
+  Deno.test("postgres: a wrong password is refused, and never shown", async () => {
+    await using server = await start({ password: "right" });
+    const { username } = new URL(server.url);
+    await using broadcast = new Broadcast(
+      `postgres://${username}:s3cret@127.0.0.1:${server.port}/postgres`,
+    );
+    const error = await assertRejects(() => broadcast.connect(), RefusedError);
+    assertEquals(
+      error.message,
+      `Cannot connect to postgres://127.0.0.1:${server.port}/postgres: password authentication failed for user "${username}"`,
+    );
+    assertEquals(Deno.inspect(error, { depth: 10 }).includes("s3cret"), false);
+  });
+
+  Deno.test("postgres: a database that does not exist is refused", async () => {
+    await using broadcast = new Broadcast(url.replace(/\/\w+$/, "/no_such_database"));
+    const error = await assertRejects(() => broadcast.connect(), RefusedError);
+    assertEquals(error.message.endsWith(': database "no_such_database" does not exist'), true);
+  });
+
+  Deno.test("postgres: an address where nobody listens is named", async () => {
+    await using broadcast = new Broadcast("postgres://user:s3cret@127.0.0.1:1/db");
+    const error = await assertRejects(() => broadcast.subscribe("chatroom"), ConnectionError);
+    assertEquals(
+      error.message,
+      "Cannot connect to postgres://127.0.0.1:1/db: connect ECONNREFUSED 127.0.0.1:1",
+    );
+  });
+
+  Deno.test("postgres: a client that the user has is used and never closed", async () => {
+    const client = postgres(url);
+    const channel = uniqueChannel();
+    const broadcast = new Broadcast("postgres://", { client });
+    const subscription = await broadcast.subscribe(channel);
+    await client.notify(channel, "from the client");
+    await broadcast.publish(channel, "from the broadcast");
+    assertEquals(await messages(subscription, 2), ["from the client", "from the broadcast"]);
+    await broadcast.disconnect();
+    assertEquals([...await client`select 1 as one`], [{ one: 1 }]);
+    await client.end();
+  });
+
+  Deno.test("postgres: a server-side disconnect of the user's client is a gap", async () => {
+    const client = postgres(url);
+    const channel = uniqueChannel();
+    const broadcast = new Broadcast("postgres://", { client });
+    const told = Promise.withResolvers<string>();
+    await broadcast.subscribe(channel, { onGap: ({ cause }) => told.resolve(cause) }).then((one) =>
+      void one.getReader().read()
+    );
+    await client`select pg_terminate_backend(pid) from pg_stat_activity where query like ${`listen "${channel}"%`}`;
+    assertEquals(await told.promise, "disconnect");
+    await broadcast.disconnect();
+    await client.end();
   });
 });

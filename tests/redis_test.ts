@@ -1,6 +1,12 @@
-import { Broadcast } from "../mod.ts";
+import { assertEquals, assertRejects } from "@std/assert";
+import { Redis } from "ioredis";
+import { Broadcast, ConnectionError, RefusedError } from "../mod.ts";
 import { withBroker } from "./broker.ts";
 import { conformance } from "./conformance.ts";
+import { messages, uniqueChannel } from "./conformance/harness.ts";
+import { faults } from "./faults.ts";
+import { Proxy } from "./proxy.ts";
+import { start } from "./services/redis.ts";
 
 withBroker("redis", (url) => {
   conformance(Deno.test, {
@@ -8,5 +14,86 @@ withBroker("redis", (url) => {
     features: { crossProcess: true, binary: true },
     limit: 512 * 1024 * 1024,
     open: (options) => new Broadcast(url, options as never) as never,
+  });
+
+  faults("redis", async () => {
+    const server = await start();
+    const proxy = await Proxy.start(server.port);
+    return {
+      server,
+      proxy,
+      url: proxy.url(server.url),
+      async [Symbol.asyncDispose]() {
+        await proxy[Symbol.asyncDispose]();
+        await server[Symbol.asyncDispose]();
+      },
+    };
+  });
+
+  Deno.test("redis: a wrong password is refused, and never shown", async () => {
+    await using server = await start({ password: "right" });
+    await using broadcast = new Broadcast(`redis://:s3cret@127.0.0.1:${server.port}`);
+    const error = await assertRejects(() => broadcast.connect(), RefusedError);
+    assertEquals(
+      error.message,
+      `Cannot connect to redis://127.0.0.1:${server.port}: WRONGPASS invalid username-password pair or user is disabled.`,
+    );
+    assertEquals(Deno.inspect(error, { depth: 10 }).includes("s3cret"), false);
+  });
+
+  Deno.test("redis: a missing password is refused", async () => {
+    await using server = await start({ password: "right" });
+    await using broadcast = new Broadcast(`redis://127.0.0.1:${server.port}`);
+    const error = await assertRejects(() => broadcast.connect(), RefusedError);
+    assertEquals(
+      error.message,
+      `Cannot connect to redis://127.0.0.1:${server.port}: NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time`,
+    );
+  });
+
+  Deno.test("redis: the right password and a database number connect", async () => {
+    await using server = await start({ password: "p@ss/word" });
+    const password = encodeURIComponent("p@ss/word");
+    await using broadcast = new Broadcast(`redis://:${password}@127.0.0.1:${server.port}/3`);
+    const subscription = await broadcast.subscribe("chatroom");
+    await broadcast.publish("chatroom", "hello");
+    assertEquals(await messages(subscription, 1), ["hello"]);
+  });
+
+  Deno.test("redis: an address where nobody listens is named", async () => {
+    await using broadcast = new Broadcast("redis://user:s3cret@127.0.0.1:1");
+    const error = await assertRejects(() => broadcast.subscribe("chatroom"), ConnectionError);
+    assertEquals(
+      error.message,
+      "Cannot connect to redis://127.0.0.1:1: connect ECONNREFUSED 127.0.0.1:1",
+    );
+  });
+
+  Deno.test("redis: a client that the user has is used and never closed", async () => {
+    const client = new Redis(url);
+    const channel = uniqueChannel();
+    const broadcast = new Broadcast("redis://", { client });
+    const subscription = await broadcast.subscribe(channel);
+    await client.publish(channel, "from the client");
+    await broadcast.publish(channel, "from the broadcast");
+    assertEquals(await messages(subscription, 2), ["from the client", "from the broadcast"]);
+    await broadcast.disconnect();
+    assertEquals(await client.ping(), "PONG");
+    const closed = new Promise((resolve) => client.once("end", resolve));
+    client.disconnect();
+    await closed;
+  });
+
+  Deno.test("redis: the wire carries the payload alone", async () => {
+    const client = new Redis(url);
+    const channel = uniqueChannel();
+    await client.subscribe(channel);
+    const heard = new Promise((resolve) => client.once("message", (_, text) => resolve(text)));
+    await using broadcast = new Broadcast(url);
+    await broadcast.publish(channel, "hello");
+    assertEquals(await heard, "hello");
+    const closed = new Promise((resolve) => client.once("end", resolve));
+    client.disconnect();
+    await closed;
   });
 });

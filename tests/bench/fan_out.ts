@@ -1,123 +1,83 @@
 /**
  * Fan-out in one process: a broadcast on `memory://`, chained native `tee()`,
- * and a queue written by hand for each subscriber, side by side in one run.
+ * and a queue written by hand for each subscriber.
  *
  * @module
  */
 
-import { Epoch } from "../../id.ts";
-import { Subscription } from "../../subscription.ts";
-import { Tee } from "../../tee.ts";
+import { broadcast, byHand, type Contender, native, tee } from "./contenders.ts";
+import { atLeast, digits, type Report, shown, type Verdict } from "./report.ts";
+import { ratio, rounds, spread, turn } from "./rounds.ts";
 
-/** One way to fan out. */
-export interface Contender {
-  /** Its name in the table. */
+const CONTENDERS = [broadcast, tee, native, byHand];
+const ROUNDS = 5;
+
+/** How the events come. */
+interface Pace {
   readonly name: string;
-  /**
-   * Starts so many readers, each of which reads so many events.
-   *
-   * @returns Publishes one event; and settles once all have been read.
-   */
-  start(readers: number, events: number): { push(message: string): void; done: Promise<unknown> };
+  /** Events between two turns of the event loop. */
+  readonly burst: number;
 }
 
-/** The tee of this library, read as users read it: `for await` over subscriptions. */
-export const ring: Contender = {
-  name: "broadcast",
-  start(readers, events) {
-    const tee = new Tee<string>(new Epoch("bench", "bench"), { count: 1024, bytes: 4 << 20 });
-    const subscriptions = Array.from(
-      { length: readers },
-      () => new Subscription("bench", tee.branch()),
-    );
-    return {
-      push: (message) => tee.push("bench", message, message.length),
-      done: Promise.all(subscriptions.map((subscription) => readAll(subscription, events))),
-    };
-  },
-};
+const PACES: readonly Pace[] = [{ name: "bursts of 64", burst: 64 }, { name: "singly", burst: 1 }];
 
-/** `ReadableStream.prototype.tee()`, chained: each join tees the last branch. */
-export const chained: Contender = {
-  name: "native tee()",
-  start(readers, events) {
-    let controller!: ReadableStreamDefaultController<string>;
-    let rest = new ReadableStream<string>({ start: (given) => void (controller = given) });
-    const branches: ReadableStream<string>[] = [];
-    while (branches.length < readers - 1) {
-      const [branch, next] = rest.tee();
-      branches.push(branch);
-      rest = next;
+/**
+ * Measures fan-out to 1, 100, 1,000 and 10,000 subscribers.
+ *
+ * @param runtime Where this runs, for the title.
+ * @param limit How many times native `tee()` is promised, at 1,000 subscribers.
+ */
+export async function fanOut(runtime: string, limit: number): Promise<Report> {
+  const rows = [[
+    "subscribers",
+    "events",
+    ...CONTENDERS.map(({ name }) => name),
+    "× native",
+    "× hand",
+  ]];
+  const verdicts: Verdict[] = [];
+  for (const readers of [1, 100, 1_000, 10_000]) {
+    for (const pace of PACES) {
+      const results = await rounds(
+        readers === 10_000 ? 3 : ROUNDS,
+        CONTENDERS,
+        (contender) => measure(contender, readers, pace),
+      );
+      const [ours, , natives, hands] = results;
+      const overNative = ratio(ours!, natives!);
+      rows.push([
+        readers.toLocaleString("en"),
+        pace.name,
+        ...results.map((result) => digits(spread(result).median)),
+        shown(overNative),
+        shown(ratio(ours!, hands!)),
+      ]);
+      if (readers === 1_000) {
+        const target = `${runtime}: 1,000 subscribers, ${pace.name}: >= ${limit} × native tee()`;
+        verdicts.push(atLeast(target, limit, overNative));
+      }
     }
-    branches.push(rest);
-    return {
-      push: (message) => controller.enqueue(message),
-      done: Promise.all(branches.map((branch) => readByReader(branch, events))),
-    };
-  },
-};
-
-/** The limit: an unbounded queue and a waiting promise per subscriber, nothing else. */
-export const byHand: Contender = {
-  name: "hand-written",
-  start(readers, events) {
-    const queues = Array.from({ length: readers }, () => new Queue());
-    return {
-      push: (message) => queues.forEach((queue) => queue.push(message)),
-      done: Promise.all(queues.map((queue) => readAll(queue, events))),
-    };
-  },
-};
-
-class Queue implements AsyncIterableIterator<string> {
-  #waiting: string[] = [];
-  #resolve: ((result: IteratorResult<string>) => void) | undefined;
-
-  push(value: string): void {
-    const resolve = this.#resolve;
-    this.#resolve = undefined;
-    if (resolve) resolve({ done: false, value });
-    else this.#waiting.push(value);
   }
-
-  next(): Promise<IteratorResult<string>> {
-    if (this.#waiting.length === 0) return new Promise((resolve) => this.#resolve = resolve);
-    return Promise.resolve({ done: false, value: this.#waiting.shift()! });
-  }
-
-  [Symbol.asyncIterator](): this {
-    return this;
-  }
+  return {
+    title: `Fan-out in one process, ${runtime}: deliveries per second`,
+    rows,
+    note:
+      `Medians of ${ROUNDS} rounds (10,000: 3). "× native": memory:// over native tee(), round by round.`,
+    verdicts,
+  };
 }
 
-async function readAll(source: AsyncIterable<unknown>, events: number): Promise<void> {
-  let read = 0;
-  for await (const _ of source) if (++read === events) return;
-}
-
-async function readByReader(source: ReadableStream<unknown>, events: number): Promise<void> {
-  const reader = source.getReader();
-  for (let read = 0; read < events; read++) await reader.read();
-}
-
-/** Deliveries per second: events in bursts of 64, with a turn of the event loop in between. */
-export async function measure(
-  contender: Contender,
-  readers: number,
-  deliveries: number,
-): Promise<number> {
-  const events = Math.max(64, Math.ceil(deliveries / readers / 64) * 64);
-  const { push, done } = contender.start(readers, events);
+/** Deliveries per second. */
+async function measure(contender: Contender, readers: number, { burst }: Pace): Promise<number> {
+  const bursts = Math.max(burst === 1 ? 16 : 1, Math.ceil(100_000 / readers / burst));
+  const events = Math.min(bursts, 500) * burst;
+  const { push, done } = await contender.start(readers, events);
   await turn();
   const start = performance.now();
-  for (let sent = 0; sent < events; sent++) {
+  for (let sent = 1; sent <= events; sent++) {
     push(`message ${sent}`);
-    if (sent % 64 === 63) await turn();
+    if (sent % burst === 0) await turn();
   }
   await done;
   return events * readers / (performance.now() - start) * 1000;
-}
-
-function turn(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 0));
 }

@@ -1,0 +1,218 @@
+/** What a broker's death, and a connection's, must and must not do. Each case has a broker of its own. */
+
+import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
+import { deadline } from "@std/async";
+import {
+  Broadcast,
+  ConnectionError,
+  type Gap,
+  OutcomeUnknownError,
+} from "../mod.ts";
+import type { Subscription } from "../mod.ts";
+import { messages, numbered, take, uniqueChannel } from "./conformance/harness.ts";
+import type { Proxy } from "./proxy.ts";
+import type { Server } from "./services/server.ts";
+
+/** A broker of one's own, behind a proxy that can cut and stall. */
+export interface Rig extends AsyncDisposable {
+  readonly server: Server;
+  readonly proxy: Proxy;
+  /** The broker's URL, through the proxy. */
+  readonly url: string;
+}
+
+const PATIENCE = 30_000;
+
+/** Registers the fault cases of a backend. */
+export function faults(name: string, rig: () => Promise<Rig>): void {
+  fault(
+    "a cut connection is a gap, told at once, and the stream goes on",
+    async ({ proxy, url }) => {
+      await using broadcast = new Broadcast(url);
+      const states: string[] = [];
+      broadcast.addEventListener("statechange", ({ state }) => states.push(state));
+      const gaps: Gap[] = [];
+      const told = Promise.withResolvers<void>();
+      const channel = uniqueChannel();
+      const subscription = await broadcast.subscribe(channel, {
+        onGap: (gap) => (gaps.push(gap), told.resolve()),
+      });
+      await broadcast.publish(channel, "before");
+      const [before] = await take(subscription, 1);
+      const next = take(subscription, 2);
+      proxy.cut();
+      await told.promise;
+      assertEquals(gaps, [{ cause: "disconnect", after: before!.id }]);
+      await broadcast.publish(channel, "after");
+      await broadcast.publish(channel, "later");
+      const [after, later] = await next;
+      assertEquals(after!.message, "after");
+      assertEquals(after!.gap, { cause: "disconnect", after: before!.id });
+      assertEquals(later!.gap, undefined);
+      assertEquals(states, ["connecting", "connected", "reconnecting", "connected"]);
+    },
+  );
+
+  fault("a half-open connection is found by the probe", async ({ proxy, url }) => {
+    await using broadcast = new Broadcast(`${url}?probe=300ms`);
+    const channel = uniqueChannel();
+    const subscription = await broadcast.subscribe(channel);
+    const gap = Promise.withResolvers<string>();
+    broadcast.addEventListener("gap", (event) => gap.resolve(event.channel));
+    const lost = state(broadcast, "reconnecting");
+    proxy.stall();
+    await lost;
+    // What was held back stays lost: these are new connections.
+    proxy.cut();
+    proxy.resume();
+    assertEquals(await gap.promise, channel);
+    await broadcast.publish(channel, "after");
+    const [after] = await take(subscription, 1);
+    assertEquals(after!.gap!.cause, "disconnect");
+  });
+
+  fault(
+    "a broker that restarts: every channel is back, each with a gap",
+    async ({ server, url }) => {
+      await using broadcast = new Broadcast(url);
+      const channels = Array.from({ length: 20 }, uniqueChannel);
+      const subscriptions = await Promise.all(channels.map((one) => broadcast.subscribe(one)));
+      const gaps = new Set<string>();
+      const all = Promise.withResolvers<void>();
+      broadcast.addEventListener("gap", ({ channel }) => {
+        if (gaps.add(channel).size === channels.length) all.resolve();
+      });
+      await server.stop("SIGKILL");
+      await server.restart();
+      await all.promise;
+      await Promise.all(channels.map((one) => broadcast.publish(one, `to ${one}`)));
+      for (const [index, subscription] of subscriptions.entries()) {
+        const [event] = await take(subscription, 1);
+        assertEquals(event!.message, `to ${channels[index]}`);
+        assertEquals(event!.gap!.cause, "disconnect");
+      }
+    },
+  );
+
+  fault("what is published while the broker is away waits, in order", async ({ server, url }) => {
+    await using broadcast = new Broadcast(`${url}?timeout=60s`);
+    const channel = uniqueChannel();
+    const subscription = await broadcast.subscribe(channel);
+    const lost = state(broadcast, "reconnecting");
+    const back = gapOn(broadcast);
+    await server.stop("SIGKILL");
+    await lost;
+    const published = numbered(20).map((message) => broadcast.publish(channel, message));
+    await server.restart();
+    await Promise.all([...published, back]);
+    // The publishing connection may be back before the tail is: what it sent until then is in the gap.
+    await broadcast.publish(channel, "end");
+    const received = await until(subscription, "end");
+    assertEquals(received, numbered(20).concat("end").slice(-received.length));
+  });
+
+  fault("what waits too long is turned away, unsent", async ({ proxy, url }) => {
+    await using broadcast = new Broadcast(`${url}?timeout=300ms`);
+    await broadcast.subscribe(uniqueChannel());
+    const lost = state(broadcast, "reconnecting");
+    proxy.refuse();
+    proxy.cut();
+    await lost;
+    const error = await assertRejects(() => broadcast.publish("late", "x"), ConnectionError);
+    assert(!(error instanceof OutcomeUnknownError));
+    assertEquals(
+      error.message.replace(/\/\/.* for/, "//… for"),
+      `Cannot publish to "late": not connected to ${name}://… for 0.3 s, the message was not sent`,
+    );
+    await assertRejects(() => broadcast.subscribe("late"), ConnectionError);
+    await proxy.accept();
+  });
+
+  fault("what was sent and never answered is of unknown outcome", async ({ proxy, url }) => {
+    await using broadcast = new Broadcast(url);
+    await broadcast.publish("warm-up", "x");
+    proxy.stall();
+    const published = broadcast.publish("unanswered", "x");
+    const outcome = assertRejects(() => published, OutcomeUnknownError);
+    // The bytes are on their way once the event loop has turned.
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    proxy.cut();
+    proxy.resume();
+    const error = await outcome;
+    assertInstanceOf(error, ConnectionError);
+    assertEquals(
+      error.message.replace(/\/\/\S+ was/, "//… was"),
+      `Cannot confirm message to "unanswered": the connection to ${name}://… was lost before it answered, it may or may not be published`,
+    );
+  });
+
+  fault("disconnect() while the broker is away ends everything", async ({ proxy, url }) => {
+    const broadcast = new Broadcast(`${url}?timeout=300ms`);
+    const subscription = await broadcast.subscribe(uniqueChannel());
+    const lost = state(broadcast, "reconnecting");
+    proxy.refuse();
+    proxy.cut();
+    await lost;
+    const [publish, subscribe] = await Promise.allSettled([
+      broadcast.publish("late", "x"),
+      broadcast.subscribe("late"),
+      broadcast.disconnect(),
+    ]);
+    assertEquals([publish.status, subscribe.status], ["rejected", "rejected"]);
+    assertEquals(await messages(subscription, 1), []);
+    await proxy.accept();
+  });
+
+  fault("disconnect() with a half-open connection hangs nobody", async ({ proxy, url }) => {
+    const broadcast = new Broadcast(url);
+    const subscription = await broadcast.subscribe(uniqueChannel());
+    proxy.stall();
+    await broadcast.disconnect();
+    assertEquals(await messages(subscription, 1), []);
+  });
+
+  fault("a broker that is not there yet rejects, and serves once it is", async ({ proxy, url }) => {
+    await using broadcast = new Broadcast(url);
+    proxy.refuse();
+    const error = await assertRejects(() => broadcast.connect(), ConnectionError);
+    assertEquals(
+      error.message.includes(`Cannot connect to ${name}://127.0.0.1:${proxy.port}`),
+      true,
+    );
+    assertEquals(broadcast.state, "idle");
+    await proxy.accept();
+    const channel = uniqueChannel();
+    const subscription = await broadcast.subscribe(channel);
+    await broadcast.publish(channel, "hello");
+    assertEquals(await messages(subscription, 1), ["hello"]);
+  });
+
+  function fault(what: string, body: (rig: Rig) => Promise<void>): void {
+    Deno.test(`${name}: ${what}`, async () => {
+      await using own = await rig();
+      await deadline(body(own), PATIENCE);
+    });
+  }
+}
+
+/** Resolves once the broadcast is in a state. */
+export function state(broadcast: Broadcast, wanted: string): Promise<void> {
+  return new Promise((resolve) =>
+    broadcast.addEventListener("statechange", ({ state }) => {
+      if (state === wanted) resolve();
+    })
+  );
+}
+
+function gapOn(broadcast: Broadcast): Promise<void> {
+  return new Promise((resolve) => broadcast.addEventListener("gap", () => resolve()));
+}
+
+async function until(subscription: Subscription, last: string): Promise<string[]> {
+  const received: string[] = [];
+  for await (const { message } of subscription) {
+    received.push(message);
+    if (message === last) break;
+  }
+  return received;
+}
