@@ -12,6 +12,7 @@ import type { Broker as KafkaBroker, ITopicConfig } from "kafkajs";
 import type { BackendRecord, Tail } from "../backend.ts";
 import { ConnectionError, RefusedError } from "../errors.ts";
 import { BacklogError } from "../record_source.ts";
+import { unlessAborted } from "../timer.ts";
 
 /** What kafkajs rejects with; `type` is Kafka's name for what a broker answered. */
 export interface KafkaError extends Error {
@@ -32,6 +33,7 @@ interface Connection {
   readonly socket?: Socket;
   readonly requestQueue: { readonly pending: unknown[]; scheduleCheckPendingRequests(): void };
   logError: () => void;
+  connectionStatus: string;
   isConnected(): boolean;
   rejectRequests(reason: Error): void;
   disconnect(): Promise<unknown>;
@@ -209,7 +211,7 @@ export class Cluster {
   async request<Response>(send: () => Promise<Response>): Promise<Response> {
     this.signal.throwIfAborted();
     try {
-      return await send();
+      return await unlessAborted(this.signal, send());
     } catch (error) {
       if (LOST.test((error as Error).name)) this.end(explain(error));
       this.signal.throwIfAborted();
@@ -329,6 +331,8 @@ export class Cluster {
       connection.rejectRequests(reason);
       // Of a connection that is up this stops the timers, of another one the error does.
       if (isConnected) void connection.disconnect();
+      // What is being encoded now would otherwise still be written, and wait for ever.
+      connection.connectionStatus = "disconnected";
       if (!socket || socket.destroyed) continue;
       this.#shut.push(new Promise((resolve) => socket.once("close", () => resolve())));
       socket.destroy(isConnected ? undefined : reason);

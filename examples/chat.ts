@@ -109,7 +109,7 @@ function serve(port: string | undefined, handler: (request: Request) => Response
     try {
       return Deno.serve({ port: Number(port ?? next), onListen() {} }, handler);
     } catch (error) {
-      if (port || !(error instanceof Deno.errors.AddrInUse)) throw error;
+      if (port || next === 8_099 || !(error instanceof Deno.errors.AddrInUse)) throw error;
     }
   }
 }

@@ -8,7 +8,11 @@ const PATIENCE = 20_000;
 const ROOT = join(import.meta.dirname!, "../..");
 
 /** Defines a test that needs a browser, and perhaps Redis; without them it is skipped, with the reason. */
-export function test(name: string, fn: () => Promise<void>, needed: "redis" | undefined = undefined) {
+export function test(
+  name: string,
+  fn: () => Promise<void>,
+  needed: "redis" | undefined = undefined,
+) {
   const skip = Deno.env.get("BROADCASTER_SKIP_CHROMIUM") ??
     (needed && (Deno.env.get("BROADCASTER_SKIP_REDIS") ?? missing("REDIS_URL")));
   Deno.test({ name: skip ? `${name} (skipped: ${skip})` : name, ignore: skip !== undefined, fn });
@@ -82,6 +86,21 @@ export class Example implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop("SIGKILL");
   }
+}
+
+/** Runs an example that ends by itself. */
+export async function run(
+  file: string,
+  ...args: string[]
+): Promise<{ code: number; stderr: string }> {
+  const command = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-prompt", file, ...args],
+    cwd: ROOT,
+    stdin: "null",
+    signal: AbortSignal.timeout(PATIENCE),
+  });
+  const { code, stderr } = await command.output();
+  return { code, stderr: new TextDecoder().decode(stderr) };
 }
 
 /** A browser whose pages each have a context of their own: nothing is shared but the server. */

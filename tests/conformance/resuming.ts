@@ -1,6 +1,7 @@
 /** @module Coming back. */
 
 import assert from "node:assert/strict";
+import { eventStream, lastEventId } from "../../sse.ts";
 import { messages, numbered, type Suite, take, uniqueChannel } from "./harness.ts";
 
 /** Cases on `after`. */
@@ -44,6 +45,25 @@ export function resuming({ test }: Suite): void {
     assert.deepEqual(told, [gap]);
     await broadcast.publish(channel, "new");
     assert.deepEqual((await next)[0]!.gap, gap);
+  });
+
+  test("an event stream that reconnects while the tail lingers loses nothing", async ({ open, channel }) => {
+    const broadcast = open();
+    const first = eventStream(await broadcast.subscribe(channel)).getReader();
+    await broadcast.publish(channel, "one");
+    let seen = "";
+    while (!seen.includes("data: one\n")) seen += await readText(first);
+    await first.cancel();
+    await broadcast.publish(channel, "meanwhile");
+    const id = /id: (\S+)\ndata: one\n/.exec(seen)![1]!;
+    const request = new Request("http://localhost/", { headers: { "last-event-id": id } });
+    const resumed = await broadcast.subscribe(channel, { after: lastEventId(request) });
+    const second = eventStream(resumed).getReader();
+    await broadcast.publish(channel, "two");
+    let received = "";
+    while (!received.includes("data: two\n")) received += await readText(second);
+    await second.cancel();
+    assert.deepEqual(received.match(/^(data|event): .*$/gm), ["data: meanwhile", "data: two"]);
   });
 
   test("what the ring no longer holds is counted", async ({ open, channel }) => {
@@ -95,4 +115,9 @@ export function resuming({ test }: Suite): void {
     });
     assert.deepEqual(await take(strict, 1), []);
   });
+}
+
+async function readText(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<string> {
+  const { value } = await reader.read();
+  return new TextDecoder().decode(value);
 }

@@ -1,0 +1,45 @@
+import { basename, join } from "node:path";
+import { type Outcome, type ProcessOptions, run, succeed } from "./process.ts";
+
+/** An npm project of its own, outside of this one, as a user has it. */
+export class App implements AsyncDisposable {
+  /** Where it is. */
+  readonly folder: string;
+
+  private constructor(folder: string) {
+    this.folder = folder;
+  }
+
+  /** An app without any package. */
+  static async create(): Promise<App> {
+    const app = new App(await Deno.makeTempDir({ prefix: "app-" }));
+    await app.write("package.json", JSON.stringify({ private: true, type: "module" }));
+    return app;
+  }
+
+  /** Installs packages, as `npm install` does. */
+  async install(...packages: string[]): Promise<void> {
+    const flags = ["--no-fund", "--no-audit", "--prefer-offline"];
+    await succeed("npm", ["install", ...flags, ...packages], { cwd: this.folder });
+  }
+
+  /** Writes a file into it. */
+  async write(name: string, text: string): Promise<void> {
+    await Deno.writeTextFile(join(this.folder, name), text);
+  }
+
+  /** Copies a file of the tests into it. */
+  async add(path: string): Promise<void> {
+    await Deno.copyFile(path, join(this.folder, basename(path)));
+  }
+
+  /** Runs a program in it. */
+  run(program: string, args: string[], options: ProcessOptions = {}): Promise<Outcome> {
+    return run(program, args, { ...options, cwd: this.folder });
+  }
+
+  /** Removes it. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Deno.remove(this.folder, { recursive: true });
+  }
+}

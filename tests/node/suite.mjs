@@ -1,0 +1,31 @@
+/**
+ * Runs the conformance suite of the installed package on any runtime, and ends by itself: what
+ * the library leaves open keeps the process alive, and the test that started it waits in vain.
+ *
+ * The harnesses are the argument, as JSON.
+ */
+
+import { Broadcast } from "@broadcaster/broadcaster";
+import { conformance } from "@broadcaster/broadcaster/conformance";
+import process from "node:process";
+
+const cases = [];
+for (const { url, limit = Infinity, ...harness } of JSON.parse(process.argv[2])) {
+  conformance((name, body) => cases.push({ name, body }), {
+    ...harness,
+    limit,
+    open: (options) => new Broadcast(url, options),
+  });
+}
+
+let passed = 0;
+for (const { name, body } of cases) {
+  try {
+    await body();
+    passed++;
+  } catch (error) {
+    process.stdout.write(`FAILED ${name}: ${error.stack}\n`);
+  }
+}
+process.stdout.write(`${passed} of ${cases.length} passed\n`);
+process.exitCode = passed === cases.length ? 0 : 1;
