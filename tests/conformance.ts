@@ -12,7 +12,7 @@ import { payloads } from "./conformance/payloads.ts";
 import { resuming } from "./conformance/resuming.ts";
 import { type Harness, prepare, type Runner } from "./conformance/harness.ts";
 
-export type { Harness, OpenOptions, Runner } from "./conformance/harness.ts";
+export type { Harness, Runner } from "./conformance/harness.ts";
 
 /**
  * Registers the suite with a test runner.

@@ -13,7 +13,7 @@ withBroker("postgres", (url) => {
     name: "postgres",
     features: { crossProcess: true, binary: false },
     limit: 7_999,
-    open: (options) => new Broadcast(url, options as never) as never,
+    target: () => url,
   });
 
   faults("postgres", async () => {

@@ -13,7 +13,7 @@ withBroker("redis", (url) => {
     name: "redis",
     features: { crossProcess: true, binary: true },
     limit: 512 * 1024 * 1024,
-    open: (options) => new Broadcast(url, options as never) as never,
+    target: () => url,
   });
 
   faults("redis", async () => {

@@ -4,11 +4,15 @@
  * @module
  */
 
-import type { BackendFeatures } from "../../backend.ts";
-import type { BroadcastInstance, BroadcastOptions } from "../../broadcast.ts";
-import type { Codec } from "../../codec.ts";
-import type { BroadcastEvent } from "../../event.ts";
-import type { Subscription } from "../../subscription.ts";
+import type { Backend, BackendFeatures } from "../../backend.ts";
+import {
+  Broadcast,
+  type BroadcastEvent,
+  type BroadcastOptions,
+  type Codec,
+  type Subscription,
+  text,
+} from "../../mod.ts";
 
 /** Registers a case with a test runner. */
 export type Runner = (name: string, body: () => Promise<void>) => void;
@@ -24,8 +28,8 @@ export interface Harness {
   readonly features: BackendFeatures;
   /** The longest payload that it carries, in bytes. */
   readonly limit: number;
-  /** Opens a broadcast on the same broker as every other call. */
-  open(options?: OpenOptions): BroadcastInstance<Record<string, unknown>>;
+  /** A URL or a new backend: each time of the same broker. */
+  readonly target: () => string | Backend;
 }
 
 /** The suite as its cases see it. */
@@ -40,7 +44,7 @@ export interface Suite extends Harness {
 /** What a case works with. */
 export interface Scope {
   /** Opens a broadcast that is disconnected when the case ends. */
-  readonly open: (options?: OpenOptions) => BroadcastInstance<Record<string, unknown>>;
+  readonly open: (options?: OpenOptions) => Broadcast<Record<string, unknown>>;
   /** A channel that no other case uses. */
   readonly channel: string;
 }
@@ -54,14 +58,17 @@ let channels = 0;
 export function prepare(runner: Runner, harness: Harness): Suite {
   return {
     ...harness,
-    open: (options) => harness.open(options),
     test: (name, body) =>
       runner(`${harness.name}: ${name}`, async () => {
-        const opened: BroadcastInstance<Record<string, unknown>>[] = [];
+        const opened: Broadcast<Record<string, unknown>>[] = [];
         const scope: Scope = {
           channel: uniqueChannel(),
           open: (options) => {
-            const broadcast = harness.open(options);
+            const codec = text() as Codec<unknown>;
+            const broadcast = new Broadcast<Record<string, unknown>>(harness.target(), {
+              codec,
+              ...options,
+            });
             opened.push(broadcast);
             return broadcast;
           },

@@ -1,0 +1,100 @@
+import { join } from "node:path";
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { CLIENTS } from "../client.ts";
+import config from "../deno.json" with { type: "json" };
+import type { App } from "./node/app.ts";
+import { harnesses } from "./node/harnesses.ts";
+import { said } from "./node/process.ts";
+import { provide, type Provided, RUNTIMES } from "./node/runtime.ts";
+import { PROJECT, Tarball } from "./node/tarball.ts";
+
+const HERE = join(import.meta.dirname!, "node");
+const HARNESSES = harnesses();
+const CLIENT_URLS = { ioredis: "redis://localhost", postgres: "postgres://localhost" };
+
+let tarball: Tarball;
+/** Has the package, and the clients in the versions that `client.ts` names. */
+let app: App;
+/** Has the package alone. */
+let bare: App;
+
+Deno.test.beforeAll(async () => {
+  tarball = await Tarball.pack();
+  const clients = Object.entries(CLIENTS).map(([name, version]) => `${name}@${version}`);
+  [app, bare] = await Promise.all([tarball.install(...clients), tarball.install()]);
+  await Promise.all([
+    app.add(join(HERE, "suite.mjs")),
+    app.add(join(HERE, "memory.test.mjs")),
+    bare.add(join(HERE, "connect.mjs")),
+  ]);
+});
+
+Deno.test.afterAll(async () => {
+  for (const created of [app, bare, tarball]) await created?.[Symbol.asyncDispose]();
+});
+
+Deno.test("the npm package depends on nothing, and has types for each export", async () => {
+  const manifest = JSON.parse(await Deno.readTextFile(bare.installed("package.json")));
+  const { name, version, type, exports } = manifest;
+  assertEquals([name, version, type], [config.name, config.version, "module"]);
+  const fields = ["dependencies", "optionalDependencies", "peerDependencies", "scripts", "bin"];
+  assertEquals(fields.filter((field) => field in manifest), []);
+  const expected = Object.entries(config.exports).map(([subpath, target]) => {
+    const file = target.replace(/\.ts$/, "");
+    return [subpath, { types: `${file}.d.ts`, import: `${file}.js`, default: `${file}.js` }];
+  });
+  assertEquals(exports, Object.fromEntries(expected));
+  const files = new Set(await bare.files());
+  const targets = expected.flatMap(([, targets]) => Object.values(targets!));
+  assertEquals(targets.filter((target) => !files.has(bare.installed(target))), []);
+});
+
+Deno.test("the npm package names no folder of the machine that packed it", async () => {
+  for (const path of await bare.files()) {
+    assert(!(await Deno.readTextFile(path)).includes(PROJECT), path);
+  }
+});
+
+const runtimes = await Promise.all(RUNTIMES.map(provide));
+
+for (const runtime of runtimes) {
+  test(runtime, "loads every module of the npm package without its clients", async (path) => {
+    const modules = (await bare.files()).filter((file) => file.endsWith(".js"));
+    const script = modules.map((file) => `await import(${JSON.stringify(`file://${file}`)});\n`);
+    await bare.write("modules.mjs", script.join(""));
+    const outcome = await bare.run(path, ["modules.mjs"]);
+    assertEquals(outcome, { code: 0, stdout: "", stderr: "" });
+  });
+
+  test(runtime, "tells which client is to be installed", async (path) => {
+    const outcome = await bare.run(path, ["connect.mjs", ...Object.values(CLIENT_URLS)]);
+    assertEquals(outcome.stdout.split("\n"), [
+      'ConnectionError: Cannot connect to "redis://localhost": Cannot load client "ioredis"',
+      "",
+    ]);
+  });
+
+  const names = HARNESSES.map(({ name }) => name).join(", ");
+  test(runtime, `passes the suite of the npm package on ${names}`, async (path) => {
+    const outcome = await app.run(path, ["suite.mjs", JSON.stringify(HARNESSES)]);
+    assertEquals(outcome.code, 0, said(outcome));
+    assertMatch(outcome.stdout, /^([1-9]\d*) of \1 passed\n$/);
+    assertEquals(outcome.stderr, "");
+  });
+}
+
+test(runtimes[0]!, "runs the suite with node:test as well", async (path) => {
+  const outcome = await app.run(path, ["--test", "memory.test.mjs"]);
+  assertEquals(outcome.code, 0, said(outcome));
+  assertMatch(outcome.stdout, /^[#ℹ] pass [1-9]\d+$/m);
+});
+
+/** A test that needs another runtime. */
+function test(runtime: Provided, name: string, body: (path: string) => Promise<void>): void {
+  const skip = "skip" in runtime ? runtime.skip : undefined;
+  Deno.test({
+    name: `${runtime.name} ${name}${skip ? ` (${skip.replaceAll(/\s+/g, " ")})` : ""}`,
+    ignore: skip !== undefined && !Deno.env.get("REQUIRE_BROKERS"),
+    fn: () => "path" in runtime ? body(runtime.path) : Promise.reject(new Error(skip)),
+  });
+}
