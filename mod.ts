@@ -64,6 +64,10 @@ const BACKENDS: Record<string, Scheme> = {
   rediss: scheme(() => import("./backends/redis.ts")),
   postgres: scheme(() => import("./backends/postgres.ts"), "sslmode"),
   postgresql: scheme(() => import("./backends/postgres.ts"), "sslmode"),
+  kafka: scheme(
+    () => import("./backends/kafka.ts"),
+    ...["sasl", "tls", "ca", "cert", "key", "clientId", "create", "replication"],
+  ),
 };
 
 /** How a scheme is served. */

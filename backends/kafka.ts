@@ -43,64 +43,29 @@
  */
 
 import { Buffer } from "node:buffer";
-import { readFile } from "node:fs/promises";
-import type { Kafka, KafkaConfig, SASLOptions } from "kafkajs";
+import type { KafkaConfig } from "kafkajs";
 import type { Address } from "../address.ts";
 import type { Backend, BackendOptions, Payload, Tail } from "../backend.ts";
 import { importClient } from "../client.ts";
-import { ClosedError, ConnectionError, RefusedError } from "../errors.ts";
+import { ClosedError, ConnectionError } from "../errors.ts";
 import {
-  Cluster,
   type ClusterFactory,
   clusterFactory,
-  explain,
-  type KafkaError,
-  Reader,
-} from "./kafka_cluster.ts";
-
-/** The query parameters of the URL. */
-export const PARAMETERS = [
-  "sasl",
-  "tls",
-  "ca",
-  "cert",
-  "key",
-  "clientId",
-  "create",
-  "replication",
-] as const;
+  configuration,
+  createClient,
+  seeds,
+} from "./kafka/client.ts";
+import { Cluster } from "./kafka/cluster.ts";
+import { Reader } from "./kafka/reader.ts";
+import { Writer } from "./kafka/writer.ts";
 
 /** What brokers take for one request, less what surrounds a payload. */
 const MAX_PAYLOAD = 100 * 1024 * 1024 - 1024;
-/** A batch stays below the 1,048,588 bytes that brokers take by default. */
-const MAX_BATCH = 900_000;
-/** What surrounds key and value in a batch, at most. */
-const OVERHEAD = 40;
-const TOO_LARGE = "MESSAGE_TOO_LARGE";
-/** Answers to a publish after which it may be stored, or not. */
-const UNKNOWN = new Set([
-  "NOT_LEADER_FOR_PARTITION",
-  "REQUEST_TIMED_OUT",
-  "NOT_ENOUGH_REPLICAS_AFTER_APPEND",
-  "KAFKA_STORAGE_ERROR",
-]);
-
 /** Makes the backend of `kafka://`. */
 export async function open(address: Address, options: BackendOptions): Promise<Backend> {
   const backend = new KafkaBackend(address, options);
   if (options.client === undefined) await importClient("kafkajs");
   return backend;
-}
-
-interface Entry {
-  readonly key: Buffer;
-  readonly value: Buffer;
-}
-
-interface Call {
-  readonly entries: readonly Entry[];
-  readonly resolve: () => void;
-  readonly reject: (reason: unknown) => void;
 }
 
 /** The driver of Kafka. */
@@ -115,12 +80,14 @@ export class KafkaBackend implements Backend {
   readonly #make: ClusterFactory | undefined;
   readonly #configure: () => Promise<KafkaConfig>;
   readonly #replication: number;
-  readonly #outboxes = new Map<string, Call[]>();
+  readonly #writer = new Writer(async () => (await this.#open()).cluster);
   #cluster: Cluster | undefined;
   #session: Promise<Reader> | undefined;
   #isClosed = false;
 
   /**
+   * Reads the URL, without connecting.
+   *
    * @param address The URL.
    * @param options `client` is a `Kafka` of kafkajs 2.2.4.
    * @throws {TypeError} If a parameter of the URL has a value that cannot be used.
@@ -197,82 +164,7 @@ export class KafkaBackend implements Backend {
    * same channel is under way goes together, with the next.
    */
   publish(channel: string, payloads: readonly Payload[]): Promise<void> {
-    const key = Buffer.from(channel);
-    // Copied, since the caller may write on in its array before this is sent.
-    const entries = payloads.map((payload) => ({ key, value: Buffer.from(payload as string) }));
-    return new Promise((resolve, reject) => {
-      const outbox = this.#outboxes.get(channel);
-      outbox?.push({ entries, resolve, reject });
-      if (outbox) return;
-      const calls = [{ entries, resolve, reject }];
-      this.#outboxes.set(channel, calls);
-      void this.#drain(channel, calls);
-    });
-  }
-
-  async #drain(channel: string, outbox: Call[]): Promise<void> {
-    while (outbox.length > 0) {
-      let count = 1;
-      for (let size = sizeOf(outbox[0]!.entries); count < outbox.length; count++) {
-        size += sizeOf(outbox[count]!.entries);
-        if (size > MAX_BATCH) break;
-      }
-      const calls = outbox.splice(0, count);
-      try {
-        if (count === 1) await this.#write(channel, calls[0]!.entries);
-        else await this.#send(channel, calls.flatMap(({ entries }) => entries));
-        for (const { resolve } of calls) resolve();
-      } catch (error) {
-        // A batch is refused as a whole, because of one of the calls: each is asked for itself.
-        const isRefused = error instanceof RefusedError || isTooLarge(error);
-        for (const { entries, resolve, reject } of calls) {
-          if (count === 1 || !isRefused) reject(error);
-          else await this.#write(channel, entries).then(resolve, reject);
-        }
-      }
-    }
-    this.#outboxes.delete(channel);
-  }
-
-  /** Writes as few batches as brokers take. */
-  async #write(channel: string, entries: readonly Entry[]): Promise<void> {
-    if (entries.length < 2 || sizeOf(entries) <= MAX_BATCH) {
-      try {
-        return await this.#send(channel, entries);
-      } catch (error) {
-        if (!isTooLarge(error) || entries.length < 2) throw error;
-      }
-    }
-    const half = entries.length >> 1;
-    await this.#write(channel, entries.slice(0, half));
-    await this.#write(channel, entries.slice(half));
-  }
-
-  /** Sends one batch: all of it is stored, or nothing. */
-  async #send(channel: string, entries: readonly Entry[]): Promise<void> {
-    const { cluster } = await this.#open();
-    try {
-      await cluster.settle(async (attempt) => {
-        const places = await cluster.places(channel, attempt > 0);
-        const { partition, leader } = places[hash(channel) % places.length]!;
-        const broker = await cluster.node(leader);
-        const topicData = [{ topic: channel, partitions: [{ partition, messages: [...entries] }] }];
-        try {
-          await cluster.request(() => broker.produce({ acks: -1, timeout: 8_000, topicData }));
-        } catch (cause) {
-          const { type = "", message } = cause as KafkaError;
-          if (!UNKNOWN.has(type)) throw cause;
-          cluster.forget(channel);
-          throw new ConnectionError(message, { cause });
-        }
-      });
-    } catch (cause) {
-      if ((cause as KafkaError).type !== TOO_LARGE) throw explain(cause);
-      throw new RangeError(
-        `Cannot publish to "${channel}" on kafka: the payload exceeds max.message.bytes of the topic`,
-        { cause },
-      );
-    }
+    return this.#writer.publish(channel, payloads);
   }
 
   #open(): Promise<Reader> {
@@ -307,73 +199,4 @@ export class KafkaBackend implements Backend {
 
 function closed(): ClosedError {
   return new ClosedError("Cannot use backend: it is closed");
-}
-
-function seeds({ hosts }: Address): { host: string; port: number }[] {
-  if (hosts.length === 0) return [{ host: "localhost", port: 9092 }];
-  return hosts.map(({ hostname, port }) => ({ host: hostname, port: port ?? 9092 }));
-}
-
-/** Checks the URL now; files are read each time it connects, since certificates are renewed. */
-function configuration(address: Address): () => Promise<KafkaConfig> {
-  const { username, password, parameters } = address;
-  const mechanism = address.choice("sasl", ["plain", "scram-sha-256", "scram-sha-512"]) ??
-    (username === undefined ? undefined : "plain");
-  if (mechanism && (username === undefined || password === undefined)) {
-    throw new TypeError(
-      `Cannot open "${address}": sasl=${mechanism} needs user:password@ in the URL`,
-    );
-  }
-  if (address.path) {
-    throw new TypeError(`Cannot open "${address}": kafka has nothing to name by a path`);
-  }
-  const files = (["ca", "cert", "key"] as const).filter((name) => parameters.has(name));
-  const isSecure = address.choice("tls", ["true", "false"]) === "true" || files.length > 0;
-  return async () => {
-    const texts = files.map(async (name) => [name, await readFile(parameters.get(name)!, "utf8")]);
-    const sasl = mechanism && { sasl: { mechanism, username, password } as SASLOptions };
-    return {
-      brokers: address.servers(9092),
-      clientId: parameters.get("clientId") ?? "broadcaster",
-      ...isSecure && { ssl: Object.fromEntries(await Promise.all(texts)) },
-      ...sasl,
-      connectionTimeout: 1_000,
-      requestTimeout: 10_000,
-      logCreator: () => () => {},
-    };
-  };
-}
-
-async function createClient(config: KafkaConfig): Promise<Kafka> {
-  const module = await importClient<typeof import("kafkajs")>("kafkajs");
-  // A CommonJS module: not every runtime finds its named exports.
-  const { Kafka } = module.Kafka
-    ? module
-    : (module as unknown as { default: typeof module }).default;
-  return new Kafka(config);
-}
-
-function isTooLarge(error: unknown): boolean {
-  return ((error as Error).cause as KafkaError | undefined)?.type === TOO_LARGE;
-}
-
-function sizeOf(entries: readonly Entry[]): number {
-  return entries.reduce((size, { key, value }) => size + key.length + value.length + OVERHEAD, 0);
-}
-
-/** Where publishers of all languages put a key: murmur2, as in Kafka's own. */
-function hash(key: string): number {
-  const bytes = Buffer.from(key);
-  const whole = bytes.length - bytes.length % 4;
-  let hash = 0x9747b28c ^ bytes.length;
-  for (let index = 0; index < whole; index += 4) {
-    const word = Math.imul(bytes.readInt32LE(index), 0x5bd1e995);
-    hash = Math.imul(hash, 0x5bd1e995) ^ Math.imul(word ^ (word >>> 24), 0x5bd1e995);
-  }
-  if (whole < bytes.length) {
-    const rest = bytes.readUIntLE(whole, bytes.length - whole);
-    hash = Math.imul(hash ^ rest, 0x5bd1e995);
-  }
-  hash = Math.imul(hash ^ (hash >>> 13), 0x5bd1e995);
-  return (hash ^ (hash >>> 15)) & 0x7fffffff;
 }

@@ -27,7 +27,7 @@ import type { Address } from "../address.ts";
 import type { Backend, BackendFeatures, BackendOptions, Payload, Tail } from "../backend.ts";
 import { importClient } from "../client.ts";
 import { ConnectionError } from "../errors.ts";
-import { BorrowedSession, OwnSession, type Session } from "./postgres_session.ts";
+import { BorrowedSession, OwnSession, type Session } from "./postgres/session.ts";
 
 /** NOTIFY's limit: "In the default configuration it must be shorter than 8000 bytes". */
 const PAYLOAD_LIMIT = 7_999;

@@ -2,12 +2,7 @@
 
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
-import {
-  Broadcast,
-  ConnectionError,
-  type Gap,
-  OutcomeUnknownError,
-} from "../mod.ts";
+import { Broadcast, ConnectionError, type Gap, OutcomeUnknownError } from "../mod.ts";
 import type { Subscription } from "../mod.ts";
 import { messages, numbered, take, uniqueChannel } from "./conformance/harness.ts";
 import type { Proxy } from "./proxy.ts";

@@ -10,7 +10,12 @@ import { PROJECT, Tarball } from "./node/tarball.ts";
 
 const HERE = join(import.meta.dirname!, "node");
 const HARNESSES = harnesses();
-const CLIENT_URLS = { ioredis: "redis://localhost", postgres: "postgres://localhost" };
+/** What needs each client. */
+const URLS: Record<keyof typeof CLIENTS, string> = {
+  ioredis: "redis://localhost",
+  postgres: "postgres://localhost",
+  kafkajs: "kafka://localhost",
+};
 
 let tarball: Tarball;
 /** Has the package, and the clients in the versions that `client.ts` names. */
@@ -67,11 +72,13 @@ for (const runtime of runtimes) {
   });
 
   test(runtime, "tells which client is to be installed", async (path) => {
-    const outcome = await bare.run(path, ["connect.mjs", ...Object.values(CLIENT_URLS)]);
-    assertEquals(outcome.stdout.split("\n"), [
-      'ConnectionError: Cannot connect to "redis://localhost": Cannot load client "ioredis"',
-      "",
-    ]);
+    const { stdout } = await bare.run(path, ["connect.mjs", ...Object.values(URLS)]);
+    const expected = Object.keys(URLS).map((name) => {
+      const client = `${name}@${CLIENTS[name as keyof typeof CLIENTS]}`;
+      return `Error: Cannot load client "${name}": it is not installed, run \`npm install ${client}\`, ` +
+        "or pass the client you have: new Broadcast(url, { client })\n";
+    });
+    assertEquals(stdout, expected.join(""));
   });
 
   const names = HARNESSES.map(({ name }) => name).join(", ");

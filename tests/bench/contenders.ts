@@ -129,3 +129,6 @@ async function readByReader(source: ReadableStream<unknown>, events: number): Pr
   const reader = source.getReader();
   for (let read = 0; read < events; read++) await reader.read();
 }
+
+/** All of them. */
+export const CONTENDERS: readonly Contender[] = [broadcast, tee, native, byHand];

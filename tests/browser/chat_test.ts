@@ -83,8 +83,9 @@ test("Chat: pages reconnect, and what was written meanwhile arrives once", async
   await using visitors = await Visitors.start();
   const ada = await join(visitors, chat.url, "Ada");
   const bo = await join(visitors, chat.url, "Bo");
+  const cy = await join(visitors, chat.url, "Cy");
   await say(ada, "before");
-  await message(bo, "before").waitFor();
+  for (const page of [bo, cy]) await message(page, "before").waitFor();
   await chat.stop("SIGKILL");
   await state(ada, "Reconnecting").waitFor();
   await state(bo, "Reconnecting").waitFor();
@@ -92,12 +93,12 @@ test("Chat: pages reconnect, and what was written meanwhile arrives once", async
   await ada.locator(".pending", { hasText: "Waiting to go out" }).waitFor();
   await look(ada, "chat-reconnecting");
   await chat.start();
-  await Promise.all([live(ada), live(bo)]);
-  await message(bo, "meanwhile").waitFor();
-  // The new process cannot know what the old one had.
-  await note(bo, "Some messages may be missing").waitFor();
+  await Promise.all([ada, bo, cy].map(live));
+  // The new process cannot know what the old one had: whoever is told asks the others.
+  for (const page of [ada, bo, cy]) await note(page, "Some messages may be missing").waitFor();
+  for (const page of [bo, cy]) await message(page, "meanwhile").waitFor();
   await say(bo, "after");
-  for (const page of [ada, bo]) {
+  for (const page of [ada, bo, cy]) {
     await message(page, "after").and(page.locator(":not(.pending *)")).waitFor();
     assertEquals(await page.locator(".message p").allTextContents(), [
       "before",
@@ -184,7 +185,7 @@ test("Chat: two processes share a room over Redis, also with strangers", async (
   await stranger.publish("chatroom", `Plain ${text}`);
   await message(bo, `Plain ${text}`).waitFor();
   assertEquals(await message(bo, text).count(), 1);
-  const by = bo.locator(".message", { has: message(bo, `Plain ${text}`) }).locator("b");
+  const by = bo.locator(".message", { hasText: `Plain ${text}` }).locator("b");
   assertEquals(await by.textContent(), "someone");
 }, "redis");
 
@@ -198,6 +199,7 @@ test("Chat: pages are told that the broker is lost, and send once it is back", a
   await redis.stop("SIGKILL");
   await state(ada, "Broker lost, reconnecting").waitFor();
   await say(ada, "meanwhile");
+  await ada.locator(".pending", { hasText: "Waiting to go out" }).waitFor();
   await look(ada, "chat-broker-lost");
   await redis.restart();
   await Promise.all([live(ada), live(bo)]);
@@ -213,7 +215,10 @@ test("Chat: it stops in good order while pages are open", async () => {
   const closed = ada.waitForEvent("websocket").then((socket) => socket.waitForEvent("close"));
   await ada.goto(chat.url);
   await introduce(ada, "Ada");
-  assertEquals(await chat.stop("SIGTERM"), 0);
+  assertEquals(await chat.stop("SIGTERM"), {
+    code: 0,
+    output: `Chat on ${chat.url.slice(0, -1)} over memory://\n`,
+  });
   await closed;
   await state(ada, "Reconnecting").waitFor();
 });

@@ -1,8 +1,8 @@
 import { join } from "node:path";
-import { type Browser, type Page } from "npm:playwright-core@1.64.1";
-import { deadline } from "@std/async";
+import type { Browser, Page } from "npm:playwright-core@1.64.1";
+import { text as consume } from "node:stream/consumers";
 import { launch } from "../services/chromium.ts";
-import { freePort } from "../services/service.ts";
+import { freePort, until } from "../services/service.ts";
 
 const PATIENCE = 20_000;
 const ROOT = join(import.meta.dirname!, "../..");
@@ -28,6 +28,7 @@ export class Example implements AsyncDisposable {
   readonly #args: string[];
   readonly #port = freePort();
   #process: Deno.ChildProcess | undefined;
+  #output: Promise<[stdout: string, stderr: string]> = Promise.resolve(["", ""]);
 
   private constructor(file: string, args: string[]) {
     this.#file = file;
@@ -55,36 +56,44 @@ export class Example implements AsyncDisposable {
       env: { DENO_SERVE_ADDRESS: `tcp:0.0.0.0:${this.#port}` },
       stdin: "null",
       stdout: "piped",
+      stderr: "piped",
     }).spawn();
     this.#process = process;
-    let output = "";
-    const decoder = new TextDecoder();
-    const reader = process.stdout.getReader();
-    try {
-      while (!output.includes("http://")) {
-        const { done, value } = await deadline(reader.read(), PATIENCE);
-        if (done) throw new Error(`Cannot start ${this.#file}: it ended: ${output}`);
-        output += decoder.decode(value, { stream: true });
-      }
-    } catch (error) {
-      await this.stop("SIGKILL");
-      throw error;
-    } finally {
-      await reader.cancel();
-    }
+    this.#output = Promise.all([consume(process.stdout), consume(process.stderr)]);
+    let ended = false;
+    process.status.then(() => ended = true);
+    await until(async () => ended || await this.#answers(), `Cannot start ${this.#file}`);
+    if (ended) throw new Error(`Cannot start ${this.#file}: ${(await this.#output).join("")}`);
   }
 
-  /** Ends it; resolves to its exit code. */
-  async stop(signal: Deno.Signal = "SIGTERM"): Promise<number | undefined> {
-    const process = this.#process;
+  /**
+   * Ends it.
+   *
+   * @throws {Error} If it reported an error of its own.
+   */
+  async stop(signal: Deno.Signal = "SIGTERM"): Promise<{ code: number; output: string }> {
+    const process = this.#process!;
     this.#process = undefined;
-    process?.kill(signal);
-    return (await process?.status)?.code;
+    process.kill(signal);
+    const { code } = await process.status;
+    const [output, errors] = await this.#output;
+    if (/error/i.test(errors)) throw new Error(`${this.#file} failed: ${errors}`);
+    return { code, output };
   }
 
-  /** Kills it. */
+  /** Kills it, if it runs. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.stop("SIGKILL");
+    if (this.#process) await this.stop("SIGKILL");
+  }
+
+  async #answers(): Promise<boolean> {
+    try {
+      const response = await fetch(this.url, { headers: { connection: "close" } });
+      await response.body?.cancel();
+      return response.ok;
+    } catch {
+      return false;
+    }
   }
 }
 

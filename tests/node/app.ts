@@ -1,4 +1,5 @@
 import { basename, join } from "node:path";
+import config from "../../deno.json" with { type: "json" };
 import { type Outcome, type ProcessOptions, run, succeed } from "./process.ts";
 
 /** An npm project of its own, outside of this one, as a user has it. */
@@ -19,7 +20,7 @@ export class App implements AsyncDisposable {
 
   /** Installs packages, as `npm install` does. */
   async install(...packages: string[]): Promise<void> {
-    const flags = ["--no-fund", "--no-audit", "--prefer-offline"];
+    const flags = ["--no-fund", "--no-audit"];
     await succeed("npm", ["install", ...flags, ...packages], { cwd: this.folder });
   }
 
@@ -33,6 +34,16 @@ export class App implements AsyncDisposable {
     await Deno.copyFile(path, join(this.folder, basename(path)));
   }
 
+  /** Every file of this project's package, as it is installed. */
+  async files(): Promise<string[]> {
+    return (await filesOf(this.installed("."))).sort();
+  }
+
+  /** Where a file of this project's package is installed. */
+  installed(name: string): string {
+    return join(this.folder, "node_modules", config.name, name);
+  }
+
   /** Runs a program in it. */
   run(program: string, args: string[], options: ProcessOptions = {}): Promise<Outcome> {
     return run(program, args, { ...options, cwd: this.folder });
@@ -42,4 +53,13 @@ export class App implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await Deno.remove(this.folder, { recursive: true });
   }
+}
+
+async function filesOf(folder: string): Promise<string[]> {
+  const files: string[] = [];
+  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+    const path = join(folder, name);
+    files.push(...isDirectory ? await filesOf(path) : [path]);
+  }
+  return files;
 }

@@ -5,17 +5,13 @@
  * The harnesses are the argument, as JSON.
  */
 
-import { Broadcast } from "@broadcaster/broadcaster";
 import { conformance } from "@broadcaster/broadcaster/conformance";
 import process from "node:process";
 
 const cases = [];
 for (const { url, limit = Infinity, ...harness } of JSON.parse(process.argv[2])) {
-  conformance((name, body) => cases.push({ name, body }), {
-    ...harness,
-    limit,
-    open: (options) => new Broadcast(url, options),
-  });
+  const register = (name, body) => cases.push({ name, body });
+  conformance(register, { ...harness, limit, target: () => url });
 }
 
 let passed = 0;

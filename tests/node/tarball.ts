@@ -16,10 +16,10 @@ export class Tarball implements AsyncDisposable {
     this.path = join(folder, "package.tgz");
   }
 
-  /** Packs the project as it is. */
+  /** Packs the project as it is. Source maps would name the folders of the machine that packs. */
   static async pack(): Promise<Tarball> {
     const tarball = new Tarball(await Deno.makeTempDir({ prefix: "tarball-" }));
-    const args = ["pack", "--allow-dirty", "--output", tarball.path];
+    const args = ["pack", "--allow-dirty", "--no-source-maps", "--output", tarball.path];
     await succeed(Deno.execPath(), args, { cwd: PROJECT });
     return tarball;
   }

@@ -1,0 +1,127 @@
+/**
+ * The client of the Kafka backend: how a URL configures it, and what is used of
+ * its insides. kafkajs reads without a group, and keeps that to itself: it is
+ * declared here, for the frozen version 2.2.4.
+ *
+ * @module
+ */
+
+import { readFile } from "node:fs/promises";
+import type { Socket } from "node:net";
+import type { Broker as KafkaBroker, ITopicConfig, Kafka, KafkaConfig, SASLOptions } from "kafkajs";
+import type { Address } from "../../address.ts";
+import { importClient } from "../../client.ts";
+
+/** A record as kafkajs decodes it. */
+export interface Message {
+  readonly offset: string;
+  readonly value: Uint8Array | null;
+  readonly isControlRecord?: boolean;
+}
+
+/** One TCP connection. */
+export interface Connection {
+  readonly socket?: Socket;
+  readonly requestQueue: { readonly pending: unknown[]; scheduleCheckPendingRequests(): void };
+  logError: () => void;
+  connectionStatus: string;
+  isConnected(): boolean;
+  rejectRequests(reason: Error): void;
+  disconnect(): Promise<unknown>;
+}
+
+/** Two connections to one broker: the second for fetches, the first for everything else. */
+export interface ConnectionPool {
+  readonly host: string;
+  readonly port: number;
+  readonly pool: readonly [Connection, Connection];
+  getConnection(index: 1): Promise<Connection>;
+}
+
+/** One broker, with what kafkajs does not declare. */
+export interface Broker extends KafkaBroker {
+  readonly connectionPool: ConnectionPool;
+  createTopics(request: { timeout: number; topics: readonly ITopicConfig[] }): Promise<unknown>;
+  listOffsets(request: {
+    isolationLevel: number;
+    topics: readonly { topic: string; partitions: { partition: number; timestamp: number }[] }[];
+  }): Promise<{
+    readonly responses: readonly { partitions: readonly { partition: number; offset: string }[] }[];
+  }>;
+}
+
+/** The parts of a kafkajs cluster that are used. */
+export interface Internals {
+  readonly rootLogger: unknown;
+  readonly connectionPoolBuilder: {
+    build(destination: { host?: string; port?: number }): Promise<ConnectionPool>;
+  };
+  readonly brokerPool: {
+    createBroker(options: { connectionPool: ConnectionPool; logger: unknown }): Broker;
+  };
+}
+
+/** Makes what kafkajs calls a cluster. */
+export type ClusterFactory = () => Internals;
+
+/**
+ * The factory of a `Kafka`, which it keeps behind a private symbol. What comes
+ * from there has the client's servers, TLS, SASL and logger, whoever made it.
+ *
+ * @throws {TypeError} If it has none.
+ */
+export function clusterFactory(client: unknown): ClusterFactory {
+  const symbol = Object.getOwnPropertySymbols(Object(client))
+    .find(({ description }) => description === "private:Kafka:createCluster");
+  const create = symbol && (client as { [symbol]: unknown })[symbol];
+  if (typeof create !== "function") {
+    throw new TypeError("Cannot use client: it is not a `Kafka` of kafkajs 2.2.4");
+  }
+  return () => create({ allowAutoTopicCreation: false });
+}
+
+/** The servers of a URL. */
+export function seeds({ hosts }: Address): { host: string; port: number }[] {
+  if (hosts.length === 0) return [{ host: "localhost", port: 9092 }];
+  return hosts.map(({ hostname, port }) => ({ host: hostname, port: port ?? 9092 }));
+}
+
+/** Checks the URL now; files are read each time it connects, since certificates are renewed. */
+export function configuration(address: Address): () => Promise<KafkaConfig> {
+  const { username, password, parameters } = address;
+  const mechanism = address.choice("sasl", ["plain", "scram-sha-256", "scram-sha-512"]) ??
+    (username === undefined ? undefined : "plain");
+  if (mechanism && (username === undefined || password === undefined)) {
+    throw new TypeError(
+      `Cannot open "${address}": sasl=${mechanism} needs user:password@ in the URL`,
+    );
+  }
+  if (address.path) {
+    throw new TypeError(`Cannot open "${address}": kafka has nothing to name by a path`);
+  }
+  const files = (["ca", "cert", "key"] as const).filter((name) => parameters.has(name));
+  const isSecure = address.choice("tls", ["true", "false"]) === "true" || files.length > 0;
+  return async () => {
+    const texts = files.map(async (name) => [name, await readFile(parameters.get(name)!, "utf8")]);
+    const sasl = mechanism && { sasl: { mechanism, username, password } as SASLOptions };
+    return {
+      brokers: address.servers(9092),
+      clientId: parameters.get("clientId") ?? "broadcaster",
+      ...isSecure && { ssl: Object.fromEntries(await Promise.all(texts)) },
+      ...sasl,
+      connectionTimeout: 1_000,
+      requestTimeout: 10_000,
+      logCreator: () => () => {},
+    };
+  };
+}
+
+/** Makes a client, which connects to nothing. */
+export async function createClient(config: KafkaConfig): Promise<Kafka> {
+  const module = await importClient<typeof import("kafkajs")>("kafkajs");
+  // A CommonJS module: not every runtime finds its named exports.
+  const { Kafka } = module.Kafka
+    ? module
+    : (module as unknown as { default: typeof module }).default;
+  return new Kafka(config);
+}

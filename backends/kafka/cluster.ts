@@ -1,0 +1,284 @@
+/**
+ * Connections to the brokers of one Kafka cluster.
+ *
+ * @module
+ */
+
+import type { Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+import { ConnectionError, RefusedError } from "../../errors.ts";
+import { unlessAborted } from "../../timer.ts";
+import type { Broker, Connection, ConnectionPool, Internals } from "./client.ts";
+import { explain, hasMoved, type KafkaError, LOST } from "./errors.ts";
+
+/** How the cluster is used. */
+export interface ClusterOptions {
+  /** Where to ask first; without them, what the client was given. */
+  readonly seeds: readonly { readonly host: string; readonly port: number }[] | undefined;
+  /** The replication factor of new topics, -1 for the broker's default, 0 to create none. */
+  readonly replication: number;
+}
+
+/** A partition and the broker that leads it. */
+export interface Place {
+  readonly partition: number;
+  readonly leader: number;
+}
+
+/** How long a server may take to greet, and to check a password. */
+const HANDSHAKE = 3_000;
+/** How long leaders may take to be elected. */
+const PATIENCE = 10_000;
+/**
+ * The connections to one cluster, from `connect` to the first loss: nothing is
+ * opened again, all ends together. What comes next is a new object.
+ */
+export class Cluster {
+  /** Aborted when the connections are lost or closed, with the reason. */
+  readonly signal: AbortSignal;
+  readonly #ending = new AbortController();
+  readonly #options: ClusterOptions;
+  readonly #kafka: Internals;
+  readonly #brokers = new Map<string, Promise<Broker>>();
+  readonly #pools = new Set<ConnectionPool>();
+  readonly #watched = new WeakSet<Socket>();
+  readonly #shut: Promise<void>[] = [];
+  readonly #nodes = new Map<number, { readonly host: string; readonly port: number }>();
+  readonly #places = new Map<string, Promise<readonly Place[]>>();
+  #seed!: Broker;
+
+  /**
+   * @param kafka What kafkajs calls a cluster.
+   * @param options How it is used.
+   */
+  constructor(kafka: Internals, options: ClusterOptions) {
+    this.#kafka = kafka;
+    this.#options = options;
+    this.signal = this.#ending.signal;
+  }
+
+  /** Connects to the first server that answers. */
+  async connect(): Promise<void> {
+    const tried = new Set<string>();
+    let failure: unknown;
+    for (let index = 0;; index++) {
+      const { seeds } = this.#options;
+      // Without a destination the client's own servers take turns.
+      const destination = seeds?.[index % seeds.length] ?? {};
+      const pool = await this.#kafka.connectionPoolBuilder.build(destination);
+      const name = `${pool.host}:${pool.port}`;
+      if (tried.has(name)) throw failure;
+      tried.add(name);
+      try {
+        this.#seed = await this.#open(pool);
+        this.#brokers.set(name, Promise.resolve(this.#seed));
+        return;
+      } catch (error) {
+        if (error instanceof RefusedError || this.signal.aborted) throw error;
+        failure = error;
+      }
+    }
+  }
+
+  /** Opens the connection to a broker, once. */
+  async node(id: number): Promise<Broker> {
+    const node = this.#nodes.get(id);
+    if (!node) throw new ConnectionError(`broker ${id} has no known address`);
+    const name = `${node.host}:${node.port}`;
+    let broker = this.#brokers.get(name);
+    if (!broker) {
+      const { host, port } = node;
+      broker = this.#kafka.connectionPoolBuilder.build({ host, port }).then((pool) =>
+        this.#open(pool)
+      );
+      this.#brokers.set(name, broker);
+      broker.catch(() => this.#brokers.delete(name));
+    }
+    return await broker;
+  }
+
+  /** Opens the connection for fetches. `isIdle` tells whether its end is no loss. */
+  async openFetches(broker: Broker, isIdle: () => boolean): Promise<void> {
+    const connection = await this.request(() => broker.connectionPool.getConnection(1));
+    this.#watch(broker, connection, isIdle);
+  }
+
+  /** Sends a request. A connection that breaks meanwhile is the end of all of them. */
+  async request<Response>(send: () => Promise<Response>): Promise<Response> {
+    this.signal.throwIfAborted();
+    try {
+      return await unlessAborted(this.signal, send());
+    } catch (error) {
+      if (LOST.test((error as Error).name)) this.end(explain(error));
+      this.signal.throwIfAborted();
+      throw error;
+    }
+  }
+
+  /** The partitions of a topic, which is created if it is missing; as last seen, or as now. */
+  async places(topic: string, refresh = false): Promise<readonly Place[]> {
+    let places = this.#places.get(topic);
+    if (!places || refresh) {
+      places = this.#locate(topic);
+      this.#places.set(topic, places);
+      places.catch(() => this.#places.get(topic) === places && this.#places.delete(topic));
+    }
+    return await places;
+  }
+
+  /** Looks for the partitions of a topic again when they are needed. */
+  forget(topic: string): void {
+    this.#places.delete(topic);
+  }
+
+  /** The partitions of a topic as they are now. */
+  async look(topic: string): Promise<readonly Place[]> {
+    const { brokers, topicMetadata } = await this.request(() => this.#seed.metadata([topic]));
+    for (const { nodeId, host, port } of brokers) this.#nodes.set(nodeId, { host, port });
+    return (topicMetadata[0]?.partitionMetadata ?? [])
+      .map(({ partitionId, leader }) => ({ partition: partitionId, leader }))
+      .sort((one, other) => one.partition - other.partition);
+  }
+
+  /** Calls again, after short and growing waits, while leaders are elected or moved. */
+  async settle<Result>(
+    call: (attempt: number) => Promise<Result>,
+    patience: number = PATIENCE,
+  ): Promise<Result> {
+    const deadline = Date.now() + patience;
+    for (let attempt = 0;; attempt++) {
+      try {
+        return await call(attempt);
+      } catch (error) {
+        if (!hasMoved(error) || Date.now() > deadline) throw error;
+      }
+      await this.pause(Math.min(2 ** (attempt + 1), 250));
+    }
+  }
+
+  /** Waits, unless the connections end. */
+  async pause(milliseconds: number): Promise<void> {
+    await delay(milliseconds, undefined, { signal: this.signal }).catch(() => {});
+    this.signal.throwIfAborted();
+  }
+
+  /** Asks every open connection but those for fetches for a sign of life. */
+  async ping(): Promise<void> {
+    const brokers = await Promise.allSettled(this.#brokers.values());
+    await Promise.all(brokers.map(async (broker) => {
+      if (broker.status === "fulfilled") await this.request(() => broker.value.apiVersions());
+    }));
+  }
+
+  /** Cuts every connection. */
+  end(reason: Error): void {
+    if (this.signal.aborted) return;
+    this.#ending.abort(reason);
+    for (const pool of this.#pools) this.#cut(pool, reason);
+  }
+
+  /** Resolves when the sockets are shut, after `end`. */
+  async shut(): Promise<void> {
+    await Promise.allSettled(this.#brokers.values());
+    await Promise.all(this.#shut);
+  }
+
+  async #open(connectionPool: ConnectionPool): Promise<Broker> {
+    this.signal.throwIfAborted();
+    this.#pools.add(connectionPool);
+    for (const connection of connectionPool.pool) quieten(connection);
+    const { brokerPool, rootLogger } = this.#kafka;
+    const broker = brokerPool.createBroker({ connectionPool, logger: rootLogger });
+    // kafkajs limits the wait for a socket, and not that for what comes first on it.
+    const timer = setTimeout(() => {
+      this.#cut(connectionPool, new ConnectionError(`no answer from ${connectionPool.host}`));
+    }, HANDSHAKE);
+    try {
+      await broker.connect();
+      this.signal.throwIfAborted();
+      this.#watch(broker, connectionPool.pool[0], () => false);
+      return broker;
+    } catch (error) {
+      const failure = this.signal.aborted ? this.signal.reason : explain(error);
+      this.#cut(connectionPool, failure);
+      throw failure;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #watch({ connectionPool }: Broker, { socket }: Connection, isIdle: () => boolean): void {
+    if (!socket || this.#watched.has(socket)) return;
+    this.#watched.add(socket);
+    const lost = (cause?: unknown) => {
+      if (isIdle()) return;
+      const { host, port } = connectionPool;
+      this.end(new ConnectionError(`${host}:${port} closed the connection`, { cause }));
+    };
+    // A small request would wait for the answer to the one before.
+    socket.setNoDelay(true);
+    for (const event of ["error", "end", "close"]) socket.once(event, lost);
+  }
+
+  #cut({ pool }: ConnectionPool, reason: Error): void {
+    for (const connection of pool) {
+      const { socket } = connection;
+      const isConnected = connection.isConnected();
+      connection.rejectRequests(reason);
+      // Of a connection that is up this stops the timers, of another one the error does.
+      if (isConnected) void connection.disconnect();
+      // What is being encoded now would otherwise still be written, and wait for ever.
+      connection.connectionStatus = "disconnected";
+      if (!socket || socket.destroyed) continue;
+      this.#shut.push(new Promise((resolve) => socket.once("close", () => resolve())));
+      socket.destroy(isConnected ? undefined : reason);
+    }
+  }
+
+  #locate(topic: string): Promise<readonly Place[]> {
+    let isNew = false;
+    return this.settle(async () => {
+      try {
+        return await this.look(topic);
+      } catch (error) {
+        // A topic that was just created is not known everywhere at once.
+        if ((error as KafkaError).type === "UNKNOWN_TOPIC_OR_PARTITION" && !isNew) {
+          await this.#create(topic);
+          isNew = true;
+        }
+        throw error;
+      }
+    });
+  }
+
+  async #create(topic: string): Promise<void> {
+    const { replication } = this.#options;
+    if (replication === 0) {
+      throw new RefusedError(`there is no topic "${topic}", and create=false`);
+    }
+    const topics = [{ topic, numPartitions: 1, replicationFactor: replication }];
+    const create = (broker: Broker) =>
+      this.request(() => broker.createTopics({ topics, timeout: 5_000 }));
+    try {
+      await create(this.#seed);
+    } catch (error) {
+      const cause = (error as KafkaError).errors?.[0] ?? error as KafkaError;
+      if (cause.type === "NOT_CONTROLLER") {
+        // Only with ZooKeeper. Metadata of no topic cannot be asked for, so this asks for all.
+        const metadata: unknown = await this.request(() => this.#seed.metadata([]));
+        await create(await this.node((metadata as { controllerId: number }).controllerId));
+      } else if (cause.type !== "TOPIC_ALREADY_EXISTS") throw explain(cause);
+    }
+  }
+}
+
+/** Leaves what goes wrong to the core, instead of the client's logger. */
+function quieten(connection: Connection): void {
+  const { requestQueue } = connection;
+  const schedule = requestQueue.scheduleCheckPendingRequests;
+  connection.logError = () => {};
+  // It sets a timer in the past after every response, of which Node 24 warns.
+  requestQueue.scheduleCheckPendingRequests = () => {
+    if (requestQueue.pending.length > 0) schedule.call(requestQueue);
+  };
+}

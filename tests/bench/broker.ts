@@ -1,0 +1,132 @@
+/**
+ * A broadcast over a broker against the bare client doing the same.
+ *
+ * @module
+ */
+
+import { Broadcast } from "../../mod.ts";
+import { atLeast, atMost, type Report, shown, type Verdict } from "./report.ts";
+import { quantile, ratio, rounds, spread } from "./rounds.ts";
+
+/** One way to publish and to receive. */
+export interface Side {
+  /** Its name in the table. */
+  readonly name: string;
+  /** Settles once the broker has accepted. */
+  publish(message: string): Promise<unknown>;
+  /** Called with each message that arrives. */
+  onMessage: (message: string) => void;
+  /** Closes its connections. */
+  close(): Promise<unknown>;
+}
+
+/** How much is measured of a broker. */
+export interface Amounts {
+  /** Messages per round, by the window of unanswered publishes. */
+  readonly windows: ReadonlyMap<number, number>;
+  /** Messages per second, where latency is measured. */
+  readonly rate: number;
+}
+
+const ROUNDS = 9;
+const PACED = 1_000;
+const PADDING = " ".repeat(100);
+/** "Within 15 %". */
+const TOLERANCE = 0.15;
+
+/** A broadcast, as users have it. */
+export async function broadcastSide(url: string): Promise<Side> {
+  const broadcast = new Broadcast(url);
+  const channel = `bench_${crypto.randomUUID()}`;
+  const subscription = await broadcast.subscribe(channel);
+  const side: Side = {
+    name: "broadcast",
+    publish: (message) => broadcast.publish(channel, message),
+    onMessage: () => {},
+    close: () => broadcast.disconnect(),
+  };
+  void (async () => {
+    for await (const { message } of subscription) side.onMessage(message);
+  })();
+  return side;
+}
+
+/** Measures throughput for each window, and latency at a paced rate. */
+export async function compare(
+  title: string,
+  sides: readonly [ours: Side, bare: Side],
+  { windows, rate }: Amounts,
+): Promise<Report> {
+  const [ours, bare] = sides.map(({ name }) => name);
+  const rows = [["", ours!, bare!, "ratio"]];
+  const verdicts: Verdict[] = [];
+  for (const [window, messages] of windows) {
+    const [mine, theirs] = await rounds(
+      ROUNDS,
+      sides,
+      (side) => throughput(side, messages, window),
+    );
+    const name = window < Infinity ? `window of ${window}` : `burst of ${messages}`;
+    const speed = ratio(mine!, theirs!);
+    rows.push([`${name}, msg/s`, shown(spread(mine!)), shown(spread(theirs!)), shown(speed)]);
+    verdicts.push(atLeast(`${title}, ${name}: >= ${1 - TOLERANCE} × bare`, 1 - TOLERANCE, speed));
+  }
+  const [mine, theirs] = await rounds(ROUNDS, sides, (side) => latencies(side, PACED, rate));
+  for (const part of [0.5, 0.99]) {
+    const [a, b] = [mine!, theirs!].map((all) => all.map((sorted) => quantile(sorted, part)));
+    const name = `p${part * 100} at ${rate}/s`;
+    const delay = ratio(a!, b!);
+    rows.push([`${name}, ms`, shown(spread(a!)), shown(spread(b!)), shown(delay)]);
+    if (part === 0.5) continue;
+    const target = `${title}, ${name}: <= ${1 + TOLERANCE} × bare`;
+    verdicts.push(atMost(target, 1 + TOLERANCE, delay));
+  }
+  for (const side of sides) await side.close();
+  return { title: `${title}: publish to receive`, rows, verdicts };
+}
+
+/** Messages per second, from the first publish to the last message received. */
+async function throughput(side: Side, messages: number, window: number): Promise<number> {
+  const received = receive(side, messages);
+  const start = performance.now();
+  let sent = 0;
+  async function publish(): Promise<void> {
+    while (sent < messages) await side.publish(`${sent++}${PADDING}`);
+  }
+  const publishing = window < messages
+    ? Array.from({ length: window }, publish)
+    : Array.from({ length: messages }, (_, number) => side.publish(`${number}${PADDING}`));
+  await Promise.all(publishing);
+  await received;
+  return messages / (performance.now() - start) * 1000;
+}
+
+/** Milliseconds from publish to receipt, sorted. */
+async function latencies(side: Side, messages: number, rate: number): Promise<number[]> {
+  const sentAt: number[] = [];
+  const delays: number[] = [];
+  const received = receive(side, messages, (message) => {
+    delays.push(performance.now() - sentAt[parseInt(message)]!);
+  });
+  const start = performance.now();
+  while (sentAt.length < messages) {
+    const due = Math.min(messages, (performance.now() - start) * rate / 1000);
+    while (sentAt.length < due) {
+      const number = sentAt.push(performance.now()) - 1;
+      void side.publish(`${number}${PADDING}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  await received;
+  return delays.sort((a, b) => a - b);
+}
+
+/** Resolves once so many messages have arrived. */
+function receive(side: Side, messages: number, see?: (message: string) => void): Promise<void> {
+  return new Promise((resolve) => {
+    side.onMessage = (message) => {
+      see?.(message);
+      if (--messages === 0) resolve();
+    };
+  });
+}

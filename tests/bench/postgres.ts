@@ -1,0 +1,31 @@
+/**
+ * Postgres against the bare client.
+ *
+ * @module
+ */
+
+import connect from "postgres";
+import { broadcastSide, compare, type Side } from "./broker.ts";
+import type { Report } from "./report.ts";
+
+/** Measures what a broadcast on `postgres://` costs over the client itself. */
+export async function postgres(url: string): Promise<Report> {
+  return await compare("Postgres", [await broadcastSide(url), await bare(url)], {
+    windows: new Map([[1, 1_000], [64, 8_000], [Infinity, 5_000]]),
+    rate: 1_000,
+  });
+}
+
+async function bare(url: string): Promise<Side> {
+  const sql = connect(url, { max: 1, fetch_types: false });
+  const channel = `bench_${crypto.randomUUID()}`;
+  const side: Side = {
+    name: "postgres.js",
+    publish: (message) => sql`select pg_notify(${channel}, ${message})`,
+    onMessage: () => {},
+    close: () => sql.end(),
+  };
+  // It opens a connection of its own to listen.
+  await sql.listen(channel, (message) => side.onMessage(message));
+  return side;
+}

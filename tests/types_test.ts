@@ -1,0 +1,143 @@
+/** What the compiler promises: this file is wrong if it does not compile. */
+
+import { assertEquals } from "@std/assert";
+import {
+  Broadcast,
+  type BroadcastEvent,
+  type BroadcastState,
+  bytes,
+  type ChannelName,
+  type Gap,
+  json,
+  type Subscription,
+} from "../mod.ts";
+import { eventStream, eventStreamResponse } from "../sse.ts";
+
+interface Chat {
+  user: string;
+  text: string;
+}
+
+interface Channels {
+  chatroom: Chat;
+  [price: `price:${string}`]: number;
+}
+
+type Same<One, Other> = (<T>() => T extends One ? 1 : 2) extends (<T>() => T extends Other ? 1 : 2)
+  ? true
+  : false;
+
+/** Compiles if both types are the same, neither wider nor narrower. */
+function same<One, Other>(..._same: Same<One, Other> extends true ? [] : [never]): void {}
+
+/** Compiles, and never runs. */
+function compiles(_body: () => unknown): void {}
+
+same<string, string>();
+// @ts-expect-error The check itself: `unknown` and `any` equal nothing else.
+same<unknown, string>();
+
+Deno.test("without a codec, messages are strings on any channel", async () => {
+  await using broadcast = new Broadcast("memory://");
+  same<typeof broadcast, Broadcast>();
+  same<Broadcast, Broadcast<Record<string, string>>>();
+  const subscription = await broadcast.subscribe("chatroom");
+  same<typeof subscription, Subscription<string, "chatroom">>();
+  const published = await broadcast.publish("chatroom", "hello");
+  same<typeof published, string | undefined>();
+  for await (const event of subscription) {
+    same<typeof event, BroadcastEvent<string, "chatroom">>();
+    same<typeof event.message, string>();
+    same<typeof event.channel, "chatroom">();
+    same<typeof event.id, string>();
+    same<typeof event.gap, Gap | undefined>();
+    assertEquals(event.message, "hello");
+    break;
+  }
+  compiles(() => {
+    // @ts-expect-error A message is a string.
+    broadcast.publish("chatroom", 1);
+    // @ts-expect-error A channel is a string.
+    broadcast.subscribe(1);
+    // @ts-expect-error There is a message.
+    broadcast.publish("chatroom");
+  });
+});
+
+Deno.test("a codec says what the messages of all channels are", async () => {
+  await using broadcast = new Broadcast("memory://", { codec: json<Chat>() });
+  same<typeof broadcast, Broadcast<Record<string, Chat>>>();
+  const subscription = await broadcast.subscribe("anywhere");
+  await broadcast.publish("anywhere", { user: "a", text: "b" });
+  for await (const { message } of subscription) {
+    same<typeof message, Chat>();
+    assertEquals(message.text, "b");
+    break;
+  }
+  compiles(() => {
+    // @ts-expect-error A chat has a text.
+    broadcast.publish("anywhere", { user: "a" });
+    // @ts-expect-error A chat is no string.
+    broadcast.publish("anywhere", "text");
+    same<typeof raw, Broadcast<Record<string, Uint8Array>>>();
+    const raw = new Broadcast("memory://", { codec: bytes() });
+  });
+});
+
+Deno.test("a channel map says what the messages of each channel are", async () => {
+  await using broadcast = new Broadcast<Channels>("memory://", { codec: json() });
+  same<typeof broadcast, Broadcast<Channels>>();
+  same<ChannelName<Channels>, "chatroom" | `price:${string}`>();
+  const chats = await broadcast.subscribe("chatroom");
+  const prices = await broadcast.subscribe("price:gold");
+  same<typeof chats, Subscription<Chat, "chatroom">>();
+  same<typeof prices, Subscription<number, "price:gold">>();
+  await broadcast.publish("price:gold", 2_650);
+  for await (const { message } of prices) {
+    assertEquals(message.toFixed(), "2650");
+    break;
+  }
+  compiles(() => {
+    // @ts-expect-error A price is a number.
+    broadcast.publish("price:gold", "2650");
+    // @ts-expect-error The chat room has chats.
+    broadcast.publish("chatroom", 2_650);
+    // @ts-expect-error There is no such channel.
+    broadcast.publish("lobby", 1);
+    // @ts-expect-error There is no such channel.
+    broadcast.subscribe("lobby");
+    // @ts-expect-error A channel map needs a codec.
+    new Broadcast<Channels>("memory://");
+    // @ts-expect-error Bytes are no chats and prices.
+    new Broadcast<Channels>("memory://", { codec: bytes() });
+  });
+});
+
+Deno.test("listeners know their event", async () => {
+  await using broadcast = new Broadcast("memory://");
+  const states: BroadcastState[] = [];
+  broadcast.addEventListener("statechange", ({ state, error }) => {
+    same<typeof error, unknown>();
+    states.push(state);
+  }, { once: true });
+  broadcast.addEventListener("gap", ({ channel, gap }) => same<typeof gap, Gap>() ?? channel);
+  broadcast.addEventListener("messageerror", ({ payload }) => {
+    same<typeof payload, string | Uint8Array>();
+  });
+  await broadcast.connect();
+  assertEquals(states, ["connecting"]);
+  compiles(() => {
+    // @ts-expect-error This event has no gap.
+    broadcast.addEventListener("statechange", ({ gap }) => gap);
+  });
+});
+
+Deno.test("a subscription is a ReadableStream of events, which becomes an event stream", async () => {
+  await using broadcast = new Broadcast("memory://", { codec: json<Chat>() });
+  const subscription = await broadcast.subscribe("chatroom");
+  const stream: ReadableStream<BroadcastEvent<Chat, "chatroom">> = subscription;
+  same<ReturnType<typeof eventStream<Chat>>, ReadableStream<Uint8Array>>();
+  same<ReturnType<typeof eventStreamResponse<Chat>>, Response>();
+  await eventStream(stream, { data: ({ message }) => message.text }).cancel();
+  assertEquals(stream instanceof ReadableStream, true);
+});
