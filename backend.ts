@@ -57,9 +57,9 @@ export interface Backend {
   readonly features: BackendFeatures;
 
   /**
-   * Whether every connection that it needs is open, as far as it knows: `false`
-   * once one was lost, until `connect()`. A backend that cannot lose one leaves
-   * it out.
+   * Whether its connections are well, as far as it knows: `false` once one was
+   * lost, until `connect()`. While it is `true`, a tail that errors concerns its
+   * channel alone. Without it, such a tail counts as a lost connection.
    */
   readonly connected?: boolean;
 

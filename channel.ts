@@ -15,7 +15,7 @@ import { Epoch } from "./id.ts";
 import { BacklogError } from "./record_source.ts";
 import type { RingLimits } from "./ring.ts";
 import { Tee } from "./tee.ts";
-import { after, turn, unlessAborted } from "./timer.ts";
+import { after, backoff, turn, unlessAborted } from "./timer.ts";
 
 /** What a channel needs to know. */
 export interface ChannelOptions<Message> {
@@ -150,19 +150,21 @@ export class Channel<Message> {
   /** Opens the tail again, for as long as it takes. */
   async #reopen(generation: number, failure: unknown): Promise<Opened | undefined> {
     const { connection } = this.#options;
-    for (let error = failure;;) {
+    let error = failure;
+    for (let attempt = 0;; attempt++) {
       if (isFinal(error)) {
         this.#stop({ error: tailError(this.name, error) });
         return undefined;
       }
-      if (!(error instanceof BacklogError)) connection.lost(generation, error);
       try {
+        if (connection.backend?.connected) await backoff(attempt, connection.closing);
+        else if (!(error instanceof BacklogError)) connection.lost(generation, error);
         const backend = await connection.ready();
         generation = connection.generation;
         if (this.stopping) return undefined;
         return await this.#tail(backend);
       } catch (next) {
-        if (this.stopping) return undefined;
+        if (this.stopping || connection.closing.aborted) return undefined;
         error = next;
       }
     }

@@ -7,11 +7,8 @@
 import type { Backend } from "./backend.ts";
 import { ClosedError, ConnectionError, RefusedError } from "./errors.ts";
 import type { BroadcastState } from "./notices.ts";
-import { after, sleep, unlessAborted } from "./timer.ts";
+import { after, backoff, unlessAborted } from "./timer.ts";
 
-/** The first pause before connecting again, doubled each time up to the longest. */
-const SHORTEST_PAUSE = 50;
-const LONGEST_PAUSE = 5_000;
 /** A connection that held this long starts the pauses anew. */
 const STABLE = 5_000;
 /** How long a probe waits for a sign of life. */
@@ -112,7 +109,7 @@ export class Connection {
 
   async #connectAgain(): Promise<Backend> {
     for (;;) {
-      await this.#pause();
+      await backoff(this.#attempts++, this.closing);
       try {
         return await this.#connect();
       } catch (error) {
@@ -139,12 +136,6 @@ export class Connection {
     this.#change("connected");
     this.#watch(backend, this.generation);
     return backend;
-  }
-
-  /** Exponential, with jitter: a fleet that lost its broker does not return as one. */
-  #pause(): Promise<void> {
-    const longest = Math.min(SHORTEST_PAUSE * 2 ** this.#attempts++, LONGEST_PAUSE);
-    return sleep(longest * (0.5 + Math.random() / 2), this.closing);
   }
 
   /** Half-open connections tell nothing by themselves: they are asked. */

@@ -58,9 +58,9 @@ export class PostgresBackend implements Backend {
     this.#dial = dial;
   }
 
-  /** Whether the publishing session is open, or not needed yet. */
+  /** Whether neither session was lost. */
   get connected(): boolean {
-    return !this.#publisher?.lost;
+    return !this.#publisher?.lost && !this.#listener?.lost;
   }
 
   /** Refuses what NOTIFY would refuse, and what LISTEN would cut. */
@@ -77,8 +77,9 @@ export class PostgresBackend implements Backend {
     if (payload !== undefined) checkPayload(channel, payload);
   }
 
-  /** Opens the session to publish. */
+  /** Opens the session to publish; the other one opens with the first tail. */
   async connect(): Promise<void> {
+    if (this.#listener?.lost) this.#listener = undefined;
     this.#publisher = this.#open(this.#publisher);
     await this.#publisher.ready;
   }

@@ -68,14 +68,15 @@ export class RedisBackend implements Backend {
     this.#make = make;
   }
 
-  /** Whether the publishing connection is open, or not needed yet. */
+  /** Whether neither connection was lost. */
   get connected(): boolean {
-    return !this.#publisher?.lost;
+    return !this.#publisher?.lost && !this.#subscriber?.lost;
   }
 
-  /** Opens the connection to publish. */
+  /** Opens the connection to publish; the other one opens with the first tail. */
   async connect(): Promise<void> {
     if (this.#publisher?.lost) this.#publisher = undefined;
+    if (this.#subscriber?.lost) this.#subscriber = undefined;
     this.#publisher ??= new Link(this.#client());
     await this.#publisher.ready;
   }

@@ -137,7 +137,13 @@ Deno.test("a subscription is a ReadableStream of events, which becomes an event 
   const subscription = await broadcast.subscribe("chatroom");
   const stream: ReadableStream<BroadcastEvent<Chat, "chatroom">> = subscription;
   same<ReturnType<typeof eventStream<Chat>>, ReadableStream<Uint8Array>>();
-  same<ReturnType<typeof eventStreamResponse<Chat>>, Response>();
-  await eventStream(stream, { data: ({ message }) => message.text }).cancel();
+  await eventStream(stream, { data: (message) => message.text }).cancel();
   assertEquals(stream instanceof ReadableStream, true);
+  compiles(() => {
+    const response = eventStreamResponse(subscription);
+    same<typeof response, Response>();
+    // @ts-expect-error A subscription gives events, not messages.
+    const messages: ReadableStream<Chat> = subscription;
+    return messages;
+  });
 });

@@ -1,0 +1,54 @@
+type Node = Deno.lint.Node;
+
+/** Packages that only a computed import may load: see `client.ts`. */
+const CLIENTS = ["ioredis", "postgres", "kafkajs"];
+
+/** What published code must not contain, as selectors of its syntax tree. */
+const FORBIDDEN = {
+  'MemberExpression[object.name="Deno"]': "Deno: Node and Bun have none",
+  'MemberExpression[object.name="console"]': "console: a library does not print",
+  "TSAnyKeyword": "any",
+  "TSEnumDeclaration": "enum: types that erase are enough",
+  'VariableDeclaration[kind="await using"]': "await using: Node 20 does not parse it",
+  'VariableDeclaration[kind="using"]': "using: Node 20 does not parse it",
+};
+
+/** Lints published code. */
+const PLUGIN: Deno.lint.Plugin = {
+  name: "package",
+  rules: {
+    published: {
+      create: (context) => visitor((node, message) => context.report({ node, message })),
+    },
+  },
+};
+
+function visitor(report: (node: Node, message: string) => void): Deno.lint.LintVisitor {
+  const found = Object.entries(FORBIDDEN).map(([selector, message]) =>
+    [selector, (node: Node) => report(node, message)] as const
+  );
+  function load(node: Node, source: Node | null, isType: boolean): void {
+    if (source?.type === "Literal" && !isAllowed(String(source.value), isType)) {
+      report(node, `import of ${source.raw}, where only types of the clients may be imported`);
+    }
+  }
+  return {
+    ...Object.fromEntries(found),
+    ImportDeclaration: (node) => load(node, node.source, node.importKind === "type"),
+    ImportExpression: (node) => load(node, node.source, false),
+    ExportAllDeclaration: (node) => load(node, node.source, node.exportKind === "type"),
+    ExportNamedDeclaration: (node) => load(node, node.source, node.exportKind === "type"),
+  };
+}
+
+function isAllowed(specifier: string, isType: boolean): boolean {
+  return /^(\.\.?\/.*\.ts$|node:)/.test(specifier) || isType && CLIENTS.includes(specifier);
+}
+
+/** What is wrong with published code, by the line. */
+export function violations(path: string, text: string): string[] {
+  return Deno.lint.runPlugin(PLUGIN, path, text).map(({ message, range }) => {
+    const line = text.slice(0, range[0]).split("\n").length;
+    return `${path}:${line}: ${message}`;
+  });
+}
