@@ -156,9 +156,13 @@ export class Channel<Message> {
         this.#stop({ error: tailError(this.name, error) });
         return undefined;
       }
+      let release: (() => void) | undefined;
       try {
         if (connection.backend?.connected) await backoff(attempt, connection.closing);
-        else if (!(error instanceof BacklogError)) connection.lost(generation, error);
+        else {
+          if (!(error instanceof BacklogError)) connection.lost(generation, error);
+          release = connection.restore();
+        }
         const backend = await connection.ready();
         generation = connection.generation;
         if (this.stopping) return undefined;
@@ -166,6 +170,8 @@ export class Channel<Message> {
       } catch (next) {
         if (this.stopping || connection.closing.aborted) return undefined;
         error = next;
+      } finally {
+        release?.();
       }
     }
   }

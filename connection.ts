@@ -7,7 +7,7 @@
 import type { Backend } from "./backend.ts";
 import { ClosedError, ConnectionError, RefusedError } from "./errors.ts";
 import type { BroadcastState } from "./notices.ts";
-import { after, backoff, unlessAborted } from "./timer.ts";
+import { after, backoff, deferred, unlessAborted } from "./timer.ts";
 
 /** A connection that held this long starts the pauses anew. */
 const STABLE = 5_000;
@@ -43,6 +43,7 @@ export class Connection {
   readonly closing: AbortSignal = this.#closing.signal;
   #opening: Promise<Backend> | undefined;
   #ready: Promise<Backend> | undefined;
+  readonly #restoring = new Set<Promise<void>>();
   #attempts = 0;
   #since = 0;
   #stopProbe: () => void = () => {};
@@ -58,6 +59,11 @@ export class Connection {
     return this.state === "connected";
   }
 
+  /** Whether it can be used now, and every tail is open. */
+  get whole(): boolean {
+    return this.up && this.#restoring.size === 0;
+  }
+
   /**
    * The backend, connected. Connects at first use; waits while a lost
    * connection is sought again.
@@ -70,6 +76,26 @@ export class Connection {
     if (this.state === "closed") return Promise.reject(closed());
     this.#ready ??= this.#connectFirst();
     return this.#ready;
+  }
+
+  /**
+   * Holds publishing back until a tail is open again, so that a process hears
+   * what it publishes behind an outage. Call what it returns once that is so.
+   */
+  restore(): () => void {
+    const { promise, resolve } = deferred();
+    this.#restoring.add(promise);
+    return () => {
+      this.#restoring.delete(promise);
+      resolve();
+    };
+  }
+
+  /** Connected, and every tail that was lost has been opened or has failed again. */
+  async restored(): Promise<Backend> {
+    const backend = await this.ready();
+    await Promise.all(this.#restoring);
+    return backend;
   }
 
   /** The connection of a generation is lost: it is sought again. */

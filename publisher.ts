@@ -39,7 +39,7 @@ export class Publisher {
       entry.onSettled = () => this.#settled();
       entry.heed(signal);
       this.#waiting.push(entry);
-      if (!this.#connection.up) this.#limit(entry);
+      if (!this.#connection.whole) this.#limit(entry);
       if (this.#flushing) return;
       this.#flushing = true;
       queueMicrotask(() => this.#flush());
@@ -54,10 +54,10 @@ export class Publisher {
 
   async #flush(): Promise<void> {
     const connection = this.#connection;
-    while (!connection.up) {
+    while (!connection.whole) {
       for (const entry of this.#waiting) this.#limit(entry);
       try {
-        await connection.ready();
+        await connection.restored();
       } catch (error) {
         this.#flushing = false;
         for (const entry of this.#waiting.splice(0)) entry.fail(error);

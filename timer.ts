@@ -37,6 +37,13 @@ export async function backoff(attempt: number, signal: AbortSignal): Promise<voi
   }
 }
 
+/** A promise, and what resolves it. `Promise.withResolvers` is not in Node 20. */
+export function deferred(): { readonly promise: Promise<void>; readonly resolve: () => void } {
+  let resolve!: () => void;
+  const promise = new Promise<void>((given) => resolve = given);
+  return { promise, resolve };
+}
+
 /** Settles as the promise does, or rejects with the signal's reason if that aborts first. */
 export function unlessAborted<Value>(
   signal: AbortSignal | undefined,

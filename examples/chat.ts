@@ -5,9 +5,11 @@ import { Broadcast, type Codec, ConnectionError, text } from "@broadcaster/broad
 import process from "node:process";
 import { parseArgs } from "node:util";
 
+const KINDS = ["message", "join", "here", "missed", "leave"] as const;
+
 /** What travels on the channel. `id` names the entry, `from` the page that it comes from. */
 interface Entry {
-  kind: "message" | "join" | "here" | "leave";
+  kind: typeof KINDS[number];
   id: string;
   from: string;
   name: string;
@@ -30,7 +32,7 @@ const codec: Codec<Entry> = {
 function check(value: unknown): Entry {
   const { kind, id, from, name, text = "", at = Date.now() } = Object(value);
   const fits = (text: unknown, limit: number) => typeof text === "string" && text.length <= limit;
-  const isEntry = ["message", "join", "here", "leave"].includes(kind) &&
+  const isEntry = KINDS.includes(kind) &&
     Number.isInteger(at) && Math.abs(at) < 8e15 &&
     fits(id, 40) && fits(from, 40) && fits(name, 40) && fits(text, 2_000);
   if (!isEntry || !name.trim() || (kind === "message" && !text.trim())) {
@@ -94,7 +96,7 @@ function visit(broadcast: Broadcast<Record<string, Entry>>, request: Request): R
     try {
       const entry = check(JSON.parse(data));
       guest = { ...entry, from: guest?.from ?? entry.from };
-      publish({ ...guest, at: Date.now() });
+      publish(guest);
     } catch {
       end(1008);
     }
@@ -140,5 +142,5 @@ try {
   process.once("SIGTERM", stop);
 } catch (error) {
   console.error((error as Error).message);
-  process.exitCode = 1;
+  Deno.exit(1);
 }

@@ -98,8 +98,10 @@ export * from "jsr:@std/async";
 const { kafka } = await import("npm:kafkajs");
 Deno.exit(console.log(1 as any));
 async () => { await using file = open(); };
+Promise.withResolvers(Array.fromAsync([]));
 enum Color { Red }`;
-  assertEquals(violations("a.ts", text).map((line) => line.split(":")[1]), "13455567".split(""));
+  const lines = violations("a.ts", text).map((line) => Number(line.split(":")[1]));
+  assertEquals(lines.sort(), [1, 3, 4, 5, 5, 5, 6, 7, 7, 8]);
 });
 
 Deno.test("published code keeps the rules", () => {

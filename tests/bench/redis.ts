@@ -11,8 +11,8 @@ import type { Report } from "./report.ts";
 /** Measures what a broadcast on `redis://` costs over the client itself. */
 export async function redis(url: string): Promise<Report> {
   return await compare("Redis", [await broadcastSide(url), await bare(url)], {
-    windows: new Map([[1, 2_000], [64, 20_000], [Infinity, 10_000]]),
-    rate: 2_000,
+    windows: new Map([[1, 1_000], [64, 10_000], [Infinity, 10_000]]),
+    rate: 1_000,
   });
 }
 

@@ -9,6 +9,10 @@ const FORBIDDEN = {
   'MemberExpression[object.name="console"]': "console: a library does not print",
   "TSAnyKeyword": "any",
   "TSEnumDeclaration": "enum: types that erase are enough",
+  'MemberExpression[object.name="Promise"][property.name=/^(withResolvers|try)$/]':
+    "a method that Node 20 does not have",
+  'MemberExpression[object.name="Array"][property.name="fromAsync"]':
+    "a method that Node 20 does not have",
   'VariableDeclaration[kind="await using"]': "await using: Node 20 does not parse it",
   'VariableDeclaration[kind="using"]': "using: Node 20 does not parse it",
 };
