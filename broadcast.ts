@@ -126,7 +126,7 @@ export interface BroadcastInstance<Channels extends object = Record<string, stri
   /** Calls a listener on each event of a type. */
   addEventListener(
     type: string,
-    listener: EventListenerOrEventListenerObject | null,
+    listener: EventListener | EventListenerObject | null,
     options?: boolean | AddEventListenerOptions,
   ): void;
 
@@ -139,7 +139,7 @@ export interface BroadcastInstance<Channels extends object = Record<string, stri
   /** Calls a listener no longer. */
   removeEventListener(
     type: string,
-    listener: EventListenerOrEventListenerObject | null,
+    listener: EventListener | EventListenerObject | null,
     options?: boolean | EventListenerOptions,
   ): void;
 }

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { unlessAborted } from "./abort.ts";
 import type { Backend, BackendRecord, Payload, Tail } from "./backend.ts";
 import type { Branch, BranchOptions } from "./branch.ts";
 import type { Codec } from "./codec.ts";
@@ -15,7 +16,7 @@ import { Epoch } from "./id.ts";
 import { BacklogError } from "./record_source.ts";
 import type { RingLimits } from "./ring.ts";
 import { Tee } from "./tee.ts";
-import { after, backoff, turn, unlessAborted } from "./timer.ts";
+import { after, backoff, turn } from "./timer.ts";
 
 /** What a channel needs to know. */
 export interface ChannelOptions<Message> {

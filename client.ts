@@ -29,10 +29,12 @@ export async function importClient<Module>(name: keyof typeof CLIENTS): Promise<
   try {
     return await import(/* @vite-ignore */ /* webpackIgnore: true */ specifier);
   } catch (cause) {
+    const { code, message } = cause as { code?: string; message?: string };
+    const reason = code === "ERR_MODULE_NOT_FOUND" && !("Deno" in globalThis)
+      ? `it is not installed, run \`npm install ${name}@${CLIENTS[name]}\``
+      : message;
     throw new Error(
-      `Cannot load client "${name}": it is not installed, run \`npm install ${name}@${
-        CLIENTS[name]
-      }\`, or pass the client you have: new Broadcast(url, { client })`,
+      `Cannot load client "${name}": ${reason}, or pass the client you have: new Broadcast(url, { client })`,
       { cause },
     );
   }

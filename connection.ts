@@ -4,10 +4,11 @@
  * @module
  */
 
+import { unlessAborted } from "./abort.ts";
 import type { Backend } from "./backend.ts";
 import { ClosedError, ConnectionError, RefusedError } from "./errors.ts";
 import type { BroadcastState } from "./notices.ts";
-import { after, backoff, deferred, unlessAborted } from "./timer.ts";
+import { after, backoff, deferred } from "./timer.ts";
 
 /** A connection that held this long starts the pauses anew. */
 const STABLE = 5_000;

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { onAbort, unlessAborted } from "./abort.ts";
 import type { Backend } from "./backend.ts";
 import type { BranchOptions } from "./branch.ts";
 import type { PublishOptions, SubscribeOptions } from "./broadcast.ts";
@@ -16,7 +17,6 @@ import { type BroadcastState, GapEvent, MessageErrorEvent, StateChangeEvent } fr
 import { Publisher } from "./publisher.ts";
 import type { Settings } from "./settings.ts";
 import { Subscription } from "./subscription.ts";
-import { unlessAborted } from "./timer.ts";
 
 /** What a broadcast is made of. */
 export interface BroadcastParts<Message> {
@@ -226,11 +226,10 @@ function endWith(
   branch: { fail(reason: unknown): void; onLeave: (() => void) | undefined },
   signal: AbortSignal,
 ): void {
-  const abort = () => branch.fail(signal.reason);
+  const forget = onAbort(signal, () => branch.fail(signal.reason));
   const leave = branch.onLeave;
   branch.onLeave = () => {
-    signal.removeEventListener("abort", abort);
+    forget();
     leave?.();
   };
-  signal.addEventListener("abort", abort, { once: true });
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { onAbort } from "./abort.ts";
 import type { Backend, Payload } from "./backend.ts";
 import type { Connection } from "./connection.ts";
 import { ConnectionError, OutcomeUnknownError, RefusedError } from "./errors.ts";
@@ -153,10 +154,7 @@ class Entry {
 
   /** Aborted, it fails at once; if it still waits, it is never sent. */
   heed(signal: AbortSignal | undefined): void {
-    if (!signal) return;
-    const abort = () => this.fail(signal.reason);
-    signal.addEventListener("abort", abort, { once: true });
-    this.#unheed = () => signal.removeEventListener("abort", abort);
+    if (signal) this.#unheed = onAbort(signal, () => this.fail(signal.reason));
   }
 
   succeed(): void {

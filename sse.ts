@@ -34,7 +34,7 @@ export type { FrameOptions } from "./frame.ts";
 /** Additional options of an event stream's response. */
 export interface EventStreamResponseOptions<Message> extends EventStreamOptions<Message> {
   /** Further headers. */
-  readonly headers?: HeadersInit | undefined;
+  readonly headers?: ConstructorParameters<typeof Headers>[0] | undefined;
 }
 
 /**

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { unlessAborted } from "./abort.ts";
+
 /** Lets one turn of the event loop pass: readers that read have read by then. */
 export function turn(): Promise<void> {
   return new Promise((resolve) => immediate(resolve));
@@ -42,24 +44,6 @@ export function deferred(): { readonly promise: Promise<void>; readonly resolve:
   let resolve!: () => void;
   const promise = new Promise<void>((given) => resolve = given);
   return { promise, resolve };
-}
-
-/** Settles as the promise does, or rejects with the signal's reason if that aborts first. */
-export function unlessAborted<Value>(
-  signal: AbortSignal | undefined,
-  promise: Promise<Value> | Value,
-): Promise<Value> {
-  if (!signal) return Promise.resolve(promise);
-  return new Promise((resolve, reject) => {
-    function abort(): void {
-      reject(signal!.reason);
-    }
-    if (signal.aborted) abort();
-    signal.addEventListener("abort", abort, { once: true });
-    Promise.resolve(promise).then(resolve, reject).finally(() =>
-      signal.removeEventListener("abort", abort)
-    );
-  });
 }
 
 /**

@@ -23,6 +23,7 @@
  * @module
  */
 
+import { unlessAborted } from "../abort.ts";
 import { Buffer } from "node:buffer";
 import type { Redis, RedisOptions } from "ioredis";
 import type { Address } from "../address.ts";
@@ -30,7 +31,6 @@ import type { Backend, BackendFeatures, BackendOptions, Payload, Tail } from "..
 import { importClient } from "../client.ts";
 import { ConnectionError, RefusedError } from "../errors.ts";
 import { RecordSource } from "../record_source.ts";
-import { unlessAborted } from "../timer.ts";
 
 /** The core reconnects; the client never does, and holds nothing back meanwhile. */
 const OPTIONS = {

@@ -71,7 +71,7 @@ Deno.test("a client that cannot be loaded is named, with the reason", async () =
   assertEquals([code, stdout], [1, "made\n"]);
   assertStringIncludes(
     stderr,
-    'Cannot load client "ioredis": it is not installed, run `npm install ioredis@^6.0.0`, ' +
+    'Cannot load client "ioredis": npm specifiers were requested; but --no-npm is specified, ' +
       "or pass the client you have: new Broadcast(url, { client })",
   );
   assertStringIncludes(stderr, "Caused by");

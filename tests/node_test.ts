@@ -29,7 +29,7 @@ Deno.test.beforeAll(async () => {
   [app, bare] = await Promise.all([tarball.install(...clients), tarball.install()]);
   await Promise.all([
     app.add(join(HERE, "suite.mjs")),
-    app.add(join(HERE, "memory.test.mjs")),
+    app.add(join(HERE, "runner.mjs")),
     bare.add(join(HERE, "connect.mjs")),
   ]);
 });
@@ -91,7 +91,7 @@ for (const runtime of runtimes) {
 }
 
 test(runtimes[0]!, "runs the suite with node:test as well", async (path) => {
-  const outcome = await app.run(path, ["--test", "memory.test.mjs"]);
+  const outcome = await app.run(path, ["--test", "runner.mjs"]);
   assertEquals(outcome.code, 0, said(outcome));
   assertMatch(outcome.stdout, /^[#ℹ] pass [1-9]\d+$/m);
 });
@@ -99,8 +99,9 @@ test(runtimes[0]!, "runs the suite with node:test as well", async (path) => {
 /** A test that needs another runtime. */
 function test(runtime: Provided, name: string, body: (path: string) => Promise<void>): void {
   const skip = "skip" in runtime ? runtime.skip : undefined;
+  const reason = skip?.replaceAll(/\s+/g, " ").slice(0, 160);
   Deno.test({
-    name: `${runtime.name} ${name}${skip ? ` (${skip.replaceAll(/\s+/g, " ")})` : ""}`,
+    name: `${runtime.name} ${name}${reason ? ` (${reason})` : ""}`,
     ignore: skip !== undefined && !Deno.env.get("REQUIRE_BROKERS"),
     fn: () => "path" in runtime ? body(runtime.path) : Promise.reject(new Error(skip)),
   });

@@ -4,12 +4,12 @@
  * @module
  */
 
+import { unlessAborted } from "../../abort.ts";
 import { connect, type Socket } from "node:net";
 import type { Options, ReservedSql, Sql } from "postgres";
 import type { Tail } from "../../backend.ts";
 import { ConnectionError, RefusedError } from "../../errors.ts";
 import { RecordSource } from "../../record_source.ts";
-import { unlessAborted } from "../../timer.ts";
 
 /** One role's session with the server. Once it is lost, it stays so. */
 export interface Session {

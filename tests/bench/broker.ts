@@ -6,7 +6,7 @@
 
 import { Broadcast } from "../../mod.ts";
 import { atLeast, atMost, type Report, shown, type Verdict } from "./report.ts";
-import { quantile, ratio, rounds, spread } from "./rounds.ts";
+import { medians, quantile, ratio, rounds, spread, turn } from "./rounds.ts";
 
 /** One way to publish and to receive. */
 export interface Side {
@@ -28,7 +28,9 @@ export interface Amounts {
   readonly rate: number;
 }
 
-const ROUNDS = 11;
+const ROUNDS = 7;
+/** Each round is the median of some short slices, in which the sides take turns. */
+const SLICES = 7;
 const PACED = 500;
 /** How long messages may take to arrive, in milliseconds. */
 const PATIENCE = 20_000;
@@ -63,11 +65,12 @@ export async function compare(
   const rows = [["", ours!, bare!, "ratio"]];
   const verdicts: Verdict[] = [];
   for (const [window, messages] of windows) {
-    const [mine, theirs] = await rounds(
-      ROUNDS,
+    const slices = await rounds(
+      ROUNDS * SLICES,
       sides,
       (side) => throughput(side, messages, window),
     );
+    const [mine, theirs] = slices.map((all) => medians(all, SLICES));
     const name = window < Infinity ? `window of ${window}` : `burst of ${messages}`;
     const speed = ratio(mine!, theirs!);
     rows.push([`${name}, msg/s`, shown(spread(mine!)), shown(spread(theirs!)), shown(speed)]);
@@ -109,7 +112,7 @@ async function throughput(side: Side, messages: number, window: number): Promise
 
 /**
  * Milliseconds from publish to receipt, sorted, of each side. They publish by turns, so that
- * whatever holds up the machine meets both.
+ * whatever holds up the machine meets both, and never in the same turn of the event loop.
  */
 async function latencies(sides: readonly Side[], messages: number, rate: number) {
   const delays = sides.map((): number[] => []);
@@ -120,16 +123,13 @@ async function latencies(sides: readonly Side[], messages: number, rate: number)
     })
   );
   const start = performance.now();
-  for (let sent = 0; sent < messages;) {
-    const due = Math.min(messages, (performance.now() - start) * rate / 1000);
-    for (; sent < due; sent++) {
-      for (let turn = 0; turn < sides.length; turn++) {
-        const index = (sent + turn) % sides.length;
-        sentAt[index]!.push(performance.now());
-        settled.push(sides[index]!.publish(`${sent}${PADDING}`));
-      }
-    }
-    await new Promise((resolve) => setTimeout(resolve, 1));
+  for (let slot = 0; slot < messages * sides.length; slot++) {
+    const due = start + slot * 1000 / rate / sides.length;
+    while (performance.now() < due) await new Promise((resolve) => setTimeout(resolve, 0));
+    await turn();
+    const index = slot % sides.length;
+    const number = sentAt[index]!.push(performance.now()) - 1;
+    settled.push(sides[index]!.publish(`${number}${PADDING}`));
   }
   await Promise.all(settled);
   return delays.map((all) => all.sort((a, b) => a - b));

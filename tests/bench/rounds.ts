@@ -30,6 +30,14 @@ export function quantile(sorted: readonly number[], part: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? NaN;
 }
 
+/** The median of each so many numbers. */
+export function medians(numbers: readonly number[], size: number): number[] {
+  return Array.from(
+    { length: numbers.length / size },
+    (_, round) => spread(numbers.slice(round * size, (round + 1) * size)).median,
+  );
+}
+
 /** The quotients of two series, round by round. */
 export function ratio(ours: readonly number[], theirs: readonly number[]): Spread {
   return spread(ours.map((number, round) => number / theirs[round]!));

@@ -20,7 +20,7 @@ export class App implements AsyncDisposable {
 
   /** Installs packages, as `npm install` does. */
   async install(...packages: string[]): Promise<void> {
-    const flags = ["--no-fund", "--no-audit"];
+    const flags = ["--no-fund", "--no-audit", "--loglevel=error"];
     await succeed("npm", ["install", ...flags, ...packages], { cwd: this.folder });
   }
 

@@ -41,12 +41,14 @@ Deno.test.afterAll(async () => {
 
 for (const version of Object.keys(VERSIONS) as (keyof typeof VERSIONS)[]) {
   Deno.test(`the npm package's types hold with TypeScript ${version}, on Node`, async () => {
-    await Promise.all(RESOLUTIONS.map((flags) => check(version, [...flags, ...NODE], "usage.ts")));
+    const errors = RESOLUTIONS.map((flags) => check(version, [...flags, ...NODE], "usage.ts"));
+    assertEquals(await Promise.all(errors), ["", ""]);
   });
 }
 
 Deno.test("the npm package's types hold in a page", async () => {
-  await check("latest", [...RESOLUTIONS[1]!, ...PAGE, "--types", ""], "usage.ts");
+  const flags = [...RESOLUTIONS[1]!, ...PAGE, "--types", ""];
+  assertEquals(await check("latest", flags, "usage.ts"), "");
 });
 
 Deno.test("the types of each export hold beside its client", async () => {
@@ -55,11 +57,15 @@ Deno.test("the types of each export hold beside its client", async () => {
     `export * as export${number} from "${config.name}${subpath.slice(1)}";\n`
   );
   await app.write("exports.ts", lines.join(""));
-  await check("latest", [...RESOLUTIONS[0]!, ...NODE], "exports.ts");
+  assertEquals(await check("latest", [...RESOLUTIONS[0]!, ...NODE], "exports.ts"), "");
 });
 
-async function check(version: keyof typeof VERSIONS, flags: string[], file: string): Promise<void> {
+/** What a compiler finds wrong with a file of the app. */
+async function check(
+  version: keyof typeof VERSIONS,
+  flags: string[],
+  file: string,
+): Promise<string> {
   const compiler = join("node_modules", VERSIONS[version], "bin", "tsc");
-  const outcome = await app.run("node", [compiler, ...STRICT, ...flags, file]);
-  assertEquals(said(outcome), "");
+  return said(await app.run("node", [compiler, ...STRICT, ...flags, file]));
 }
