@@ -79,12 +79,18 @@ export interface Backend {
 
   /**
    * Publishes the payloads that one turn of the event loop brought to a
-   * channel, in order, and resolves once the broker has accepted them. The
-   * next call may come before this one has settled, and keeps its place behind
-   * it. Rejects with a `ConnectionError` if the connection was lost meanwhile;
-   * every other error means that the broker refused.
+   * channel, in order. The next call may come before this one has settled, and
+   * keeps its place behind it.
+   *
+   * @returns Settles once the broker has answered: with the outcome of each
+   * payload, or with nothing if it has accepted all. A `ConnectionError` means
+   * that the connection was lost meanwhile; every other error that the broker
+   * refused. Rejecting is the same outcome for all of them.
    */
-  publish(channel: string, payloads: readonly Payload[]): Promise<void>;
+  publish(
+    channel: string,
+    payloads: readonly Payload[],
+  ): Promise<void | readonly PromiseSettledResult<unknown>[]>;
 
   /** Resolves once the broker has confirmed: what is published from then on arrives. */
   tail(channel: string): Promise<Tail>;

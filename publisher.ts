@@ -81,13 +81,18 @@ export class Publisher {
     this.#waiting = [];
     const { generation } = this.#connection;
     for (const [channel, entries] of batches) {
+      const settle = (entry: Entry, reason: unknown) => {
+        if (reason instanceof ConnectionError) this.#connection.lost(generation, reason);
+        entry.fail(publishError(backend, channel, reason));
+      };
       backend.publish(channel, entries.map(({ payload }) => payload)).then(
-        () => entries.forEach((entry) => entry.succeed()),
-        (error) => {
-          const reason = publishError(backend, channel, error);
-          entries.forEach((entry) => entry.fail(reason));
-          if (error instanceof ConnectionError) this.#connection.lost(generation, error);
-        },
+        (outcomes) =>
+          entries.forEach((entry, index) => {
+            const outcome = outcomes?.[index];
+            if (outcome?.status === "rejected") settle(entry, outcome.reason);
+            else entry.succeed();
+          }),
+        (reason) => entries.forEach((entry) => settle(entry, reason)),
       );
     }
   }

@@ -163,8 +163,11 @@ export class KafkaBackend implements Backend {
    * Publishes to one partition, in order. What comes while a request of the
    * same channel is under way goes together, with the next.
    */
-  publish(channel: string, payloads: readonly Payload[]): Promise<void> {
-    return this.#writer.publish(channel, payloads);
+  publish(
+    channel: string,
+    payloads: readonly Payload[],
+  ): Promise<PromiseSettledResult<void>[]> {
+    return Promise.allSettled(payloads.map((payload) => this.#writer.publish(channel, payload)));
   }
 
   #open(): Promise<Reader> {

@@ -85,7 +85,10 @@ export class PostgresBackend implements Backend {
   }
 
   /** One statement each, pipelined. */
-  publish(channel: string, payloads: readonly Payload[]): Promise<void> {
+  publish(
+    channel: string,
+    payloads: readonly Payload[],
+  ): Promise<PromiseSettledResult<unknown>[]> {
     return this.#publisher!.notify(channel, payloads as readonly string[]);
   }
 

@@ -82,7 +82,10 @@ export class RedisBackend implements Backend {
   }
 
   /** One pipeline for what one turn brought. */
-  async publish(channel: string, payloads: readonly Payload[]): Promise<void> {
+  async publish(
+    channel: string,
+    payloads: readonly Payload[],
+  ): Promise<void | PromiseSettledResult<unknown>[]> {
     const link = this.#publisher!;
     try {
       if (payloads.length === 1) {
@@ -91,7 +94,10 @@ export class RedisBackend implements Backend {
       }
       const pipeline = link.client.pipeline();
       for (const payload of payloads) pipeline.publish(channel, bufferOf(payload));
-      for (const [error] of await pipeline.exec() ?? []) if (error) throw error;
+      const replies = await pipeline.exec() ?? [];
+      return replies.map(([error, value]) =>
+        error ? { status: "rejected", reason: link.explain(error) } : { status: "fulfilled", value }
+      );
     } catch (error) {
       throw link.explain(error);
     }

@@ -308,6 +308,26 @@ Deno.test("a publish that the broker refuses rejects that publish only", async (
   assertEquals(broadcast.state, "connected");
 });
 
+Deno.test("of one turn's messages the backend may refuse some and accept the others", async () => {
+  const backend: Backend = new MemoryBackend();
+  const publish = backend.publish.bind(backend);
+  backend.publish = async (channel, payloads) => {
+    await publish(channel, payloads.filter((payload) => payload !== "bad"));
+    return payloads.map((payload) =>
+      payload === "bad"
+        ? { status: "rejected", reason: new Error("it is bad") }
+        : { status: "fulfilled", value: undefined }
+    );
+  };
+  await using broadcast = new Broadcast(backend);
+  const subscription = await broadcast.subscribe("chatroom");
+  const outcomes = await Promise.allSettled(
+    ["a", "bad", "b"].map((message) => broadcast.publish("chatroom", message)),
+  );
+  assertEquals(outcomes.map(({ status }) => status), ["fulfilled", "rejected", "fulfilled"]);
+  assertEquals(await messages(subscription, 2), ["a", "b"]);
+});
+
 Deno.test("one turn may bring more than may wait: that is a gap, and never silence", async () => {
   const backend = new Spy();
   await using broadcast = new Broadcast(backend, { codec: bytes() });

@@ -6,6 +6,7 @@ import { Broadcast, ConnectionError, type Gap, OutcomeUnknownError } from "../mo
 import { messages, numbered, take, uniqueChannel } from "./conformance/harness.ts";
 import type { Proxy } from "./proxy.ts";
 import type { Server } from "./services/server.ts";
+import { until } from "./services/service.ts";
 
 /** A broker of one's own, behind a proxy that can cut and stall. */
 export interface Rig extends AsyncDisposable {
@@ -15,10 +16,23 @@ export interface Rig extends AsyncDisposable {
   readonly url: string;
 }
 
+/** How the cases are run. */
+export interface FaultOptions {
+  /** Whether one broker, slow to start, serves them all: they are steps of one test. */
+  readonly shared?: boolean;
+  /** How long a case may take, in milliseconds. */
+  readonly patience?: number;
+}
+
 const PATIENCE = 30_000;
 
 /** Registers the fault cases of a backend. */
-export function faults(name: string, rig: () => Promise<Rig>): void {
+export function faults(
+  name: string,
+  rig: () => Promise<Rig>,
+  { shared = false, patience = PATIENCE }: FaultOptions = {},
+): void {
+  const cases: [string, (rig: Rig) => Promise<void>][] = [];
   fault(
     "a cut connection is a gap, told at once, and the stream goes on",
     async ({ proxy, url }) => {
@@ -182,12 +196,36 @@ export function faults(name: string, rig: () => Promise<Rig>): void {
     assertEquals(await messages(subscription, 1), ["hello"]);
   });
 
-  function fault(what: string, body: (rig: Rig) => Promise<void>): void {
-    Deno.test(`${name}: ${what}`, async () => {
+  if (shared) {
+    Deno.test(`${name}: faults`, async (t) => {
       await using own = await rig();
-      await deadline(body(own), PATIENCE);
+      for (const [what, body] of cases) {
+        await t.step(what, async () => {
+          try {
+            await deadline(body(own), patience);
+          } finally {
+            await recover(own);
+          }
+        });
+      }
     });
   }
+
+  function fault(what: string, body: (rig: Rig) => Promise<void>): void {
+    if (shared) return void cases.push([what, body]);
+    Deno.test(`${name}: ${what}`, async () => {
+      await using own = await rig();
+      await deadline(body(own), patience);
+    });
+  }
+}
+
+/** Leaves a proxy that accepts and passes on, and to which nobody is connected. */
+async function recover({ proxy }: Rig): Promise<void> {
+  proxy.resume();
+  proxy.cut();
+  await until(() => proxy.connections === 0, "Cannot cut all connections");
+  await proxy.accept();
 }
 
 /** Resolves once the broadcast is in a state. */

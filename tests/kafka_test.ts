@@ -1,7 +1,10 @@
-import { Broadcast } from "../mod.ts";
 import { withBroker } from "./broker.ts";
 import { conformance } from "./conformance.ts";
 import { faults } from "./faults.ts";
+import { access } from "./kafka/access.ts";
+import { reading } from "./kafka/reading.ts";
+import { records } from "./kafka/records.ts";
+import { topics } from "./kafka/topics.ts";
 import { Proxy } from "./proxy.ts";
 import { start } from "./services/kafka.ts";
 import { freePort } from "./services/service.ts";
@@ -13,5 +16,33 @@ withBroker("kafka", (url) => {
     limit: 1_000_000,
     target: () => url,
   });
-  void [Broadcast, faults, Proxy, start, freePort];
+
+  faults("kafka", async () => {
+    const port = freePort();
+    const proxy = await Proxy.start(port);
+    const server = await start({ port, advertisedPort: proxy.port });
+    return {
+      server,
+      proxy,
+      url: proxy.url(server.url),
+      async [Symbol.asyncDispose]() {
+        await proxy[Symbol.asyncDispose]();
+        await server[Symbol.asyncDispose]();
+      },
+    };
+  }, { shared: true });
+
+  topics(url);
+  records(url);
+  reading(url);
+  access(url);
+});
+
+withBroker("kafka4", (url) => {
+  conformance(Deno.test, {
+    name: "kafka4",
+    features: { crossProcess: true, binary: true },
+    limit: 1_000_000,
+    target: () => url,
+  });
 });

@@ -10,12 +10,13 @@ import * as kafka from "./services/kafka.ts";
 import * as postgres from "./services/postgres.ts";
 import * as redis from "./services/redis.ts";
 import { guard } from "./services/server.ts";
-import type { Located } from "./services/service.ts";
+import { find, type Located } from "./services/service.ts";
 
 const SERVICES = [
   { name: "redis", variable: "REDIS_URL", locate: redis.locate },
   { name: "postgres", variable: "POSTGRES_URL", locate: postgres.locate },
   { name: "kafka", variable: "KAFKA_URL", locate: kafka.locate },
+  { name: "kafka4", variable: "KAFKA4_URL", locate: locateKafka4 },
   { name: "chromium", variable: "CHROMIUM_PATH", locate: chromium.locate },
 ];
 
@@ -56,6 +57,17 @@ async function main(): Promise<number> {
     await Promise.all(located.map((service) => "stop" in service && service.stop()));
     await Deno.remove(scratch, { recursive: true }).catch(() => {});
   }
+}
+
+/** Finds a broker of the line after the one that runs by default, which has no usual address. */
+function locateKafka4(): Promise<Located> {
+  const version = "4.1.1";
+  return find({
+    variable: "KAFKA4_URL",
+    version,
+    start: () => kafka.start({ version }),
+    usual: () => Promise.resolve(undefined),
+  });
 }
 
 async function locate(service: typeof SERVICES[number]): Promise<Located> {

@@ -11,6 +11,7 @@ import type { Socket } from "node:net";
 import type { Broker as KafkaBroker, ITopicConfig, Kafka, KafkaConfig, SASLOptions } from "kafkajs";
 import type { Address } from "../../address.ts";
 import { importClient } from "../../client.ts";
+import type { KafkaError } from "./errors.ts";
 
 /** A record as kafkajs decodes it. */
 export interface Message {
@@ -41,6 +42,7 @@ export interface ConnectionPool {
 /** One broker, with what kafkajs does not declare. */
 export interface Broker extends KafkaBroker {
   readonly connectionPool: ConnectionPool;
+  describeConfigs(request: { resources: readonly never[] }): Promise<unknown>;
   createTopics(request: { timeout: number; topics: readonly ITopicConfig[] }): Promise<unknown>;
   listOffsets(request: {
     isolationLevel: number;
@@ -78,6 +80,19 @@ export function clusterFactory(client: unknown): ClusterFactory {
     throw new TypeError("Cannot use client: it is not a `Kafka` of kafkajs 2.2.4");
   }
   return () => create({ allowAutoTopicCreation: false });
+}
+
+/**
+ * Asks for nothing, and is answered by whoever serves. A broker that wants a
+ * password is silent about it until it is asked for something.
+ */
+export async function greet(broker: Broker): Promise<void> {
+  try {
+    await broker.describeConfigs({ resources: [] });
+  } catch (error) {
+    const { name, type } = error as KafkaError;
+    if (type === undefined && name !== "KafkaJSServerDoesNotSupportApiKey") throw error;
+  }
 }
 
 /** The servers of a URL. */

@@ -4,11 +4,17 @@
  * @module
  */
 
+import { unlessAborted } from "../../abort.ts";
 import type { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { ConnectionError, RefusedError } from "../../errors.ts";
-import { unlessAborted } from "../../timer.ts";
-import type { Broker, Connection, ConnectionPool, Internals } from "./client.ts";
+import {
+  type Broker,
+  type Connection,
+  type ConnectionPool,
+  greet,
+  type Internals,
+} from "./client.ts";
 import { explain, hasMoved, type KafkaError, LOST } from "./errors.ts";
 
 /** How the cluster is used. */
@@ -126,9 +132,10 @@ export class Cluster {
     return await places;
   }
 
-  /** Looks for the partitions of a topic again when they are needed. */
-  forget(topic: string): void {
-    this.#places.delete(topic);
+  /** Looks for the partitions of a topic, or of all, again when they are needed. */
+  forget(topic?: string): void {
+    if (topic === undefined) this.#places.clear();
+    else this.#places.delete(topic);
   }
 
   /** The partitions of a topic as they are now. */
@@ -195,11 +202,12 @@ export class Cluster {
     }, HANDSHAKE);
     try {
       await broker.connect();
+      await greet(broker);
       this.signal.throwIfAborted();
       this.#watch(broker, connectionPool.pool[0], () => false);
       return broker;
     } catch (error) {
-      const failure = this.signal.aborted ? this.signal.reason : explain(error);
+      const failure = this.signal.aborted ? this.signal.reason : refusal(connectionPool, error);
       this.#cut(connectionPool, failure);
       throw failure;
     } finally {
@@ -270,6 +278,13 @@ export class Cluster {
       } else if (cause.type !== "TOPIC_ALREADY_EXISTS") throw explain(cause);
     }
   }
+}
+
+/** Brokers close a connection without a word that has no TLS or password where they want it. */
+function refusal({ host, port }: ConnectionPool, cause: unknown): Error {
+  if ((cause as Error).name !== "KafkaJSConnectionClosedError") return explain(cause);
+  const message = `${host}:${port} closed the connection, perhaps for want of TLS or a password`;
+  return new ConnectionError(message, { cause });
 }
 
 /** Leaves what goes wrong to the core, instead of the client's logger. */

@@ -44,10 +44,15 @@ export class Reader {
   readonly #loops = new Map<number, Loop>();
   readonly #runs = new Set<Promise<void>>();
 
-  /** @param cluster Where it reads. */
-  constructor(cluster: Cluster) {
+  /**
+   * A reader of nothing yet.
+   *
+   * @param cluster Where it reads.
+   * @param refresh How often connections are used and new partitions looked for, in milliseconds.
+   */
+  constructor(cluster: Cluster, refresh: number = REFRESH) {
     this.cluster = cluster;
-    const timer = setInterval(() => void this.#refresh().catch(() => {}), REFRESH);
+    const timer = setInterval(() => void this.#refresh().catch(() => {}), refresh);
     cluster.signal.addEventListener("abort", () => {
       clearInterval(timer);
       for (const tail of this.#tails) tail.fail(cluster.signal.reason);
@@ -219,6 +224,7 @@ export class Reader {
 
   async #refresh(): Promise<void> {
     await this.cluster.ping();
+    this.cluster.forget();
     for (const tail of this.#tails) {
       const places = await this.cluster.look(tail.topic).catch(() => []);
       if (!this.#tails.has(tail)) continue;

@@ -24,13 +24,8 @@ const UNKNOWN = new Set([
   "KAFKA_STORAGE_ERROR",
 ]);
 
-interface Entry {
-  readonly key: Buffer;
-  readonly value: Buffer;
-}
-
 interface Call {
-  readonly entries: readonly Entry[];
+  readonly value: Buffer;
   readonly resolve: () => void;
   readonly reject: (reason: unknown) => void;
 }
@@ -56,69 +51,56 @@ export class Writer {
    * Publishes to the partition of the channel's key, in order.
    *
    * @param channel The topic.
-   * @param payloads What to publish.
+   * @param payload What to publish.
    */
-  publish(channel: string, payloads: readonly Payload[]): Promise<void> {
-    const key = Buffer.from(channel);
+  publish(channel: string, payload: Payload): Promise<void> {
     // Copied, since the caller may write on in its array before this is sent.
-    const entries = payloads.map((payload) => ({ key, value: Buffer.from(payload as string) }));
+    const value = Buffer.from(payload as string);
     return new Promise((resolve, reject) => {
       const outbox = this.#outboxes.get(channel);
-      outbox?.push({ entries, resolve, reject });
+      const calls = outbox ?? [];
+      calls.push({ value, resolve, reject });
       if (outbox) return;
-      const calls = [{ entries, resolve, reject }];
       this.#outboxes.set(channel, calls);
-      void this.#drain(channel, calls);
+      // What else this turn brings travels in the same batch.
+      queueMicrotask(() => this.#drain(channel, calls));
     });
   }
 
   async #drain(channel: string, outbox: Call[]): Promise<void> {
     while (outbox.length > 0) {
       let count = 1;
-      for (let size = sizeOf(outbox[0]!.entries); count < outbox.length; count++) {
-        size += sizeOf(outbox[count]!.entries);
+      for (let size = sizeOf(channel, outbox[0]!); count < outbox.length; count++) {
+        size += sizeOf(channel, outbox[count]!);
         if (size > MAX_BATCH) break;
       }
       const calls = outbox.splice(0, count);
       try {
-        if (count === 1) await this.#write(channel, calls[0]!.entries);
-        else await this.#send(channel, calls.flatMap(({ entries }) => entries));
+        await this.#send(channel, calls);
         for (const { resolve } of calls) resolve();
       } catch (error) {
         // A batch is refused as a whole, because of one of the calls: each is asked for itself.
-        const isRefused = error instanceof RefusedError || isTooLarge(error);
-        for (const { entries, resolve, reject } of calls) {
-          if (count === 1 || !isRefused) reject(error);
-          else await this.#write(channel, entries).then(resolve, reject);
+        const refused = error instanceof RefusedError || error instanceof RangeError;
+        for (const call of calls) {
+          if (count === 1 || !refused) call.reject(error);
+          else await this.#send(channel, [call]).then(call.resolve, call.reject);
         }
       }
     }
     this.#outboxes.delete(channel);
   }
 
-  /** Writes as few batches as brokers take. */
-  async #write(channel: string, entries: readonly Entry[]): Promise<void> {
-    if (entries.length < 2 || sizeOf(entries) <= MAX_BATCH) {
-      try {
-        return await this.#send(channel, entries);
-      } catch (error) {
-        if (!isTooLarge(error) || entries.length < 2) throw error;
-      }
-    }
-    const half = entries.length >> 1;
-    await this.#write(channel, entries.slice(0, half));
-    await this.#write(channel, entries.slice(half));
-  }
-
   /** Sends one batch: all of it is stored, or nothing. */
-  async #send(channel: string, entries: readonly Entry[]): Promise<void> {
+  async #send(channel: string, calls: readonly Call[]): Promise<void> {
+    const key = Buffer.from(channel);
+    const messages = calls.map(({ value }) => ({ key, value }));
     const cluster = await this.#connect();
     try {
       await cluster.settle(async (attempt) => {
         const places = await cluster.places(channel, attempt > 0);
         const { partition, leader } = places[hash(channel) % places.length]!;
         const broker = await cluster.node(leader);
-        const topicData = [{ topic: channel, partitions: [{ partition, messages: [...entries] }] }];
+        const topicData = [{ topic: channel, partitions: [{ partition, messages }] }];
         try {
           await cluster.request(() => broker.produce({ acks: -1, timeout: 8_000, topicData }));
         } catch (cause) {
@@ -138,10 +120,6 @@ export class Writer {
   }
 }
 
-function isTooLarge(error: unknown): boolean {
-  return ((error as Error).cause as KafkaError | undefined)?.type === TOO_LARGE;
-}
-
-function sizeOf(entries: readonly Entry[]): number {
-  return entries.reduce((size, { key, value }) => size + key.length + value.length + OVERHEAD, 0);
+function sizeOf(channel: string, { value }: Call): number {
+  return channel.length + value.length + OVERHEAD;
 }

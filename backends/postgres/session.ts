@@ -18,7 +18,7 @@ export interface Session {
   /** Settles once it is open. */
   readonly ready: Promise<void>;
   /** Sends a notification for each payload, in order. */
-  notify(channel: string, payloads: readonly string[]): Promise<void>;
+  notify(channel: string, payloads: readonly string[]): Promise<PromiseSettledResult<unknown>[]>;
   /** Listens, and resolves once the server has confirmed. */
   listen(channel: string): Promise<Tail>;
   /** Asks the server for a sign of life; cuts the session if the signal aborts first. */
@@ -79,9 +79,9 @@ export class OwnSession implements Session {
    * One statement each, pipelined on the one connection. Not one for all:
    * within a transaction the server folds equal notifications into one.
    */
-  notify(channel: string, payloads: readonly string[]): Promise<void> {
-    return guard(
-      Promise.all(payloads.map((payload) => this.#sql`select pg_notify(${channel}, ${payload})`)),
+  notify(channel: string, payloads: readonly string[]): Promise<PromiseSettledResult<unknown>[]> {
+    return Promise.allSettled(
+      payloads.map((payload) => guard(this.#sql`select pg_notify(${channel}, ${payload})`)),
     );
   }
 
@@ -173,17 +173,20 @@ export class BorrowedSession implements Session {
   }
 
   /** See `Session`. */
-  async notify(channel: string, payloads: readonly string[]): Promise<void> {
+  async notify(
+    channel: string,
+    payloads: readonly string[],
+  ): Promise<PromiseSettledResult<unknown>[]> {
     this.#reserved ??= this.#client.reserve();
-    try {
-      const sql = await this.#reserved;
-      await guard(
-        Promise.all(payloads.map((payload) => sql`select pg_notify(${channel}, ${payload})`)),
-      );
-    } catch (error) {
-      if (error instanceof ConnectionError) this.#reserved = undefined;
-      throw error;
-    }
+    const sql = await this.#reserved;
+    const outcomes = await Promise.allSettled(
+      payloads.map((payload) => guard(sql`select pg_notify(${channel}, ${payload})`)),
+    );
+    const lost = outcomes.some((outcome) =>
+      outcome.status === "rejected" && outcome.reason instanceof ConnectionError
+    );
+    if (lost) this.#reserved = undefined;
+    return outcomes;
   }
 
   /** The client listens again by itself after a loss: that is told as a loss all the same. */

@@ -35,7 +35,6 @@ const PACED = 500;
 /** How long messages may take to arrive, in milliseconds. */
 const PATIENCE = 20_000;
 const PADDING = " ".repeat(100);
-/** "Within 15 %". */
 const TOLERANCE = 0.15;
 
 /** A broadcast, as users have it. */

@@ -15,7 +15,7 @@ const READERS = 10;
 const FEW = 10_000;
 const MANY = 100_000;
 /** What a heap may differ by without anything being kept. */
-const NOISE = 0.25;
+const NOISE = 0.5;
 
 /** Counts what readers that read miss of 5,000 messages in one turn. */
 export async function bursts(runtime: string): Promise<Report> {
@@ -65,7 +65,7 @@ export async function stalled(runtime: string): Promise<Report> {
       "native tee()": weighNative,
     })
   ) {
-    const weights = [];
+    const weights: Weight[] = [];
     for (let round = 0; round < 3; round++) weights.push(await weigh());
     const growth = spread(weights.map(({ few, many }) => many - few));
     rows.push([
