@@ -71,9 +71,9 @@ export class Branch<Message> {
     this.onGap = options.onGap;
   }
 
-  /** The id that stands for what it has read. */
-  get id(): string {
-    return this.#tee.epoch.id(this.#cursor - 1);
+  /** The id that stands for what it has read; none while a gap before it was not told. */
+  get id(): string | undefined {
+    return this.#first === undefined ? this.#tee.epoch.id(this.#cursor - 1) : undefined;
   }
 
   /** The next event; reads that overlap are answered in their order. */
@@ -89,13 +89,14 @@ export class Branch<Message> {
   /** The next event if there is one already, for readers that take several at once. */
   take(): IteratorYieldResult<BroadcastEvent<Message>> | undefined {
     if (this.#outcome !== undefined || this.#waiter !== undefined) return undefined;
-    const { ring, gapCount, outcome } = this.#tee;
+    const { ring, gapCount } = this.#tee;
     if (
       this.#cursor < ring.oldest || this.#gapsMet !== gapCount || this.#first !== undefined
     ) this.#meetGaps();
     if (this.#outcome !== undefined) return undefined;
     if (this.#cursor < ring.head) return this.#stamp(ring.at(this.#cursor++));
-    if (outcome !== undefined) this.#leave(outcome);
+    // Read only now: being told of a gap, the user may have ended the tee.
+    if (this.#tee.outcome !== undefined) this.#leave(this.#tee.outcome);
     return undefined;
   }
 
@@ -116,9 +117,12 @@ export class Branch<Message> {
     this.#serve();
   }
 
-  /** Takes a read that waits back: it resolves with `WITHDRAWN`. */
+  /** Takes the reads that wait back: they resolve with `WITHDRAWN`. */
   withdraw(): void {
+    const queue = this.#queue ?? [];
+    this.#queue = undefined;
     this.#unpark()?.resolve(WITHDRAWN);
+    for (const waiter of queue) waiter.resolve(WITHDRAWN);
   }
 
   /** Ends it at once: reads resolve as done, what was not read is dropped. */

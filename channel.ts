@@ -16,7 +16,7 @@ import { Epoch } from "./id.ts";
 import { BacklogError } from "./record_source.ts";
 import type { RingLimits } from "./ring.ts";
 import { Tee } from "./tee.ts";
-import { after, backoff, turn } from "./timer.ts";
+import { after, backoff, deferred, turn } from "./timer.ts";
 
 /** What a channel needs to know. */
 export interface ChannelOptions<Message> {
@@ -50,7 +50,8 @@ export class Channel<Message> {
   /** What its subscriptions read. */
   readonly tee: Tee<Message>;
   readonly #options: ChannelOptions<Message>;
-  readonly #opened: Promise<void>;
+  /** Resolves once the tail is open; made anew while it is lost. */
+  #opened: Promise<void>;
   /** Subscribers that have not left, those included that still wait for the tail. */
   #members = 0;
   #reader: ReadableStreamDefaultReader<readonly BackendRecord[]> | undefined;
@@ -83,7 +84,7 @@ export class Channel<Message> {
     this.#stopLinger();
     try {
       await unlessAborted(signal, unlessAborted(this.#options.connection.closing, this.#opened));
-      if (this.stopping) throw closed();
+      if (this.stopping) throw this.tee.outcome?.error ?? closed();
       const branch = this.tee.branch(start());
       branch.onLeave = () => this.#leave();
       return branch;
@@ -124,10 +125,15 @@ export class Channel<Message> {
     while (!this.stopping) {
       const failure = await this.#move(opened.tail);
       if (this.stopping) break;
+      const { promise, resolve } = deferred();
+      this.#opened = promise;
       const again = await this.#reopen(opened.generation, failure);
+      if (again && !this.stopping) {
+        this.#gap(failure instanceof BacklogError ? "overflow" : "disconnect");
+      }
+      resolve();
       if (!again) return;
       opened = again;
-      this.#gap(failure instanceof BacklogError ? "overflow" : "disconnect");
     }
     // Nothing for this channel may begin before the broker has let go of it.
     await (this.#cancelled ?? opened.tail.records.cancel().catch(() => {}));

@@ -12,6 +12,8 @@ import { after, backoff, deferred } from "./timer.ts";
 
 /** A connection that held this long starts the pauses anew. */
 const STABLE = 5_000;
+/** How long publishing waits, at most, for a tail that opens again. */
+const RESTORE_LIMIT = 1_000;
 /** How long a probe waits for a sign of life. */
 const PROBE_LIMIT = 5_000;
 
@@ -95,7 +97,15 @@ export class Connection {
   /** Connected, and every tail that was lost has been opened or has failed again. */
   async restored(): Promise<Backend> {
     const backend = await this.ready();
-    await Promise.all(this.#restoring);
+    if (this.#restoring.size === 0) return backend;
+    // One channel that cannot be opened does not hold up all the others.
+    const late = deferred();
+    const stop = after(RESTORE_LIMIT, () => {
+      this.#restoring.clear();
+      late.resolve();
+    });
+    await Promise.race([Promise.all(this.#restoring), late.promise]);
+    stop();
     return backend;
   }
 

@@ -82,14 +82,17 @@ export class Cursor<Message = string, Channel extends string = string>
 
   #settle(): Promise<IteratorResult<BroadcastEvent<Message, Channel>, undefined>> {
     const result = this.#settling!.then(() => {
-      if (this.#settling === settled) this.#settling = undefined;
       if (this.#left) return { done: true as const, value: undefined };
       if (this.#reader && this.#source.stranded) return this.#readStranded(this.#reader);
       return this.branch.next() as Promise<
         IteratorResult<BroadcastEvent<Message, Channel>, undefined>
       >;
     });
-    const settled = result.then(() => {}, () => {});
+    // Not sooner: a call that overlaps would be answered before this one.
+    const settle = () => {
+      if (this.#settling === settled) this.#settling = undefined;
+    };
+    const settled = result.then(settle, settle);
     this.#settling = settled;
     return result;
   }

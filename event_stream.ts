@@ -44,6 +44,8 @@ export class EventStreamSource<Message> implements UnderlyingDefaultSource<Uint8
   #controller!: ReadableStreamDefaultController<Uint8Array>;
   #chunks: Uint8Array[];
   #waiting = false;
+  /** Whether a gap was told since the last event. */
+  #told = false;
   #stopHeartbeat: () => void = () => {};
 
   /**
@@ -94,6 +96,8 @@ export class EventStreamSource<Message> implements UnderlyingDefaultSource<Uint8
       this.#send();
     } catch (error) {
       this.#release();
+      // Nobody reads the subscription any more, nor can anybody cancel a stream that has errored.
+      this.#events.return?.().catch(() => {});
       throw error;
     } finally {
       this.#waiting = false;
@@ -119,12 +123,16 @@ export class EventStreamSource<Message> implements UnderlyingDefaultSource<Uint8
   #add(event: BroadcastEvent<Message>): number {
     // A subscription tells of its gaps itself, and sooner.
     if (event.gap && !this.#cursor) this.#chunks.push(gapFrame(event.gap));
+    this.#told = false;
     const frame = this.#framer.frame(event);
     this.#chunks.push(frame);
     return frame.length;
   }
 
   #tell(gap: Gap): void {
+    // To a client that has not read it yet, one more gap says nothing new.
+    if (this.#told && (this.#controller.desiredSize ?? -1) < 0) return;
+    this.#told = true;
     this.#chunks.push(gapFrame(gap));
     if (this.#waiting) this.#send();
   }

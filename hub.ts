@@ -6,7 +6,7 @@
 
 import { onAbort, unlessAborted } from "./abort.ts";
 import type { Backend } from "./backend.ts";
-import type { BranchOptions } from "./branch.ts";
+import type { Branch, BranchOptions } from "./branch.ts";
 import type { PublishOptions, SubscribeOptions } from "./broadcast.ts";
 import { Channel } from "./channel.ts";
 import type { Codec } from "./codec.ts";
@@ -17,6 +17,7 @@ import { type BroadcastState, GapEvent, MessageErrorEvent, StateChangeEvent } fr
 import { Publisher } from "./publisher.ts";
 import type { Settings } from "./settings.ts";
 import { Subscription } from "./subscription.ts";
+import { LONGEST } from "./timer.ts";
 
 /** What a broadcast is made of. */
 export interface BroadcastParts<Message> {
@@ -87,8 +88,11 @@ export class Hub<Message> extends EventTarget {
     if (this.#disconnecting) throw closed();
     checkName("subscribe to", channel);
     await this.#ready(signal);
-    const found = await unlessAborted(signal, this.#find(channel));
-    const branch = await found.join(() => this.#start(found, options), signal);
+    const branch = await this.#join(channel, options);
+    if (signal?.aborted) {
+      branch.close();
+      throw signal.reason;
+    }
     if (signal) endWith(branch, signal);
     return new Subscription(channel, branch);
   }
@@ -123,7 +127,7 @@ export class Hub<Message> extends EventTarget {
         timeout / 1000
       } s`;
       late.abort(new ConnectionError(message, { cause: connection.error }));
-    }, connection.state === "reconnecting" ? timeout : 0x7fffffff);
+    }, connection.state === "reconnecting" ? Math.min(timeout, LONGEST) : LONGEST);
     try {
       await unlessAborted(signal, unlessAborted(late.signal, connection.ready()));
     } finally {
@@ -131,14 +135,20 @@ export class Hub<Message> extends EventTarget {
     }
   }
 
-  /** The channel of a name; one that is closing is waited for. */
-  async #find(name: string): Promise<Channel<Message>> {
-    const backend = await this.#connection.ready();
+  /**
+   * A branch of the channel of a name; one that is closing is waited for. It is
+   * joined in the same turn that finds it: nobody's leaving may close it in
+   * between, and no abort may leave it open for nobody.
+   */
+  async #join(name: string, options: SubscribeOptions): Promise<Branch<Message>> {
+    const { signal } = options;
+    const backend = await unlessAborted(signal, this.#connection.ready());
     for (;;) {
+      signal?.throwIfAborted();
       if (this.#disconnecting) throw closed();
       const channel = this.#channels.get(name) ?? this.#make(name, backend);
-      if (!channel.stopping) return channel;
-      await channel.closed;
+      if (!channel.stopping) return channel.join(() => this.#start(channel, options), signal);
+      await unlessAborted(signal, channel.closed);
     }
   }
 

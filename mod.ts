@@ -107,8 +107,9 @@ export type Broadcast<Channels extends object = Record<string, string>> = Broadc
 export const Broadcast: BroadcastConstructor = class Broadcast extends Hub<unknown> {
   constructor(
     target: string | Backend,
-    options: BroadcastOptions & { readonly codec?: Codec<unknown> } = {},
+    given?: (BroadcastOptions & { readonly codec?: Codec<unknown> }) | null,
   ) {
+    const options = given ?? {};
     if (typeof target !== "string" && typeof target?.tail !== "function") {
       throw new TypeError("Cannot open broadcast: neither a URL nor a backend was given");
     }

@@ -8,6 +8,7 @@ import { onAbort } from "./abort.ts";
 import type { Backend, Payload } from "./backend.ts";
 import type { Connection } from "./connection.ts";
 import { ConnectionError, OutcomeUnknownError, RefusedError } from "./errors.ts";
+import { LONGEST } from "./timer.ts";
 
 /**
  * Publishes what one turn of the event loop brings together, in order. While
@@ -16,7 +17,7 @@ import { ConnectionError, OutcomeUnknownError, RefusedError } from "./errors.ts"
 export class Publisher {
   readonly #connection: Connection;
   readonly #timeout: number;
-  #waiting: Entry[] = [];
+  #waiting = new Set<Entry>();
   #flushing = false;
   #underway = 0;
   #drained: (() => void)[] = [];
@@ -37,9 +38,13 @@ export class Publisher {
       // What the backend cannot carry is refused before it waits, not behind.
       if (!this.#check(this.#connection.backend, entry)) return;
       this.#underway++;
-      entry.onSettled = () => this.#settled();
+      entry.onSettled = () => {
+        // One that was turned away is not held until there is a connection.
+        this.#waiting.delete(entry);
+        this.#settled();
+      };
       entry.heed(signal);
-      this.#waiting.push(entry);
+      this.#waiting.add(entry);
       if (!this.#connection.whole) this.#limit(entry);
       if (this.#flushing) return;
       this.#flushing = true;
@@ -47,10 +52,17 @@ export class Publisher {
     });
   }
 
-  /** Resolves once all that was accepted for publishing is settled. */
+  /** Resolves once all that was accepted for publishing is settled, or has had its time. */
   drain(): Promise<void> {
     if (this.#underway === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#drained.push(resolve));
+    return new Promise((resolve) => {
+      // What was sent and is never answered fails when the connection is closed behind this.
+      const timer = setTimeout(resolve, Math.min(this.#timeout, LONGEST));
+      this.#drained.push(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
   }
 
   async #flush(): Promise<void> {
@@ -61,7 +73,7 @@ export class Publisher {
         await connection.restored();
       } catch (error) {
         this.#flushing = false;
-        for (const entry of this.#waiting.splice(0)) entry.fail(error);
+        for (const entry of this.#waiting) entry.fail(error);
         return;
       }
     }
@@ -71,21 +83,22 @@ export class Publisher {
 
   #send(backend: Backend): void {
     const batches = new Map<string, Entry[]>();
-    for (const entry of this.#waiting) {
+    const waiting = this.#waiting;
+    this.#waiting = new Set();
+    for (const entry of waiting) {
       if (entry.settled || !this.#check(backend, entry)) continue;
       clearTimeout(entry.timer);
       const batch = batches.get(entry.channel);
       if (batch) batch.push(entry);
       else batches.set(entry.channel, [entry]);
     }
-    this.#waiting = [];
     const { generation } = this.#connection;
     for (const [channel, entries] of batches) {
       const settle = (entry: Entry, reason: unknown) => {
         if (reason instanceof ConnectionError) this.#connection.lost(generation, reason);
         entry.fail(publishError(backend, channel, reason));
       };
-      backend.publish(channel, entries.map(({ payload }) => payload)).then(
+      hand(backend, channel, entries.map(({ payload }) => payload)).then(
         (outcomes) =>
           entries.forEach((entry, index) => {
             const outcome = outcomes?.[index];
@@ -120,13 +133,18 @@ export class Publisher {
           { cause: error },
         ),
       );
-    }, this.#timeout);
+    }, Math.min(this.#timeout, LONGEST));
   }
 
   #settled(): void {
     if (--this.#underway > 0) return;
     for (const resolve of this.#drained.splice(0)) resolve();
   }
+}
+
+/** What a backend throws at once counts as what it rejects with. */
+async function hand(backend: Backend, channel: string, payloads: readonly Payload[]) {
+  return await backend.publish(channel, payloads);
 }
 
 /** A payload on its way, and who waits for it. */

@@ -8,6 +8,8 @@ import type { BackendRecord } from "./backend.ts";
 
 /** What may wait between a client that pushes and the core: 16 MiB of payload. */
 const LIMIT = 16 * 1024 * 1024;
+/** What a record costs besides its payload, about. */
+const OVERHEAD = 64;
 
 /** The client pushed more, in one go, than may wait: the tail has lost records. */
 export class BacklogError extends Error {
@@ -26,7 +28,8 @@ export class RecordSource {
   #controller!: ReadableStreamDefaultController<readonly BackendRecord[]>;
   #waiting: BackendRecord[] = [];
   #bytes = 0;
-  #wake: (() => void) | undefined;
+  /** Whether the core waits for records. */
+  #wanted = false;
   #waking = false;
   #failure: { readonly reason: unknown } | undefined;
   #done = false;
@@ -40,7 +43,6 @@ export class RecordSource {
       pull: () => this.#pull(),
       cancel: () => {
         this.#done = true;
-        this.#wake?.();
         return cancel();
       },
     }, { highWaterMark: 0 });
@@ -50,7 +52,7 @@ export class RecordSource {
   push(record: BackendRecord): void {
     if (this.#done || this.#failure) return;
     this.#waiting.push(record);
-    this.#bytes += record.payload.length;
+    this.#bytes += record.payload.length + OVERHEAD;
     if (this.#bytes > LIMIT) {
       this.error(new BacklogError("Cannot hold more records: 16 MiB are waiting"));
     }
@@ -64,29 +66,27 @@ export class RecordSource {
   }
 
   /** One array or the failure goes out, never both: a stream that errors drops what is queued. */
-  async #pull(): Promise<void> {
-    if (this.#waiting.length === 0 && !this.#failure) {
-      await new Promise<void>((resolve) => this.#wake = resolve);
-      this.#wake = undefined;
-    }
+  #pull(): void {
+    this.#wanted = false;
     if (this.#done) return;
     if (this.#waiting.length > 0) {
-      this.#controller.enqueue(this.#waiting);
+      const records = this.#waiting;
       this.#waiting = [];
       this.#bytes = 0;
+      this.#controller.enqueue(records);
     } else if (this.#failure) {
       this.#done = true;
       this.#controller.error(this.#failure.reason);
-    }
+    } else this.#wanted = true;
   }
 
-  /** Wakes the reader a microtask later, so that what a turn brings travels in one array. */
+  /** Serves the reader a microtask later, so that what a turn brings travels in one array. */
   #rouse(): void {
-    if (!this.#wake || this.#waking) return;
+    if (!this.#wanted || this.#waking) return;
     this.#waking = true;
     queueMicrotask(() => {
       this.#waking = false;
-      this.#wake?.();
+      this.#pull();
     });
   }
 }

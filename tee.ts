@@ -14,14 +14,13 @@ import type { BroadcastEvent, Gap } from "./event.ts";
 import type { Epoch } from "./id.ts";
 import { Ring, type RingLimits } from "./ring.ts";
 
-/** A gap, and the number of the event that it lies before. */
-interface PlacedGap {
+/** The gaps that lie before the event of a number. */
+interface PlacedGaps {
   readonly before: number;
   readonly gap: Gap;
+  /** How many. */
+  count: number;
 }
-
-/** Gaps kept for branches that lag; of older ones only the number is known. */
-const GAPS_KEPT = 64;
 
 /**
  * The tee of one tail.
@@ -41,7 +40,11 @@ export class Tee<Message> {
   size = 0;
   /** The branches that wait for the next event. */
   #parked: Branch<Message>[] = [];
-  #gaps: PlacedGap[] = [];
+  /** Kept as long as the ring holds an event before them; so there are never more than that. */
+  #gaps: PlacedGaps[] = [];
+  /** How many are not kept any more, and the event that the last of them lies before. */
+  #forgotten = 0;
+  #forgottenBefore = 0;
 
   /**
    * @param epoch Numbers to ids.
@@ -83,20 +86,24 @@ export class Tee<Message> {
 
   /** Marks that events may be missing here; branches that wait here learn of it now. */
   gap(gap: Gap): void {
-    const placed = {
-      before: this.ring.head,
-      gap: { ...gap, after: this.epoch.id(this.ring.head - 1) },
-    };
-    this.#gaps.push(placed);
-    if (this.#gaps.length > GAPS_KEPT) this.#gaps.shift();
+    const before = this.ring.head;
+    const last = this.#gaps.at(-1);
+    if (last?.before === before) last.count++;
+    else {
+      this.#forget();
+      this.#gaps.push({ before, gap: { ...gap, after: this.epoch.id(before - 1) }, count: 1 });
+    }
     this.gapCount++;
     for (const branch of [...this.#parked]) branch.notice();
   }
 
   /** The number of gaps that lie at or before the event of a number. */
   gapsUpTo(number: number): number {
-    const later = this.#gaps.filter(({ before }) => before > number).length;
-    return this.gapCount - later;
+    // Behind some of the forgotten ones: one is left to be met.
+    if (number < this.#forgottenBefore) return this.#forgotten - 1;
+    let met = this.#forgotten;
+    for (const { before, count } of this.#gaps) if (before <= number) met += count;
+    return met;
   }
 
   /**
@@ -104,12 +111,22 @@ export class Tee<Message> {
    * One that was forgotten is told as one of unknown size.
    */
   gapsFrom(met: number, cursor: number): Gap[] {
-    const forgotten = this.gapCount - this.#gaps.length;
-    const found: Gap[] = met < forgotten ? [{ cause: "disconnect" }] : [];
-    for (const { before, gap } of this.#gaps.slice(Math.max(0, met - forgotten))) {
-      if (before <= cursor) found.push(gap);
+    let number = this.#forgotten;
+    const found: Gap[] = met < number ? [{ cause: "disconnect" }] : [];
+    for (const { before, gap, count } of this.#gaps) {
+      number += count;
+      if (number > met && before <= cursor) found.push(gap);
     }
     return found;
+  }
+
+  /** Who has yet to meet these has fallen behind the ring, and is told of that. */
+  #forget(): void {
+    while (this.#gaps.length > 0 && this.#gaps[0]!.before < this.ring.oldest) {
+      const { before, count } = this.#gaps.shift()!;
+      this.#forgotten += count;
+      this.#forgottenBefore = before;
+    }
   }
 
   /** Ends every branch once it has read the ring: done, or with an error. */

@@ -15,6 +15,9 @@ const immediate: (callback: () => void) => unknown =
   (globalThis as { setImmediate?: (callback: () => void) => unknown }).setImmediate ??
     ((callback) => setTimeout(callback, 0));
 
+/** The longest that `setTimeout` can count to; what is longer would end at once. */
+export const LONGEST = 0x7fffffff;
+
 /** The first pause before trying again, doubled each time up to the longest. */
 const SHORTEST_PAUSE = 50;
 const LONGEST_PAUSE = 5_000;
@@ -54,7 +57,7 @@ export function deferred(): { readonly promise: Promise<void>; readonly resolve:
  * @returns Stops it.
  */
 export function after(milliseconds: number, callback: () => void): () => void {
-  const timer: unknown = setTimeout(callback, Math.min(milliseconds, 0x7fffffff));
+  const timer: unknown = setTimeout(callback, Math.min(milliseconds, LONGEST));
   if (typeof timer === "object") (timer as { unref?: () => void }).unref?.();
   return () => clearTimeout(timer as number);
 }

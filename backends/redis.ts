@@ -25,12 +25,14 @@
 
 import { unlessAborted } from "../abort.ts";
 import { Buffer } from "node:buffer";
+import { isIP } from "node:net";
 import type { Redis, RedisOptions } from "ioredis";
 import type { Address } from "../address.ts";
 import type { Backend, BackendFeatures, BackendOptions, Payload, Tail } from "../backend.ts";
 import { importClient } from "../client.ts";
 import { ConnectionError, RefusedError } from "../errors.ts";
 import { RecordSource } from "../record_source.ts";
+import { after } from "../timer.ts";
 
 /** The core reconnects; the client never does, and holds nothing back meanwhile. */
 const OPTIONS = {
@@ -193,19 +195,26 @@ class Link {
   }
 
   async close(): Promise<void> {
+    // A server that is silent would keep `ready` waiting.
+    if (!this.lost && this.client.status !== "wait") this.#cut();
     await this.ready.catch(() => {});
-    if (this.lost || this.client.status === "wait") return;
-    this.#cut();
-    await this.#ended;
+    if (!this.lost) await this.#ended;
   }
 
   async #connect(): Promise<void> {
+    // `connectTimeout` ends with the TCP handshake: this is for a server that is silent from then on.
+    const stop = after(OPTIONS.connectTimeout, () => {
+      this.#reason ??= new Error("it accepts connections, and does not answer");
+      this.#cut();
+    });
     try {
       await this.client.connect();
     } catch (error) {
       this.lost = true;
       const reason = this.#reason ?? withoutCommand(error);
       throw isReply(reason) ? new RefusedError(reason.message, { cause: reason }) : reason;
+    } finally {
+      stop();
     }
   }
 
@@ -249,7 +258,8 @@ function settingsOf(address: Address) {
     db,
     ...address.username !== undefined && { username: address.username },
     ...address.password !== undefined && { password: address.password },
-    ...address.scheme === "rediss" && { tls: { servername: hostname } },
+    // An IP address is no server name: Deno refuses it.
+    ...address.scheme === "rediss" && { tls: isIP(hostname) ? {} : { servername: hostname } },
   };
 }
 

@@ -6,7 +6,7 @@
 
 import { unlessAborted } from "../../abort.ts";
 import { connect, type Socket } from "node:net";
-import type { Options, ReservedSql, Sql } from "postgres";
+import type { Options, Sql } from "postgres";
 import type { Tail } from "../../backend.ts";
 import { ConnectionError, RefusedError } from "../../errors.ts";
 import { RecordSource } from "../../record_source.ts";
@@ -115,7 +115,6 @@ export class OwnSession implements Session {
 
   /** See `Session`. */
   async close(): Promise<void> {
-    await this.ready.catch(() => {});
     this.#lose();
     const socket = this.#socket;
     if (socket && !socket.closed) {
@@ -123,6 +122,7 @@ export class OwnSession implements Session {
       socket.destroy();
       await shut;
     }
+    await this.ready.catch(() => {});
     await this.#ended;
   }
 
@@ -130,14 +130,15 @@ export class OwnSession implements Session {
   #connect({ host, port }: Options<Record<never, never>>): Promise<Socket> {
     const hostname = String(host);
     return new Promise((resolve, reject) => {
-      if (this.lost) return reject(lostError());
+      // The client would try again for ever, without a pause, if the server closes while it greets.
+      if (this.lost || this.#socket) return reject(lostError());
       const socket = connect(Number(port), hostname);
       this.#socket = socket;
       socket.once("error", reject);
       socket.once("connect", () => {
         socket.off("error", reject);
-        // The client names the server by it when it asks for TLS.
-        resolve(Object.assign(socket, { host: hostname }));
+        // The client names the server by these, to the server's TLS and in its errors.
+        resolve(Object.assign(socket, { host: hostname, port }));
       });
     });
   }
@@ -154,8 +155,9 @@ export class OwnSession implements Session {
 }
 
 /**
- * A session of a client that the user has: one connection is reserved of it to
- * publish in order, and its own `listen()` is used.
+ * A session of a client that the user has. It publishes one statement behind the
+ * other: a statement on a reserved connection that was lost ends the process
+ * (postgres 3.4.9). Its own `listen()` is used.
  */
 export class BorrowedSession implements Session {
   /** See `Session`. */
@@ -163,7 +165,8 @@ export class BorrowedSession implements Session {
   /** See `Session`. */
   readonly ready: Promise<void>;
   readonly #client: Sql;
-  #reserved: Promise<ReservedSql> | undefined;
+  readonly #listeners = new Map<string, Listener>();
+  #last: Promise<void> = Promise.resolve();
 
   /** @param client The user's client. */
   constructor(client: Sql) {
@@ -173,35 +176,47 @@ export class BorrowedSession implements Session {
   }
 
   /** See `Session`. */
-  async notify(
+  notify(
     channel: string,
     payloads: readonly string[],
   ): Promise<PromiseSettledResult<unknown>[]> {
-    this.#reserved ??= this.#client.reserve();
-    const sql = await this.#reserved;
-    const outcomes = await Promise.allSettled(
-      payloads.map((payload) => guard(sql`select pg_notify(${channel}, ${payload})`)),
-    );
-    const lost = outcomes.some((outcome) =>
-      outcome.status === "rejected" && outcome.reason instanceof ConnectionError
-    );
-    if (lost) this.#reserved = undefined;
-    return outcomes;
+    const sent = payloads.map((payload) => {
+      const one = this.#last.then(() =>
+        guard(this.#client`select pg_notify(${channel}, ${payload})`)
+      );
+      this.#last = one.catch(() => {});
+      return one;
+    });
+    return Promise.allSettled(sent);
   }
 
-  /** The client listens again by itself after a loss: that is told as a loss all the same. */
+  /**
+   * The client listens again by itself after a loss: that is told as a loss all
+   * the same. It cannot take back a listener that it has made again, so there is
+   * one per channel, for as long as it lives.
+   */
   async listen(channel: string): Promise<Tail> {
-    const source = new RecordSource(() => request.unlisten());
-    let listening = false;
-    const request = await this.#client.listen(
+    const source = new RecordSource(() => this.#unlisten(channel));
+    const known = this.#listeners.get(channel);
+    if (known) {
+      known.source = source;
+      return source;
+    }
+    const listener: Listener = { source, times: 0 };
+    const { unlisten } = await this.#client.listen(
       channel,
-      (payload) => source.push({ payload }),
-      () => {
-        if (listening) source.error(lostError());
-        listening = true;
-      },
+      (payload) => listener.source.push({ payload }),
+      () => listener.times++ > 0 && listener.source.error(lostError()),
     );
+    this.#listeners.set(channel, Object.assign(listener, { unlisten }));
     return source;
+  }
+
+  async #unlisten(channel: string): Promise<void> {
+    const listener = this.#listeners.get(channel);
+    if (listener?.times !== 1) return;
+    this.#listeners.delete(channel);
+    await listener.unlisten?.();
   }
 
   /** See `Session`. */
@@ -209,11 +224,17 @@ export class BorrowedSession implements Session {
     await unlessAborted(signal, this.#client`select 1`);
   }
 
-  /** Gives the reserved connection back. */
+  /** Waits for what is under way; the client stays open. */
   async close(): Promise<void> {
-    const reserved = await this.#reserved?.catch(() => undefined);
-    reserved?.release();
+    await this.#last;
   }
+}
+
+/** A listener of the client, who it serves now, and how often the client has made it. */
+interface Listener {
+  source: RecordSource;
+  times: number;
+  unlisten?: () => Promise<void>;
 }
 
 async function guard(statement: Promise<unknown>): Promise<void> {
