@@ -19,10 +19,8 @@ export interface BranchOptions {
 
 type Result<Message> = IteratorResult<BroadcastEvent<Message>, undefined>;
 
-interface Waiter<Message> {
-  readonly resolve: (result: Result<Message>) => void;
-  readonly reject: (reason: unknown) => void;
-}
+/** Resolves a read; with a promise that rejects, too. */
+type Waiter<Message> = (result: Result<Message> | Promise<Result<Message>>) => void;
 
 const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
@@ -46,6 +44,8 @@ export class Branch<Message> {
   /** Told of each gap. */
   onGap: ((gap: Gap) => void) | undefined;
   readonly #tee: Tee<Message>;
+  /** Up to which change of the tee there is nothing to heed; -1 while there is. */
+  #heeded = -1;
   #cursor: number;
   #gapsMet: number;
   /** The gaps met since the last event, merged. */
@@ -58,6 +58,11 @@ export class Branch<Message> {
   #outcome: { readonly error?: unknown } | undefined;
   #ended = false;
   #told = false;
+  /** Made once, not for each read that waits. */
+  readonly #park = (resolve: Waiter<Message>): void => {
+    this.#waiter = resolve;
+    this.place = this.#tee.park(this);
+  };
 
   /**
    * @param tee What it reads.
@@ -78,34 +83,39 @@ export class Branch<Message> {
 
   /** The next event; reads that overlap are answered in their order. */
   next(): Promise<Result<Message>> {
-    if (this.#waiter === undefined) {
-      const cell = this.take();
-      if (cell !== undefined) return Promise.resolve(cell);
-      if (this.#outcome !== undefined) return this.#conclude(this.#outcome);
+    if (this.#heeded === this.#tee.changes && this.#waiter === undefined) {
+      const { ring } = this.#tee;
+      const cursor = this.#cursor;
+      if (cursor === ring.head) return new Promise(this.#park);
+      if (cursor >= ring.oldest) {
+        this.#cursor = cursor + 1;
+        const cell = ring.at(cursor);
+        return cell.ready ??= Promise.resolve(cell.result);
+      }
     }
-    return new Promise((resolve, reject) => this.#wait({ resolve, reject }));
+    return this.#heedAndNext();
   }
 
   /** The next event if there is one already, for readers that take several at once. */
   take(): IteratorYieldResult<BroadcastEvent<Message>> | undefined {
     if (this.#outcome !== undefined || this.#waiter !== undefined) return undefined;
-    const { ring, gapCount } = this.#tee;
-    if (
-      this.#cursor < ring.oldest || this.#gapsMet !== gapCount || this.#first !== undefined
-    ) this.#meetGaps();
-    if (this.#outcome !== undefined) return undefined;
-    if (this.#cursor < ring.head) return this.#stamp(ring.at(this.#cursor++));
+    const { ring } = this.#tee;
+    if (this.#heeded !== this.#tee.changes || this.#cursor < ring.oldest) {
+      this.#heed();
+      if (this.#outcome !== undefined) return undefined;
+    }
+    if (this.#cursor < ring.head) return this.#stamp(ring.at(this.#cursor++).result);
     // Read only now: being told of a gap, the user may have ended the tee.
     if (this.#tee.outcome !== undefined) this.#leave(this.#tee.outcome);
     return undefined;
   }
 
   /** The tee has written the event that this branch waits for. */
-  wake(cell: IteratorYieldResult<BroadcastEvent<Message>>): void {
+  wake(result: IteratorYieldResult<BroadcastEvent<Message>>): void {
     const waiter = this.#waiter!;
     this.#waiter = undefined;
     this.#cursor++;
-    waiter.resolve(this.#gap === undefined ? cell : this.#stamp(cell));
+    waiter(this.#gap === undefined ? result : this.#stamp(result));
     if (this.#queue !== undefined) this.#serve();
   }
 
@@ -121,8 +131,8 @@ export class Branch<Message> {
   withdraw(): void {
     const queue = this.#queue ?? [];
     this.#queue = undefined;
-    this.#unpark()?.resolve(WITHDRAWN);
-    for (const waiter of queue) waiter.resolve(WITHDRAWN);
+    this.#unpark()?.(WITHDRAWN);
+    for (const waiter of queue) waiter(WITHDRAWN);
   }
 
   /** Ends it at once: reads resolve as done, what was not read is dropped. */
@@ -148,8 +158,7 @@ export class Branch<Message> {
       (this.#queue ??= []).push(waiter);
       return;
     }
-    this.#waiter = waiter;
-    this.place = this.#tee.park(this);
+    this.#park(waiter);
   }
 
   #unpark(): Waiter<Message> | undefined {
@@ -167,12 +176,32 @@ export class Branch<Message> {
       if (this.#waiter !== undefined) this.#wait(waiter);
       else {
         const cell = this.take();
-        if (cell !== undefined) waiter.resolve(cell);
-        else if (this.#outcome !== undefined) {
-          this.#conclude(this.#outcome).then(waiter.resolve, waiter.reject);
-        } else this.#wait(waiter);
+        if (cell !== undefined) waiter(cell);
+        else if (this.#outcome !== undefined) waiter(this.#conclude(this.#outcome));
+        else this.#wait(waiter);
       }
     }
+  }
+
+  #heedAndNext(): Promise<Result<Message>> {
+    if (this.#waiter === undefined) {
+      const cell = this.take();
+      if (cell !== undefined) return Promise.resolve(cell);
+      if (this.#outcome !== undefined) return this.#conclude(this.#outcome);
+    }
+    return new Promise((resolve) => this.#wait(resolve));
+  }
+
+  /**
+   * The tee has changed, or there is something to tell this reader: until all of
+   * it is told and behind, every read passes here.
+   */
+  #heed(): void {
+    this.#meetGaps();
+    const { changes, gapCount, outcome } = this.#tee;
+    const clean = this.#gap === undefined && this.#gapsMet === gapCount &&
+      outcome === undefined && this.#outcome === undefined;
+    this.#heeded = clean ? changes : -1;
   }
 
   /** The reader fell behind the ring, or a gap lies at the cursor. */
@@ -217,6 +246,7 @@ export class Branch<Message> {
   #leave(outcome: { readonly error?: unknown }): void {
     if (this.#outcome !== undefined) return;
     this.#outcome = outcome;
+    this.#heeded = -1;
     this.#tee.size--;
     this.onLeave?.();
   }

@@ -22,24 +22,34 @@ interface PlacedGaps {
   count: number;
 }
 
+/** An event as a ready iterator result, and the promise of it: both made once for all branches. */
+interface Cell<Message> {
+  readonly result: IteratorYieldResult<BroadcastEvent<Message>>;
+  ready: Promise<IteratorYieldResult<BroadcastEvent<Message>>> | undefined;
+}
+
 /**
  * The tee of one tail.
  *
  * @typeParam Message What the events carry.
  */
 export class Tee<Message> {
-  /** The events, as ready iterator results: shared by all branches. */
-  readonly ring: Ring<IteratorYieldResult<BroadcastEvent<Message>>>;
+  /** The events, shared by all branches. */
+  readonly ring: Ring<Cell<Message>>;
   /** Numbers to ids. */
   readonly epoch: Epoch;
+  /** Counts what branches must heed besides events: gaps, and the end. */
+  changes = 0;
   /** How many gaps there have been. */
   gapCount = 0;
   /** How it ended, once it has: branches read the ring to its end first. */
   outcome: { readonly error?: unknown } | undefined;
   /** How many branches there are. */
   size = 0;
-  /** The branches that wait for the next event. */
-  #parked: Branch<Message>[] = [];
+  /** The branches that wait for the next event, and the array for those that wait for the one after. */
+  #parked: (Branch<Message> | undefined)[] = [];
+  #spare: (Branch<Message> | undefined)[] = [];
+  #waiting = 0;
   /** Kept as long as the ring holds an event before them; so there are never more than that. */
   #gaps: PlacedGaps[] = [];
   /** How many are not kept any more, and the event that the last of them lies before. */
@@ -63,7 +73,7 @@ export class Tee<Message> {
 
   /** Whether every branch has read all that there is. */
   get caughtUp(): boolean {
-    return this.#parked.length === this.size;
+    return this.#waiting === this.size;
   }
 
   /**
@@ -76,12 +86,18 @@ export class Tee<Message> {
   push(channel: string, message: Message, bytes: number): void {
     const { ring } = this;
     const id = this.epoch.id(ring.head);
-    const cell = { done: false as const, value: { channel, message, id } };
-    ring.push(cell, bytes);
+    const result = { done: false as const, value: { channel, message, id } };
+    ring.push({ result, ready: undefined }, bytes);
     const parked = this.#parked;
-    if (parked.length === 0) return;
-    this.#parked = [];
-    for (let index = 0; index < parked.length; index++) parked[index]!.wake(cell);
+    const waiting = this.#waiting;
+    this.#parked = this.#spare;
+    this.#spare = parked;
+    this.#waiting = 0;
+    for (let place = 0; place < waiting; place++) {
+      const branch = parked[place]!;
+      parked[place] = undefined;
+      branch.wake(result);
+    }
   }
 
   /** Marks that events may be missing here; branches that wait here learn of it now. */
@@ -94,7 +110,7 @@ export class Tee<Message> {
       this.#gaps.push({ before, gap: { ...gap, after: this.epoch.id(before - 1) }, count: 1 });
     }
     this.gapCount++;
-    for (const branch of [...this.#parked]) branch.notice();
+    this.#notice();
   }
 
   /** The number of gaps that lie at or before the event of a number. */
@@ -132,19 +148,26 @@ export class Tee<Message> {
   /** Ends every branch once it has read the ring: done, or with an error. */
   end(outcome: { readonly error?: unknown } = {}): void {
     this.outcome ??= outcome;
-    for (const branch of [...this.#parked]) branch.notice();
+    this.#notice();
   }
 
   /** A branch waits. Returns its place. */
   park(branch: Branch<Message>): number {
-    return this.#parked.push(branch) - 1;
+    this.#parked[this.#waiting] = branch;
+    return this.#waiting++;
   }
 
   /** A branch that waits at a place waits no longer. */
   unpark(place: number): void {
-    const last = this.#parked.pop()!;
-    if (place === this.#parked.length) return;
+    const last = this.#parked[--this.#waiting]!;
+    this.#parked[this.#waiting] = undefined;
+    if (place === this.#waiting) return;
     this.#parked[place] = last;
     last.place = place;
+  }
+
+  #notice(): void {
+    this.changes++;
+    for (const branch of this.#parked.slice(0, this.#waiting)) branch!.notice();
   }
 }
