@@ -82,15 +82,14 @@ export interface Backend {
    * channel, in order. The next call may come before this one has settled, and
    * keeps its place behind it.
    *
-   * @returns Settles once the broker has answered: with the outcome of each
-   * payload, or with nothing if it has accepted all. A `ConnectionError` means
-   * that the connection was lost meanwhile; every other error that the broker
-   * refused. Rejecting is the same outcome for all of them.
+   * @returns Resolves once the broker has accepted: one promise for all, or one
+   * for each payload. A `ConnectionError` means that the connection was lost
+   * meanwhile; every other error that the broker refused.
    */
   publish(
     channel: string,
     payloads: readonly Payload[],
-  ): Promise<void | readonly PromiseSettledResult<unknown>[]>;
+  ): Promise<void> | readonly Promise<unknown>[];
 
   /** Resolves once the broker has confirmed: what is published from then on arrives. */
   tail(channel: string): Promise<Tail>;

@@ -98,15 +98,11 @@ export class Publisher {
         if (reason instanceof ConnectionError) this.#connection.lost(generation, reason);
         entry.fail(publishError(backend, channel, reason));
       };
-      hand(backend, channel, entries.map(({ payload }) => payload)).then(
-        (outcomes) =>
-          entries.forEach((entry, index) => {
-            const outcome = outcomes?.[index];
-            if (outcome?.status === "rejected") settle(entry, outcome.reason);
-            else entry.succeed();
-          }),
-        (reason) => entries.forEach((entry) => settle(entry, reason)),
-      );
+      const answers = hand(backend, channel, entries.map(({ payload }) => payload));
+      entries.forEach((entry, index) => {
+        const answer = Array.isArray(answers) ? answers[index] : answers;
+        answer.then(() => entry.succeed(), (reason: unknown) => settle(entry, reason));
+      });
     }
   }
 
@@ -143,8 +139,16 @@ export class Publisher {
 }
 
 /** What a backend throws at once counts as what it rejects with. */
-async function hand(backend: Backend, channel: string, payloads: readonly Payload[]) {
-  return await backend.publish(channel, payloads);
+function hand(
+  backend: Backend,
+  channel: string,
+  payloads: readonly Payload[],
+): ReturnType<Backend["publish"]> {
+  try {
+    return backend.publish(channel, payloads);
+  } catch (error) {
+    return Promise.reject(error);
+  }
 }
 
 /** A payload on its way, and who waits for it. */

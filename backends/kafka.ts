@@ -166,8 +166,8 @@ export class KafkaBackend implements Backend {
   publish(
     channel: string,
     payloads: readonly Payload[],
-  ): Promise<PromiseSettledResult<void>[]> {
-    return Promise.allSettled(payloads.map((payload) => this.#writer.publish(channel, payload)));
+  ): readonly Promise<unknown>[] {
+    return payloads.map((payload) => this.#writer.publish(channel, payload));
   }
 
   #open(): Promise<Reader> {

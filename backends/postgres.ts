@@ -88,7 +88,7 @@ export class PostgresBackend implements Backend {
   publish(
     channel: string,
     payloads: readonly Payload[],
-  ): Promise<PromiseSettledResult<unknown>[]> {
+  ): readonly Promise<unknown>[] {
     return this.#publisher!.notify(channel, payloads as readonly string[]);
   }
 

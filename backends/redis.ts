@@ -84,25 +84,19 @@ export class RedisBackend implements Backend {
   }
 
   /** One pipeline for what one turn brought. */
-  async publish(
-    channel: string,
-    payloads: readonly Payload[],
-  ): Promise<void | PromiseSettledResult<unknown>[]> {
+  publish(channel: string, payloads: readonly Payload[]): readonly Promise<unknown>[] {
     const link = this.#publisher!;
-    try {
-      if (payloads.length === 1) {
-        await link.client.publish(channel, bufferOf(payloads[0]!));
-        return;
-      }
-      const pipeline = link.client.pipeline();
-      for (const payload of payloads) pipeline.publish(channel, bufferOf(payload));
-      const replies = await pipeline.exec() ?? [];
-      return replies.map(([error, value]) =>
-        error ? { status: "rejected", reason: link.explain(error) } : { status: "fulfilled", value }
-      );
-    } catch (error) {
-      throw link.explain(error);
+    if (payloads.length === 1) {
+      const reply = link.client.publish(channel, bufferOf(payloads[0]!));
+      return [reply.catch((error) => Promise.reject(link.explain(error)))];
     }
+    const pipeline = link.client.pipeline();
+    for (const payload of payloads) pipeline.publish(channel, bufferOf(payload));
+    const replies = pipeline.exec().catch((error) => Promise.reject(link.explain(error)));
+    return payloads.map(async (_, index) => {
+      const [error] = (await replies)?.[index] ?? [];
+      if (error) throw link.explain(error);
+    });
   }
 
   /** SUBSCRIBE, answered. */

@@ -18,7 +18,7 @@ export interface Session {
   /** Settles once it is open. */
   readonly ready: Promise<void>;
   /** Sends a notification for each payload, in order. */
-  notify(channel: string, payloads: readonly string[]): Promise<PromiseSettledResult<unknown>[]>;
+  notify(channel: string, payloads: readonly string[]): readonly Promise<unknown>[];
   /** Listens, and resolves once the server has confirmed. */
   listen(channel: string): Promise<Tail>;
   /** Asks the server for a sign of life; cuts the session if the signal aborts first. */
@@ -79,10 +79,8 @@ export class OwnSession implements Session {
    * One statement each, pipelined on the one connection. Not one for all:
    * within a transaction the server folds equal notifications into one.
    */
-  notify(channel: string, payloads: readonly string[]): Promise<PromiseSettledResult<unknown>[]> {
-    return Promise.allSettled(
-      payloads.map((payload) => guard(this.#sql`select pg_notify(${channel}, ${payload})`)),
-    );
+  notify(channel: string, payloads: readonly string[]): readonly Promise<unknown>[] {
+    return payloads.map((payload) => guard(this.#sql`select pg_notify(${channel}, ${payload})`));
   }
 
   /** See `Session`. */
@@ -179,15 +177,14 @@ export class BorrowedSession implements Session {
   notify(
     channel: string,
     payloads: readonly string[],
-  ): Promise<PromiseSettledResult<unknown>[]> {
-    const sent = payloads.map((payload) => {
+  ): readonly Promise<unknown>[] {
+    return payloads.map((payload) => {
       const one = this.#last.then(() =>
         guard(this.#client`select pg_notify(${channel}, ${payload})`)
       );
       this.#last = one.catch(() => {});
       return one;
     });
-    return Promise.allSettled(sent);
   }
 
   /**

@@ -130,7 +130,7 @@ export function reading(url: string): void {
     const tail = await backend.tail(channel);
     const block = new Uint8Array(900_000);
     for (let count = 0; count < 20; count++) {
-      await backend.publish(channel, [block.fill(count)]);
+      await Promise.all(backend.publish(channel, [block.fill(count)]));
     }
     const received: number[] = [];
     for await (const records of tail.records) {
@@ -148,7 +148,7 @@ export function reading(url: string): void {
     const { backend, channel } = await pile(url);
     const tail = await backend.tail(channel);
     const block = new Uint8Array(900_000);
-    for (let count = 0; count < 20; count++) await backend.publish(channel, [block]);
+    for (let count = 0; count < 20; count++) await Promise.all(backend.publish(channel, [block]));
     assertEquals(await outsider.counts(channel), [20]);
     const admin = await outsider.admin();
     await admin.deleteTopicRecords({
@@ -172,10 +172,10 @@ export function reading(url: string): void {
     const { backend, channel } = await pile(url);
     await backend.tail(channel);
     const block = new Uint8Array(900_000);
-    for (let count = 0; count < 10; count++) await backend.publish(channel, [block]);
+    for (let count = 0; count < 10; count++) await Promise.all(backend.publish(channel, [block]));
     const other = uniqueChannel();
     const tail = await backend.tail(other);
-    await backend.publish(other, ["hello"]);
+    await Promise.all(backend.publish(other, ["hello"]));
     const events = tail.records.getReader();
     const { value } = await events.read();
     assertEquals(value!.map(({ payload }) => payload.length), [5]);
