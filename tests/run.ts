@@ -113,15 +113,14 @@ async function test(env: Record<string, string>, signal: AbortSignal) {
 
 /** Where JSR cannot be reached, stand-ins take the place of its packages. */
 async function importMap(): Promise<string[]> {
-  try {
-    const url = "https://jsr.io/@std/assert/meta.json";
-    const response = await fetch(url, { signal: AbortSignal.timeout(3_000) });
-    await response.body?.cancel();
-    if (response.ok) return [];
-  } catch {
-    // Whatever the reason, it cannot be reached.
-  }
-  return ["--import-map", join(import.meta.dirname!, "import_map.json")];
+  const packages = ["jsr:@std/assert@^1.0.0", "jsr:@std/async@^1.0.0"];
+  const { success } = await new Deno.Command(Deno.execPath(), {
+    args: ["cache", "--no-config", ...packages],
+    stdout: "null",
+    stderr: "null",
+    signal: AbortSignal.timeout(15_000),
+  }).output();
+  return success ? [] : ["--import-map", join(import.meta.dirname!, "import_map.json")];
 }
 
 function report(code: number, output: string, located: Located[]): number {
