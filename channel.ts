@@ -159,7 +159,7 @@ export class Channel<Message> {
     const { connection } = this.#options;
     let error = failure;
     for (let attempt = 0;; attempt++) {
-      if (isFinal(error)) {
+      if (error instanceof RefusedError) {
         this.#stop({ error: tailError(this.name, error) });
         return undefined;
       }
@@ -239,11 +239,6 @@ export class Channel<Message> {
 interface Opened {
   readonly tail: Tail;
   readonly generation: number;
-}
-
-/** Opening a tail again does not help against these. */
-function isFinal(error: unknown): boolean {
-  return error instanceof RefusedError || error instanceof TypeError || error instanceof RangeError;
 }
 
 /** Wraps, once, what a backend threw while it opened or fed a tail. */
