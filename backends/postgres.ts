@@ -16,8 +16,8 @@
  *
  * ## Escape hatch
  *
- * Pass a `postgres` client as `client`: one connection is reserved of it to
- * publish, and its own `listen()` is used. It is never closed.
+ * Pass a `postgres` client as `client`: it publishes one statement behind the
+ * other, and its own `listen()` is used. It is never closed.
  *
  * @module
  */

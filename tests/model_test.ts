@@ -597,7 +597,9 @@ async function places(random: Random, problems: Set<string>): Promise<void> {
         for (let place = one.next; place <= message; place++) {
           if ((gaps.get(place) ?? -1) >= one.born) expected = true;
         }
-        if (expected !== (gap !== undefined)) problems.add(`a gap is ${expected ? "lost" : "made up"}`);
+        if (expected !== (gap !== undefined)) {
+          problems.add(`a gap is ${expected ? "lost" : "made up"}`);
+        }
         if (gap?.missed !== undefined && gap.missed !== message - one.next) {
           problems.add(`a gap of ${gap.missed} events is one of ${message - one.next}`);
         }
