@@ -222,6 +222,39 @@ Deno.test("an abort while subscribing leaves nothing subscribed", async () => {
   assertEquals(backend.calls, ["tail chatroom", "cancel chatroom"]);
 });
 
+Deno.test("an abort while connecting rejects the call, and the connection is made all the same", async () => {
+  const backend = new Spy();
+  const connecting = Promise.withResolvers<void>();
+  await using broadcast = new Broadcast(
+    Object.assign(backend, { connect: () => connecting.promise }),
+  );
+  const abort = new AbortController();
+  const reason = new Error("enough");
+  const pending = broadcast.connect({ signal: abort.signal });
+  abort.abort(reason);
+  assertEquals(await assertRejects(() => pending), reason);
+  connecting.resolve();
+  await broadcast.connect();
+  assertEquals(broadcast.state, "connected");
+});
+
+Deno.test("an abort while a message waits rejects it, and it is never sent", async () => {
+  const backend = new Spy();
+  const connecting = Promise.withResolvers<void>();
+  await using broadcast = new Broadcast(
+    Object.assign(backend, { connect: () => connecting.promise }),
+  );
+  const abort = new AbortController();
+  const reason = new Error("enough");
+  const aborted = broadcast.publish("chatroom", "never", { signal: abort.signal });
+  const sent = broadcast.publish("chatroom", "sent");
+  abort.abort(reason);
+  assertEquals(await assertRejects(() => aborted), reason);
+  connecting.resolve();
+  await sent;
+  assertEquals(backend.calls, ["publish chatroom 1"]);
+});
+
 Deno.test("disconnect() while the broker does not answer a subscribe hangs nobody", async () => {
   const backend = new Spy();
   backend.opening = new Promise(() => {});

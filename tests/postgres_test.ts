@@ -142,6 +142,17 @@ withBroker("postgres", (url) => {
     await client.end();
   });
 
+  Deno.test("postgres: the wire carries the payload alone", async () => {
+    const client = postgres(url);
+    const channel = uniqueChannel();
+    const heard = Promise.withResolvers<string>();
+    await client.listen(channel, heard.resolve);
+    await using broadcast = new Broadcast(url);
+    await broadcast.publish(channel, "hello");
+    assertEquals(await heard.promise, "hello");
+    await client.end();
+  });
+
   Deno.test("postgres: a server-side disconnect of the user's client is a gap", async () => {
     const client = postgres(url);
     const channel = uniqueChannel();
