@@ -14,7 +14,7 @@ export interface Host {
 }
 
 const PATTERN =
-  /^([a-z][a-z0-9+.-]*):(?:\/\/(?:([^/?#]*)@)?([^/?#@]*))?(\/[^?#]*)?(?:\?([^#]*))?$/i;
+  /^([a-z][a-z0-9+.-]*):(?:\/\/(?:([^/?#]*)@)?([^/?#@]*))?(\/[^?#@]*)?(?:\?([^#@]*))?$/i;
 const HOST = /^(?:\[([0-9a-f:.]+)\]|([^:[\]\s]+))(?::(\d{1,5}))?$/i;
 
 /** A broker URL in its parts. */
@@ -40,7 +40,7 @@ export class Address {
    */
   constructor(url: string) {
     const match = PATTERN.exec(url);
-    if (!match) throw malformed(url, "it is not scheme://host");
+    if (!match) throw malformed(url, `it is not scheme://host${ENCODE}`);
     const [, scheme = "", userinfo, hosts = "", path = "", query = ""] = match;
     this.scheme = scheme.toLowerCase();
     const colon = userinfo?.indexOf(":") ?? -1;
@@ -120,13 +120,15 @@ export class Address {
   }
 }
 
+const ENCODE = "; in a user name or a password, / ? # @ : are written %2F %3F %23 %40 %3A";
+
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
 function parseHost(url: string, text: string): Host {
   const match = HOST.exec(text);
   const port = match?.[3] === undefined ? undefined : Number(match[3]);
   if (!match || (port !== undefined && (port < 1 || port > 65535))) {
-    throw malformed(url, `"${text}" is not host or host:port`);
+    throw malformed(url, `a host in it is not host or host:port${ENCODE}`);
   }
   const hostname = match[1] ?? match[2] ?? "";
   return port === undefined ? { hostname } : { hostname, port };

@@ -78,8 +78,7 @@ export interface Backend {
   connect?(): Promise<void>;
 
   /**
-   * Publishes the payloads that one turn of the event loop brought to a
-   * channel, in order. The next call may come before this one has settled, and
+   * Publishes the payloads that were given to a channel in one go, in order. The next call may come before this one has settled, and
    * keeps its place behind it.
    *
    * @returns Resolves once the broker has accepted: one promise for all, or one

@@ -24,7 +24,7 @@ type Waiter<Message> = (result: Result<Message> | Promise<Result<Message>>) => v
 
 const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
-/** What a read that was withdrawn resolves with. It has taken nothing. */
+/** What a read that was withdrawn resolves with, told from `DONE` by identity. It has taken nothing. */
 export const WITHDRAWN: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
 /**

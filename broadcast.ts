@@ -23,9 +23,9 @@ export interface PublishOptions {
 /** Additional options of a subscription. */
 export interface SubscribeOptions {
   /**
-   * Resume behind the event of this id. While its tail is held (it outlives
-   * its last subscriber by `linger`) nothing is lost; later the subscription
-   * starts live, with a gap `disconnect`.
+   * Resume behind the event of this id. While this process holds the tail (it
+   * outlives its last subscriber by `linger`) nothing is lost; later, or in
+   * another process, the subscription starts live, with a gap `disconnect`.
    */
   readonly after?: string | undefined;
   /**
@@ -67,13 +67,16 @@ export interface BroadcastInstance<Channels extends object = Record<string, stri
    * @param options `signal` aborts the call.
    * @throws {ConnectionError} If the broker cannot be reached.
    * @throws {RefusedError} If it refuses, a wrong password say.
+   * @throws {TypeError} If a parameter of the URL has a value that the backend cannot use.
+   * @throws {Error} If the client library is not installed.
    * @throws {ClosedError} After `disconnect()`.
    */
   connect(options?: { signal?: AbortSignal | undefined }): Promise<void>;
 
   /**
    * Publishes a message. Messages of one publisher keep their order, also
-   * without awaiting. While a lost connection is sought again they wait, up to
+   * without awaiting; what is published in one go, without an `await` in
+   * between, travels together. While a lost connection is sought again they wait, up to
    * `?timeout=`.
    *
    * @param channel Where to publish.
@@ -160,17 +163,18 @@ export interface BroadcastConstructor {
    *
    * @param target A URL, or a backend of your own.
    * @param options Additional options.
-   * @throws {TypeError} If the URL is malformed, or its scheme or a parameter unknown.
+   * @throws {TypeError} If the URL is malformed, or its scheme or a parameter unknown. A value that
+   * only the backend understands is checked at the first use.
    */
-  new (target: string | Backend, options?: BroadcastOptions): BroadcastInstance;
+  new (target: string | URL | Backend, options?: BroadcastOptions): BroadcastInstance;
   /** A broadcast that is typed per channel. */
   new <Channels extends object>(
-    target: string | Backend,
+    target: string | URL | Backend,
     options: CodecOptions<Channels[keyof Channels]>,
   ): BroadcastInstance<Channels>;
   /** A broadcast whose channels all carry what the codec decodes to. */
   new <Message>(
-    target: string | Backend,
+    target: string | URL | Backend,
     options: CodecOptions<Message>,
   ): BroadcastInstance<Record<string, Message>>;
   /** The prototype of all broadcasts. */

@@ -9,11 +9,11 @@ import { unlessAborted } from "./abort.ts";
 import type { Backend, BackendRecord, Payload, Tail } from "./backend.ts";
 import type { Branch, BranchOptions } from "./branch.ts";
 import type { Codec } from "./codec.ts";
-import { closed, type Connection } from "./connection.ts";
-import { ClosedError, ConnectionError, RefusedError } from "./errors.ts";
+import { closedError, type Connection } from "./connection.ts";
+import { ClosedError, ConnectionError, reasonOf, RefusedError } from "./errors.ts";
 import type { Gap, GapCause } from "./event.ts";
 import { Epoch } from "./id.ts";
-import { BacklogError } from "./record_source.ts";
+import { BacklogError, sizeOf } from "./record_source.ts";
 import type { RingLimits } from "./ring.ts";
 import { Tee } from "./tee.ts";
 import { after, backoff, deferred, turn } from "./timer.ts";
@@ -84,7 +84,7 @@ export class Channel<Message> {
     this.#stopLinger();
     try {
       await unlessAborted(signal, unlessAborted(this.#options.connection.closing, this.#opened));
-      if (this.stopping) throw this.tee.outcome?.error ?? closed();
+      if (this.stopping) throw this.tee.outcome?.error ?? closedError();
       const branch = this.tee.branch(start());
       branch.onLeave = () => this.#leave();
       return branch;
@@ -103,7 +103,7 @@ export class Channel<Message> {
     this.stopping = true;
     this.#stopLinger();
     this.tee.end(outcome);
-    this.#cancelled = this.#reader?.cancel().catch(() => {});
+    this.#cancelled ??= this.#reader?.cancel().catch(() => {});
   }
 
   #leave(): void {
@@ -167,8 +167,8 @@ export class Channel<Message> {
       try {
         if (connection.backend?.connected) await backoff(attempt, connection.closing);
         else {
-          if (!(error instanceof BacklogError)) connection.lost(generation, error);
-          release = connection.restore();
+          if (!(error instanceof BacklogError)) connection.lose(generation, error);
+          release = connection.holdPublishing();
         }
         const backend = await connection.ready();
         generation = connection.generation;
@@ -212,8 +212,9 @@ export class Channel<Message> {
       onMessageError(payload, error);
       return false;
     }
-    this.tee.push(this.name, message, payload.length);
-    this.#movedBytes += payload.length;
+    const bytes = sizeOf(payload);
+    this.tee.push(this.name, message, bytes);
+    this.#movedBytes += bytes;
     return ++this.#moved >= limits.count / 2 || this.#movedBytes >= limits.bytes / 2;
   }
 
@@ -229,9 +230,7 @@ export class Channel<Message> {
   }
 
   #gap(cause: GapCause): void {
-    const gap = { cause, after: this.tee.epoch.id(this.tee.ring.head - 1) };
-    this.tee.gap(gap);
-    this.#options.onGap(gap);
+    this.#options.onGap(this.tee.gap(cause));
   }
 }
 
@@ -245,8 +244,7 @@ interface Opened {
 function tailError(channel: string, cause: unknown): Error {
   if (cause instanceof ClosedError) return cause;
   if (cause instanceof TypeError || cause instanceof RangeError) return cause;
-  const reason = cause instanceof Error && cause.message ? cause.message : String(cause);
-  const message = `Cannot subscribe to "${channel}": ${reason}`;
+  const message = `Cannot subscribe to "${channel}": ${reasonOf(cause)}`;
   return cause instanceof RefusedError
     ? new RefusedError(message, { cause })
     : new ConnectionError(message, { cause });

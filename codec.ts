@@ -126,9 +126,10 @@ function decodeText(payload: Payload): string {
   return typeof payload === "string" ? payload : decoder.decode(payload);
 }
 
-function kindOf(value: unknown): string {
+/** A value as a message names it: "a number", "null", "an Object". */
+export function kindOf(value: unknown): string {
   if (value === null || value === undefined) return String(value);
   if (typeof value !== "object") return `a ${typeof value}`;
   const name = value.constructor?.name ?? "Object";
-  return `${/^[AEIOU]/.test(name) ? "an" : "a"} ${name}`;
+  return `${/^[AEIO]/.test(name) ? "an" : "a"} ${name}`;
 }

@@ -6,7 +6,7 @@
 
 import { unlessAborted } from "./abort.ts";
 import type { Backend } from "./backend.ts";
-import { ClosedError, ConnectionError, RefusedError } from "./errors.ts";
+import { ClosedError, ConnectionError, reasonOf, RefusedError } from "./errors.ts";
 import type { BroadcastState } from "./notices.ts";
 import { after, backoff, deferred } from "./timer.ts";
 
@@ -56,9 +56,14 @@ export class Connection {
     this.#options = options;
   }
 
+  /** Where it leads, as it appears in messages. */
+  get address(): string {
+    return this.backend?.address ?? "the broker";
+  }
+
   /** Whether it can be used now. */
   get up(): boolean {
-    if (this.backend?.connected === false) this.lost(this.generation, this.error);
+    if (this.backend?.connected === false) this.lose(this.generation, this.error);
     return this.state === "connected";
   }
 
@@ -76,7 +81,7 @@ export class Connection {
    */
   ready(): Promise<Backend> {
     if (this.up) return Promise.resolve(this.backend!);
-    if (this.state === "closed") return Promise.reject(closed());
+    if (this.state === "closed") return Promise.reject(closedError());
     this.#ready ??= this.#connectFirst();
     return this.#ready;
   }
@@ -85,7 +90,7 @@ export class Connection {
    * Holds publishing back until a tail is open again, so that a process hears
    * what it publishes behind an outage. Call what it returns once that is so.
    */
-  restore(): () => void {
+  holdPublishing(): () => void {
     const { promise, resolve } = deferred();
     this.#restoring.add(promise);
     return () => {
@@ -110,7 +115,7 @@ export class Connection {
   }
 
   /** The connection of a generation is lost: it is sought again. */
-  lost(generation: number, error: unknown): void {
+  lose(generation: number, error: unknown): void {
     if (this.state !== "connected" || generation !== this.generation) return;
     this.#stopProbe();
     if (Date.now() - this.#since > STABLE) this.#attempts = 0;
@@ -123,7 +128,7 @@ export class Connection {
   shut(): void {
     this.#stopProbe();
     this.#change("closed");
-    this.#closing.abort(closed());
+    this.#closing.abort(closedError());
   }
 
   /** Closes the backend; `shut()` comes before. */
@@ -138,7 +143,7 @@ export class Connection {
       return await this.#connect();
     } catch (error) {
       this.#ready = undefined;
-      if (this.closing.aborted) throw closed();
+      if (this.closing.aborted) throw closedError();
       this.#change("idle", error);
       throw error;
     }
@@ -150,7 +155,7 @@ export class Connection {
       try {
         return await this.#connect();
       } catch (error) {
-        if (this.closing.aborted) throw closed();
+        if (this.closing.aborted) throw closedError();
         this.error = error;
       }
     }
@@ -195,7 +200,7 @@ export class Connection {
           this.#watch(backend, generation);
         }
       } catch (error) {
-        this.lost(generation, error);
+        this.lose(generation, error);
       } finally {
         stop();
       }
@@ -211,15 +216,14 @@ export class Connection {
 }
 
 /** The error for a use after `disconnect()`. */
-export function closed(): ClosedError {
+export function closedError(): ClosedError {
   return new ClosedError("Cannot use broadcast: it is disconnected, make a new one");
 }
 
 /** Wraps, once, what a backend threw while it connected. */
 function connectionError(backend: Backend, cause: unknown): Error {
   if (cause instanceof ClosedError) return cause;
-  const reason = cause instanceof Error && cause.message ? cause.message : String(cause);
   return cause instanceof RefusedError
-    ? new RefusedError(`Cannot connect to ${backend.address}: ${reason}`, { cause })
-    : new ConnectionError(`Cannot connect to ${backend.address}: ${reason}`, { cause });
+    ? new RefusedError(`Cannot connect to ${backend.address}: ${reasonOf(cause)}`, { cause })
+    : new ConnectionError(`Cannot connect to ${backend.address}: ${reasonOf(cause)}`, { cause });
 }

@@ -62,3 +62,8 @@ export class GapError extends Error {
     this.gap = gap;
   }
 }
+
+/** What an error says, or what else was thrown. */
+export function reasonOf(cause: unknown): string {
+  return cause instanceof Error && cause.message ? cause.message : String(cause);
+}

@@ -26,7 +26,7 @@ export type GapCause =
 export interface Gap {
   /** Why events may be missing. */
   readonly cause: GapCause;
-  /** The id of the last event before the gap, where there is one. */
+  /** The id behind which the gap lies, where there is one. */
   readonly after?: string;
   /** The exact number of events that are missing, where it can be known. */
   readonly missed?: number;

@@ -9,8 +9,8 @@ import type { Backend } from "./backend.ts";
 import type { Branch, BranchOptions } from "./branch.ts";
 import type { PublishOptions, SubscribeOptions } from "./broadcast.ts";
 import { Channel } from "./channel.ts";
-import type { Codec } from "./codec.ts";
-import { closed, Connection } from "./connection.ts";
+import { type Codec, kindOf } from "./codec.ts";
+import { closedError, Connection } from "./connection.ts";
 import { ConnectionError, GapError } from "./errors.ts";
 import type { Gap } from "./event.ts";
 import { type BroadcastState, GapEvent, MessageErrorEvent, StateChangeEvent } from "./notices.ts";
@@ -59,33 +59,36 @@ export class Hub<Message> extends EventTarget {
   }
 
   /** See `BroadcastInstance`. */
-  async connect(options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
-    options.signal?.throwIfAborted();
-    await unlessAborted(options.signal, this.#connection.ready());
+  async connect(options?: { signal?: AbortSignal | undefined } | null): Promise<void> {
+    const signal = options?.signal;
+    signal?.throwIfAborted();
+    await unlessAborted(signal, this.#connection.ready());
   }
 
   /** See `BroadcastInstance`. */
   async publish(
     channel: string,
     message: Message,
-    options: PublishOptions = {},
+    options?: PublishOptions | null,
   ): Promise<string | undefined> {
-    options.signal?.throwIfAborted();
-    if (this.#disconnecting) throw closed();
+    const signal = options?.signal;
+    signal?.throwIfAborted();
+    if (this.#disconnecting) throw closedError();
     checkName("publish to", channel);
     const payload = this.#parts.codec.encode(message);
-    await this.#publisher.publish(channel, payload, options.signal);
+    await this.#publisher.publish(channel, payload, signal);
     return undefined;
   }
 
   /** See `BroadcastInstance`. */
   async subscribe(
     channel: string,
-    options: SubscribeOptions = {},
+    given?: SubscribeOptions | null,
   ): Promise<Subscription<Message>> {
+    const options = given ?? {};
     const { signal } = options;
     signal?.throwIfAborted();
-    if (this.#disconnecting) throw closed();
+    if (this.#disconnecting) throw closedError();
     checkName("subscribe to", channel);
     await this.#ready(signal);
     const branch = await this.#join(channel, options);
@@ -123,7 +126,7 @@ export class Hub<Message> extends EventTarget {
     const late = new AbortController();
     const { timeout } = this.#parts.settings;
     const timer = setTimeout(() => {
-      const message = `Cannot subscribe: not connected to ${connection.backend?.address} for ${
+      const message = `Cannot subscribe: not connected to ${connection.address} for ${
         timeout / 1000
       } s`;
       late.abort(new ConnectionError(message, { cause: connection.error }));
@@ -145,7 +148,7 @@ export class Hub<Message> extends EventTarget {
     const backend = await unlessAborted(signal, this.#connection.ready());
     for (;;) {
       signal?.throwIfAborted();
-      if (this.#disconnecting) throw closed();
+      if (this.#disconnecting) throw closedError();
       const channel = this.#channels.get(name) ?? this.#make(name, backend);
       if (!channel.stopping) return channel.join(() => this.#start(channel, options), signal);
       await unlessAborted(signal, channel.closed);
@@ -181,7 +184,11 @@ export class Hub<Message> extends EventTarget {
     if (options.foreign !== "gap" && place.kind !== "past") {
       throw new TypeError(
         `Cannot resume "${channel.name}" behind ${JSON.stringify(options.after)}: it is ${
-          place.kind === "malformed" ? "not an event id" : "an id of another channel or backend"
+          place.kind === "malformed"
+            ? "not an event id"
+            : place.kind === "here"
+            ? "an id that this channel has not reached"
+            : "an id of another channel or backend"
         }, pass foreign: "gap" to start live instead`,
       );
     }
@@ -211,7 +218,7 @@ export class Hub<Message> extends EventTarget {
 function checkName(verb: string, channel: unknown): void {
   if (typeof channel !== "string") {
     throw new TypeError(
-      `Cannot ${verb} channel: its name must be a string, it is ${typeof channel}`,
+      `Cannot ${verb} channel: its name must be a string, it is ${kindOf(channel)}`,
     );
   }
   if (channel === "") throw new TypeError(`Cannot ${verb} channel: its name is empty`);

@@ -54,7 +54,10 @@ export class Epoch {
   }
 }
 
-/** Two 32-bit FNV-1a hashes with different offsets: enough to tell channels apart. */
+/**
+ * Two 32-bit FNV-1a hashes over UTF-16 units, one of them from the end: enough to
+ * tell channels apart.
+ */
 function hash(text: string): string {
   let low = 0x811c9dc5;
   let high = 0x050c5d1f;

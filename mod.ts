@@ -24,11 +24,11 @@
 import { Address } from "./address.ts";
 import type { Backend, BackendModule } from "./backend.ts";
 import type { BroadcastConstructor, BroadcastInstance, BroadcastOptions } from "./broadcast.ts";
-import { type Codec, text } from "./codec.ts";
+import { type Codec, kindOf, text } from "./codec.ts";
 import { Hub } from "./hub.ts";
 import { CORE_PARAMETERS, readSettings } from "./settings.ts";
 
-export type { Backend, BackendOptions } from "./backend.ts";
+export type { Backend, BackendOptions, Payload } from "./backend.ts";
 export type {
   BroadcastConstructor,
   BroadcastInstance,
@@ -106,19 +106,30 @@ export type Broadcast<Channels extends object = Record<string, string>> = Broadc
 /** Makes broadcasts. */
 export const Broadcast: BroadcastConstructor = class Broadcast extends Hub<unknown> {
   constructor(
-    target: string | Backend,
+    target: string | URL | Backend,
     given?: (BroadcastOptions & { readonly codec?: Codec<unknown> }) | null,
   ) {
     const options = given ?? {};
-    if (typeof target !== "string" && typeof target?.tail !== "function") {
+    const codec = options.codec ?? text() as Codec<unknown>;
+    if (typeof codec.encode !== "function" || typeof codec.decode !== "function") {
+      throw new TypeError(
+        `Cannot open broadcast: option codec must be a codec, such as json(), it is ${
+          kindOf(codec)
+        }`,
+      );
+    }
+    const backend = typeof (target as Partial<Backend> | null)?.tail === "function"
+      ? target as Backend
+      : undefined;
+    if (!backend && typeof target !== "string" && !(target instanceof URL)) {
       throw new TypeError("Cannot open broadcast: neither a URL nor a backend was given");
     }
-    const address = typeof target === "string" ? parse(target) : undefined;
+    const address = backend ? undefined : parse(String(target));
     super({
-      codec: options.codec ?? text() as Codec<unknown>,
+      codec,
       settings: readSettings(options, address),
       open: async () => {
-        if (typeof target !== "string") return target;
+        if (backend) return backend;
         const module = await BACKENDS[address!.scheme]!.load();
         return module.open(address!, options);
       },

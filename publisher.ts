@@ -7,11 +7,11 @@
 import { onAbort } from "./abort.ts";
 import type { Backend, Payload } from "./backend.ts";
 import type { Connection } from "./connection.ts";
-import { ConnectionError, OutcomeUnknownError, RefusedError } from "./errors.ts";
+import { ConnectionError, OutcomeUnknownError, reasonOf, RefusedError } from "./errors.ts";
 import { LONGEST } from "./timer.ts";
 
 /**
- * Publishes what one turn of the event loop brings together, in order. While
+ * Publishes what is given in one go together, in order. While
  * there is no connection, payloads wait in their order, up to a limit of time.
  */
 export class Publisher {
@@ -94,14 +94,14 @@ export class Publisher {
     }
     const { generation } = this.#connection;
     for (const [channel, entries] of batches) {
-      const settle = (entry: Entry, reason: unknown) => {
-        if (reason instanceof ConnectionError) this.#connection.lost(generation, reason);
+      const refuse = (entry: Entry, reason: unknown) => {
+        if (reason instanceof ConnectionError) this.#connection.lose(generation, reason);
         entry.fail(publishError(backend, channel, reason));
       };
       const answers = hand(backend, channel, entries.map(({ payload }) => payload));
       entries.forEach((entry, index) => {
-        const answer = Array.isArray(answers) ? answers[index] : answers;
-        answer.then(() => entry.succeed(), (reason: unknown) => settle(entry, reason));
+        const answer: unknown = Array.isArray(answers) ? answers[index] : answers;
+        Promise.resolve(answer).then(() => entry.succeed(), (reason) => refuse(entry, reason));
       });
     }
   }
@@ -119,11 +119,13 @@ export class Publisher {
   }
 
   #limit(entry: Entry): void {
+    // A first connection has limits of its own, and a reason when it fails.
+    if (this.#connection.state === "idle" || this.#connection.state === "connecting") return;
     entry.timer ??= setTimeout(() => {
-      const { backend, error } = this.#connection;
+      const { address, error } = this.#connection;
       entry.fail(
         new ConnectionError(
-          `Cannot publish to "${entry.channel}": not connected to ${backend?.address} for ${
+          `Cannot publish to "${entry.channel}": not connected to ${address} for ${
             this.#timeout / 1000
           } s, the message was not sent`,
           { cause: error },
@@ -211,6 +213,5 @@ function publishError(backend: Backend, channel: string, cause: unknown): Error 
     );
   }
   if (cause instanceof TypeError || cause instanceof RangeError) return cause;
-  const reason = cause instanceof Error && cause.message ? cause.message : String(cause);
-  return new RefusedError(`Cannot publish to "${channel}": ${reason}`, { cause });
+  return new RefusedError(`Cannot publish to "${channel}": ${reasonOf(cause)}`, { cause });
 }

@@ -4,12 +4,17 @@
  * @module
  */
 
-import type { BackendRecord } from "./backend.ts";
+import type { BackendRecord, Payload } from "./backend.ts";
 
 /** What may wait between a client that pushes and the core: 16 MiB of payload. */
 const LIMIT = 16 * 1024 * 1024;
 /** What a record costs besides its payload, about. */
 const OVERHEAD = 64;
+
+/** What a payload takes in memory: two bytes for each UTF-16 unit of a text, at most. */
+export function sizeOf(payload: Payload): number {
+  return typeof payload === "string" ? payload.length * 2 : payload.length;
+}
 
 /** The client pushed more, in one go, than may wait: the tail has lost records. */
 export class BacklogError extends Error {
@@ -52,7 +57,7 @@ export class RecordSource {
   push(record: BackendRecord): void {
     if (this.#done || this.#failure) return;
     this.#waiting.push(record);
-    this.#bytes += record.payload.length + OVERHEAD;
+    this.#bytes += sizeOf(record.payload) + OVERHEAD;
     if (this.#bytes > LIMIT) {
       this.error(new BacklogError("Cannot hold more records: 16 MiB are waiting"));
     }

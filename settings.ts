@@ -81,10 +81,13 @@ function option(
   least: number,
 ): number {
   const value = options[name] ?? standard;
-  if (!(value >= least)) {
-    throw new RangeError(
-      `Cannot open broadcast as option ${name} must be >= ${least}: current value is ${value}`,
-    );
+  const kind = name === "buffer" ? "a whole number" : "a number of milliseconds";
+  if (
+    typeof value === "number" && value >= least && (name !== "buffer" || Number.isInteger(value))
+  ) {
+    return value;
   }
-  return value;
+  throw new RangeError(
+    `Cannot open broadcast: option ${name} must be ${kind} of at least ${least}, it is ${value}`,
+  );
 }

@@ -12,7 +12,7 @@
  * async function live(request: Request): Promise<Response> {
  *   const after = lastEventId(request);
  *   const subscription = await broadcast.subscribe("news", { after, foreign: "gap" });
- *   return eventStreamResponse(subscription, { signal: request.signal });
+ *   return eventStreamResponse(subscription);
  * }
  *
  * const response = await live(new Request("http://localhost/news"));

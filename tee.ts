@@ -10,7 +10,7 @@
  */
 
 import { Branch, type BranchOptions } from "./branch.ts";
-import type { BroadcastEvent, Gap } from "./event.ts";
+import type { BroadcastEvent, Gap, GapCause } from "./event.ts";
 import type { Epoch } from "./id.ts";
 import { Ring, type RingLimits } from "./ring.ts";
 
@@ -101,16 +101,18 @@ export class Tee<Message> {
   }
 
   /** Marks that events may be missing here; branches that wait here learn of it now. */
-  gap(gap: Gap): void {
+  gap(cause: GapCause): Gap {
     const before = this.ring.head;
-    const last = this.#gaps.at(-1);
+    let last = this.#gaps.at(-1);
     if (last?.before === before) last.count++;
     else {
       this.#forget();
-      this.#gaps.push({ before, gap: { ...gap, after: this.epoch.id(before - 1) }, count: 1 });
+      last = { before, gap: { cause, after: this.epoch.id(before - 1) }, count: 1 };
+      this.#gaps.push(last);
     }
     this.gapCount++;
     this.#notice();
+    return last.gap;
   }
 
   /** The number of gaps that lie at or before the event of a number. */

@@ -26,7 +26,7 @@ import type { Options, Sql } from "postgres";
 import type { Address } from "../address.ts";
 import type { Backend, BackendFeatures, BackendOptions, Payload, Tail } from "../backend.ts";
 import { importClient } from "../client.ts";
-import { ConnectionError } from "../errors.ts";
+import { ClosedError } from "../errors.ts";
 import { BorrowedSession, OwnSession, type Session } from "./postgres/session.ts";
 
 /** NOTIFY's limit: "In the default configuration it must be shorter than 8000 bytes". */
@@ -111,7 +111,7 @@ export class PostgresBackend implements Backend {
   }
 
   #open(session: Session | undefined): Session {
-    if (this.#closed) throw new ConnectionError("it is closed");
+    if (this.#closed) throw new ClosedError("Cannot use backend: it is closed");
     return session && !session.lost ? session : this.#dial();
   }
 }
@@ -120,6 +120,9 @@ export class PostgresBackend implements Backend {
 export async function open(address: Address, options: BackendOptions): Promise<Backend> {
   if (options.client !== undefined) {
     const client = options.client as Sql;
+    if (typeof client?.listen !== "function") {
+      throw new TypeError("Cannot use client: it is not a `Sql` of postgres");
+    }
     return new PostgresBackend(String(address), () => new BorrowedSession(client));
   }
   const settings = settingsOf(address);

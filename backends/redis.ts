@@ -30,7 +30,7 @@ import type { Redis, RedisOptions } from "ioredis";
 import type { Address } from "../address.ts";
 import type { Backend, BackendFeatures, BackendOptions, Payload, Tail } from "../backend.ts";
 import { importClient } from "../client.ts";
-import { ConnectionError, RefusedError } from "../errors.ts";
+import { ClosedError, ConnectionError, RefusedError } from "../errors.ts";
 import { RecordSource } from "../record_source.ts";
 import { after } from "../timer.ts";
 
@@ -83,7 +83,7 @@ export class RedisBackend implements Backend {
     await this.#publisher.ready;
   }
 
-  /** One pipeline for what one turn brought. */
+  /** One pipeline for what was given in one go. */
   publish(channel: string, payloads: readonly Payload[]): readonly Promise<unknown>[] {
     const link = this.#publisher!;
     if (payloads.length === 1) {
@@ -131,7 +131,7 @@ export class RedisBackend implements Backend {
   }
 
   #client(): Redis {
-    if (this.#closed) throw new ConnectionError("it is closed");
+    if (this.#closed) throw new ClosedError("Cannot use backend: it is closed");
     return this.#make();
   }
 
@@ -198,14 +198,20 @@ class Link {
   async #connect(): Promise<void> {
     // `connectTimeout` ends with the TCP handshake: this is for a server that is silent from then on.
     const stop = after(OPTIONS.connectTimeout, () => {
-      this.#reason ??= new Error("it accepts connections, and does not answer");
+      this.#reason ??= new Error(
+        "it accepts connections and does not answer, perhaps for want of TLS",
+      );
       this.#cut();
     });
     try {
       await this.client.connect();
     } catch (error) {
       this.lost = true;
-      const reason = this.#reason ?? withoutCommand(error);
+      // The client's own words are "Connection is closed.", whatever happened.
+      const reason = this.#reason ?? new Error(
+        "it closed the connection, perhaps it is no Redis server or wants TLS",
+        { cause: withoutCommand(error) },
+      );
       throw isReply(reason) ? new RefusedError(reason.message, { cause: reason }) : reason;
     } finally {
       stop();
@@ -229,11 +235,20 @@ class Link {
 export async function open(address: Address, options: BackendOptions): Promise<Backend> {
   const { client } = options;
   if (client !== undefined) {
+    if (
+      typeof (client as Partial<Redis>).duplicate !== "function" ||
+      "isCluster" in Object(client) && (client as { isCluster?: boolean }).isCluster
+    ) {
+      throw new TypeError("Cannot use client: it is not a `Redis` of ioredis");
+    }
     return new RedisBackend(String(address), () => (client as Redis).duplicate(OPTIONS));
   }
   const settings = settingsOf(address);
   const { Redis } = await importClient<typeof import("ioredis")>("ioredis");
-  return new RedisBackend(`redis://${address.servers(6379)[0]}`, () => new Redis(settings));
+  return new RedisBackend(
+    `${address.scheme}://${address.servers(6379)[0]}`,
+    () => new Redis(settings),
+  );
 }
 
 function settingsOf(address: Address) {

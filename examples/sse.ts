@@ -14,7 +14,7 @@ Deno.serve(async (request) => {
     case "GET /events": {
       const after = lastEventId(request);
       const subscription = await broadcast.subscribe("news", { after, foreign: "gap" });
-      return eventStreamResponse(subscription, { signal: request.signal });
+      return eventStreamResponse(subscription);
     }
     case "POST /publish":
       await broadcast.publish("news", await request.text());

@@ -15,6 +15,7 @@ import {
 import { messages, take } from "./conformance/harness.ts";
 
 const CORE = "buffer, linger, timeout, probe";
+const ENCODE = "; in a user name or a password, / ? # @ : are written %2F %3F %23 %40 %3A";
 const SCHEMES = "memory, redis, rediss, postgres, postgresql, kafka";
 
 for (
@@ -45,7 +46,7 @@ for (
     ],
     [
       "redis://u:s3cret@host:99999",
-      `Cannot open "redis:…": the URL is malformed, "host:99999" is not host or host:port`,
+      `Cannot open "redis:…": the URL is malformed, a host in it is not host or host:port${ENCODE}`,
     ],
     [
       "redis://u:s3%cret@host",
@@ -53,10 +54,13 @@ for (
     ],
     [
       "redis://u:s3cret@ho st",
-      `Cannot open "redis:…": the URL is malformed, "ho st" is not host or host:port`,
+      `Cannot open "redis:…": the URL is malformed, a host in it is not host or host:port${ENCODE}`,
     ],
-    ["localhost", `Cannot open a broadcast: the URL is malformed, it is not scheme://host`],
-    ["", `Cannot open a broadcast: the URL is malformed, it is not scheme://host`],
+    [
+      "localhost",
+      `Cannot open a broadcast: the URL is malformed, it is not scheme://host${ENCODE}`,
+    ],
+    ["", `Cannot open a broadcast: the URL is malformed, it is not scheme://host${ENCODE}`],
   ] as const
 ) {
   Deno.test(`new Broadcast("${url.replace("s3cret", "…")}") throws at once`, () => {
@@ -72,18 +76,49 @@ Deno.test("new Broadcast() without a URL or a backend throws", () => {
   assertEquals(error.message, "Cannot open broadcast: neither a URL nor a backend was given");
 });
 
+Deno.test("a codec that is none throws", () => {
+  // @ts-expect-error: that is the point
+  const error = assertThrows(() => new Broadcast("memory://", { codec: json }), TypeError);
+  assertEquals(
+    error.message,
+    "Cannot open broadcast: option codec must be a codec, such as json(), it is a function",
+  );
+});
+
+Deno.test("a URL object and absent options are taken", async () => {
+  await using broadcast = new Broadcast(new URL("memory://?linger=0"), undefined);
+  await broadcast.connect();
+  await broadcast.publish("chatroom", "hello", undefined);
+});
+
+for (
+  const url of [
+    "redis://:s3cret/1@localhost",
+    "redis://user:s3cret?x@localhost",
+    "kafka://user:s3cret/x@host:9092,other",
+    "postgres://user:s3cret/x@localhost/db",
+    "postgres://user:s3cret#x@localhost",
+  ]
+) {
+  Deno.test(`a password that is not encoded is not shown: ${url.replace("s3cret", "…")}`, () => {
+    const error = assertThrows(() => new Broadcast(url), TypeError);
+    assertEquals(Deno.inspect(error, { depth: 10 }).includes("s3cret"), false);
+    assert(error.message.endsWith(ENCODE), error.message);
+  });
+}
+
 Deno.test("options out of range throw", () => {
   const error = assertThrows(() => new Broadcast("memory://", { buffer: 0 }), RangeError);
   assertEquals(
     error.message,
-    "Cannot open broadcast as option buffer must be >= 2: current value is 0",
+    "Cannot open broadcast: option buffer must be a whole number of at least 2, it is 0",
   );
 });
 
 for (
   const [kind, name, message] of [
     ["empty", "", "its name is empty"],
-    ["a number", 7, "its name must be a string, it is number"],
+    ["a number", 7, "its name must be a string, it is a number"],
     ["missing", undefined, "its name must be a string, it is undefined"],
     ["ill-formed", "\ud800", "its name has a lone surrogate"],
   ] as const

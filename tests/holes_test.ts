@@ -29,9 +29,9 @@ const OFFSETS = Array.from({ length: 21 }, (_, offset) => offset);
 Deno.test("a branch that resumes meets a gap of long ago, however many came later", async () => {
   const tee = numbers();
   push(tee, 1, 2);
-  tee.gap({ cause: "disconnect" });
+  tee.gap("disconnect");
   push(tee, 3);
-  for (let gaps = 0; gaps < 64; gaps++) tee.gap({ cause: "disconnect" });
+  for (let gaps = 0; gaps < 64; gaps++) tee.gap("disconnect");
   push(tee, 4);
   const subscription = new Subscription("numbers", tee.branch({ after: 2 }));
   const [third, fourth] = await take(subscription, 2);
@@ -44,7 +44,7 @@ Deno.test("a branch that resumes behind every gap meets none", async () => {
   const tee = numbers();
   for (let gaps = 0; gaps < 100; gaps++) {
     push(tee, gaps + 1);
-    tee.gap({ cause: "disconnect" });
+    tee.gap("disconnect");
   }
   push(tee, 101, 102);
   const subscription = new Subscription("numbers", tee.branch({ after: 101 }));
@@ -65,7 +65,7 @@ Deno.test("a branch that lags meets a gap at each place that has one", async () 
     ids.push(tee.epoch.id(number));
     push(tee, number);
     // More gaps at one place are one place.
-    for (let gaps = 0; gaps < number % 4; gaps++) tee.gap({ cause: "disconnect" });
+    for (let gaps = 0; gaps < number % 4; gaps++) tee.gap("disconnect");
   }
   const events = await take(subscription, 200);
   const places = events.filter(({ gap }) => gap).map(({ message }) => message);

@@ -574,7 +574,7 @@ async function places(random: Random, problems: Set<string>): Promise<void> {
     const { head, oldest } = tee.ring;
     if (what < 3) tee.push("numbers", head, 1);
     else if (what === 3) {
-      tee.gap({ cause: "disconnect" });
+      tee.gap("disconnect");
       gaps.set(head, step);
     } else if (what === 4 && branches.length < 8) {
       const after = random.once(2) ? undefined : oldest - 1 + random.below(head - oldest + 1);

@@ -306,7 +306,7 @@ Deno.test("gaps that lie before one event merge", async () => {
   const branch = tee.branch({ onGap: ({ cause }) => told.push(cause) });
   const subscription = new Subscription("numbers", branch);
   for (let number = 0; number < 6; number++) tee.push("numbers", number, 8);
-  tee.gap({ cause: "disconnect" });
+  tee.gap("disconnect");
   for (let number = 6; number < 11; number++) tee.push("numbers", number, 8);
   const { value } = await subscription.values().next();
   assertEquals(value!.message, 7);
@@ -326,7 +326,7 @@ Deno.test("onGap that throws ends the subscription with what it threw", async ()
     }),
   );
   const reading = subscription.getReader().read();
-  tee.gap({ cause: "disconnect" });
+  tee.gap("disconnect");
   assertStrictEquals(await assertRejects(() => reading), boom);
   assertEquals(tee.size, 0);
 });
