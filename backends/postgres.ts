@@ -27,7 +27,8 @@ import type { Address } from "../address.ts";
 import type { Backend, BackendFeatures, BackendOptions, Payload, Tail } from "../backend.ts";
 import { importClient } from "../client.ts";
 import { ClosedError } from "../errors.ts";
-import { BorrowedSession, OwnSession, type Session } from "./postgres/session.ts";
+import { BorrowedSession } from "./postgres/borrowed_session.ts";
+import { OwnSession, type Session } from "./postgres/session.ts";
 
 /** NOTIFY's limit: "In the default configuration it must be shorter than 8000 bytes". */
 const PAYLOAD_LIMIT = 7_999;
@@ -84,7 +85,7 @@ export class PostgresBackend implements Backend {
     await this.#publisher.ready;
   }
 
-  /** One statement each, pipelined. */
+  /** As few statements as can be, pipelined. */
   publish(
     channel: string,
     payloads: readonly Payload[],

@@ -23,10 +23,10 @@
  * @module
  */
 
-import { unlessAborted } from "../abort.ts";
 import { Buffer } from "node:buffer";
 import { isIP } from "node:net";
 import type { Redis, RedisOptions } from "ioredis";
+import { unlessAborted } from "../abort.ts";
 import type { Address } from "../address.ts";
 import type { Backend, BackendFeatures, BackendOptions, Payload, Tail } from "../backend.ts";
 import { importClient } from "../client.ts";

@@ -142,6 +142,15 @@ withBroker("postgres", (url) => {
     await client.end();
   });
 
+  Deno.test("postgres: what is given in one go arrives in order, equal and odd ones too", async () => {
+    await using broadcast = new Broadcast(url);
+    const channel = uniqueChannel();
+    const subscription = await broadcast.subscribe(channel);
+    const given = ["a", "b", "a", "a", "", "\\u0000", "q\"uo'te", "\n\t", "🎉", "b", "{}", ""];
+    await Promise.all(given.map((message) => broadcast.publish(channel, message)));
+    assertEquals(await messages(subscription, given.length), given);
+  });
+
   Deno.test("postgres: the wire carries the payload alone", async () => {
     const client = postgres(url);
     const channel = uniqueChannel();

@@ -4,9 +4,9 @@
  * @module
  */
 
-import { unlessAborted } from "../../abort.ts";
 import type { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
+import { unlessAborted } from "../../abort.ts";
 import { ConnectionError, RefusedError } from "../../errors.ts";
 import {
   type Broker,

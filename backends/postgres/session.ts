@@ -4,12 +4,13 @@
  * @module
  */
 
-import { unlessAborted } from "../../abort.ts";
 import { connect, type Socket } from "node:net";
 import type { Options, Sql } from "postgres";
+import { unlessAborted } from "../../abort.ts";
 import type { Tail } from "../../backend.ts";
-import { ConnectionError, RefusedError } from "../../errors.ts";
+import { RefusedError } from "../../errors.ts";
 import { RecordSource } from "../../record_source.ts";
+import { batches, guard, isRefusal, lostError, quote, statement } from "./statement.ts";
 
 /** One role's session with the server. Once it is lost, it stays so. */
 export interface Session {
@@ -75,12 +76,12 @@ export class OwnSession implements Session {
     this.ready.catch(() => {});
   }
 
-  /**
-   * One statement each, pipelined on the one connection. Not one for all:
-   * within a transaction the server folds equal notifications into one.
-   */
+  /** See `Session`. */
   notify(channel: string, payloads: readonly string[]): readonly Promise<unknown>[] {
-    return payloads.map((payload) => guard(this.#sql`select pg_notify(${channel}, ${payload})`));
+    return batches(payloads).flatMap((batch) => {
+      const accepted = guard(statement(this.#sql, channel, batch));
+      return batch.map(() => accepted);
+    });
   }
 
   /** See `Session`. */
@@ -150,108 +151,4 @@ export class OwnSession implements Session {
     // The next statement would open a new connection, without what was listened to.
     this.#ended = this.#sql.end({ timeout: 0 }).catch(() => {});
   }
-}
-
-/**
- * A session of a client that the user has. It publishes one statement behind the
- * other: a statement on a reserved connection that was lost ends the process
- * (postgres 3.4.9). Its own `listen()` is used.
- */
-export class BorrowedSession implements Session {
-  /** See `Session`. */
-  readonly lost = false;
-  /** See `Session`. */
-  readonly ready: Promise<void>;
-  readonly #client: Sql;
-  readonly #listeners = new Map<string, Listener>();
-  #last: Promise<void> = Promise.resolve();
-
-  /** @param client The user's client. */
-  constructor(client: Sql) {
-    this.#client = client;
-    this.ready = guard(client`select 1`);
-    this.ready.catch(() => {});
-  }
-
-  /** See `Session`. */
-  notify(
-    channel: string,
-    payloads: readonly string[],
-  ): readonly Promise<unknown>[] {
-    return payloads.map((payload) => {
-      const one = this.#last.then(() =>
-        guard(this.#client`select pg_notify(${channel}, ${payload})`)
-      );
-      this.#last = one.catch(() => {});
-      return one;
-    });
-  }
-
-  /**
-   * The client listens again by itself after a loss: that is told as a loss all
-   * the same. It cannot take back a listener that it has made again, so there is
-   * one per channel, for as long as it lives.
-   */
-  async listen(channel: string): Promise<Tail> {
-    const source = new RecordSource(() => this.#unlisten(channel));
-    const known = this.#listeners.get(channel);
-    if (known) {
-      known.source = source;
-      return source;
-    }
-    const listener: Listener = { source, times: 0 };
-    const { unlisten } = await this.#client.listen(
-      channel,
-      (payload) => listener.source.push({ payload }),
-      () => listener.times++ > 0 && listener.source.error(lostError()),
-    );
-    this.#listeners.set(channel, Object.assign(listener, { unlisten }));
-    return source;
-  }
-
-  async #unlisten(channel: string): Promise<void> {
-    const listener = this.#listeners.get(channel);
-    if (listener?.times !== 1) return;
-    this.#listeners.delete(channel);
-    await listener.unlisten?.();
-  }
-
-  /** See `Session`. */
-  async probe(signal: AbortSignal): Promise<void> {
-    await unlessAborted(signal, this.#client`select 1`);
-  }
-
-  /** Waits for what is under way; the client stays open. */
-  async close(): Promise<void> {
-    await this.#last;
-  }
-}
-
-/** A listener of the client, who it serves now, and how often the client has made it. */
-interface Listener {
-  source: RecordSource;
-  times: number;
-  unlisten?: () => Promise<void>;
-}
-
-async function guard(statement: Promise<unknown>): Promise<void> {
-  try {
-    await statement;
-  } catch (error) {
-    throw isRefusal(error) ? new RefusedError(error.message, { cause: error }) : lostError(error);
-  }
-}
-
-/** The server's own no, unless it says that it is shutting down, starting or full. */
-function isRefusal(error: unknown): error is Error {
-  if (!(error instanceof Error) || error.name !== "PostgresError") return false;
-  return !/^(08|57P|53)/.test(String((error as { code?: unknown }).code));
-}
-
-function lostError(cause?: unknown): ConnectionError {
-  return new ConnectionError("the connection to the server was lost", { cause });
-}
-
-function quote(channel: string): string {
-  return `"${channel.replaceAll('"', '""')}"`;
 }
