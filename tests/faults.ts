@@ -9,11 +9,24 @@ import type { Server } from "./services/server.ts";
 import { until } from "./services/service.ts";
 
 /** A broker of one's own, behind a proxy that can cut and stall. */
-export interface Rig extends AsyncDisposable {
+export class Rig implements AsyncDisposable {
   readonly server: Server;
   readonly proxy: Proxy;
+
+  constructor(server: Server, proxy: Proxy) {
+    this.server = server;
+    this.proxy = proxy;
+  }
+
   /** The broker's URL, through the proxy. */
-  readonly url: string;
+  get url(): string {
+    return this.proxy.url(this.server.url);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.proxy[Symbol.asyncDispose]();
+    await this.server[Symbol.asyncDispose]();
+  }
 }
 
 /** How the cases are run. */

@@ -1,6 +1,6 @@
 import { withBroker } from "./broker.ts";
 import { conformance } from "./conformance.ts";
-import { faults } from "./faults.ts";
+import { faults, Rig } from "./faults.ts";
 import { access } from "./kafka/access.ts";
 import { reading } from "./kafka/reading.ts";
 import { records } from "./kafka/records.ts";
@@ -21,15 +21,7 @@ withBroker("kafka", (url) => {
     const port = freePort();
     const proxy = await Proxy.start(port);
     const server = await start({ port, advertisedPort: proxy.port });
-    return {
-      server,
-      proxy,
-      url: proxy.url(server.url),
-      async [Symbol.asyncDispose]() {
-        await proxy[Symbol.asyncDispose]();
-        await server[Symbol.asyncDispose]();
-      },
-    };
+    return new Rig(server, proxy);
   }, { shared: true });
 
   topics(url);

@@ -4,7 +4,7 @@ import { Broadcast, ConnectionError, RefusedError } from "../mod.ts";
 import { withBroker } from "./broker.ts";
 import { conformance } from "./conformance.ts";
 import { messages, uniqueChannel } from "./conformance/harness.ts";
-import { faults } from "./faults.ts";
+import { faults, Rig } from "./faults.ts";
 import { Proxy } from "./proxy.ts";
 import { start } from "./services/postgres.ts";
 
@@ -18,16 +18,7 @@ withBroker("postgres", (url) => {
 
   faults("postgres", async () => {
     const server = await start();
-    const proxy = await Proxy.start(server.port);
-    return {
-      server,
-      proxy,
-      url: proxy.url(server.url),
-      async [Symbol.asyncDispose]() {
-        await proxy[Symbol.asyncDispose]();
-        await server[Symbol.asyncDispose]();
-      },
-    };
+    return new Rig(server, await Proxy.start(server.port));
   });
 
   Deno.test("postgres: 7,999 bytes arrive and 8,000 are refused, in bytes", async () => {
