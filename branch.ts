@@ -15,6 +15,8 @@ export interface BranchOptions {
   readonly gap?: Gap | undefined;
   /** Told of a gap as soon as the branch waits at its place. What it throws ends the branch. */
   readonly onGap?: ((gap: Gap) => void) | undefined;
+  /** Told first of a gap that is this branch's own: it fell behind the ring. */
+  readonly onOverflow?: ((gap: Gap) => void) | undefined;
 }
 
 type Result<Message> = IteratorResult<BroadcastEvent<Message>, undefined>;
@@ -43,6 +45,7 @@ export class Branch<Message> {
   onLeave: (() => void) | undefined;
   /** Told of each gap. */
   onGap: ((gap: Gap) => void) | undefined;
+  readonly #onOverflow: ((gap: Gap) => void) | undefined;
   readonly #tee: Tee<Message>;
   /** Up to which change of the tee there is nothing to heed; -1 while there is. */
   #heeded = -1;
@@ -74,6 +77,7 @@ export class Branch<Message> {
     this.#gapsMet = options.after === undefined ? tee.gapCount : tee.gapsUpTo(options.after);
     this.#first = options.gap;
     this.onGap = options.onGap;
+    this.#onOverflow = options.onOverflow;
   }
 
   /** The id that stands for what it has read; none while a gap before it was not told. */
@@ -216,7 +220,9 @@ export class Branch<Message> {
       const after = epoch.id(this.#cursor - 1);
       const missed = ring.oldest - this.#cursor;
       this.#cursor = ring.oldest;
-      this.#meet({ cause: "overflow", after, missed });
+      const gap: Gap = { cause: "overflow", after, missed };
+      this.#onOverflow?.(gap);
+      this.#meet(gap);
     }
     const gaps = this.#tee.gapsFrom(this.#gapsMet, this.#cursor);
     this.#gapsMet = this.#tee.gapsUpTo(this.#cursor);

@@ -90,8 +90,8 @@ export class Hub<Message> extends EventTarget {
     signal?.throwIfAborted();
     if (this.#disconnecting) throw closedError();
     checkName("subscribe to", channel);
-    await this.#ready(signal);
-    const branch = await this.#join(channel, options);
+    const backend = await this.#ready(signal);
+    const branch = await this.#join(backend, channel, options);
     if (signal?.aborted) {
       branch.close();
       throw signal.reason;
@@ -120,9 +120,10 @@ export class Hub<Message> extends EventTarget {
   }
 
   /** Connected: waits for a lost connection as long as a message does. */
-  async #ready(signal: AbortSignal | undefined): Promise<void> {
+  async #ready(signal: AbortSignal | undefined): Promise<Backend> {
     const connection = this.#connection;
-    if (connection.up) return;
+    const ready = connection.ready();
+    if (connection.state !== "reconnecting") return await unlessAborted(signal, ready);
     const late = new AbortController();
     const { timeout } = this.#parts.settings;
     const timer = setTimeout(() => {
@@ -130,9 +131,9 @@ export class Hub<Message> extends EventTarget {
         timeout / 1000
       } s`;
       late.abort(new ConnectionError(message, { cause: connection.error }));
-    }, connection.state === "reconnecting" ? Math.min(timeout, LONGEST) : LONGEST);
+    }, Math.min(timeout, LONGEST));
     try {
-      await unlessAborted(signal, unlessAborted(late.signal, connection.ready()));
+      return await unlessAborted(signal, unlessAborted(late.signal, ready));
     } finally {
       clearTimeout(timer);
     }
@@ -143,9 +144,12 @@ export class Hub<Message> extends EventTarget {
    * joined in the same turn that finds it: nobody's leaving may close it in
    * between, and no abort may leave it open for nobody.
    */
-  async #join(name: string, options: SubscribeOptions): Promise<Branch<Message>> {
+  async #join(
+    backend: Backend,
+    name: string,
+    options: SubscribeOptions,
+  ): Promise<Branch<Message>> {
     const { signal } = options;
-    const backend = await unlessAborted(signal, this.#connection.ready());
     for (;;) {
       signal?.throwIfAborted();
       if (this.#disconnecting) throw closedError();
@@ -175,11 +179,14 @@ export class Hub<Message> extends EventTarget {
     channel: Channel<Message>,
     options: SubscribeOptions,
   ): BranchOptions {
-    const onGap = gapHandler(channel.name, options.onGap);
-    if (options.after === undefined) return { onGap };
+    const told = {
+      onGap: gapHandler(channel.name, options.onGap),
+      onOverflow: (gap: Gap) => void this.dispatchEvent(new GapEvent(channel.name, gap)),
+    };
+    if (options.after === undefined) return told;
     const place = channel.tee.epoch.find(options.after);
     if (place.kind === "here" && place.number < channel.tee.ring.head) {
-      return this.#resume(channel, options.after, place.number, onGap);
+      return { ...told, ...this.#resume(channel, options.after, place.number) };
     }
     if (options.foreign !== "gap" && place.kind !== "past") {
       throw new TypeError(
@@ -196,22 +203,17 @@ export class Hub<Message> extends EventTarget {
       ? { cause: "disconnect", after: options.after }
       : { cause: "unknown" };
     this.dispatchEvent(new GapEvent(channel.name, gap));
-    return { onGap, gap };
+    return { ...told, gap };
   }
 
   /** Behind an event of the ring, or at its oldest if it holds that no more. */
-  #resume(
-    { name, tee }: Channel<Message>,
-    id: string,
-    number: number,
-    onGap: ((gap: Gap) => void) | undefined,
-  ): BranchOptions {
+  #resume({ name, tee }: Channel<Message>, id: string, number: number): BranchOptions {
     const oldest = tee.ring.oldest - 1;
-    if (number >= oldest) return { onGap, after: number };
+    if (number >= oldest) return { after: number };
     const counted = tee.gapsUpTo(number) === tee.gapsUpTo(oldest);
     const gap: Gap = { cause: "disconnect", after: id, ...counted && { missed: oldest - number } };
     this.dispatchEvent(new GapEvent(name, gap));
-    return { onGap, gap, after: oldest };
+    return { gap, after: oldest };
   }
 }
 

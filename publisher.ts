@@ -11,8 +11,8 @@ import { ConnectionError, OutcomeUnknownError, reasonOf, RefusedError } from "./
 import { LONGEST } from "./timer.ts";
 
 /**
- * Publishes what is given in one go together, in order. While
- * there is no connection, payloads wait in their order, up to a limit of time.
+ * Publishes what is given in one go together, in order. While there is no
+ * connection, payloads wait in their order, up to a limit of time.
  */
 export class Publisher {
   readonly #connection: Connection;

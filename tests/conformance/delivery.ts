@@ -148,6 +148,8 @@ export function delivery({ test, features }: Suite): void {
 
   test("a stalled subscriber delays nobody, and is told what it missed", async ({ open, channel }) => {
     const broadcast = open({ buffer: 64 });
+    const told: unknown[] = [];
+    broadcast.addEventListener("gap", ({ channel, gap }) => told.push(channel, gap));
     const stalled = await broadcast.subscribe(channel);
     const reading = await broadcast.subscribe(channel);
     const received = messages(reading, 500);
@@ -157,6 +159,7 @@ export function delivery({ test, features }: Suite): void {
     assert.equal(first!.message, "m436");
     assert.equal(first!.gap!.cause, "overflow");
     assert.equal(first!.gap!.missed, 436);
+    assert.deepEqual(told, [channel, first!.gap]);
     assert.equal(second!.message, "m437");
     assert.equal(second!.gap, undefined);
   });
