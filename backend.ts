@@ -10,8 +10,10 @@
  */
 
 import type { Address } from "./address.ts";
+import type { Place, Position } from "./position.ts";
 
 export type { Address, Host } from "./address.ts";
+export { comparePlaces, type Place, Position } from "./position.ts";
 
 /** An encoded message: all that a backend ever sees of one. */
 export type Payload = string | Uint8Array;
@@ -20,7 +22,37 @@ export type Payload = string | Uint8Array;
 export interface BackendRecord {
   /** Exactly the bytes that were published. */
   readonly payload: Payload;
+  /** Where it lies in the log; without a log there is none. */
+  readonly place?: Place;
 }
+
+/** A record of the log that is nobody's event, such as a marker of a transaction. */
+export interface PassedRecord {
+  /** None. */
+  readonly payload?: undefined;
+  /** Where it lies. */
+  readonly place: Place;
+}
+
+/** The log did not go on where it was read: records are missing here. */
+export interface LogGap {
+  /** None. */
+  readonly payload?: undefined;
+  /** None. */
+  readonly place?: undefined;
+  /**
+   * `trimmed`: what followed is not stored any more. `ahead`: the log ends before
+   * the position. `epoch`: the log was begun anew since.
+   */
+  readonly cause: "trimmed" | "ahead" | "epoch";
+  /** How many records are missing, where that is known exactly. */
+  readonly missed?: number | undefined;
+  /** Where the log goes on, if places before and behind cannot be compared. */
+  readonly restart?: Position | undefined;
+}
+
+/** What a read of a broker brings, in its order. */
+export type Item = BackendRecord | PassedRecord | LogGap;
 
 /** What a backend can do. What it cannot is an error at the call. */
 export interface BackendFeatures {
@@ -28,17 +60,54 @@ export interface BackendFeatures {
   readonly crossProcess: boolean;
   /** Payloads may be any bytes, not only text. */
   readonly binary: boolean;
+  /** Events are stored: it has `read()`, and every record and tail a place. */
+  readonly log?: boolean;
+}
+
+/** Where a tail begins. */
+export interface TailOptions {
+  /**
+   * Behind this position, inclusive of its own records: they must come back and
+   * have the same witness, else the first item is a gap. Without it, at the end.
+   */
+  readonly after?: Position | undefined;
 }
 
 /** The live end of one channel. */
 export interface Tail {
+  /** With a log: what it begins behind. */
+  readonly position?: Position | undefined;
   /**
-   * What the broker delivers from now on, in its order: arrays of records, as
+   * What the broker delivers from now on, in its order: arrays of items, as
    * one read brought them. It errors when the connection is lost, with a
    * `RefusedError` when opening it again would not help. Cancelling it
    * unsubscribes, and resolves once the broker has confirmed that.
    */
-  readonly records: ReadableStream<readonly BackendRecord[]>;
+  readonly records: ReadableStream<readonly Item[]>;
+}
+
+/** Which page of a log. */
+export interface ReadOptions {
+  /**
+   * The oldest records behind this position, inclusive of its own records: as for
+   * a tail, a gap comes first if they do not come back.
+   */
+  readonly after?: Position | undefined;
+  /** Nothing from this position on; the newest records before it, if there is no `after`. */
+  readonly before?: Position | undefined;
+  /** How many records at most. */
+  readonly limit: number;
+}
+
+/** A page of a log. */
+export interface Page {
+  /** What it begins behind: `after`, or what lies before its first record in each shard. */
+  readonly from: Position;
+  /**
+   * Oldest first, and in each shard without a hole. Empty only if the log has
+   * nothing there.
+   */
+  readonly items: readonly Item[];
 }
 
 /**
@@ -78,20 +147,31 @@ export interface Backend {
   connect?(): Promise<void>;
 
   /**
-   * Publishes the payloads that were given to a channel in one go, in order. The next call may come before this one has settled, and
-   * keeps its place behind it.
+   * Publishes the payloads that were given to a channel in one go, in order. The
+   * next call may come before this one has settled, and keeps its place behind it.
    *
    * @returns Resolves once the broker has accepted: one promise for all, or one
-   * for each payload. A `ConnectionError` means that the connection was lost
-   * meanwhile; every other error that the broker refused.
+   * for each payload, with the `Position` of its record if that is known. A
+   * `ConnectionError` means that the connection was lost meanwhile; every other
+   * error that the broker refused.
    */
   publish(
     channel: string,
     payloads: readonly Payload[],
   ): Promise<void> | readonly Promise<unknown>[];
 
-  /** Resolves once the broker has confirmed: what is published from then on arrives. */
-  tail(channel: string): Promise<Tail>;
+  /**
+   * Resolves once the broker has confirmed: what is published from then on
+   * arrives. `after` is only given to a backend with a log.
+   */
+  tail(channel: string, options?: TailOptions): Promise<Tail>;
+
+  /**
+   * Reads a page of the log. Rejects with a `ConnectionError` if the connection
+   * was lost, with every other error if the broker refused. Only backends with a
+   * log have it.
+   */
+  read?(channel: string, options: ReadOptions): Promise<Page>;
 
   /**
    * Asks every open connection for a sign of life. When the signal aborts, the

@@ -4,30 +4,11 @@
  * @module
  */
 
-import { type BroadcastEvent, type Gap, mergeGaps } from "./event.ts";
+import { type Gap, mergeGaps } from "./event.ts";
+import { type Delivery, DONE, type Result, type Waiter, WITHDRAWN } from "./read.ts";
+import { Replay } from "./replay.ts";
+import type { BranchOptions } from "./start.ts";
 import type { Tee } from "./tee.ts";
-
-/** Where a branch starts, and whom it tells. */
-export interface BranchOptions {
-  /** Start behind the event of this number instead of at the live end. */
-  readonly after?: number;
-  /** A gap that lies before the first event. */
-  readonly gap?: Gap | undefined;
-  /** Told of a gap as soon as the branch waits at its place. What it throws ends the branch. */
-  readonly onGap?: ((gap: Gap) => void) | undefined;
-  /** Told first of a gap that is this branch's own: it fell behind the ring. */
-  readonly onOverflow?: ((gap: Gap) => void) | undefined;
-}
-
-type Result<Message> = IteratorResult<BroadcastEvent<Message>, undefined>;
-
-/** Resolves a read; with a promise that rejects, too. */
-type Waiter<Message> = (result: Result<Message> | Promise<Result<Message>>) => void;
-
-const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined };
-
-/** What a read that was withdrawn resolves with, told from `DONE` by identity. It has taken nothing. */
-export const WITHDRAWN: IteratorReturnResult<undefined> = { done: true, value: undefined };
 
 /**
  * A cursor into the ring of a tee that is waiter and iterator as well: a plain
@@ -45,12 +26,17 @@ export class Branch<Message> {
   onLeave: (() => void) | undefined;
   /** Told of each gap. */
   onGap: ((gap: Gap) => void) | undefined;
-  readonly #onOverflow: ((gap: Gap) => void) | undefined;
+  readonly #onOwnGap: ((gap: Gap) => void) | undefined;
   readonly #tee: Tee<Message>;
   /** Up to which change of the tee there is nothing to heed; -1 while there is. */
   #heeded = -1;
   #cursor: number;
   #gapsMet: number;
+  /** What it has read last of a ring behind which there is a log, and what stands for what was before. */
+  #seen: Delivery<Message> | undefined;
+  readonly #origin: string;
+  /** Its way through the log into the ring, until the ring has caught up with it. */
+  #replay: Replay<Message> | undefined;
   /** The gaps met since the last event, merged. */
   #gap: Gap | undefined;
   /** A gap from before the start, of which the reader must be told first. */
@@ -75,14 +61,24 @@ export class Branch<Message> {
     this.#tee = tee;
     this.#cursor = options.after === undefined ? tee.ring.head : options.after + 1;
     this.#gapsMet = options.after === undefined ? tee.gapCount : tee.gapsUpTo(options.after);
+    this.#origin = tee.id;
+    if (options.replay) this.#replay = new Replay(tee, options.replay);
     this.#first = options.gap;
     this.onGap = options.onGap;
-    this.#onOverflow = options.onOverflow;
+    this.#onOwnGap = options.onOwnGap;
   }
 
   /** The id that stands for what it has read; none while a gap before it was not told. */
   get id(): string | undefined {
-    return this.#first === undefined ? this.#tee.epoch.id(this.#cursor - 1) : undefined;
+    if (this.#first !== undefined) return undefined;
+    if (this.#replay !== undefined) return this.#replay.id;
+    if (this.#tee.log !== undefined) return this.#seen?.value.id ?? this.#origin;
+    return this.#tee.epoch.id(this.#cursor - 1);
+  }
+
+  /** Resolves once it is known where it starts. */
+  async started(): Promise<void> {
+    await this.#replay?.fetch();
   }
 
   /** The next event; reads that overlap are answered in their order. */
@@ -94,6 +90,7 @@ export class Branch<Message> {
       if (cursor >= ring.oldest) {
         this.#cursor = cursor + 1;
         const cell = ring.at(cursor);
+        this.#seen = cell.result;
         return cell.ready ??= Promise.resolve(cell.result);
       }
     }
@@ -101,24 +98,31 @@ export class Branch<Message> {
   }
 
   /** The next event if there is one already, for readers that take several at once. */
-  take(): IteratorYieldResult<BroadcastEvent<Message>> | undefined {
+  take(): Delivery<Message> | undefined {
     if (this.#outcome !== undefined || this.#waiter !== undefined) return undefined;
     const { ring } = this.#tee;
     if (this.#heeded !== this.#tee.changes || this.#cursor < ring.oldest) {
       this.#heed();
       if (this.#outcome !== undefined) return undefined;
     }
-    if (this.#cursor < ring.head) return this.#stamp(ring.at(this.#cursor++).result);
+    if (this.#replay !== undefined) {
+      const result = this.#takeReplayed(this.#replay);
+      if (result !== undefined || this.#outcome !== undefined) return result;
+    } else if (this.#cursor < ring.head) {
+      return this.#stamp(this.#seen = ring.at(this.#cursor++).result);
+    }
     // Read only now: being told of a gap, the user may have ended the tee.
     if (this.#tee.outcome !== undefined) this.#leave(this.#tee.outcome);
     return undefined;
   }
 
   /** The tee has written the event that this branch waits for. */
-  wake(result: IteratorYieldResult<BroadcastEvent<Message>>): void {
+  wake(result: Delivery<Message>): void {
     const waiter = this.#waiter!;
     this.#waiter = undefined;
+    if (this.#replay !== undefined) return this.#serveFirst(waiter);
     this.#cursor++;
+    this.#seen = result;
     waiter(this.#gap === undefined ? result : this.#stamp(result));
     if (this.#queue !== undefined) this.#serve();
   }
@@ -126,9 +130,7 @@ export class Branch<Message> {
   /** Something other than an event has come while this branch waits. */
   notice(): void {
     const waiter = this.#unpark();
-    if (waiter === undefined) return;
-    (this.#queue ??= []).unshift(waiter);
-    this.#serve();
+    if (waiter !== undefined) this.#serveFirst(waiter);
   }
 
   /** Takes the reads that wait back: they resolve with `WITHDRAWN`. */
@@ -158,18 +160,26 @@ export class Branch<Message> {
   }
 
   #wait(waiter: Waiter<Message>): void {
-    if (this.#waiter !== undefined) {
-      (this.#queue ??= []).push(waiter);
-      return;
-    }
-    this.#park(waiter);
+    if (this.#waiter !== undefined) return void (this.#queue ??= []).push(waiter);
+    if (this.#replay === undefined || this.#replay.entered) return this.#park(waiter);
+    this.#waiter = waiter;
+    this.place = -1;
+    this.#tee.fetching(this, true);
+    this.#replay.fetch().then(() => this.notice(), (error) => this.fail(error));
   }
 
   #unpark(): Waiter<Message> | undefined {
     const waiter = this.#waiter;
-    if (waiter !== undefined) this.#tee.unpark(this.place);
+    if (waiter === undefined) return undefined;
+    if (this.place < 0) this.#tee.fetching(this, false);
+    else this.#tee.unpark(this.place);
     this.#waiter = undefined;
     return waiter;
+  }
+
+  #serveFirst(waiter: Waiter<Message>): void {
+    (this.#queue ??= []).unshift(waiter);
+    this.#serve();
   }
 
   /** Answers the reads in the queue with what there is; the first that must wait waits. */
@@ -185,6 +195,21 @@ export class Branch<Message> {
         else this.#wait(waiter);
       }
     }
+  }
+
+  /** What comes next on the way from the log into the ring. */
+  #takeReplayed(replay: Replay<Message>): Delivery<Message> | undefined {
+    for (let step = replay.step(); step !== undefined; step = replay.step()) {
+      if (step.gap === undefined) return this.#stamp(this.#seen = step.result);
+      if (step.own) this.#onOwnGap?.(step.gap);
+      this.#meet(step.gap);
+      if (this.#outcome !== undefined) return undefined;
+    }
+    if (replay.over) {
+      ({ cursor: this.#cursor, gapsMet: this.#gapsMet } = replay);
+      this.#replay = undefined;
+    }
+    return undefined;
   }
 
   #heedAndNext(): Promise<Result<Message>> {
@@ -204,28 +229,31 @@ export class Branch<Message> {
     this.#meetGaps();
     const { changes, gapCount, outcome } = this.#tee;
     const clean = this.#gap === undefined && this.#gapsMet === gapCount &&
-      outcome === undefined && this.#outcome === undefined;
+      outcome === undefined && this.#outcome === undefined && this.#replay === undefined;
     this.#heeded = clean ? changes : -1;
   }
 
   /** The reader fell behind the ring, or a gap lies at the cursor. */
   #meetGaps(): void {
-    if (this.#first !== undefined) {
-      const first = this.#first;
-      this.#first = undefined;
-      this.#meet(first);
+    const gaps = this.#first === undefined ? [] : [this.#first];
+    this.#first = undefined;
+    const { ring, epoch, frontier } = this.#tee;
+    if (this.#replay === undefined && this.#cursor < ring.oldest) {
+      if (frontier !== undefined) {
+        const position = frontier.at(this.#seen?.value.id ?? this.#origin);
+        this.#replay = new Replay(this.#tee, { position }, this.#cursor);
+      } else {
+        const missed = ring.oldest - this.#cursor;
+        const gap: Gap = { cause: "overflow", after: epoch.id(this.#cursor - 1), missed };
+        this.#cursor = ring.oldest;
+        this.#onOwnGap?.(gap);
+        gaps.push(gap);
+      }
     }
-    const { ring, epoch } = this.#tee;
-    if (this.#cursor < ring.oldest) {
-      const after = epoch.id(this.#cursor - 1);
-      const missed = ring.oldest - this.#cursor;
-      this.#cursor = ring.oldest;
-      const gap: Gap = { cause: "overflow", after, missed };
-      this.#onOverflow?.(gap);
-      this.#meet(gap);
+    if (this.#replay === undefined) {
+      gaps.push(...this.#tee.gapsFrom(this.#gapsMet, this.#cursor));
+      this.#gapsMet = this.#tee.gapsUpTo(this.#cursor);
     }
-    const gaps = this.#tee.gapsFrom(this.#gapsMet, this.#cursor);
-    this.#gapsMet = this.#tee.gapsUpTo(this.#cursor);
     for (const gap of gaps) this.#meet(gap);
   }
 
@@ -240,9 +268,7 @@ export class Branch<Message> {
   }
 
   /** The event as this branch sees it: with the gap before it. */
-  #stamp(
-    cell: IteratorYieldResult<BroadcastEvent<Message>>,
-  ): IteratorYieldResult<BroadcastEvent<Message>> {
+  #stamp(cell: Delivery<Message>): Delivery<Message> {
     if (this.#gap === undefined) return cell;
     const gap = this.#gap;
     this.#gap = undefined;

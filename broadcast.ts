@@ -6,7 +6,7 @@
 
 import type { Backend, BackendOptions } from "./backend.ts";
 import type { Codec } from "./codec.ts";
-import type { Gap } from "./event.ts";
+import type { BroadcastEvent, Gap } from "./event.ts";
 import type { BroadcastEventMap, BroadcastState } from "./notices.ts";
 import type { SettingsOptions } from "./settings.ts";
 import type { Subscription } from "./subscription.ts";
@@ -23,9 +23,17 @@ export interface PublishOptions {
 /** Additional options of a subscription. */
 export interface SubscribeOptions {
   /**
-   * Resume behind the event of this id. While this process holds the tail (it
-   * outlives its last subscriber by `linger`) nothing is lost; later, or in
-   * another process, the subscription starts live, with a gap `disconnect`.
+   * Start with up to this many of the most recent events. Only on backends with
+   * a log.
+   *
+   * @default {0}
+   */
+  readonly history?: number | undefined;
+  /**
+   * Resume behind the event of this id; it wins over `history`. With a log
+   * nothing is lost, or a gap says so, in every process. Without one the same
+   * holds while this process keeps the tail (it outlives its last subscriber by
+   * `linger`); later the subscription starts live, with a gap `disconnect`.
    */
   readonly after?: string | undefined;
   /**
@@ -44,6 +52,22 @@ export interface SubscribeOptions {
    */
   readonly onGap?: "continue" | "error" | ((gap: Gap) => void) | undefined;
   /** Aborts the call; later, ends the subscription with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Which page of a channel's history. */
+export interface HistoryOptions {
+  /**
+   * How many events at most.
+   *
+   * @default {100}
+   */
+  readonly limit?: number | undefined;
+  /** Only events before that of this id: the newest of them, if there is no `after`. */
+  readonly before?: string | undefined;
+  /** Only events behind that of this id: the oldest of them. */
+  readonly after?: string | undefined;
+  /** Aborts the call. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -112,6 +136,26 @@ export interface BroadcastInstance<Channels extends object = Record<string, stri
     channel: Name,
     options?: SubscribeOptions,
   ): Promise<Subscription<Channels[Name], Name>>;
+
+  /**
+   * A page of a channel's past: the most recent events, unless `before` or
+   * `after` say where. The first event's id is the next page's `before`, the last
+   * one's its `after`.
+   *
+   * @param channel Whose past.
+   * @param options Which page.
+   * @returns The events, oldest first; none behind the end. What `after` no longer
+   * reaches is told by the gap of the first event.
+   * @throws {TypeError} If the backend keeps no log, or an id is not one of this channel.
+   * @throws {RangeError} If the limit is no number of events.
+   * @throws {ConnectionError} If the broker cannot be reached.
+   * @throws {RefusedError} If the broker refuses.
+   * @throws {ClosedError} After `disconnect()`.
+   */
+  history<Name extends ChannelName<Channels>>(
+    channel: Name,
+    options?: HistoryOptions,
+  ): Promise<BroadcastEvent<Channels[Name], Name>[]>;
 
   /**
    * Ends every subscription, behind the events that have arrived, waits for

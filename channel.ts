@@ -6,15 +6,19 @@
  */
 
 import { unlessAborted } from "./abort.ts";
-import type { Backend, BackendRecord, Payload, Tail } from "./backend.ts";
-import type { Branch, BranchOptions } from "./branch.ts";
+import type { Backend, Item, LogGap, Payload, Tail } from "./backend.ts";
+import type { Branch } from "./branch.ts";
 import type { Codec } from "./codec.ts";
 import { closedError, type Connection } from "./connection.ts";
 import { ClosedError, ConnectionError, reasonOf, RefusedError } from "./errors.ts";
-import type { Gap, GapCause } from "./event.ts";
-import { Epoch } from "./id.ts";
+import type { Gap } from "./event.ts";
+import { Frontier } from "./frontier.ts";
+import { Epoch, Scope } from "./id.ts";
+import { Log } from "./log.ts";
+import type { Place } from "./position.ts";
 import { BacklogError, sizeOf } from "./record_source.ts";
 import type { RingLimits } from "./ring.ts";
+import type { BranchOptions } from "./start.ts";
 import { Tee } from "./tee.ts";
 import { after, backoff, deferred, turn } from "./timer.ts";
 
@@ -43,6 +47,8 @@ export interface ChannelOptions<Message> {
 export class Channel<Message> {
   /** Its name. */
   readonly name: string;
+  /** Its ids. */
+  readonly scope: Scope;
   /** Resolves once the tail is closed and everything of it released. */
   readonly closed: Promise<void>;
   /** Whether it takes no more subscribers. */
@@ -54,7 +60,7 @@ export class Channel<Message> {
   #opened: Promise<void>;
   /** Subscribers that have not left, those included that still wait for the tail. */
   #members = 0;
-  #reader: ReadableStreamDefaultReader<readonly BackendRecord[]> | undefined;
+  #reader: ReadableStreamDefaultReader<readonly Item[]> | undefined;
   #cancelled: Promise<void> | undefined;
   #moved = 0;
   #movedBytes = 0;
@@ -62,13 +68,25 @@ export class Channel<Message> {
 
   /**
    * @param name Its name.
-   * @param backend The name of the backend.
+   * @param backend Where it is a channel.
    * @param options What it needs to know.
    */
-  constructor(name: string, backend: string, options: ChannelOptions<Message>) {
+  constructor(name: string, backend: Backend, options: ChannelOptions<Message>) {
     this.name = name;
     this.#options = options;
-    this.tee = new Tee(new Epoch(backend, name), options.limits);
+    const scope = this.scope = new Scope(backend.name, name);
+    const past = backend.features.log
+      ? {
+        frontier: new Frontier(scope),
+        log: new Log({
+          connection: options.connection,
+          name,
+          scope,
+          decode: (payload: Payload) => decode(payload, options),
+        }),
+      }
+      : undefined;
+    this.tee = new Tee(new Epoch(scope), options.limits, past);
     const opening = this.#open();
     this.#opened = opening.then(() => {});
     this.#opened.catch(() => {});
@@ -103,6 +121,7 @@ export class Channel<Message> {
     this.stopping = true;
     this.#stopLinger();
     this.tee.end(outcome);
+    this.tee.log?.rest();
     this.#cancelled ??= this.#reader?.cancel().catch(() => {});
   }
 
@@ -128,8 +147,11 @@ export class Channel<Message> {
       const { promise, resolve } = deferred();
       this.#opened = promise;
       const again = await this.#reopen(opened.generation, failure);
-      if (again && !this.stopping) {
-        this.#gap(failure instanceof BacklogError ? "overflow" : "disconnect");
+      // With a log the tail goes on where it was, or says itself that it cannot.
+      if (again && !this.stopping && !this.tee.log) {
+        this.#options.onGap(
+          this.tee.gap(failure instanceof BacklogError ? "overflow" : "disconnect"),
+        );
       }
       resolve();
       if (!again) return;
@@ -151,7 +173,11 @@ export class Channel<Message> {
 
   async #tail(backend: Backend): Promise<Opened> {
     const { closing, generation } = this.#options.connection;
-    return { tail: await unlessAborted(closing, backend.tail(this.name)), generation };
+    const { frontier, ring } = this.tee;
+    const after = frontier && frontier.era > 0 ? frontier.position : undefined;
+    const tail = await unlessAborted(closing, backend.tail(this.name, after && { after }));
+    if (!after && tail.position) frontier?.begin(tail.position, ring.head);
+    return { tail, generation };
   }
 
   /** Opens the tail again, for as long as it takes. */
@@ -191,8 +217,9 @@ export class Channel<Message> {
       for (;;) {
         const { done, value } = await reader.read();
         if (done) return new ConnectionError("the broker ended the subscription");
-        for (const record of value) {
-          if (this.#decode(record)) await this.#breathe();
+        for (const item of value) {
+          if (item.payload === undefined) this.#pass(item);
+          else if (this.#push(item.payload, item.place)) await this.#breathe();
         }
       }
     } catch (error) {
@@ -203,19 +230,26 @@ export class Channel<Message> {
   }
 
   /** Returns whether half a ring has moved since readers last had their turn. */
-  #decode({ payload }: BackendRecord): boolean {
-    const { codec, limits, onMessageError } = this.#options;
-    let message: Message;
-    try {
-      message = codec.decode(payload);
-    } catch (error) {
-      onMessageError(payload, error);
+  #push(payload: Payload, place: Place | undefined): boolean {
+    const { limits } = this.#options;
+    const decoded = decode(payload, this.#options);
+    if (!decoded) {
+      if (place) this.tee.frontier?.advance(place);
       return false;
     }
     const bytes = sizeOf(payload);
-    this.tee.push(this.name, message, bytes);
+    this.tee.push(this.name, decoded.message, bytes, place);
     this.#movedBytes += bytes;
     return ++this.#moved >= limits.count / 2 || this.#movedBytes >= limits.bytes / 2;
+  }
+
+  /** What is no event: a place that is behind us now, or a gap in the log. */
+  #pass(item: Exclude<Item, { readonly payload: Payload }>): void {
+    if (item.place) return void this.tee.frontier?.advance(item.place);
+    const { cause, missed, restart } = item as LogGap;
+    const gap = this.tee.gap(cause, missed);
+    if (restart) this.tee.frontier?.begin(restart, this.tee.ring.head);
+    this.#options.onGap(gap);
   }
 
   /**
@@ -228,16 +262,25 @@ export class Channel<Message> {
     this.#movedBytes = 0;
     if (!this.tee.caughtUp) await turn();
   }
-
-  #gap(cause: GapCause): void {
-    this.#options.onGap(this.tee.gap(cause));
-  }
 }
 
 /** A tail, and the connection that it belongs to. */
 interface Opened {
   readonly tail: Tail;
   readonly generation: number;
+}
+
+/** The message of a payload, or nothing if it cannot be decoded and that was told. */
+export function decode<Message>(
+  payload: Payload,
+  { codec, onMessageError }: Pick<ChannelOptions<Message>, "codec" | "onMessageError">,
+): { readonly message: Message } | undefined {
+  try {
+    return { message: codec.decode(payload) };
+  } catch (error) {
+    onMessageError(payload, error);
+    return undefined;
+  }
 }
 
 /** Wraps, once, what a backend threw while it opened or fed a tail. */

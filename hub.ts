@@ -6,16 +6,19 @@
 
 import { onAbort, unlessAborted } from "./abort.ts";
 import type { Backend } from "./backend.ts";
-import type { Branch, BranchOptions } from "./branch.ts";
-import type { PublishOptions, SubscribeOptions } from "./broadcast.ts";
-import { Channel } from "./channel.ts";
+import type { Branch } from "./branch.ts";
+import type { HistoryOptions, PublishOptions, SubscribeOptions } from "./broadcast.ts";
+import { Channel, type ChannelOptions, decode } from "./channel.ts";
 import { type Codec, kindOf } from "./codec.ts";
 import { closedError, Connection } from "./connection.ts";
-import { ConnectionError, GapError } from "./errors.ts";
-import type { Gap } from "./event.ts";
+import { ConnectionError } from "./errors.ts";
+import type { BroadcastEvent } from "./event.ts";
+import { Scope } from "./id.ts";
+import { Log, noLogError } from "./log.ts";
 import { type BroadcastState, GapEvent, MessageErrorEvent, StateChangeEvent } from "./notices.ts";
 import { Publisher } from "./publisher.ts";
 import type { Settings } from "./settings.ts";
+import { type BranchOptions, checkCount, positionOf, startOf } from "./start.ts";
 import { Subscription } from "./subscription.ts";
 import { LONGEST } from "./timer.ts";
 
@@ -76,8 +79,8 @@ export class Hub<Message> extends EventTarget {
     if (this.#disconnecting) throw closedError();
     checkName("publish to", channel);
     const payload = this.#parts.codec.encode(message);
-    await this.#publisher.publish(channel, payload, signal);
-    return undefined;
+    const position = await this.#publisher.publish(channel, payload, signal);
+    return position && new Scope(this.#connection.backend!.name, channel).id(position);
   }
 
   /** See `BroadcastInstance`. */
@@ -90,14 +93,44 @@ export class Hub<Message> extends EventTarget {
     signal?.throwIfAborted();
     if (this.#disconnecting) throw closedError();
     checkName("subscribe to", channel);
+    const { history = 0 } = options;
+    checkCount("start with history of", channel, history, 0);
     const backend = await this.#ready(signal);
+    if (history > 0 && !backend.features.log) throw noLogError(backend, channel);
     const branch = await this.#join(backend, channel, options);
-    if (signal?.aborted) {
+    try {
+      // Without this, what is published before the first read would push the history out.
+      if (history > 0 && options.after === undefined) {
+        await unlessAborted(signal, branch.started());
+      }
+      signal?.throwIfAborted();
+    } catch (error) {
       branch.close();
-      throw signal.reason;
+      throw error;
     }
     if (signal) endWith(branch, signal);
     return new Subscription(channel, branch);
+  }
+
+  /** See `BroadcastInstance`. */
+  async history(
+    channel: string,
+    given?: HistoryOptions | null,
+  ): Promise<BroadcastEvent<Message>[]> {
+    const { signal, limit = 100, after, before } = given ?? {};
+    signal?.throwIfAborted();
+    if (this.#disconnecting) throw closedError();
+    checkName("read history of", channel);
+    checkCount("read history of", channel, limit, 1);
+    const backend = await this.#ready(signal);
+    if (!backend.features.log) throw noLogError(backend, channel);
+    backend.check?.(channel);
+    const scope = new Scope(backend.name, channel);
+    const from = { name: channel, scope };
+    const options = this.#channelOptions(channel);
+    const log = new Log({ ...from, ...options, decode: (payload) => decode(payload, options) });
+    const range = { after: positionOf(after, from), before: positionOf(before, from), limit };
+    return await log.events(range, options.onGap, signal);
   }
 
   /** See `BroadcastInstance`. */
@@ -160,60 +193,31 @@ export class Hub<Message> extends EventTarget {
   }
 
   #make(name: string, backend: Backend): Channel<Message> {
-    const channel = new Channel(name, backend.name, {
-      connection: this.#connection,
-      codec: this.#parts.codec,
-      limits: this.#parts.settings.limits,
-      linger: this.#parts.settings.linger,
-      onGap: (gap) => this.dispatchEvent(new GapEvent(name, gap)),
-      onMessageError: (payload, error) =>
-        this.dispatchEvent(new MessageErrorEvent(name, payload, error)),
-    });
+    const channel = new Channel(name, backend, this.#channelOptions(name));
     this.#channels.set(name, channel);
     channel.closed.then(() => this.#channels.delete(name));
     return channel;
   }
 
-  /** Where a subscription starts: live, or behind an id that the ring still holds. */
-  #start(
-    channel: Channel<Message>,
-    options: SubscribeOptions,
-  ): BranchOptions {
-    const told = {
-      onGap: gapHandler(channel.name, options.onGap),
-      onOverflow: (gap: Gap) => void this.dispatchEvent(new GapEvent(channel.name, gap)),
+  #channelOptions(name: string): ChannelOptions<Message> {
+    const { codec, settings } = this.#parts;
+    return {
+      connection: this.#connection,
+      codec,
+      limits: settings.limits,
+      linger: settings.linger,
+      onGap: (gap) => void this.dispatchEvent(new GapEvent(name, gap)),
+      onMessageError: (payload, error) =>
+        void this.dispatchEvent(new MessageErrorEvent(name, payload, error)),
     };
-    if (options.after === undefined) return told;
-    const place = channel.tee.epoch.find(options.after);
-    if (place.kind === "here" && place.number < channel.tee.ring.head) {
-      return { ...told, ...this.#resume(channel, options.after, place.number) };
-    }
-    if (options.foreign !== "gap" && place.kind !== "past") {
-      throw new TypeError(
-        `Cannot resume "${channel.name}" behind ${JSON.stringify(options.after)}: it is ${
-          place.kind === "malformed"
-            ? "not an event id"
-            : place.kind === "here"
-            ? "an id that this channel has not reached"
-            : "an id of another channel or backend"
-        }, pass foreign: "gap" to start live instead`,
-      );
-    }
-    const gap: Gap = place.kind === "past"
-      ? { cause: "disconnect", after: options.after }
-      : { cause: "unknown" };
-    this.dispatchEvent(new GapEvent(channel.name, gap));
-    return { ...told, gap };
   }
 
-  /** Behind an event of the ring, or at its oldest if it holds that no more. */
-  #resume({ name, tee }: Channel<Message>, id: string, number: number): BranchOptions {
-    const oldest = tee.ring.oldest - 1;
-    if (number >= oldest) return { after: number };
-    const counted = tee.gapsUpTo(number) === tee.gapsUpTo(oldest);
-    const gap: Gap = { cause: "disconnect", after: id, ...counted && { missed: oldest - number } };
-    this.dispatchEvent(new GapEvent(name, gap));
-    return { gap, after: oldest };
+  #start(channel: Channel<Message>, options: SubscribeOptions): BranchOptions {
+    return startOf(
+      channel,
+      options,
+      (gap) => void this.dispatchEvent(new GapEvent(channel.name, gap)),
+    );
   }
 }
 
@@ -227,17 +231,6 @@ function checkName(verb: string, channel: unknown): void {
   if (!channel.isWellFormed()) {
     throw new TypeError(`Cannot ${verb} channel: its name has a lone surrogate`);
   }
-}
-
-function gapHandler(
-  channel: string,
-  onGap: SubscribeOptions["onGap"],
-): ((gap: Gap) => void) | undefined {
-  if (typeof onGap === "function") return onGap;
-  if (onGap !== "error") return undefined;
-  return (gap) => {
-    throw new GapError(channel, gap);
-  };
 }
 
 /** A signal ends a branch for as long as there is one, and holds on to it no longer. */

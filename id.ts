@@ -1,39 +1,75 @@
 /**
  * Event ids: opaque to callers, bound to their backend and channel.
  *
- * Without a log an id is `<scope>-<epoch>.<number>`. The scope is a hash of
- * backend and channel, so that an id of another channel is told from one that
- * is merely old. The epoch is drawn anew for each tail.
+ * The scope, a hash of backend and channel, tells an id of another channel from
+ * one that is merely old. With a log an id is `<scope>~<position>`, and means
+ * the same in every process. Without one it is `<scope>-<epoch>.<number>`; the
+ * epoch is drawn anew for each tail.
  *
  * @module
  */
 
-const PATTERN = /^([0-9a-z]{14})-([0-9a-z]{12})\.([0-9a-z]{1,11})$/;
+import { Position } from "./position.ts";
+
+const PATTERN = /^([0-9a-z]{14})(?:-([0-9a-z]{12})\.([0-9a-z]{1,11})|~([0-9a-z._~-]*))$/;
+const LONGEST_ID = 1024;
 
 /** Whether a text has the form of an id. */
 export function isId(text: string): boolean {
-  return PATTERN.test(text);
+  return text.length <= LONGEST_ID && PATTERN.test(text);
 }
 
-/** What a text says about a place in an epoch. */
-export type Place =
-  | { readonly kind: "malformed" | "foreign" | "past" }
-  | { readonly kind: "here"; readonly number: number };
+/** What a text says. */
+export type Found =
+  | { readonly kind: "malformed" | "foreign" }
+  /** The event of a number, of the tail of an epoch. */
+  | { readonly kind: "number"; readonly epoch: string; readonly number: number }
+  | { readonly kind: "position"; readonly position: Position };
 
-/** The ids of one tail. */
-export class Epoch {
-  readonly #scope: string;
-  readonly #name: string;
-  readonly #prefix: string;
+/** The ids of one channel. */
+export class Scope {
+  readonly #hash: string;
 
   /**
    * @param backend The name of the backend.
    * @param channel The name of the channel.
    */
   constructor(backend: string, channel: string) {
-    this.#scope = hash(`${backend}\0${channel}`);
-    this.#name = random();
-    this.#prefix = `${this.#scope}-${this.#name}.`;
+    this.#hash = hash(`${backend}\0${channel}`);
+  }
+
+  /** The id of a position in the log. */
+  id(position: Position): string {
+    return `${this.#hash}~${position}`;
+  }
+
+  /** What stands before the number in the ids of an epoch. */
+  prefix(epoch: string): string {
+    return `${this.#hash}-${epoch}.`;
+  }
+
+  /** What an id means: `foreign` if it is of another channel or backend. */
+  find(id: string): Found {
+    const match = id.length <= LONGEST_ID ? PATTERN.exec(id) : null;
+    if (!match) return { kind: "malformed" };
+    const [, scope, epoch, number, places] = match;
+    const position = places === undefined ? undefined : Position.parse(places);
+    if (places !== undefined && !position) return { kind: "malformed" };
+    if (scope !== this.#hash) return { kind: "foreign" };
+    return position
+      ? { kind: "position", position }
+      : { kind: "number", epoch: epoch!, number: parseInt(number!, 36) };
+  }
+}
+
+/** The ids of one tail without a log: numbers, that only this process understands. */
+export class Epoch {
+  readonly #name = random();
+  readonly #prefix: string;
+
+  /** @param scope The ids of its channel. */
+  constructor(scope: Scope) {
+    this.#prefix = scope.prefix(this.#name);
   }
 
   /** The id of the event of a number. */
@@ -41,16 +77,9 @@ export class Epoch {
     return this.#prefix + number.toString(36);
   }
 
-  /**
-   * Finds what an id means here: `malformed`, `foreign` if it is of another
-   * channel or backend, `past` if it is of an earlier tail, or the number.
-   */
-  find(id: string): Place {
-    const match = PATTERN.exec(id);
-    if (!match) return { kind: "malformed" };
-    if (match[1] !== this.#scope) return { kind: "foreign" };
-    if (match[2] !== this.#name) return { kind: "past" };
-    return { kind: "here", number: parseInt(match[3]!, 36) };
+  /** Whether an id of that epoch is of this one. */
+  is(epoch: string): boolean {
+    return epoch === this.#name;
   }
 }
 
@@ -68,7 +97,8 @@ function hash(text: string): string {
   return pad(low >>> 0) + pad(high >>> 0);
 }
 
-function random(): string {
+/** Twelve characters that nobody else draws. */
+export function random(): string {
   const [low = 0, high = 0] = crypto.getRandomValues(new Uint32Array(2));
   return (pad(low) + pad(high)).slice(2);
 }

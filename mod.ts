@@ -35,6 +35,7 @@ export type {
   BroadcastOptions,
   ChannelName,
   CodecOptions,
+  HistoryOptions,
   PublishOptions,
   SubscribeOptions,
 } from "./broadcast.ts";
@@ -59,7 +60,7 @@ export { Subscription, type SubscriptionIterator } from "./subscription.ts";
 
 /** The backends, by scheme. Only a literal import survives being published. */
 const BACKENDS: Record<string, Scheme> = {
-  memory: scheme(() => import("./backends/memory.ts")),
+  memory: scheme(() => import("./backends/memory.ts"), "history"),
   redis: scheme(() => import("./backends/redis.ts")),
   rediss: scheme(() => import("./backends/redis.ts")),
   postgres: scheme(() => import("./backends/postgres.ts"), "sslmode"),

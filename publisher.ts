@@ -7,6 +7,7 @@
 import { onAbort } from "./abort.ts";
 import type { Backend, Payload } from "./backend.ts";
 import type { Connection } from "./connection.ts";
+import { Position } from "./position.ts";
 import { ConnectionError, OutcomeUnknownError, reasonOf, RefusedError } from "./errors.ts";
 import { LONGEST } from "./timer.ts";
 
@@ -31,8 +32,8 @@ export class Publisher {
     this.#timeout = timeout;
   }
 
-  /** Resolves once the broker has accepted the payload. */
-  publish(channel: string, payload: Payload, signal?: AbortSignal): Promise<void> {
+  /** Resolves once the broker has accepted the payload: with its position, where that is known. */
+  publish(channel: string, payload: Payload, signal?: AbortSignal): Promise<Position | undefined> {
     return new Promise((resolve, reject) => {
       const entry = new Entry(channel, payload, resolve, reject);
       // What the backend cannot carry is refused before it waits, not behind.
@@ -101,7 +102,10 @@ export class Publisher {
       const answers = hand(backend, channel, entries.map(({ payload }) => payload));
       entries.forEach((entry, index) => {
         const answer: unknown = Array.isArray(answers) ? answers[index] : answers;
-        Promise.resolve(answer).then(() => entry.succeed(), (reason) => refuse(entry, reason));
+        Promise.resolve(answer).then(
+          (position) => entry.succeed(position instanceof Position ? position : undefined),
+          (reason) => refuse(entry, reason),
+        );
       });
     }
   }
@@ -157,7 +161,7 @@ function hand(
 class Entry {
   readonly channel: string;
   readonly payload: Payload;
-  readonly #resolve: () => void;
+  readonly #resolve: (position: Position | undefined) => void;
   readonly #reject: (reason: unknown) => void;
   /** Whether the backend has been asked about it. */
   checked = false;
@@ -172,7 +176,7 @@ class Entry {
   constructor(
     channel: string,
     payload: Payload,
-    resolve: () => void,
+    resolve: (position: Position | undefined) => void,
     reject: (reason: unknown) => void,
   ) {
     this.channel = channel;
@@ -186,8 +190,8 @@ class Entry {
     if (signal) this.#unheed = onAbort(signal, () => this.fail(signal.reason));
   }
 
-  succeed(): void {
-    this.#settle(() => this.#resolve());
+  succeed(position: Position | undefined): void {
+    this.#settle(() => this.#resolve(position));
   }
 
   fail(reason: unknown): void {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { BackendRecord, Payload } from "./backend.ts";
+import type { Item, Payload } from "./backend.ts";
 
 /** What may wait between a client that pushes and the core: 16 MiB of payload. */
 const LIMIT = 16 * 1024 * 1024;
@@ -29,9 +29,9 @@ export class BacklogError extends Error {
  */
 export class RecordSource {
   /** The stream to give to the core. */
-  readonly records: ReadableStream<readonly BackendRecord[]>;
-  #controller!: ReadableStreamDefaultController<readonly BackendRecord[]>;
-  #waiting: BackendRecord[] = [];
+  readonly records: ReadableStream<readonly Item[]>;
+  #controller!: ReadableStreamDefaultController<readonly Item[]>;
+  #waiting: Item[] = [];
   #bytes = 0;
   /** Whether the core waits for records. */
   #wanted = false;
@@ -54,10 +54,10 @@ export class RecordSource {
   }
 
   /** Adds a record. Does nothing once the stream has ended. */
-  push(record: BackendRecord): void {
+  push(record: Item): void {
     if (this.#done || this.#failure) return;
     this.#waiting.push(record);
-    this.#bytes += sizeOf(record.payload) + OVERHEAD;
+    this.#bytes += (record.payload === undefined ? 0 : sizeOf(record.payload)) + OVERHEAD;
     if (this.#bytes > LIMIT) {
       this.error(new BacklogError("Cannot hold more records: 16 MiB are waiting"));
     }

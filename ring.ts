@@ -40,7 +40,7 @@ export class Ring<Cell> {
     while (
       this.head > this.oldest &&
       (this.head - this.oldest >= this.limits.count || this.#bytes + bytes > this.limits.bytes)
-    ) this.#evict();
+    ) this.shift();
     if (this.head - this.oldest > this.#mask) this.#grow();
     const place = this.head++ & this.#mask;
     this.#cells[place] = cell;
@@ -53,10 +53,13 @@ export class Ring<Cell> {
     return this.#cells[number & this.#mask]!;
   }
 
-  #evict(): void {
+  /** Takes the oldest cell out. */
+  shift(): Cell {
     const place = this.oldest++ & this.#mask;
+    const cell = this.#cells[place]!;
     this.#bytes -= this.#sizes[place]!;
     this.#cells[place] = undefined;
+    return cell;
   }
 
   #grow(): void {

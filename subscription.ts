@@ -4,9 +4,10 @@
  * @module
  */
 
-import { type Branch, WITHDRAWN } from "./branch.ts";
+import type { Branch } from "./branch.ts";
 import type { BroadcastEvent } from "./event.ts";
 import { Cursor } from "./cursor.ts";
+import { WITHDRAWN } from "./read.ts";
 
 /**
  * Iterates over a subscription, and holds its lock meanwhile. Calls of `next()`

@@ -9,10 +9,15 @@
  * @module
  */
 
-import { Branch, type BranchOptions } from "./branch.ts";
+import { Branch } from "./branch.ts";
 import type { BroadcastEvent, Gap, GapCause } from "./event.ts";
+import type { Frontier } from "./frontier.ts";
 import type { Epoch } from "./id.ts";
+import type { Log } from "./log.ts";
+import { comparePlaces, type Place, type Position } from "./position.ts";
+import type { Delivery } from "./read.ts";
 import { Ring, type RingLimits } from "./ring.ts";
+import type { BranchOptions } from "./start.ts";
 
 /** The gaps that lie before the event of a number. */
 interface PlacedGaps {
@@ -24,8 +29,18 @@ interface PlacedGaps {
 
 /** An event as a ready iterator result, and the promise of it: both made once for all branches. */
 interface Cell<Message> {
-  readonly result: IteratorYieldResult<BroadcastEvent<Message>>;
-  ready: Promise<IteratorYieldResult<BroadcastEvent<Message>>> | undefined;
+  readonly result: Delivery<Message>;
+  /** Where it lies in the log, if there is one. */
+  readonly place: Place | undefined;
+  ready: Promise<Delivery<Message>> | undefined;
+}
+
+/** What a tee reads the past from. */
+export interface Past<Message> {
+  /** Names the events. */
+  readonly frontier: Frontier;
+  /** Reads the log. */
+  readonly log: Log<Message>;
 }
 
 /**
@@ -36,8 +51,12 @@ interface Cell<Message> {
 export class Tee<Message> {
   /** The events, shared by all branches. */
   readonly ring: Ring<Cell<Message>>;
-  /** Numbers to ids. */
+  /** Numbers to ids, where there is no log. */
   readonly epoch: Epoch;
+  /** How far the tail has come in the log, if there is one. */
+  readonly frontier: Frontier | undefined;
+  /** The log, if there is one. */
+  readonly log: Log<Message> | undefined;
   /** Counts what branches must heed besides events: gaps, and the end. */
   changes = 0;
   /** How many gaps there have been. */
@@ -55,14 +74,24 @@ export class Tee<Message> {
   /** How many are not kept any more, and the event that the last of them lies before. */
   #forgotten = 0;
   #forgottenBefore = 0;
+  /** The branches that wait for a page of the log. */
+  readonly #fetching = new Set<Branch<Message>>();
 
   /**
    * @param epoch Numbers to ids.
    * @param limits What the ring may hold.
+   * @param past The log, if there is one.
    */
-  constructor(epoch: Epoch, limits: RingLimits) {
+  constructor(epoch: Epoch, limits: RingLimits, past?: Past<Message>) {
     this.epoch = epoch;
+    this.frontier = past?.frontier;
+    this.log = past?.log;
     this.ring = new Ring(limits);
+  }
+
+  /** The id that stands for everything up to now. */
+  get id(): string {
+    return this.frontier?.id ?? this.epoch.id(this.ring.head - 1);
   }
 
   /** A new branch, at the live end or behind an event. */
@@ -82,12 +111,13 @@ export class Tee<Message> {
    * @param channel Where it was published.
    * @param message What was published.
    * @param bytes The size of its payload.
+   * @param place Where it lies in the log, if there is one.
    */
-  push(channel: string, message: Message, bytes: number): void {
+  push(channel: string, message: Message, bytes: number, place?: Place): void {
     const { ring } = this;
-    const id = this.epoch.id(ring.head);
+    const id = this.frontier ? this.frontier.advance(place!) : this.epoch.id(ring.head);
     const result = { done: false as const, value: { channel, message, id } };
-    ring.push({ result, ready: undefined }, bytes);
+    ring.push({ result, place, ready: undefined }, bytes);
     const parked = this.#parked;
     const waiting = this.#waiting;
     this.#parked = this.#spare;
@@ -100,19 +130,26 @@ export class Tee<Message> {
     }
   }
 
-  /** Marks that events may be missing here; branches that wait here learn of it now. */
-  gap(cause: GapCause): Gap {
+  /**
+   * Marks that events may be missing here; branches that wait here learn of it now.
+   *
+   * @param cause Why.
+   * @param missed How many, where that is known.
+   */
+  gap(cause: GapCause, missed?: number): Gap {
     const before = this.ring.head;
     let last = this.#gaps.at(-1);
-    if (last?.before === before) last.count++;
+    const same = last?.before === before && last.gap.cause === cause;
+    if (same && missed === undefined && last!.gap.missed === undefined) last!.count++;
     else {
       this.#forget();
-      last = { before, gap: { cause, after: this.epoch.id(before - 1) }, count: 1 };
+      const gap = { cause, after: this.id, ...missed !== undefined && { missed } };
+      last = { before, gap, count: 1 };
       this.#gaps.push(last);
     }
     this.gapCount++;
     this.#notice();
-    return last.gap;
+    return last!.gap;
   }
 
   /** The number of gaps that lie at or before the event of a number. */
@@ -168,8 +205,67 @@ export class Tee<Message> {
     last.place = place;
   }
 
+  /** A branch waits for a page of the log, or waits no longer. */
+  fetching(branch: Branch<Message>, waits: boolean): void {
+    if (waits) this.#fetching.add(branch);
+    else this.#fetching.delete(branch);
+  }
+
+  /** Where a branch enters from the log: the first event it may need, and what lies before. */
+  get entry(): { readonly number: number; readonly position: Position } {
+    const { ring, frontier } = this;
+    const { floor, from } = frontier!;
+    if (ring.oldest <= floor) return { number: floor, position: from };
+    // What lay before the oldest event is not known any more; what lies behind it is.
+    return {
+      number: ring.oldest + 1,
+      position: frontier!.at(ring.at(ring.oldest).result.value.id),
+    };
+  }
+
+  /** Whether the ring proves that a position is one of this log. */
+  holds(position: Position): boolean {
+    const { ring, frontier } = this;
+    const { floor, from, position: newest } = frontier!;
+    return position.places.every((place) => {
+      for (const known of [newest.in(place.shard), from.in(place.shard)]) {
+        if (known && isSame(known, place)) return true;
+      }
+      for (let number = Math.max(ring.oldest, floor); number < ring.head; number++) {
+        if (isSame(ring.at(number).place!, place)) return true;
+      }
+      return false;
+    });
+  }
+
+  /**
+   * How many events the ring still holds of those behind a position that the log
+   * has lost, all before a place; only where one shard makes that certain.
+   */
+  heldBefore(
+    place: Place,
+    position: Position,
+  ): { readonly number: number; readonly count: number } | undefined {
+    const { ring, frontier } = this;
+    if (frontier!.position.places.length > 1 || position.places.length > 1) return undefined;
+    const number = Math.max(ring.oldest, frontier!.floor);
+    let count = 0;
+    for (let at = number; at < ring.head; at++) {
+      const held = ring.at(at).place!;
+      if (comparePlaces(held, place) >= 0) break;
+      if (!position.covers(held)) count++;
+    }
+    return count > 0 ? { number, count } : undefined;
+  }
+
   #notice(): void {
     this.changes++;
     for (const branch of this.#parked.slice(0, this.#waiting)) branch!.notice();
+    for (const branch of [...this.#fetching]) branch.notice();
   }
+}
+
+function isSame(one: Place, other: Place): boolean {
+  return one.shard === other.shard && comparePlaces(one, other) === 0 &&
+    (one.witness === other.witness || one.witness === "" || other.witness === "");
 }

@@ -1,7 +1,7 @@
 /** The broadcast itself: its arguments, its errors word for word, and backends that misbehave. */
 
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
-import type { Backend, BackendRecord, Payload, Tail } from "../backend.ts";
+import type { Backend, Item, Payload, Tail } from "../backend.ts";
 import { MemoryBackend } from "../backends/memory.ts";
 import {
   Broadcast,
@@ -30,7 +30,7 @@ for (
     ],
     [
       "memory://?historry=3",
-      `Cannot open "memory://": unknown parameter "historry", known parameters are ${CORE}`,
+      `Cannot open "memory://": unknown parameter "historry", known parameters are ${CORE}, history`,
     ],
     [
       "redis://u:s3cret@h/0?x=1",
@@ -377,7 +377,7 @@ Deno.test("a publish that the broker refuses rejects that publish only", async (
 });
 
 Deno.test("of one turn's messages the backend may refuse some and accept the others", async () => {
-  const backend: Backend = new MemoryBackend();
+  const backend: Backend = new MemoryBackend(0);
   const publish = backend.publish.bind(backend);
   backend.publish = (channel, payloads) => {
     publish(channel, payloads.filter((payload) => payload !== "bad"));
@@ -420,7 +420,7 @@ class Spy implements Backend {
   opening: Promise<void> | undefined;
   releasing: Promise<void> | undefined;
   refusing: Error | undefined;
-  readonly #memory = new MemoryBackend();
+  readonly #memory = new MemoryBackend(0);
   readonly #failing = new Map<string, (reason: unknown) => void>();
 
   async publish(channel: string, payloads: readonly Payload[]): Promise<void> {
@@ -438,7 +438,7 @@ class Spy implements Backend {
     const failure = new Promise<never>((_, reject) => this.#failing.set(channel, reject));
     failure.catch(() => {});
     return {
-      records: new ReadableStream<readonly BackendRecord[]>({
+      records: new ReadableStream<readonly Item[]>({
         pull: async (controller) => {
           const { done, value } = await Promise.race([reader.read(), failure]);
           if (!done) controller.enqueue(value);

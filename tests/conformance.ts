@@ -10,6 +10,7 @@ import { endings } from "./conformance/endings.ts";
 import { lifecycle } from "./conformance/lifecycle.ts";
 import { payloads } from "./conformance/payloads.ts";
 import { resuming } from "./conformance/resuming.ts";
+import { replaying } from "./conformance/replaying.ts";
 import { type Harness, prepare, type Runner } from "./conformance/harness.ts";
 
 export type { Harness, Runner } from "./conformance/harness.ts";
@@ -27,4 +28,5 @@ export function conformance(test: Runner, harness: Harness): void {
   lifecycle(suite);
   endings(suite);
   resuming(suite);
+  replaying(suite);
 }

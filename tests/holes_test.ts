@@ -5,7 +5,7 @@ import { deadline } from "@std/async";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import type { Backend, BackendFeatures, Payload, Tail } from "../backend.ts";
-import { Epoch } from "../id.ts";
+import { Epoch, Scope } from "../id.ts";
 import {
   Broadcast,
   ClosedError,
@@ -109,7 +109,7 @@ Deno.test("what a resume missed is no exact number when a gap lies between", asy
 });
 
 Deno.test("what a resume missed is an exact number when no gap lies between", async () => {
-  await using broadcast = new Broadcast("memory://", { buffer: 4 });
+  await using broadcast = new Broadcast("memory://?history=0", { buffer: 4 });
   const subscription = await broadcast.subscribe("c");
   await broadcast.publish("c", "1");
   const [first] = await take(subscription, 1);
@@ -123,7 +123,7 @@ Deno.test("what a resume missed is an exact number when no gap lies between", as
 });
 
 Deno.test("a client that drops before its gap was told is told on its return", async () => {
-  await using broadcast = new Broadcast("memory://", { linger: 0 });
+  await using broadcast = new Broadcast("memory://?history=0", { linger: 0 });
   const old = await broadcast.subscribe("c");
   await broadcast.publish("c", "seen");
   const [seen] = await take(old, 1);
@@ -431,7 +431,7 @@ Deno.test("publishes that were turned away are not held until the broker is back
 });
 
 function numbers(): Tee<number> {
-  return new Tee<number>(new Epoch("test", "numbers"), { count: 1024, bytes: 1 << 20 });
+  return new Tee<number>(new Epoch(new Scope("test", "numbers")), { count: 1024, bytes: 1 << 20 });
 }
 
 function push(tee: Tee<number>, ...all: number[]): void {

@@ -7,3 +7,10 @@ conformance(Deno.test, {
   limit: Infinity,
   target: () => "memory://",
 });
+
+conformance(Deno.test, {
+  name: "memory without a log",
+  features: new MemoryBackend(0).features,
+  limit: Infinity,
+  target: () => "memory://?history=0",
+});

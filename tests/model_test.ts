@@ -8,7 +8,7 @@ import { deadline } from "@std/async";
 import { setImmediate } from "node:timers";
 import type { Backend, BackendFeatures, Payload, Tail } from "../backend.ts";
 import type { BroadcastEvent, Gap } from "../event.ts";
-import { Epoch } from "../id.ts";
+import { Epoch, Scope } from "../id.ts";
 import { Broadcast, ConnectionError, RefusedError, Subscription } from "../mod.ts";
 import { RecordSource } from "../record_source.ts";
 import { Tee } from "../tee.ts";
@@ -491,7 +491,10 @@ class Life {
 
 /** Readers, iterators and pipes take turns on one subscription, and leave at any moment. */
 async function readings(random: Random, problems: Set<string>): Promise<void> {
-  const tee = new Tee<number>(new Epoch("test", "numbers"), { count: 1024, bytes: 1 << 20 });
+  const tee = new Tee<number>(new Epoch(new Scope("test", "numbers")), {
+    count: 1024,
+    bytes: 1 << 20,
+  });
   const subscription = new Subscription<number>("numbers", tee.branch());
   const got: number[] = [];
   const pending: Promise<unknown>[] = [];
@@ -565,7 +568,7 @@ async function readings(random: Random, problems: Set<string>): Promise<void> {
 /** Branches come, resume and lag while events and gaps are written. */
 async function places(random: Random, problems: Set<string>): Promise<void> {
   const count = 2 + random.below(300);
-  const tee = new Tee<number>(new Epoch("test", "numbers"), { count, bytes: 1 << 20 });
+  const tee = new Tee<number>(new Epoch(new Scope("test", "numbers")), { count, bytes: 1 << 20 });
   /** Of the events that have a gap before them: their number, and the step of the last gap. */
   const gaps = new Map<number, number>();
   const branches: { next: number; born: number; branch: ReturnType<typeof tee.branch> }[] = [];

@@ -141,10 +141,10 @@ class OwnBackend implements Backend {
   readonly subscribed = new Set<string>();
   readonly left: PromiseWithResolvers<void> = Promise.withResolvers();
   failing: Error | undefined;
-  readonly #memory = new MemoryBackend();
+  readonly #memory = new MemoryBackend(0);
 
-  publish(channel: string, payloads: readonly Payload[]): Promise<void> {
-    return this.#memory.publish(channel, payloads);
+  async publish(channel: string, payloads: readonly Payload[]): Promise<void> {
+    await this.#memory.publish(channel, payloads);
   }
 
   async tail(channel: string): Promise<Tail> {

@@ -155,7 +155,7 @@ Deno.test("a comment is sent while nothing happens, and none to a client that do
 });
 
 Deno.test("a gap is a frame of its own, without an id, and comes at once", async () => {
-  await using broadcast = new Broadcast("memory://", { linger: 0 });
+  await using broadcast = new Broadcast("memory://?history=0", { linger: 0 });
   const first = await broadcast.subscribe("news");
   await broadcast.publish("news", "old");
   const { value: old } = await first.getReader().read();

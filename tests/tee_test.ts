@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import type { BroadcastEvent } from "../event.ts";
-import { Epoch } from "../id.ts";
+import { Epoch, Scope } from "../id.ts";
 import { Subscription } from "../subscription.ts";
 import { Tee } from "../tee.ts";
 
@@ -19,7 +19,7 @@ interface Fixture {
 }
 
 function ours(count: number, limits = { count: 1024, bytes: 1 << 20 }): Fixture {
-  const tee = new Tee<number>(new Epoch("test", "numbers"), limits);
+  const tee = new Tee<number>(new Epoch(new Scope("test", "numbers")), limits);
   const branches = Array.from({ length: count }, () => new Subscription("numbers", tee.branch()));
   return {
     branches,
@@ -275,7 +275,10 @@ Deno.test("close() ends a subscription under a reader, a loop and a pipe", async
 });
 
 Deno.test("a branch that leaves leaves nothing behind", async () => {
-  const tee = new Tee<number>(new Epoch("test", "numbers"), { count: 16, bytes: 1 << 20 });
+  const tee = new Tee<number>(new Epoch(new Scope("test", "numbers")), {
+    count: 16,
+    bytes: 1 << 20,
+  });
   for (let round = 0; round < 1_000; round++) {
     const branch = new Subscription("numbers", tee.branch());
     const next = branch.values().next();
@@ -287,7 +290,7 @@ Deno.test("a branch that leaves leaves nothing behind", async () => {
 });
 
 Deno.test("a byte limit evicts as a count does, and one larger event is held alone", async () => {
-  const tee = new Tee<number>(new Epoch("test", "numbers"), { count: 1024, bytes: 100 });
+  const tee = new Tee<number>(new Epoch(new Scope("test", "numbers")), { count: 1024, bytes: 100 });
   const subscription = new Subscription("numbers", tee.branch());
   for (let number = 0; number < 10; number++) tee.push("numbers", number, 40);
   tee.push("numbers", 10, 1_000);
@@ -301,7 +304,10 @@ Deno.test("a byte limit evicts as a count does, and one larger event is held alo
 });
 
 Deno.test("gaps that lie before one event merge", async () => {
-  const tee = new Tee<number>(new Epoch("test", "numbers"), { count: 4, bytes: 1 << 20 });
+  const tee = new Tee<number>(new Epoch(new Scope("test", "numbers")), {
+    count: 4,
+    bytes: 1 << 20,
+  });
   const told: string[] = [];
   const branch = tee.branch({ onGap: ({ cause }) => told.push(cause) });
   const subscription = new Subscription("numbers", branch);
@@ -315,7 +321,10 @@ Deno.test("gaps that lie before one event merge", async () => {
 });
 
 Deno.test("onGap that throws ends the subscription with what it threw", async () => {
-  const tee = new Tee<number>(new Epoch("test", "numbers"), { count: 4, bytes: 1 << 20 });
+  const tee = new Tee<number>(new Epoch(new Scope("test", "numbers")), {
+    count: 4,
+    bytes: 1 << 20,
+  });
   const boom = new Error("boom");
   const subscription = new Subscription(
     "numbers",

@@ -34,7 +34,7 @@ process.exit(0);
 async function run(contender: Contender, race: Race): Promise<number> {
   const { readers, burst, deliveries } = race;
   const events = Math.min(500, Math.ceil(deliveries / readers / burst)) * burst;
-  const { push, done } = await contender.start(readers, events);
+  const { push, done, stop } = await contender.start(readers, events);
   await turn();
   // What starting leaves behind is not what delivering costs.
   collectGarbage();
@@ -44,5 +44,7 @@ async function run(contender: Contender, race: Race): Promise<number> {
     if (sent % burst === 0) await turn();
   }
   await done;
-  return events * readers / (performance.now() - start) * 1000;
+  const taken = performance.now() - start;
+  await stop?.();
+  return events * readers / taken * 1000;
 }

@@ -47,6 +47,8 @@ export interface Scope {
   readonly open: (options?: OpenOptions) => Broadcast<Record<string, unknown>>;
   /** A channel that no other case uses. */
   readonly channel: string;
+  /** Whether two broadcasts reach each other. */
+  readonly crossProcess: boolean;
 }
 
 /** A case that takes longer has hung. */
@@ -63,6 +65,7 @@ export function prepare(runner: Runner, harness: Harness): Suite {
         const opened: Broadcast<Record<string, unknown>>[] = [];
         const scope: Scope = {
           channel: uniqueChannel(),
+          crossProcess: harness.features.crossProcess,
           open: (options) => {
             const codec = text() as Codec<unknown>;
             const broadcast = new Broadcast<Record<string, unknown>>(harness.target(), {

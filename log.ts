@@ -1,0 +1,254 @@
+/**
+ * The past of one channel.
+ *
+ * @module
+ */
+
+import { unlessAborted } from "./abort.ts";
+import type { Backend, Item, LogGap, Payload, ReadOptions } from "./backend.ts";
+import { closedError, type Connection } from "./connection.ts";
+import { ConnectionError, reasonOf, RefusedError } from "./errors.ts";
+import { type BroadcastEvent, type Gap, mergeGaps } from "./event.ts";
+import type { Scope } from "./id.ts";
+import type { Place, Position } from "./position.ts";
+import type { Delivery } from "./read.ts";
+import { sizeOf } from "./record_source.ts";
+import { after as later, backoff } from "./timer.ts";
+
+/** What a page has at first, before anything is known of the payloads, and at most. */
+const FIRST_PAGE = 64;
+const LONGEST_PAGE = 1_024;
+/** What the payloads of a page should take together, about. */
+const PAGE_BYTES = 1024 * 1024;
+/** How many pages are kept for others that replay, and how long nobody has to. */
+const KEPT = 16;
+const REST = 1_000;
+
+/** The backends that keep one. */
+export const LOGS = ["memory", "redis-stream", "postgres-stream", "kafka"] as const;
+
+/** What a log needs to know. */
+export interface LogOptions<Message> {
+  /** Where it is read. */
+  readonly connection: Connection;
+  /** The name of the channel. */
+  readonly name: string;
+  /** The ids of the channel. */
+  readonly scope: Scope;
+  /** Decodes a payload, or reports it and returns nothing. */
+  readonly decode: (payload: Payload) => { readonly message: Message } | undefined;
+}
+
+/** One item of a page: an event, a place that has none, or a gap. */
+export interface LogCell<Message> {
+  /** The position behind it. */
+  readonly position: Position;
+  /** The id of that position. */
+  readonly id: string;
+  /** Where the record lies; a gap has no place. */
+  readonly place?: Place | undefined;
+  /** The event, as a ready iterator result; a record that is nobody's event has none. */
+  readonly result?: Delivery<Message>;
+  /** Records are missing here. */
+  readonly gap?: LogGap;
+}
+
+/** A page, decoded once for all that read it. */
+export interface LogPage<Message> {
+  /** What it begins behind. */
+  readonly from: Position;
+  /** Oldest first. */
+  readonly cells: readonly LogCell<Message>[];
+}
+
+/**
+ * Reads the log for all subscriptions of a channel: those that replay the same
+ * part of it share its pages, so that a thousand who resume at once read the
+ * log once.
+ *
+ * @typeParam Message What the events carry.
+ */
+export class Log<Message> {
+  readonly #options: LogOptions<Message>;
+  /** The newest last; by the id that they were read behind. */
+  readonly #pages = new Map<string, Promise<LogPage<Message>>>();
+  readonly #kept = new Map<string, LogPage<Message>>();
+  #size = FIRST_PAGE;
+  #stopRest: () => void = () => {};
+
+  /** @param options What it needs to know. */
+  constructor(options: LogOptions<Message>) {
+    this.#options = options;
+  }
+
+  /** What follows a position; empty at the end of the log. */
+  async page(after: Position): Promise<LogPage<Message>> {
+    const id = this.#options.scope.id(after);
+    this.#stopRest();
+    this.#stopRest = later(REST, () => this.rest());
+    for (const page of this.#kept.values()) {
+      const index = page.cells.findIndex((cell) => cell.id === id);
+      if (index >= 0 && index < page.cells.length - 1) {
+        return { from: after, cells: page.cells.slice(index + 1) };
+      }
+    }
+    const known = this.#kept.get(id) ?? this.#pages.get(id);
+    if (known) return known;
+    const reading = this.read({ after, limit: this.#size });
+    this.#pages.set(id, reading);
+    try {
+      const page = await reading;
+      if (page.cells.length > 0) this.#keep(id, page);
+      return page;
+    } finally {
+      this.#pages.delete(id);
+    }
+  }
+
+  /** Reads a page by itself, for as long as it takes to reach the broker. */
+  async read(options: ReadOptions): Promise<LogPage<Message>> {
+    const { connection } = this.#options;
+    for (let attempt = 0;; attempt++) {
+      try {
+        return await this.#once(options);
+      } catch (error) {
+        if (!(error instanceof ConnectionError)) throw error;
+        if (connection.up) await this.pause(attempt);
+      }
+    }
+  }
+
+  /** The events of a range, in as many pages as it takes. */
+  async events(
+    { after, before, limit }: ReadOptions,
+    onGap: (gap: Gap) => void,
+    signal?: AbortSignal,
+  ): Promise<BroadcastEvent<Message>[]> {
+    const events: BroadcastEvent<Message>[] = [];
+    let [first, last] = [after, before];
+    while (events.length < limit) {
+      const count = Math.min(limit - events.length, LONGEST_PAGE);
+      const range = { after: first, before: last, limit: count };
+      const { from, cells } = await unlessAborted(signal, this.#once(range));
+      if (cells.length === 0) break;
+      const page = eventsOf(cells, this.#options.scope.id(from), onGap);
+      if (after) events.push(...page);
+      else events.unshift(...page);
+      if (after) first = cells.at(-1)!.position;
+      else last = cells[0]!.position;
+    }
+    return events;
+  }
+
+  /** The page of the newest records, or the first page of them. */
+  async last(count: number): Promise<LogPage<Message>> {
+    let page = await this.read({ limit: Math.min(count, LONGEST_PAGE) });
+    for (let left = count - page.cells.length; left > 0 && page.cells.length > 0;) {
+      const before = page.cells[0]!.position;
+      const earlier = await this.read({ before, limit: Math.min(left, LONGEST_PAGE) });
+      if (earlier.cells.length === 0) break;
+      left -= earlier.cells.length;
+      page = earlier;
+    }
+    return page;
+  }
+
+  /** Waits before it is asked once more. */
+  pause(attempt: number): Promise<void> {
+    return backoff(attempt, this.#options.connection.closing);
+  }
+
+  /** Nobody replays any more: nothing is kept. */
+  rest(): void {
+    this.#stopRest();
+    this.#kept.clear();
+  }
+
+  async #once(options: ReadOptions): Promise<LogPage<Message>> {
+    const { connection, name } = this.#options;
+    const backend = await connection.ready();
+    const { closing, generation } = connection;
+    try {
+      const { from, items } = await unlessAborted(closing, backend.read!(name, options));
+      return { from, cells: this.#decode(from, items) };
+    } catch (error) {
+      if (error instanceof ConnectionError && backend.connected !== true) {
+        connection.lose(generation, error);
+      }
+      throw closing.aborted ? closedError() : readError(name, error);
+    }
+  }
+
+  #keep(id: string, page: LogPage<Message>): void {
+    this.#kept.set(id, page);
+    if (this.#kept.size > KEPT) this.#kept.delete(this.#kept.keys().next().value!);
+  }
+
+  #decode(from: Position, items: readonly Item[]): LogCell<Message>[] {
+    const { scope, name, decode } = this.#options;
+    let position = from;
+    let bytes = 0;
+    const cells = items.map((item): LogCell<Message> => {
+      if (item.place === undefined) {
+        const gap = item as LogGap;
+        position = gap.restart ?? position;
+        return { position, id: scope.id(position), gap };
+      }
+      const { place, payload } = item;
+      position = position.with(place);
+      const id = scope.id(position);
+      if (payload === undefined) return { position, id, place };
+      bytes += sizeOf(payload);
+      const decoded = decode(payload);
+      if (!decoded) return { position, id, place };
+      const value = { channel: name, message: decoded.message, id };
+      return { position, id, place, result: { done: false, value } };
+    });
+    // So many as fit next time, if they are of this size.
+    const fitting = Math.floor(PAGE_BYTES / Math.max(1, bytes / Math.max(1, cells.length)));
+    this.#size = Math.max(1, Math.min(LONGEST_PAGE, this.#size * 4, fitting));
+    return cells;
+  }
+}
+
+/** The events of a page, each with the gap before it. */
+function eventsOf<Message>(
+  cells: readonly LogCell<Message>[],
+  from: string,
+  onGap: (gap: Gap) => void,
+): BroadcastEvent<Message>[] {
+  const events: BroadcastEvent<Message>[] = [];
+  let after = from;
+  let gap: Gap | undefined;
+  for (const cell of cells) {
+    if (cell.gap) {
+      const { cause, missed } = cell.gap;
+      const met: Gap = { cause, after, ...missed !== undefined && { missed } };
+      onGap(met);
+      gap = mergeGaps(gap, met);
+    } else if (cell.result) {
+      events.push(gap ? { ...cell.result.value, gap } : cell.result.value);
+      gap = undefined;
+    }
+    after = cell.id;
+  }
+  return events;
+}
+
+/** Why a channel has no history. */
+export function noLogError(backend: Backend, channel: string): TypeError {
+  return new TypeError(
+    `Cannot read history of "${channel}": ${backend.name} keeps no log, backends that do are ${
+      LOGS.join(", ")
+    }`,
+  );
+}
+
+/** Wraps, once, what a backend threw while it read. */
+function readError(channel: string, cause: unknown): Error {
+  if (cause instanceof TypeError || cause instanceof RangeError) return cause;
+  const message = `Cannot read history of "${channel}": ${reasonOf(cause)}`;
+  return cause instanceof ConnectionError
+    ? new ConnectionError(message, { cause })
+    : new RefusedError(message, { cause });
+}

@@ -1,0 +1,131 @@
+/**
+ * Where a subscription starts.
+ *
+ * @module
+ */
+
+import type { SubscribeOptions } from "./broadcast.ts";
+import type { Channel } from "./channel.ts";
+import { kindOf } from "./codec.ts";
+import { GapError } from "./errors.ts";
+import type { Gap } from "./event.ts";
+import { type Found, type Scope } from "./id.ts";
+import type { Position } from "./position.ts";
+import type { ReplayStart } from "./replay.ts";
+
+/** Where a branch starts, and whom it tells. */
+export interface BranchOptions {
+  /** Start behind the event of this number instead of at the live end. */
+  readonly after?: number;
+  /** Start in the log. */
+  readonly replay?: ReplayStart;
+  /** A gap that lies before the first event. */
+  readonly gap?: Gap | undefined;
+  /** Told of a gap as soon as the branch waits at its place. What it throws ends the branch. */
+  readonly onGap?: ((gap: Gap) => void) | undefined;
+  /** Told first of a gap that is this branch's own: it fell behind, or the log does not reach it. */
+  readonly onOwnGap?: ((gap: Gap) => void) | undefined;
+}
+
+/**
+ * The start of a subscription: live, in the ring, or in the log.
+ *
+ * @param channel The channel, whose tail is open.
+ * @param options What the user asked for.
+ * @param notify Told of a gap that is this subscription's own.
+ * @throws {TypeError} If `after` is not an id of this channel, and that was not to be a gap.
+ */
+export function startOf<Message>(
+  channel: Channel<Message>,
+  options: SubscribeOptions,
+  notify: (gap: Gap) => void,
+): BranchOptions {
+  const told = { onGap: gapHandler(channel.name, options.onGap), onOwnGap: notify };
+  const { after, history = 0 } = options;
+  if (after === undefined) return history > 0 ? { ...told, replay: { last: history } } : told;
+  const { tee, scope } = channel;
+  const found = scope.find(after);
+  if (found.kind === "position" && tee.log) {
+    return { ...told, replay: { position: found.position } };
+  }
+  const isHere = found.kind === "number" && !tee.log && tee.epoch.is(found.epoch);
+  if (isHere && found.number < tee.ring.head) {
+    return { ...told, ...inRing(channel, after, found.number, notify) };
+  }
+  const isPast = found.kind === "position" || found.kind === "number" && !isHere;
+  if (!isPast && options.foreign !== "gap") {
+    const reason = isHere ? "an id that this channel has not reached" : foreignReason(found);
+    throw new TypeError(
+      `Cannot resume "${channel.name}" behind ${
+        JSON.stringify(after)
+      }: it is ${reason}, pass foreign: "gap" to start live instead`,
+    );
+  }
+  const gap: Gap = isPast ? { cause: "disconnect", after } : { cause: "unknown" };
+  notify(gap);
+  return { ...told, gap };
+}
+
+/**
+ * The position of an id that a page of history is to lie behind or before.
+ *
+ * @throws {TypeError} If it is not an id of this channel.
+ */
+export function positionOf(
+  id: string | undefined,
+  { name, scope }: { readonly name: string; readonly scope: Scope },
+): Position | undefined {
+  if (id === undefined) return undefined;
+  const found = scope.find(id);
+  if (found.kind === "position") return found.position;
+  throw new TypeError(
+    `Cannot read history of "${name}" from ${JSON.stringify(id)}: it is ${foreignReason(found)}`,
+  );
+}
+
+/**
+ * A number of events.
+ *
+ * @throws {RangeError} If it is no such number.
+ */
+export function checkCount(what: string, name: string, count: unknown, least: number): void {
+  if (typeof count === "number" && Number.isSafeInteger(count) && count >= least) return;
+  throw new RangeError(
+    `Cannot ${what} "${name}": it must be a whole number of at least ${least}, it is ${
+      typeof count === "number" ? count : kindOf(count)
+    }`,
+  );
+}
+
+/** Behind an event of the ring, or at its oldest if it holds that no more. */
+function inRing<Message>(
+  { tee }: Channel<Message>,
+  id: string,
+  number: number,
+  notify: (gap: Gap) => void,
+): BranchOptions {
+  const oldest = tee.ring.oldest - 1;
+  if (number >= oldest) return { after: number };
+  const counted = tee.gapsUpTo(number) === tee.gapsUpTo(oldest);
+  const gap: Gap = { cause: "disconnect", after: id, ...counted && { missed: oldest - number } };
+  notify(gap);
+  return { gap, after: oldest };
+}
+
+function foreignReason({ kind }: Found): string {
+  if (kind === "malformed") return "not an event id";
+  return kind === "foreign"
+    ? "an id of another channel or backend"
+    : "an id of a tail that had no log";
+}
+
+function gapHandler(
+  channel: string,
+  onGap: SubscribeOptions["onGap"],
+): ((gap: Gap) => void) | undefined {
+  if (typeof onGap === "function") return onGap;
+  if (onGap !== "error") return undefined;
+  return (gap) => {
+    throw new GapError(channel, gap);
+  };
+}

@@ -1,0 +1,297 @@
+/** @module The past, and the way from there into the present. */
+
+import assert from "node:assert/strict";
+import type { BroadcastEvent } from "../../mod.ts";
+import { messages, numbered, type Scope, type Suite, take, uniqueChannel } from "./harness.ts";
+
+/** How many events each case of the join publishes, and how many subscribe meanwhile. */
+const EVENTS = 600;
+const READERS = 100;
+
+/** Cases on what a log adds, and on its refusal where there is none. */
+export function replaying({ name, features, test }: Suite): void {
+  if (!features.log) {
+    test("history is refused, since there is no log", async ({ open, channel }) => {
+      const broadcast = open();
+      const refusal = {
+        name: "TypeError",
+        message: `Cannot read history of "${channel}": ${
+          broadcastName(name)
+        } keeps no log, backends that do are memory, redis-stream, postgres-stream, kafka`,
+      };
+      await assert.rejects(broadcast.history(channel), refusal);
+      await assert.rejects(broadcast.subscribe(channel, { history: 1 }), refusal);
+    });
+    return;
+  }
+
+  test("publish tells the id that the event will have", async ({ open, channel }) => {
+    const broadcast = open();
+    const subscription = await broadcast.subscribe(channel);
+    const id = await broadcast.publish(channel, "hello");
+    const [event] = await take(subscription, 1);
+    assert.equal(id, event!.id);
+  });
+
+  test("history starts with the most recent events, and goes on live", async ({ open, channel }) => {
+    const broadcast = open();
+    await publishAll(broadcast, channel, numbered(5));
+    const subscription = await broadcast.subscribe(channel, { history: 3 });
+    await broadcast.publish(channel, "live");
+    const events = await take(subscription, 4);
+    assert.deepEqual(events.map(({ message }) => message), ["m2", "m3", "m4", "live"]);
+    assert.deepEqual(events.map(({ gap }) => gap), Array(4).fill(undefined));
+  });
+
+  test("history holds what it found, however late it is read", async ({ open, channel }) => {
+    const broadcast = open();
+    await publishAll(broadcast, channel, ["a", "b"]);
+    const subscription = await broadcast.subscribe(channel, { history: 2 });
+    await publishAll(broadcast, channel, ["c", "d"]);
+    assert.deepEqual(await messages(subscription, 4), ["a", "b", "c", "d"]);
+  });
+
+  test("history of a channel that has none is live", async ({ open, channel }) => {
+    const broadcast = open();
+    const subscription = await broadcast.subscribe(channel, { history: 10 });
+    await broadcast.publish(channel, "first");
+    assert.deepEqual(await messages(subscription, 1), ["first"]);
+    assert.deepEqual(await broadcast.history(uniqueChannel()), []);
+  });
+
+  test("history() pages back and forth through all of the log", async ({ open, channel }) => {
+    const broadcast = open();
+    await publishAll(broadcast, channel, numbered(25));
+    const newest = await broadcast.history(channel, { limit: 10 });
+    assert.deepEqual(newest.map(({ message }) => message), numbered(25).slice(15));
+    const back: unknown[] = [];
+    let before: string | undefined;
+    for (;;) {
+      const page = await broadcast.history(channel, { limit: 10, before });
+      if (page.length === 0) break;
+      back.unshift(...page.map(({ message }) => message));
+      before = page[0]!.id;
+    }
+    assert.deepEqual(back, numbered(25));
+    const forth: unknown[] = [];
+    let after = before;
+    for (;;) {
+      const page = await broadcast.history(channel, { limit: 10, after });
+      if (page.length === 0) break;
+      forth.push(...page.map(({ message }) => message));
+      after = page.at(-1)!.id;
+    }
+    assert.deepEqual(forth, numbered(25).slice(1));
+    const middle = await broadcast.history(channel, {
+      after: newest[0]!.id,
+      before: newest[4]!.id,
+    });
+    assert.deepEqual(middle.map(({ message }) => message), ["m16", "m17", "m18"]);
+  });
+
+  test("history() has the events that subscribers receive", async ({ open, channel }) => {
+    const broadcast = open();
+    const subscription = await broadcast.subscribe(channel);
+    await publishAll(broadcast, channel, numbered(5));
+    assert.deepEqual(await broadcast.history(channel), await take(subscription, 5));
+  });
+
+  test("history() refuses what is no number of events and no id", async ({ open, channel }) => {
+    const broadcast = open();
+    for (const [limit, shown] of [[0, "0"], [1.5, "1.5"], [NaN, "NaN"]] as const) {
+      await assert.rejects(broadcast.history(channel, { limit }), {
+        name: "RangeError",
+        message:
+          `Cannot read history of "${channel}": it must be a whole number of at least 1, it is ${shown}`,
+      });
+    }
+    await assert.rejects(broadcast.history(channel, { before: "yesterday" }), {
+      name: "TypeError",
+      message: `Cannot read history of "${channel}" from "yesterday": it is not an event id`,
+    });
+    const other = uniqueChannel();
+    const foreign = await broadcast.publish(other, "other") ?? "";
+    await assert.rejects(broadcast.history(channel, { after: foreign }), {
+      name: "TypeError",
+      message:
+        `Cannot read history of "${channel}" from "${foreign}": it is an id of another channel or backend`,
+    });
+    await assert.rejects(broadcast.subscribe(channel, { history: -1 }), {
+      name: "RangeError",
+      message:
+        `Cannot start with history of "${channel}": it must be a whole number of at least 0, it is -1`,
+    });
+  });
+
+  test("an id of a tail that is closed resumes without loss", async ({ open, channel }) => {
+    const broadcast = open({ linger: 0 });
+    const first = await broadcast.subscribe(channel);
+    await broadcast.publish(channel, "old");
+    const [event] = await take(first, 1);
+    first.close();
+    await publishAll(broadcast, channel, numbered(3));
+    const resumed = await broadcast.subscribe(channel, { after: event!.id });
+    await broadcast.publish(channel, "new");
+    const events = await take(resumed, 4);
+    assert.deepEqual(events.map(({ message }) => message), ["m0", "m1", "m2", "new"]);
+    assert.deepEqual(events.map(({ gap }) => gap), Array(4).fill(undefined));
+  });
+
+  if (features.crossProcess) {
+    test("an id means the same to every process", async ({ open, channel }) => {
+      const [one, other] = [open(), open()];
+      const atOne = await one.subscribe(channel);
+      await publishAll(other, channel, numbered(20));
+      const events = await take(atOne, 20);
+      const atOther = await other.subscribe(channel, { after: events[9]!.id });
+      assert.deepEqual(await take(atOther, 10), events.slice(10));
+    });
+  }
+
+  test("what the ring no longer holds comes from the log", async ({ open, channel }) => {
+    const broadcast = open({ buffer: 16 });
+    const first = await broadcast.subscribe(channel);
+    await broadcast.publish(channel, "m");
+    const [event] = await take(first, 1);
+    const reading = messages(first, 100);
+    await publishAll(broadcast, channel, numbered(100));
+    await reading;
+    const resumed = await broadcast.subscribe(channel, { after: event!.id });
+    assert.deepEqual(await messages(resumed, 100), numbered(100));
+  });
+
+  test("a stalled subscriber delays nobody, and misses nothing", async ({ open, channel }) => {
+    const broadcast = open({ buffer: 64 });
+    const gaps: unknown[] = [];
+    broadcast.addEventListener("gap", ({ gap }) => gaps.push(gap));
+    const stalled = await broadcast.subscribe(channel);
+    const reading = await broadcast.subscribe(channel);
+    const received = messages(reading, 500);
+    await publishAll(broadcast, channel, numbered(500));
+    assert.deepEqual(await received, numbered(500));
+    assert.deepEqual(await messages(stalled, 500), numbered(500));
+    assert.deepEqual(gaps, []);
+  });
+
+  test("an undecodable event is skipped in the past as it is live", async ({ open, channel }) => {
+    const broadcast = open({
+      codec: {
+        name: "picky",
+        encode: (message) => String(message),
+        decode: (payload) => {
+          const text = typeof payload === "string" ? payload : new TextDecoder().decode(payload);
+          if (text === "bad") throw new Error("bad");
+          return text;
+        },
+      },
+    });
+    await publishAll(broadcast, channel, ["a", "bad", "b", "bad"]);
+    const subscription = await broadcast.subscribe(channel, { history: 10 });
+    await publishAll(broadcast, channel, ["bad", "c"]);
+    assert.deepEqual(await messages(subscription, 3), ["a", "b", "c"]);
+  });
+
+  test("closing a subscription while it replays ends it at once", async ({ open, channel }) => {
+    const broadcast = open({ linger: 0 });
+    await publishAll(broadcast, channel, numbered(300));
+    const [oldest] = await broadcast.history(channel, { limit: 300 });
+    const subscription = await broadcast.subscribe(channel, { after: oldest!.id });
+    const iterator = subscription.values();
+    await iterator.next();
+    const [next] = await Promise.all([iterator.next(), iterator.next()]);
+    assert.equal(next.value?.message, "m2");
+    subscription.close();
+    assert.deepEqual(await iterator.next(), { done: true, value: undefined });
+  });
+
+  test("disconnect() ends a subscription that replays", async ({ open, channel }) => {
+    const broadcast = open();
+    await publishAll(broadcast, channel, numbered(300));
+    const [oldest] = await broadcast.history(channel, { limit: 300 });
+    const subscription = await broadcast.subscribe(channel, { after: oldest!.id });
+    const reading = (async () => {
+      let last: unknown;
+      for await (const { message } of subscription) last = message;
+      return last;
+    })();
+    await broadcast.disconnect();
+    assert.match(String(await reading), /^(m\d+|undefined)$/);
+  });
+
+  test("a join at any id, while others publish, loses and repeats nothing", async (scope) => {
+    const { open, channel } = scope;
+    const broadcast = open({ buffer: 32 });
+    const witness = await broadcast.subscribe(channel);
+    const all = take(witness, EVENTS);
+    const ids = await publishAll(broadcast, channel, numbered(100));
+    const publishing = publishSlowly(open(), broadcast, scope, 100);
+    const joins = Array.from({ length: READERS }, async (_, number) => {
+      const from = Math.floor(Math.random() * ids.length);
+      // Some begin at once, some in the middle of it.
+      for (let turns = 0; turns < number; turns++) await broadcast.history(channel, { limit: 1 });
+      const subscription = await broadcast.subscribe(channel, { after: ids[from] });
+      return { from, events: await take(subscription, EVENTS - from - 1) };
+    });
+    await publishing;
+    const events = await all;
+    assert.deepEqual(events.map(({ message }) => message), numbered(EVENTS));
+    for (const { from, events: seen } of await Promise.all(joins)) {
+      same(seen, events.slice(from + 1));
+    }
+  });
+
+  test("a join with any history, while others publish, is without a hole", async (scope) => {
+    const { open, channel } = scope;
+    const broadcast = open({ buffer: 32 });
+    await publishAll(broadcast, channel, numbered(100));
+    const publishing = publishSlowly(open(), broadcast, scope, 100);
+    const joins = Array.from({ length: READERS }, async (_, number) => {
+      for (let turns = 0; turns < number; turns++) await broadcast.history(channel, { limit: 1 });
+      const history = 1 + Math.floor(Math.random() * 90);
+      const subscription = await broadcast.subscribe(channel, { history });
+      const seen: unknown[] = [];
+      for await (const { message, gap } of subscription) {
+        assert.equal(gap, undefined);
+        seen.push(message);
+        if (message === `m${EVENTS - 1}`) break;
+      }
+      assert.ok(seen.length >= history);
+      assert.deepEqual(seen, numbered(EVENTS).slice(-seen.length));
+    });
+    await publishing;
+    await Promise.all(joins);
+  });
+}
+
+/** Publishes in one go; the ids, where they are known. */
+async function publishAll(
+  broadcast: ReturnType<Scope["open"]>,
+  channel: string,
+  messages: readonly string[],
+): Promise<string[]> {
+  const ids = await Promise.all(messages.map((message) => broadcast.publish(channel, message)));
+  return ids.map((id) => id!);
+}
+
+/** Publishes the rest in small batches, from another process where that is possible. */
+async function publishSlowly(
+  other: ReturnType<Scope["open"]>,
+  same: ReturnType<Scope["open"]>,
+  { channel, crossProcess }: Scope,
+  from: number,
+): Promise<void> {
+  const publisher = crossProcess ? other : same;
+  const rest = numbered(EVENTS).slice(from);
+  while (rest.length > 0) await publishAll(publisher, channel, rest.splice(0, 7));
+}
+
+function same(
+  seen: readonly BroadcastEvent<unknown>[],
+  expected: readonly BroadcastEvent<unknown>[],
+): void {
+  assert.deepEqual(seen, expected);
+}
+
+function broadcastName(name: string): string {
+  return name.split(" ")[0]!;
+}
