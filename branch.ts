@@ -34,7 +34,7 @@ export class Branch<Message> {
   #gapsMet: number;
   /** What it has read last of a ring behind which there is a log, and what stands for what was before. */
   #seen: Delivery<Message> | undefined;
-  readonly #origin: string;
+  #origin: string;
   /** Its way through the log into the ring, until the ring has caught up with it. */
   #replay: Replay<Message> | undefined;
   /** The gaps met since the last event, merged. */
@@ -165,7 +165,7 @@ export class Branch<Message> {
     this.#waiter = waiter;
     this.place = -1;
     this.#tee.fetching(this, true);
-    this.#replay.fetch().then(() => this.notice(), (error) => this.fail(error));
+    this.#replay.fetch().then(() => this.notice(), (error) => this.#waiter && this.fail(error));
   }
 
   #unpark(): Waiter<Message> | undefined {
@@ -207,6 +207,7 @@ export class Branch<Message> {
     }
     if (replay.over) {
       ({ cursor: this.#cursor, gapsMet: this.#gapsMet } = replay);
+      if (this.#seen === undefined) this.#origin = replay.id;
       this.#replay = undefined;
     }
     return undefined;

@@ -246,9 +246,10 @@ export class Channel<Message> {
   /** What is no event: a place that is behind us now, or a gap in the log. */
   #pass(item: Exclude<Item, { readonly payload: Payload }>): void {
     if (item.place) return void this.tee.frontier?.advance(item.place);
-    const { cause, missed, restart } = item as LogGap;
-    const gap = this.tee.gap(cause, missed);
-    if (restart) this.tee.frontier?.begin(restart, this.tee.ring.head);
+    const { tee } = this;
+    const found = item as LogGap;
+    const gap = tee.gap(found.cause, found.missed);
+    if (tee.frontier?.meet(found, tee.ring.head, tee.gapCount)) tee.log?.renew();
     this.#options.onGap(gap);
   }
 

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { LogGap } from "./backend.ts";
 import type { Scope } from "./id.ts";
 import { type Place, Position } from "./position.ts";
 
@@ -19,6 +20,10 @@ export class Frontier {
   floor = 1;
   /** Counts the logs: a position of an earlier one says nothing in this one. */
   era = 0;
+  /** Why this log is another than the one before. */
+  cause: LogGap["cause"] = "epoch";
+  /** How many gaps the tee had by then: they concern nobody whose position lies in this log. */
+  gapCount = 0;
 
   /** @param scope The ids of its channel. */
   constructor(scope: Scope) {
@@ -32,8 +37,8 @@ export class Frontier {
 
   /** The position of an id that was made here. */
   at(id: string): Position {
-    const found = this.scope.find(id);
-    return found.kind === "position" ? found.position : this.from;
+    // However long: with many shards it may be longer than an id that comes from outside.
+    return Position.parse(id.slice(id.indexOf("~") + 1)) ?? this.from;
   }
 
   /** A record has come. */
@@ -42,11 +47,29 @@ export class Frontier {
     return this.scope.id(this.position);
   }
 
-  /** The tail begins here; or anew, with the event of a number. */
+  /** The tail begins here, with the event of a number. */
   begin(position: Position, number: number): void {
     this.position = position;
     this.from = position;
     this.floor = number;
     this.era++;
+  }
+
+  /**
+   * The tail has met a gap, the last of so many, before the event of a number.
+   *
+   * @returns Whether the log was begun anew.
+   */
+  meet({ cause, restart }: LogGap, number: number, gapCount: number): boolean {
+    if (!restart) return false;
+    if (cause === "trimmed") {
+      // Places can still be compared: what is gone is behind us, as if it had been passed.
+      this.position = this.position.union(restart);
+      return false;
+    }
+    this.cause = cause;
+    this.gapCount = gapCount;
+    this.begin(restart, number);
+    return true;
   }
 }

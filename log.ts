@@ -10,16 +10,13 @@ import { closedError, type Connection } from "./connection.ts";
 import { ConnectionError, reasonOf, RefusedError } from "./errors.ts";
 import { type BroadcastEvent, type Gap, mergeGaps } from "./event.ts";
 import type { Scope } from "./id.ts";
+import { PageSize } from "./log_tail.ts";
 import type { Place, Position } from "./position.ts";
 import type { Delivery } from "./read.ts";
-import { sizeOf } from "./record_source.ts";
 import { after as later, backoff } from "./timer.ts";
 
-/** What a page has at first, before anything is known of the payloads, and at most. */
-const FIRST_PAGE = 64;
+/** How many records one call of `history()` asks for at most. */
 const LONGEST_PAGE = 1_024;
-/** What the payloads of a page should take together, about. */
-const PAGE_BYTES = 1024 * 1024;
 /** How many pages are kept for others that replay, and how long nobody has to. */
 const KEPT = 16;
 const REST = 1_000;
@@ -70,10 +67,11 @@ export interface LogPage<Message> {
  */
 export class Log<Message> {
   readonly #options: LogOptions<Message>;
-  /** The newest last; by the id that they were read behind. */
+  /** Those that are being read: by the id that they are read behind. */
   readonly #pages = new Map<string, Promise<LogPage<Message>>>();
+  /** The newest last. */
   readonly #kept = new Map<string, LogPage<Message>>();
-  #size = FIRST_PAGE;
+  readonly #pageSize = new PageSize();
   #stopRest: () => void = () => {};
 
   /** @param options What it needs to know. */
@@ -86,23 +84,19 @@ export class Log<Message> {
     const id = this.#options.scope.id(after);
     this.#stopRest();
     this.#stopRest = later(REST, () => this.rest());
+    const known = this.#kept.get(id) ?? this.#pages.get(id);
+    if (known) return known;
     for (const page of this.#kept.values()) {
       const index = page.cells.findIndex((cell) => cell.id === id);
       if (index >= 0 && index < page.cells.length - 1) {
         return { from: after, cells: page.cells.slice(index + 1) };
       }
     }
-    const known = this.#kept.get(id) ?? this.#pages.get(id);
-    if (known) return known;
-    const reading = this.read({ after, limit: this.#size });
-    this.#pages.set(id, reading);
-    try {
-      const page = await reading;
-      if (page.cells.length > 0) this.#keep(id, page);
-      return page;
-    } finally {
-      this.#pages.delete(id);
-    }
+    return await this.#share(
+      id,
+      this.read({ after, limit: this.#pageSize.count }),
+      (page) => leadsOn(page.cells, after) && this.#keep(id, page),
+    );
   }
 
   /** Reads a page by itself, for as long as it takes to reach the broker. */
@@ -134,6 +128,8 @@ export class Log<Message> {
       const page = eventsOf(cells, this.#options.scope.id(from), onGap);
       if (after) events.push(...page);
       else events.unshift(...page);
+      // A gap, and nothing that would lead on.
+      if (after && cells.at(-1)!.position === first) break;
       if (after) first = cells.at(-1)!.position;
       else last = cells[0]!.position;
     }
@@ -142,10 +138,15 @@ export class Log<Message> {
 
   /** The page of the newest records, or the first page of them. */
   async last(count: number): Promise<LogPage<Message>> {
-    let page = await this.read({ limit: Math.min(count, LONGEST_PAGE) });
+    const key = `last ${count}`;
+    return await (this.#pages.get(key) ?? this.#share(key, this.#last(count)));
+  }
+
+  async #last(count: number): Promise<LogPage<Message>> {
+    let page = await this.read({ limit: Math.min(count, this.#pageSize.count) });
     for (let left = count - page.cells.length; left > 0 && page.cells.length > 0;) {
       const before = page.cells[0]!.position;
-      const earlier = await this.read({ before, limit: Math.min(left, LONGEST_PAGE) });
+      const earlier = await this.read({ before, limit: Math.min(left, this.#pageSize.count) });
       if (earlier.cells.length === 0) break;
       left -= earlier.cells.length;
       page = earlier;
@@ -164,6 +165,12 @@ export class Log<Message> {
     this.#kept.clear();
   }
 
+  /** The log was begun anew: what was read, or is being read, may be of the old one. */
+  renew(): void {
+    this.rest();
+    this.#pages.clear();
+  }
+
   async #once(options: ReadOptions): Promise<LogPage<Message>> {
     const { connection, name } = this.#options;
     const backend = await connection.ready();
@@ -179,6 +186,23 @@ export class Log<Message> {
     }
   }
 
+  /** Whoever asks for the same while it is being read is given the same. */
+  async #share(
+    key: string,
+    reading: Promise<LogPage<Message>>,
+    use?: (page: LogPage<Message>) => void,
+  ): Promise<LogPage<Message>> {
+    this.#pages.set(key, reading);
+    try {
+      const page = await reading;
+      // Not one that was read before the log was begun anew.
+      if (this.#pages.get(key) === reading) use?.(page);
+      return page;
+    } finally {
+      if (this.#pages.get(key) === reading) this.#pages.delete(key);
+    }
+  }
+
   #keep(id: string, page: LogPage<Message>): void {
     this.#kept.set(id, page);
     if (this.#kept.size > KEPT) this.#kept.delete(this.#kept.keys().next().value!);
@@ -187,8 +211,8 @@ export class Log<Message> {
   #decode(from: Position, items: readonly Item[]): LogCell<Message>[] {
     const { scope, name, decode } = this.#options;
     let position = from;
-    let bytes = 0;
-    const cells = items.map((item): LogCell<Message> => {
+    this.#pageSize.learn(items);
+    return items.map((item): LogCell<Message> => {
       if (item.place === undefined) {
         const gap = item as LogGap;
         position = gap.restart ?? position;
@@ -198,16 +222,11 @@ export class Log<Message> {
       position = position.with(place);
       const id = scope.id(position);
       if (payload === undefined) return { position, id, place };
-      bytes += sizeOf(payload);
       const decoded = decode(payload);
       if (!decoded) return { position, id, place };
       const value = { channel: name, message: decoded.message, id };
       return { position, id, place, result: { done: false, value } };
     });
-    // So many as fit next time, if they are of this size.
-    const fitting = Math.floor(PAGE_BYTES / Math.max(1, bytes / Math.max(1, cells.length)));
-    this.#size = Math.max(1, Math.min(LONGEST_PAGE, this.#size * 4, fitting));
-    return cells;
   }
 }
 
@@ -233,6 +252,14 @@ function eventsOf<Message>(
     after = cell.id;
   }
   return events;
+}
+
+/** Whether who reads these cells comes to stand elsewhere. */
+export function leadsOn(cells: readonly LogCell<unknown>[], from: Position): boolean {
+  return cells.some(({ gap, place, position }) => {
+    if (place) return !from.covers(place);
+    return gap?.restart !== undefined && (gap.cause !== "trimmed" || !from.reaches(position));
+  });
 }
 
 /** Why a channel has no history. */

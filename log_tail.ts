@@ -5,16 +5,38 @@
  */
 
 import type { Item, Page, ReadOptions, Tail } from "./backend.ts";
-import { Position } from "./position.ts";
+import type { Position } from "./position.ts";
+import { sizeOf } from "./record_source.ts";
 
-/** How many records one read brings at most. */
-const LIMIT = 1_024;
+/** What a page has at first, before anything is known of the payloads, and at most. */
+const FIRST_PAGE = 64;
+const LONGEST_PAGE = 1_024;
+/** What the payloads of a page should take together, about. */
+const PAGE_BYTES = 1024 * 1024;
+
+/** Bounds the pages of a log in bytes, by what the payloads of the page before took. */
+export class PageSize {
+  /** How many records to ask for. */
+  count: number = FIRST_PAGE;
+
+  /** So many as fit next time, if they are of the size that these are. */
+  learn(items: readonly Item[]): void {
+    if (items.length === 0) return;
+    let bytes = 0;
+    for (const { payload } of items) if (payload !== undefined) bytes += sizeOf(payload);
+    const fitting = Math.floor(PAGE_BYTES / Math.max(1, bytes / items.length));
+    this.count = Math.max(1, Math.min(LONGEST_PAGE, this.count * 4, fitting));
+  }
+}
 
 /** What a log tail needs to know. */
 export interface LogTailOptions {
   /** What it begins behind. */
   readonly position: Position;
-  /** Reads what follows a position, inclusive of its own record. */
+  /**
+   * Reads what follows a position, inclusive of its own record: less than the limit only if
+   * that is all there is, and if it ends with a gap, that says where the log goes on.
+   */
   readonly read: (options: ReadOptions) => Promise<Page>;
   /** Nobody reads it any more; the core's cancelling waits for it. */
   readonly cancel: () => Promise<void> | void;
@@ -34,6 +56,7 @@ export class LogTail implements Tail {
   readonly records: ReadableStream<readonly Item[]>;
   readonly #options: LogTailOptions;
   #seen: Position;
+  readonly #pageSize = new PageSize();
   /** Whether there may be something to read. */
   #hinted = true;
   #awake: (() => void) | undefined;
@@ -73,9 +96,11 @@ export class LogTail implements Tail {
         continue;
       }
       this.#hinted = false;
-      const { items } = await this.#options.read({ after: this.#seen, limit: LIMIT });
+      const limit = this.#pageSize.count;
+      const { items } = await this.#options.read({ after: this.#seen, limit });
       if (items.length === 0) continue;
-      if (items.length >= LIMIT) this.#hinted = true;
+      if (items.length >= limit) this.#hinted = true;
+      this.#pageSize.learn(items);
       for (const item of items) {
         if (item.place) this.#seen = this.#seen.with(item.place);
         else this.#seen = ("restart" in item && item.restart) || this.#seen;

@@ -63,8 +63,16 @@ const BACKENDS: Record<string, Scheme> = {
   memory: scheme(() => import("./backends/memory.ts"), "history"),
   redis: scheme(() => import("./backends/redis.ts")),
   rediss: scheme(() => import("./backends/redis.ts")),
+  "redis-stream": scheme(() => import("./backends/redis_stream.ts"), "maxlen"),
+  "rediss-stream": scheme(() => import("./backends/redis_stream.ts"), "maxlen"),
   postgres: scheme(() => import("./backends/postgres.ts"), "sslmode"),
   postgresql: scheme(() => import("./backends/postgres.ts"), "sslmode"),
+  "postgres-stream": scheme(() => import("./backends/postgres_stream.ts"), "sslmode", "retention"),
+  "postgresql-stream": scheme(
+    () => import("./backends/postgres_stream.ts"),
+    "sslmode",
+    "retention",
+  ),
   kafka: scheme(
     () => import("./backends/kafka.ts"),
     ...["sasl", "tls", "ca", "cert", "key", "clientId", "create", "replication"],

@@ -105,6 +105,11 @@ export class Position {
     return Position.of(place, ...this.places.filter(({ shard }) => shard !== place.shard));
   }
 
+  /** All that this position or another one of the same log has seen. */
+  union(other: Position): Position {
+    return other.places.reduce((seen: Position, place) => seen.with(place), this);
+  }
+
   /** A text of the characters `0-9 a-z . _ ~ -`. */
   toString(): string {
     return this.places.length === 1 ? textOf(this.places[0]!) : this.places.map(textOf).join("~");

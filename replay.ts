@@ -6,7 +6,7 @@
 
 import type { Gap } from "./event.ts";
 import type { Frontier } from "./frontier.ts";
-import type { LogCell } from "./log.ts";
+import { leadsOn, type LogCell } from "./log.ts";
 import type { Position } from "./position.ts";
 import type { Delivery } from "./read.ts";
 import type { Tee } from "./tee.ts";
@@ -47,13 +47,17 @@ export class Replay<Message> {
   readonly #frontier: Frontier;
   /** How many records of the past are yet to be looked for. */
   #last: number | undefined;
-  /** The event of the ring that its reader wanted when it fell behind. */
+  /** The event of the ring that its reader wants while it goes through the log instead. */
   #wanted: number | undefined;
   #gaps: Gap[] = [];
   #cells: readonly LogCell<Message>[] = [];
   #index = 0;
-  /** The log in which its position was found; none yet. */
+  /** The log in which its position lies; -1 while that is not known. */
   #era = -1;
+  /** Whether that is certain, or only what a page that was found behind it says. */
+  #certain = false;
+  /** Its position lies in a log that is newer than this one. */
+  #outdated = -1;
   #fetching: Promise<void> | undefined;
   #misses = 0;
 
@@ -64,12 +68,17 @@ export class Replay<Message> {
    */
   constructor(tee: Tee<Message>, start: ReplayStart, wanted?: number) {
     this.#tee = tee;
-    this.#frontier = tee.frontier!;
+    const frontier = this.#frontier = tee.frontier!;
     this.#wanted = wanted;
     this.cursor = tee.ring.head;
     this.#last = start.last;
-    this.position = start.last === undefined ? start.position : this.#frontier.position;
-    if (start.last === undefined && tee.holds(this.position)) this.#era = this.#frontier.era;
+    this.position = start.last === undefined ? start.position : frontier.position;
+    if (start.last !== undefined) return;
+    // Who has read an event behind the floor stands in this log, who has not in an earlier one.
+    const isHere = wanted !== undefined && (wanted > frontier.floor || frontier.era === 1) ||
+      tee.holds(this.position);
+    this.#certain = isHere || wanted !== undefined;
+    if (this.#certain) this.#era = isHere ? frontier.era : frontier.era - 1;
   }
 
   /** The id of its position. */
@@ -87,7 +96,7 @@ export class Replay<Message> {
   step(): Step<Message> | undefined {
     if (this.entered && this.cursor < this.#tee.ring.oldest) this.#fallBehind();
     if (!this.entered) {
-      const step = this.#stepLog();
+      const step = this.#stepLog() ?? this.#beginAnew();
       if (step || !this.#enter()) return step;
     }
     return this.#stepRing();
@@ -105,34 +114,70 @@ export class Replay<Message> {
       if (cell.gap) return { gap: this.#skip(cell), own: true };
       if (this.position.covers(cell.place!)) continue;
       this.position = this.position.with(cell.place!);
-      if (cell.result) return { result: this.#stamp(cell.result) };
+      if (!cell.result) continue;
+      if (this.#wanted !== undefined) this.#wanted++;
+      return { result: this.#stamp(cell.result) };
     }
     return undefined;
+  }
+
+  /** The log of its position is gone, the tee knows: it goes on where the new one begins. */
+  #beginAnew(): Step<Message> | undefined {
+    const { era, cause, from } = this.#frontier;
+    if (!this.#certain || this.#era === era) return undefined;
+    const gap: Gap = { cause, after: this.id };
+    this.entered = false;
+    this.position = from;
+    this.#era = era;
+    this.#wanted = undefined;
+    return { gap, own: false };
   }
 
   #enter(): boolean {
     const { number, position } = this.#tee.entry;
     if (this.#last !== undefined || this.#era !== this.#frontier.era) return false;
     if (!this.position.reaches(position)) return false;
+    if (!this.#certain && this.#tee.denies(this.position)) {
+      this.#await(this.#era);
+      return false;
+    }
     this.#enterAt(number);
     return true;
   }
 
   #enterAt(number: number): void {
     this.entered = true;
+    this.#certain = true;
     this.#wanted = undefined;
     this.#cells = [];
     this.cursor = number;
-    this.gapsMet = this.#tee.gapsUpTo(number - 1);
+    // Not those before this log was begun: this reader stands in it.
+    this.gapsMet = Math.max(this.#tee.gapsUpTo(number - 1), this.#frontier.gapCount);
+  }
+
+  /** The tail has yet to learn that the log of an era is gone. */
+  #await(era: number): void {
+    this.#outdated = era;
+    this.#era = -1;
+    this.#certain = false;
   }
 
   #stepRing(): Step<Message> | undefined {
     const { ring } = this.#tee;
-    while (this.cursor < ring.head && this.position.covers(ring.at(this.cursor).place!)) {
+    const { era, floor, from } = this.#frontier;
+    // Where the floors in between lie is not known any more.
+    if (era - this.#era > 1) return this.#beginAnew();
+    // Behind the floor are places of another log, that say nothing about those before.
+    const end = era === this.#era ? ring.head : floor;
+    while (this.cursor < end && this.position.covers(ring.at(this.cursor).place!)) {
       this.gapsMet = this.#tee.gapsUpTo(this.cursor++);
     }
     this.#gaps.push(...this.#tee.gapsFrom(this.gapsMet, this.cursor));
     this.gapsMet = this.#tee.gapsUpTo(this.cursor);
+    if (this.cursor >= end && era !== this.#era) {
+      this.position = from;
+      this.#era = era;
+    }
     const gap = this.#gaps.shift();
     if (gap) return { gap, own: false };
     if (this.cursor === ring.head) return undefined;
@@ -143,46 +188,65 @@ export class Replay<Message> {
 
   #fallBehind(): void {
     this.entered = false;
+    this.#cells = [];
     this.#wanted = this.cursor;
-    this.#era = -1;
   }
 
   async #fetch(): Promise<void> {
     const { era } = this.#frontier;
     const log = this.#tee.log!;
-    const page = this.#last === undefined
-      ? await log.page(this.position)
-      : await log.last(this.#last);
+    const { position } = this;
+    const page = this.#last === undefined ? await log.page(position) : await log.last(this.#last);
+    // It has left the old log meanwhile.
+    if (this.entered || this.position !== position) return;
     if (this.#last !== undefined) this.position = page.from;
     this.#last = undefined;
     this.#cells = page.cells;
     this.#index = 0;
-    this.#era = era;
-    if (page.cells.length > 0) this.#misses = 0;
-    else if (!this.position.reaches(this.#tee.entry.position)) await this.#miss(log);
+    if (!this.#certain) this.#era = era > this.#outdated ? era : -1;
+    // A gap that leads nowhere would be found again and again, in one turn.
+    if (leadsOn(page.cells, this.position)) this.#misses = 0;
+    else if (this.#era < 0 || !this.position.reaches(this.#tee.entry.position)) {
+      await this.#miss(log);
+    }
   }
 
   /** The log shows less than the tail has brought: a replica that lags, or one that lost its end. */
   async #miss(log: { pause(attempt: number): Promise<void> }): Promise<void> {
     if (this.#misses++ < PATIENCE) return await log.pause(this.#misses);
     const { position } = this.#tee.entry;
-    this.#cells = [{ position, id: "", gap: { cause: "trimmed", restart: position } }];
+    const cause = this.#era < 0 ? "epoch" : "trimmed";
+    this.#era = this.#frontier.era;
+    this.#cells = [{ position, id: "", gap: { cause, restart: position } }];
   }
 
   /** What the log has lost may still be in the ring. */
   #skip({ gap }: LogCell<Message>): Gap {
     const after = this.id;
     const { cause, missed, restart } = gap!;
-    if (restart) this.position = restart;
     const next = this.#cells[this.#index]?.place;
     const held = restart || !next || this.#era !== this.#frontier.era
       ? undefined
       : this.#tee.heldBefore(next, this.position);
-    if (!held) return { cause, after, ...missed !== undefined && { missed } };
     const wanted = this.#wanted;
-    this.#enterAt(held.number);
-    if (wanted !== undefined) return { cause: "overflow", after, missed: held.number - wanted };
-    return { cause, after, ...missed !== undefined && { missed: missed - held.count } };
+    this.#wanted = undefined;
+    if (held) this.#enterAt(held.number);
+    if (held && wanted !== undefined) {
+      const counted = this.#tee.gapsUpTo(wanted - 1) === this.#tee.gapsUpTo(held.number - 1);
+      return { cause: "overflow", after, ...counted && { missed: held.number - wanted } };
+    }
+    if (restart && cause === "trimmed") this.position = this.position.union(restart);
+    else if (restart) {
+      this.position = restart;
+      // Of a log that the tail does not know yet, if the one before was the tail's.
+      if (this.#certain) this.#await(this.#era);
+    }
+    const left = missed === undefined || !held
+      ? missed
+      : held.exact
+      ? missed - held.count
+      : undefined;
+    return { cause, after, ...left !== undefined && { missed: left } };
   }
 
   /** Its own vector, until that is the page's or the ring's. */

@@ -9,7 +9,7 @@ import type { Channel } from "./channel.ts";
 import { kindOf } from "./codec.ts";
 import { GapError } from "./errors.ts";
 import type { Gap } from "./event.ts";
-import { type Found, type Scope } from "./id.ts";
+import type { Found, Scope } from "./id.ts";
 import type { Position } from "./position.ts";
 import type { ReplayStart } from "./replay.ts";
 

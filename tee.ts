@@ -10,7 +10,7 @@
  */
 
 import { Branch } from "./branch.ts";
-import type { BroadcastEvent, Gap, GapCause } from "./event.ts";
+import type { Gap, GapCause } from "./event.ts";
 import type { Frontier } from "./frontier.ts";
 import type { Epoch } from "./id.ts";
 import type { Log } from "./log.ts";
@@ -238,6 +238,21 @@ export class Tee<Message> {
     });
   }
 
+  /** Whether the ring proves that a position is one of another log. */
+  denies(position: Position): boolean {
+    const { ring, frontier } = this;
+    const { floor, from, position: newest } = frontier!;
+    return position.places.some((place) => {
+      for (const known of [newest.in(place.shard), from.in(place.shard)]) {
+        if (known && isOther(known, place)) return true;
+      }
+      for (let number = Math.max(ring.oldest, floor); number < ring.head; number++) {
+        if (isOther(ring.at(number).place!, place)) return true;
+      }
+      return false;
+    });
+  }
+
   /**
    * How many events the ring still holds of those behind a position that the log
    * has lost, all before a place; only where one shard makes that certain.
@@ -245,7 +260,7 @@ export class Tee<Message> {
   heldBefore(
     place: Place,
     position: Position,
-  ): { readonly number: number; readonly count: number } | undefined {
+  ): { readonly number: number; readonly count: number; readonly exact: boolean } | undefined {
     const { ring, frontier } = this;
     if (frontier!.position.places.length > 1 || position.places.length > 1) return undefined;
     const number = Math.max(ring.oldest, frontier!.floor);
@@ -255,7 +270,9 @@ export class Tee<Message> {
       if (comparePlaces(held, place) >= 0) break;
       if (!position.covers(held)) count++;
     }
-    return count > 0 ? { number, count } : undefined;
+    if (count === 0) return undefined;
+    // Between the ring's events may lie what is none.
+    return { number, count, exact: place.at - ring.at(number).place!.at === count };
   }
 
   #notice(): void {
@@ -263,6 +280,10 @@ export class Tee<Message> {
     for (const branch of this.#parked.slice(0, this.#waiting)) branch!.notice();
     for (const branch of [...this.#fetching]) branch.notice();
   }
+}
+
+function isOther(one: Place, other: Place): boolean {
+  return one.shard === other.shard && comparePlaces(one, other) === 0 && !isSame(one, other);
 }
 
 function isSame(one: Place, other: Place): boolean {

@@ -20,15 +20,28 @@
  *
  * ## Delivery
  *
- * Live events, at most once: what is published while the connection is lost is
- * not delivered, nor what retention deletes before it was read. A slow reader
- * loses nothing else: what it has no room for waits on the broker. A message
- * whose partition changes its leader meanwhile may or may not be published.
+ * The topic is the log. A tail that is opened again goes on behind the last
+ * event, on every partition: nothing is lost while the broker stores it. What
+ * retention, compaction or `DeleteRecords` removed before it was read is a gap,
+ * and so is a topic that was deleted and made anew. `missed` is not known, as
+ * offsets also count the markers of transactions; and where compaction removed
+ * the very record that was read last, a gap is told though nothing may be
+ * missing. A slow reader loses nothing else: what it has no room for waits on
+ * the broker. A message whose partition changes its leader meanwhile may or may
+ * not be published.
+ *
+ * An id has the offsets of all partitions, each with the time of its record,
+ * and room for 36 partitions: a channel with more can be published to, and
+ * neither read nor subscribed to. `publish` knows the id on topics of one
+ * partition. A new topic that has as many events as the old one had, with the
+ * same time at the same offset, cannot be told from it; nor can it be where the
+ * last place was found and not read, as at the beginning of a subscription.
  *
  * Every event of a channel has the channel as its key, so it lies on the
  * partition where Java and Python publishers put that key. Order is total on a
- * topic of one partition, and per partition on others. All partitions are read,
- * and those that are added later from their start, within half a minute.
+ * topic of one partition, and per partition on others; history merges them by
+ * the time of their records. All partitions are read, and those that are added
+ * later from their start, within half a minute.
  * Records without a value are skipped; those of open or aborted transactions
  * are not, as in other clients by default. kafkajs decompresses gzip; a tail
  * that meets another codec ends, unless `CompressionCodecs` of kafkajs has it.
@@ -45,7 +58,15 @@
 import { Buffer } from "node:buffer";
 import type { KafkaConfig } from "kafkajs";
 import type { Address } from "../address.ts";
-import type { Backend, BackendOptions, Payload, Tail } from "../backend.ts";
+import type {
+  Backend,
+  BackendOptions,
+  Page,
+  Payload,
+  ReadOptions,
+  Tail,
+  TailOptions,
+} from "../backend.ts";
 import { importClient } from "../client.ts";
 import { ClosedError, ConnectionError } from "../errors.ts";
 import {
@@ -56,6 +77,7 @@ import {
   seeds,
 } from "./kafka/client.ts";
 import { Cluster } from "./kafka/cluster.ts";
+import { readPage } from "./kafka/page.ts";
 import { Reader } from "./kafka/reader.ts";
 import { Writer } from "./kafka/writer.ts";
 
@@ -74,8 +96,8 @@ export class KafkaBackend implements Backend {
   readonly name = "kafka";
   /** The servers that the URL names. */
   readonly address: string;
-  /** It reaches other processes, with any bytes. */
-  readonly features = { crossProcess: true, binary: true } as const;
+  /** It reaches other processes, with any bytes, and stores them. */
+  readonly features = { crossProcess: true, binary: true, log: true } as const;
   readonly #url: Address;
   readonly #make: ClusterFactory | undefined;
   readonly #configure: () => Promise<KafkaConfig>;
@@ -128,9 +150,14 @@ export class KafkaBackend implements Backend {
     await this.#open();
   }
 
-  /** Reads every partition of the topic from its end. */
-  async tail(channel: string): Promise<Tail> {
-    return await (await this.#open()).tail(channel);
+  /** Reads every partition of the topic, from its end or from where a position says. */
+  async tail(channel: string, { after }: TailOptions = {}): Promise<Tail> {
+    return await (await this.#open()).tail(channel, after);
+  }
+
+  /** A page over all partitions of the topic, merged by time. */
+  async read(channel: string, options: ReadOptions): Promise<Page> {
+    return await readPage((await this.#open()).cluster, channel, options);
   }
 
   /** Sends a request on every connection, and waits for what the fetches bring. */

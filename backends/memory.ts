@@ -56,7 +56,11 @@ export class MemoryBackend implements Backend {
   readonly #tails = new Map<string, RecordSource>();
   #bytes = 0;
 
-  /** @param history How many events of a channel are kept; 0 for none. */
+  /**
+   * A backend of its own, that shares nothing.
+   *
+   * @param history How many events of a channel are kept; 0 for none.
+   */
   constructor(history: number = HISTORY) {
     this.#history = history;
     this.features = { crossProcess: false, binary: true, log: history > 0 };

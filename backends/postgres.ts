@@ -22,13 +22,15 @@
  * @module
  */
 
-import type { Options, Sql } from "postgres";
+import type { Sql } from "postgres";
 import type { Address } from "../address.ts";
 import type { Backend, BackendFeatures, BackendOptions, Payload, Tail } from "../backend.ts";
 import { importClient } from "../client.ts";
 import { ClosedError } from "../errors.ts";
 import { BorrowedSession } from "./postgres/borrowed_session.ts";
+import type { Postgres } from "./postgres/link.ts";
 import { OwnSession, type Session } from "./postgres/session.ts";
+import { settingsOf, shownAs } from "./postgres/settings.ts";
 
 /** NOTIFY's limit: "In the default configuration it must be shorter than 8000 bytes". */
 const PAYLOAD_LIMIT = 7_999;
@@ -128,24 +130,10 @@ export async function open(address: Address, options: BackendOptions): Promise<B
   }
   const settings = settingsOf(address);
   const { default: postgres } = await importClient<{ default: Postgres }>("postgres");
-  const shown = `postgres://${address.servers(5432)[0]}${address.path && `/${address.path}`}`;
-  return new PostgresBackend(shown, () => new OwnSession(postgres, settings));
-}
-
-function settingsOf(address: Address): Options<Record<never, never>> {
-  if (address.hosts.length > 1) {
-    throw new TypeError(`Cannot open "${address}": it names several hosts, postgres:// takes one`);
-  }
-  const { hostname = "localhost", port = 5432 } = address.hosts[0] ?? {};
-  const ssl = address.choice("sslmode", ["disable", "prefer", "require", "verify-full"]);
-  return {
-    host: hostname,
-    port,
-    ssl: ssl === undefined || ssl === "disable" ? false : ssl,
-    ...address.path !== "" && { database: address.path },
-    ...address.username !== undefined && { username: address.username },
-    ...address.password !== undefined && { password: address.password },
-  };
+  return new PostgresBackend(
+    shownAs("postgres", address),
+    () => new OwnSession(postgres, settings),
+  );
 }
 
 function checkPayload(channel: string, payload: Payload): void {
@@ -166,8 +154,6 @@ function checkPayload(channel: string, payload: Payload): void {
     );
   }
 }
-
-type Postgres = typeof import("postgres");
 
 const encoder = new TextEncoder();
 

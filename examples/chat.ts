@@ -1,13 +1,26 @@
 // deno run -A examples/chat.ts [url] [--port 8000], with redis://localhost:6379 for example
 // deno-lint-ignore-file no-console
 
-import { Broadcast, type Codec, ConnectionError, text } from "@broadcaster/broadcaster";
+import {
+  Broadcast,
+  type Codec,
+  ConnectionError,
+  type Subscription,
+  text,
+} from "@broadcaster/broadcaster";
 import process from "node:process";
 import { parseArgs } from "node:util";
 
 const KINDS = ["message", "join", "here", "missed", "leave"] as const;
 
-/** What travels on the channel. `id` names the entry, `from` the page that it comes from. */
+/** Where everything is said. */
+const TALK = "chatroom";
+/** Where pages say that they are here: of no use to who comes later, so it is kept out of the past. */
+const PRESENCE = "chatroom-presence";
+/** How many messages of the past a page begins with. */
+const PAST = 100;
+
+/** What travels on the channels. `id` names the entry, `from` the page that it comes from. */
 interface Entry {
   kind: typeof KINDS[number];
   id: string;
@@ -41,11 +54,13 @@ function check(value: unknown): Entry {
   return { kind, id, from, name, text, at };
 }
 
+type Room = Broadcast<Record<string, Entry>>;
+
 /** Ends the visit of each page that is here. */
 const visits = new Set<(code: number) => void>();
 
 /** One page and its subscription, until either of them ends. */
-function visit(broadcast: Broadcast<Record<string, Entry>>, request: Request): Response {
+function visit(broadcast: Room, history: number, request: Request): Response {
   const { socket, response } = Deno.upgradeWebSocket(request);
   const left = new AbortController();
   let guest: Entry | undefined;
@@ -56,7 +71,7 @@ function visit(broadcast: Broadcast<Record<string, Entry>>, request: Request): R
 
   async function publish(entry: Entry): Promise<void> {
     try {
-      await broadcast.publish("chatroom", entry);
+      await broadcast.publish(entry.kind === "message" ? TALK : PRESENCE, entry);
     } catch (error) {
       const { message: reason } = error as Error;
       tell({ kind: "failed", id: entry.id, reason, again: error instanceof ConnectionError });
@@ -64,15 +79,22 @@ function visit(broadcast: Broadcast<Record<string, Entry>>, request: Request): R
   }
 
   async function listen(): Promise<void> {
-    const subscription = await broadcast.subscribe("chatroom", {
+    const { signal } = left;
+    const present = await broadcast.subscribe(PRESENCE, { signal });
+    const talk = await broadcast.subscribe(TALK, {
+      history,
       after: new URL(request.url).searchParams.get("after") || undefined,
       foreign: "gap",
       onGap: ({ missed }) => tell({ kind: "gap", missed }),
-      signal: left.signal,
+      signal,
     });
-    tell({ kind: "ready" });
-    for await (const { id, message } of subscription) {
-      tell({ ...message, event: id });
+    tell({ kind: "ready", history });
+    await Promise.race([relay(present), relay(talk)]);
+  }
+
+  async function relay(subscription: Subscription<Entry>): Promise<void> {
+    for await (const { channel, id, message } of subscription) {
+      tell(channel === TALK ? { ...message, event: id } : message);
       // A page that does not read is sent away, and resumes once it reads again.
       if (socket.bufferedAmount > 1_000_000) break;
     }
@@ -105,6 +127,17 @@ function visit(broadcast: Broadcast<Record<string, Entry>>, request: Request): R
   return response;
 }
 
+/** How much of the past a page is shown: nothing where the broker keeps none. */
+async function countPast(broadcast: Room): Promise<number> {
+  try {
+    await broadcast.history(TALK, { limit: 1 });
+    return PAST;
+  } catch (error) {
+    if (error instanceof TypeError) return 0;
+    throw error;
+  }
+}
+
 /** On this port; without one on 8000, or the next that is free. */
 function serve(port: string | undefined, handler: (request: Request) => Response) {
   for (let next = 8_000;; next++) {
@@ -122,13 +155,16 @@ try {
   const url = positionals[0] ?? Deno.env.get("BROADCASTER_URL") ?? "memory://";
   const broadcast = new Broadcast(url, { codec });
   await broadcast.connect();
+  const history = await countPast(broadcast);
 
   const page = await Deno.readTextFile(new URL("chat.html", import.meta.url));
   const server = serve(port, (request) => {
     const { pathname } = new URL(request.url);
     if (pathname === "/") return new Response(page, { headers: { "content-type": "text/html" } });
     const isSocket = pathname === "/chat" && request.headers.get("upgrade") === "websocket";
-    return isSocket ? visit(broadcast, request) : new Response("Not found", { status: 404 });
+    return isSocket
+      ? visit(broadcast, history, request)
+      : new Response("Not found", { status: 404 });
   });
   const broker = url.replace(/\/\/.*@/, "//").replace(/\?.*/, "");
   console.log(`Chat on http://localhost:${server.addr.port} over ${broker}`);

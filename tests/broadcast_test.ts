@@ -16,7 +16,8 @@ import { messages, take } from "./conformance/harness.ts";
 
 const CORE = "buffer, linger, timeout, probe";
 const ENCODE = "; in a user name or a password, / ? # @ : are written %2F %3F %23 %40 %3A";
-const SCHEMES = "memory, redis, rediss, postgres, postgresql, kafka";
+const SCHEMES =
+  "memory, redis, rediss, redis-stream, rediss-stream, postgres, postgresql, postgres-stream, postgresql-stream, kafka";
 
 for (
   const [url, message] of [

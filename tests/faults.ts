@@ -12,15 +12,27 @@ import { until } from "./services/service.ts";
 export class Rig implements AsyncDisposable {
   readonly server: Server;
   readonly proxy: Proxy;
+  readonly #scheme: string | undefined;
 
-  constructor(server: Server, proxy: Proxy) {
+  /** The scheme is that of the server's URL if none is given. */
+  constructor(server: Server, proxy: Proxy, scheme?: string) {
     this.server = server;
     this.proxy = proxy;
+    this.#scheme = scheme;
   }
 
   /** The broker's URL, through the proxy. */
   get url(): string {
-    return this.proxy.url(this.server.url);
+    return this.#named(this.proxy.url(this.server.url));
+  }
+
+  /** The broker's URL, past the proxy: what somebody else uses. */
+  get direct(): string {
+    return this.#named(this.server.url);
+  }
+
+  #named(url: string): string {
+    return this.#scheme ? url.replace(/^[^:]*/, this.#scheme) : url;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -35,6 +47,8 @@ export interface FaultOptions {
   readonly shared?: boolean;
   /** How long a case may take, in milliseconds. */
   readonly patience?: number;
+  /** Whether there is a log, which outlives the broker's process: then nothing is lost. */
+  readonly log?: boolean;
 }
 
 const PATIENCE = 30_000;
@@ -43,95 +57,11 @@ const PATIENCE = 30_000;
 export function faults(
   name: string,
   rig: () => Promise<Rig>,
-  { shared = false, patience = PATIENCE }: FaultOptions = {},
+  { shared = false, patience = PATIENCE, log = false }: FaultOptions = {},
 ): void {
   const cases: [string, (rig: Rig) => Promise<void>][] = [];
-  fault(
-    "a cut connection is a gap, told at once, and the stream goes on",
-    async ({ proxy, url }) => {
-      await using broadcast = new Broadcast(url);
-      const states: string[] = [];
-      broadcast.addEventListener("statechange", ({ state }) => states.push(state));
-      const gaps: Gap[] = [];
-      const told = Promise.withResolvers<void>();
-      const channel = uniqueChannel();
-      const subscription = await broadcast.subscribe(channel, {
-        onGap: (gap) => (gaps.push(gap), told.resolve()),
-      });
-      await broadcast.publish(channel, "before");
-      const [before] = await take(subscription, 1);
-      const next = take(subscription, 2);
-      proxy.cut();
-      await told.promise;
-      assertEquals(gaps, [{ cause: "disconnect", after: before!.id }]);
-      await broadcast.publish(channel, "after");
-      await broadcast.publish(channel, "later");
-      const [after, later] = await next;
-      assertEquals(after!.message, "after");
-      assertEquals(after!.gap, { cause: "disconnect", after: before!.id });
-      assertEquals(later!.gap, undefined);
-      assertEquals(states, ["connecting", "connected", "reconnecting", "connected"]);
-    },
-  );
-
-  fault("a half-open connection is found by the probe", async ({ proxy, url }) => {
-    await using broadcast = new Broadcast(`${url}?probe=300ms`);
-    const channel = uniqueChannel();
-    const subscription = await broadcast.subscribe(channel);
-    const gap = Promise.withResolvers<string>();
-    broadcast.addEventListener("gap", (event) => gap.resolve(event.channel));
-    const lost = state(broadcast, "reconnecting");
-    proxy.stall();
-    await lost;
-    // What was held back stays lost: these are new connections.
-    proxy.cut();
-    proxy.resume();
-    assertEquals(await gap.promise, channel);
-    await broadcast.publish(channel, "after");
-    const [after] = await take(subscription, 1);
-    assertEquals(after!.gap!.cause, "disconnect");
-  });
-
-  fault(
-    "a broker that restarts: every channel is back, each with a gap",
-    async ({ server, url }) => {
-      await using broadcast = new Broadcast(url);
-      const channels = Array.from({ length: 20 }, uniqueChannel);
-      const subscriptions = await Promise.all(channels.map((one) => broadcast.subscribe(one)));
-      const gaps = new Set<string>();
-      const all = Promise.withResolvers<void>();
-      broadcast.addEventListener("gap", ({ channel }) => {
-        if (gaps.add(channel).size === channels.length) all.resolve();
-      });
-      await server.stop("SIGKILL");
-      await server.restart();
-      await all.promise;
-      await Promise.all(channels.map((one) => broadcast.publish(one, `to ${one}`)));
-      for (const [index, subscription] of subscriptions.entries()) {
-        const [event] = await take(subscription, 1);
-        assertEquals(event!.message, `to ${channels[index]}`);
-        assertEquals(event!.gap!.cause, "disconnect");
-      }
-    },
-  );
-
-  fault(
-    "what is published while the broker is away waits, in order, until it can be heard",
-    async ({ server, url }) => {
-      await using broadcast = new Broadcast(`${url}?timeout=60s`);
-      const channel = uniqueChannel();
-      const subscription = await broadcast.subscribe(channel);
-      const lost = state(broadcast, "reconnecting");
-      await server.stop("SIGKILL");
-      await lost;
-      const published = numbered(20).map((message) => broadcast.publish(channel, message));
-      await server.restart();
-      await Promise.all(published);
-      const events = await take(subscription, 20);
-      assertEquals(events.map(({ message }) => message), numbered(20));
-      assertEquals(events[0]!.gap!.cause, "disconnect");
-    },
-  );
+  if (log) faultsWithLog(fault);
+  else faultsWithoutLog(fault);
 
   fault("what waits too long is turned away, unsent", async ({ proxy, url }) => {
     await using broadcast = new Broadcast(`${url}?timeout=300ms`);
@@ -231,6 +161,209 @@ export function faults(
       await deadline(body(own), patience);
     });
   }
+}
+
+/** Registers a case. */
+type Fault = (what: string, body: (rig: Rig) => Promise<void>) => void;
+
+/** What was published while nobody listened is lost, and every subscriber is told so. */
+function faultsWithoutLog(fault: Fault): void {
+  fault(
+    "a cut connection is a gap, told at once, and the stream goes on",
+    async ({ proxy, url }) => {
+      await using broadcast = new Broadcast(url);
+      const states: string[] = [];
+      broadcast.addEventListener("statechange", ({ state }) => states.push(state));
+      const gaps: Gap[] = [];
+      const told = Promise.withResolvers<void>();
+      const channel = uniqueChannel();
+      const subscription = await broadcast.subscribe(channel, {
+        onGap: (gap) => (gaps.push(gap), told.resolve()),
+      });
+      await broadcast.publish(channel, "before");
+      const [before] = await take(subscription, 1);
+      const next = take(subscription, 2);
+      proxy.cut();
+      await told.promise;
+      assertEquals(gaps, [{ cause: "disconnect", after: before!.id }]);
+      await broadcast.publish(channel, "after");
+      await broadcast.publish(channel, "later");
+      const [after, later] = await next;
+      assertEquals(after!.message, "after");
+      assertEquals(after!.gap, { cause: "disconnect", after: before!.id });
+      assertEquals(later!.gap, undefined);
+      assertEquals(states, ["connecting", "connected", "reconnecting", "connected"]);
+    },
+  );
+
+  fault("a half-open connection is found by the probe", async ({ proxy, url }) => {
+    await using broadcast = new Broadcast(`${url}?probe=300ms`);
+    const channel = uniqueChannel();
+    const subscription = await broadcast.subscribe(channel);
+    const gap = Promise.withResolvers<string>();
+    broadcast.addEventListener("gap", (event) => gap.resolve(event.channel));
+    const lost = state(broadcast, "reconnecting");
+    proxy.stall();
+    await lost;
+    // What was held back stays lost: these are new connections.
+    proxy.cut();
+    proxy.resume();
+    assertEquals(await gap.promise, channel);
+    await broadcast.publish(channel, "after");
+    const [after] = await take(subscription, 1);
+    assertEquals(after!.gap!.cause, "disconnect");
+  });
+
+  fault(
+    "a broker that restarts: every channel is back, each with a gap",
+    async ({ server, url }) => {
+      await using broadcast = new Broadcast(url);
+      const channels = Array.from({ length: 20 }, uniqueChannel);
+      const subscriptions = await Promise.all(channels.map((one) => broadcast.subscribe(one)));
+      const gaps = new Set<string>();
+      const all = Promise.withResolvers<void>();
+      broadcast.addEventListener("gap", ({ channel }) => {
+        if (gaps.add(channel).size === channels.length) all.resolve();
+      });
+      await server.stop("SIGKILL");
+      await server.restart();
+      await all.promise;
+      await Promise.all(channels.map((one) => broadcast.publish(one, `to ${one}`)));
+      for (const [index, subscription] of subscriptions.entries()) {
+        const [event] = await take(subscription, 1);
+        assertEquals(event!.message, `to ${channels[index]}`);
+        assertEquals(event!.gap!.cause, "disconnect");
+      }
+    },
+  );
+
+  fault(
+    "what is published while the broker is away waits, in order, until it can be heard",
+    async ({ server, url }) => {
+      await using broadcast = new Broadcast(`${url}?timeout=60s`);
+      const channel = uniqueChannel();
+      const subscription = await broadcast.subscribe(channel);
+      const lost = state(broadcast, "reconnecting");
+      await server.stop("SIGKILL");
+      await lost;
+      const published = numbered(20).map((message) => broadcast.publish(channel, message));
+      await server.restart();
+      await Promise.all(published);
+      const events = await take(subscription, 20);
+      assertEquals(events.map(({ message }) => message), numbered(20));
+      assertEquals(events[0]!.gap!.cause, "disconnect");
+    },
+  );
+}
+
+/** What was published is read from the log, whatever became of the connection. */
+function faultsWithLog(fault: Fault): void {
+  fault(
+    "a cut connection loses nothing, not what others publish meanwhile either",
+    async ({ proxy, url, direct }) => {
+      await using broadcast = new Broadcast(url);
+      await using other = new Broadcast(direct);
+      const states: string[] = [];
+      broadcast.addEventListener("statechange", ({ state }) => states.push(state));
+      const channel = uniqueChannel();
+      const subscription = await broadcast.subscribe(channel);
+      await broadcast.publish(channel, "before");
+      const events = take(subscription, 12);
+      const lost = state(broadcast, "reconnecting");
+      proxy.refuse();
+      proxy.cut();
+      await lost;
+      await Promise.all(numbered(10).map((message) => other.publish(channel, message)));
+      await proxy.accept();
+      await broadcast.publish(channel, "after");
+      const received = await events;
+      assertEquals(received.map(({ message }) => message), ["before", ...numbered(10), "after"]);
+      assertEquals(received.map(({ gap }) => gap), Array(12).fill(undefined));
+      assertEquals(states, ["connecting", "connected", "reconnecting", "connected"]);
+    },
+  );
+
+  fault("a half-open connection is found by the probe, and nothing is lost", async (rig) => {
+    const { proxy, url, direct } = rig;
+    await using broadcast = new Broadcast(`${url}?probe=300ms`);
+    await using other = new Broadcast(direct);
+    const channel = uniqueChannel();
+    const subscription = await broadcast.subscribe(channel);
+    const lost = state(broadcast, "reconnecting");
+    proxy.stall();
+    await other.publish(channel, "unheard");
+    await lost;
+    // What was held back stays lost: these are new connections.
+    proxy.cut();
+    proxy.resume();
+    await broadcast.publish(channel, "after");
+    const events = await take(subscription, 2);
+    assertEquals(events.map(({ message, gap }) => [message, gap]), [
+      ["unheard", undefined],
+      ["after", undefined],
+    ]);
+  });
+
+  fault("a broker that restarts: every channel is back, and misses nothing", async (rig) => {
+    await using broadcast = new Broadcast(`${rig.url}?timeout=60s`);
+    const channels = Array.from({ length: 20 }, uniqueChannel);
+    const subscriptions = await Promise.all(channels.map((one) => broadcast.subscribe(one)));
+    await Promise.all(channels.map((one) => broadcast.publish(one, "before")));
+    const back = state(broadcast, "reconnecting").then(() => state(broadcast, "connected"));
+    await rig.server.stop("SIGKILL");
+    await rig.server.restart();
+    await back;
+    await Promise.all(channels.map((one) => broadcast.publish(one, `to ${one}`)));
+    for (const [index, subscription] of subscriptions.entries()) {
+      const events = await take(subscription, 2);
+      assertEquals(events.map(({ message }) => message), ["before", `to ${channels[index]}`]);
+      assertEquals(events.map(({ gap }) => gap), [undefined, undefined]);
+    }
+  });
+
+  fault(
+    "a broker restarts at one third and one half of 10,000 events: none is lost unsaid",
+    async ({ server, url }) => {
+      const events = 10_000;
+      await using publisher = new Broadcast(`${url}?timeout=60s`);
+      await using subscriber = new Broadcast(`${url}?timeout=60s`);
+      const channel = uniqueChannel();
+      const readers = await Promise.all(
+        Array.from({ length: 5 }, () => subscriber.subscribe(channel)),
+      );
+      const received = Promise.all(readers.map(async (reader) => {
+        const messages: number[] = [];
+        let told = 0;
+        for await (const { message, gap } of reader) {
+          if (gap) told++;
+          if (message === "last") break;
+          messages.push(Number(message));
+        }
+        return { messages, told };
+      }));
+      const accepted = new Set<number>();
+      for (let from = 0; from < events; from += 100) {
+        if (from === 3_300 || from === 5_000) {
+          await server.stop("SIGKILL");
+          await server.restart();
+        }
+        const batch = Array.from({ length: 100 }, (_, index) => from + index);
+        await Promise.all(
+          batch.map((one) =>
+            publisher.publish(channel, `${one}`).then(() => accepted.add(one), () => {})
+          ),
+        );
+      }
+      await publisher.publish(channel, "last");
+      for (const { messages, told } of await received) {
+        const seen = new Set(messages);
+        assertEquals(messages, [...seen].sort((one, other) => one - other));
+        const missing = [...accepted].filter((one) => !seen.has(one));
+        if (told === 0) assertEquals(missing, []);
+      }
+      assert(accepted.size > events * 0.9);
+    },
+  );
 }
 
 /** Leaves a proxy that accepts and passes on, and to which nobody is connected. */

@@ -3,6 +3,7 @@
 import { join } from "node:path";
 import { assertEquals, assertMatch } from "@std/assert";
 import { CLIENTS } from "../client.ts";
+import { LOGS } from "../log.ts";
 import config from "../deno.json" with { type: "json" };
 import { said, succeed } from "./node/process.ts";
 import { PROJECT } from "./node/tarball.ts";
@@ -16,11 +17,11 @@ const EXPORTS: Record<string, string> = config.exports;
 const FILES = await published();
 const MODULES = FILES.filter(({ path }) => path.endsWith(".ts"));
 const TEXTS = new Map(FILES.map(({ path, text }) => [path, text]));
-/** The backends, by the names of their files. */
+/** The backends, by the names of their files as URLs have them. */
 const BACKENDS = MODULES.flatMap(({ path, text }) => {
-  const name = path.match(/^backends\/([a-z]+)\.ts$/)?.[1];
-  return name && /^export (async )?function open\(/m.test(text) ? [name] : [];
-});
+  const name = path.match(/^backends\/([a-z_]+)\.ts$/)?.[1];
+  return name && /^export (async )?function open\(/m.test(text) ? [name.replaceAll("_", "-")] : [];
+}).sort();
 
 Deno.test("every export is a documented module, by the name of its file", () => {
   for (const [subpath, target] of Object.entries(EXPORTS)) {
@@ -35,9 +36,9 @@ Deno.test("every backend is exported, and served under its scheme", () => {
   const subpaths = Object.keys(EXPORTS).filter((name) => EXPORTS[name]!.startsWith("./backends/"));
   assertEquals(subpaths.sort(), BACKENDS.map((name) => `./${name}`));
   const rows = TEXTS.get("mod.ts")!.matchAll(
-    /^ {2}(\w+): scheme\(\s*\(\) => import\("\.\/backends\/(\w+)\.ts"\)/gm,
+    /^ {2}"?([\w-]+)"?: scheme\(\s*\(\) => import\("\.\/backends\/(\w+)\.ts"\)/gm,
   );
-  const schemes = [...rows].map(([, scheme, file]) => [scheme!, file!]);
+  const schemes = [...rows].map(([, scheme, file]) => [scheme!, file!.replaceAll("_", "-")]);
   assertEquals([...new Set(schemes.map(([, file]) => file!))].sort(), BACKENDS);
   const own = schemes.filter(([scheme, file]) => scheme === file).map(([scheme]) => scheme!);
   assertEquals(own.sort(), BACKENDS);
@@ -62,6 +63,14 @@ Deno.test("every published module is exported, or used by one that is", async ()
   }
   const unused = MODULES.filter(({ path }) => !used.has(join(PROJECT, path)));
   assertEquals(unused.map(({ path }) => path), []);
+});
+
+Deno.test("what is said of backends with a log is true", () => {
+  const keeping = BACKENDS.filter((name) => {
+    const text = TEXTS.get(`backends/${name.replaceAll("-", "_")}.ts`)!;
+    return /\blog: (true|history > 0)/.test(text);
+  });
+  assertEquals([...LOGS].sort(), keeping);
 });
 
 Deno.test("client.ts and deno.json name the same clients, in the same versions", () => {

@@ -16,6 +16,8 @@ import type { KafkaError } from "./errors.ts";
 /** A record as kafkajs decodes it. */
 export interface Message {
   readonly offset: string;
+  /** Of the event or of its storing, in milliseconds; -1 if there is none. */
+  readonly timestamp?: string;
   readonly value: Uint8Array | null;
   readonly isControlRecord?: boolean;
 }
@@ -28,6 +30,7 @@ export interface Connection {
   connectionStatus: string;
   isConnected(): boolean;
   rejectRequests(reason: Error): void;
+  send(request: unknown): Promise<unknown>;
   disconnect(): Promise<unknown>;
 }
 
@@ -50,6 +53,29 @@ export interface Broker extends KafkaBroker {
   }): Promise<{
     readonly responses: readonly { partitions: readonly { partition: number; offset: string }[] }[];
   }>;
+}
+
+/** What a fetch brings. */
+export interface FetchResponse {
+  readonly responses: readonly {
+    readonly topicName: string;
+    readonly partitions: readonly {
+      readonly partition: number;
+      readonly highWatermark: string;
+      readonly messages: readonly Message[];
+    }[];
+  }[];
+}
+
+/** What a publish brings. */
+export interface ProduceResponse {
+  readonly topics: readonly {
+    readonly partitions: readonly {
+      readonly baseOffset?: string;
+      /** -1 if the records have the time that they were sent with. */
+      readonly logAppendTime?: string;
+    }[];
+  }[];
 }
 
 /** The parts of a kafkajs cluster that are used. */
@@ -93,6 +119,13 @@ export async function greet(broker: Broker): Promise<void> {
     const { name, type } = error as KafkaError;
     if (type === undefined && name !== "KafkaJSServerDoesNotSupportApiKey") throw error;
   }
+}
+
+/** The same broker, whose fetches go where everything else goes: no long poll is before them. */
+export function besideFetches(broker: Broker): Broker {
+  const [connection] = broker.connectionPool.pool;
+  const connectionPool = { send: (request: unknown) => connection.send(request) };
+  return Object.create(broker, { connectionPool: { value: connectionPool } });
 }
 
 /** The servers of a URL. */

@@ -26,7 +26,7 @@ export interface ClusterOptions {
 }
 
 /** A partition and the broker that leads it. */
-export interface Place {
+export interface Lead {
   readonly partition: number;
   readonly leader: number;
 }
@@ -50,7 +50,7 @@ export class Cluster {
   readonly #watched = new WeakSet<Socket>();
   readonly #shut: Promise<void>[] = [];
   readonly #nodes = new Map<number, { readonly host: string; readonly port: number }>();
-  readonly #places = new Map<string, Promise<readonly Place[]>>();
+  readonly #leads = new Map<string, Promise<readonly Lead[]>>();
   #seed!: Broker;
 
   /**
@@ -122,24 +122,24 @@ export class Cluster {
   }
 
   /** The partitions of a topic, which is created if it is missing; as last seen, or as now. */
-  async places(topic: string, refresh = false): Promise<readonly Place[]> {
-    let places = this.#places.get(topic);
-    if (!places || refresh) {
-      places = this.#locate(topic);
-      this.#places.set(topic, places);
-      places.catch(() => this.#places.get(topic) === places && this.#places.delete(topic));
+  async leads(topic: string, refresh = false): Promise<readonly Lead[]> {
+    let leads = this.#leads.get(topic);
+    if (!leads || refresh) {
+      leads = this.#locate(topic);
+      this.#leads.set(topic, leads);
+      leads.catch(() => this.#leads.get(topic) === leads && this.#leads.delete(topic));
     }
-    return await places;
+    return await leads;
   }
 
   /** Looks for the partitions of a topic, or of all, again when they are needed. */
   forget(topic?: string): void {
-    if (topic === undefined) this.#places.clear();
-    else this.#places.delete(topic);
+    if (topic === undefined) this.#leads.clear();
+    else this.#leads.delete(topic);
   }
 
   /** The partitions of a topic as they are now. */
-  async look(topic: string): Promise<readonly Place[]> {
+  async look(topic: string): Promise<readonly Lead[]> {
     const { brokers, topicMetadata } = await this.request(() => this.#seed.metadata([topic]));
     for (const { nodeId, host, port } of brokers) this.#nodes.set(nodeId, { host, port });
     return (topicMetadata[0]?.partitionMetadata ?? [])
@@ -243,7 +243,7 @@ export class Cluster {
     }
   }
 
-  #locate(topic: string): Promise<readonly Place[]> {
+  #locate(topic: string): Promise<readonly Lead[]> {
     let isNew = false;
     return this.settle(async () => {
       try {

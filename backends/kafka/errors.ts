@@ -32,6 +32,19 @@ export function hasMoved(error: unknown): boolean {
   return MOVED.has((error as KafkaError).type ?? "");
 }
 
+/** Whether a fetch asked for what is not stored any more, or not yet. */
+export function isOutOfRange(error: unknown): boolean {
+  return (error as KafkaError).type === "OFFSET_OUT_OF_RANGE";
+}
+
+/** Why records cannot be read. */
+export function unreadable(cause: unknown): Error {
+  const { name, message } = cause as KafkaError;
+  if (name !== "KafkaJSNotImplemented") return explain(cause);
+  const help = "register a codec for it in CompressionCodecs of kafkajs";
+  return new RefusedError(`${message}, ${help}`, { cause });
+}
+
 /** An error of kafkajs as one that says whether trying again may help. */
 export function explain(cause: unknown): Error {
   const { name, type, retriable, message } = cause as KafkaError;

@@ -5,12 +5,13 @@
  * @module
  */
 
-import type { BackendRecord } from "../../backend.ts";
 import { ConnectionError, RefusedError } from "../../errors.ts";
-import { BacklogError } from "../../record_source.ts";
-import type { Broker, Message } from "./client.ts";
-import type { Cluster, Place } from "./cluster.ts";
-import { explain, hasMoved, type KafkaError } from "./errors.ts";
+import { Position } from "../../position.ts";
+import type { Broker, FetchResponse } from "./client.ts";
+import type { Cluster, Lead } from "./cluster.ts";
+import { explain, hasMoved, isOutOfRange, unreadable } from "./errors.ts";
+import { before, Lane } from "./lane.ts";
+import { type Bounds, boundsOf, checkPartitions } from "./offsets.ts";
 import { TopicTail } from "./tail.ts";
 
 /** What a fetch brings of one partition, at most. */
@@ -21,15 +22,14 @@ const MAX_WAIT = 100;
 const REFRESH = 30_000;
 
 /** How far a tail has read one partition. */
-interface Position {
+interface Cursor {
   readonly tail: TopicTail;
-  readonly partition: number;
-  offset: number;
+  readonly lane: Lane;
 }
 
 /** The fetches from one leader, one after the other. */
 interface Loop {
-  readonly positions: Set<Position>;
+  readonly cursors: Set<Cursor>;
   /** The fetch that is under way. */
   flight?: Promise<void> | undefined;
   /** Ends the waiting for a tail that takes more. */
@@ -60,17 +60,29 @@ export class Reader {
     }, { once: true });
   }
 
-  /** Reads a topic from its end. */
-  async tail(topic: string): Promise<TopicTail> {
-    const tail = new TopicTail(topic, () => this.#wake(), () => this.#tails.delete(tail));
+  /** Reads a topic behind a position, or from its end. */
+  async tail(topic: string, after?: Position): Promise<TopicTail> {
     try {
-      await this.cluster.settle(async () => {
-        const places = await this.cluster.places(topic, true);
-        const ends = await Promise.all(places.map((place) => this.#end(topic, place)));
+      return await this.cluster.settle(async () => {
+        const leads = await this.cluster.leads(topic, true);
+        checkPartitions(topic, leads.length);
+        const bounds = await boundsOf(this.cluster, topic, leads);
+        const tail: TopicTail = new TopicTail({
+          topic,
+          position: after ?? endOf(bounds),
+          wake: () => this.#wake(),
+          cancel: () => this.#tails.delete(tail),
+        });
         this.#tails.add(tail);
-        places.forEach((place, index) => this.#join(tail, place, ends[index]!));
+        for (const lead of leads) {
+          const lane = new Lane(tail.places, lead.partition);
+          const { begin, end } = bounds.get(lead.partition)!;
+          if (after) tail.push(lane.seek({ begin, end }));
+          else lane.offset = end;
+          this.#join({ tail, lane }, lead);
+        }
+        return tail;
       });
-      return tail;
     } catch (error) {
       throw explain(error);
     }
@@ -86,29 +98,19 @@ export class Reader {
     await Promise.all(this.#runs);
   }
 
-  async #end(topic: string, { partition, leader }: Place): Promise<number> {
-    const { cluster } = this;
-    const broker = await cluster.node(leader);
-    const topics = [{ topic, partitions: [{ partition, timestamp: -1 }] }];
-    const { responses } = await cluster.request(() =>
-      broker.listOffsets({ isolationLevel: 0, topics })
-    );
-    return Number(responses[0]?.partitions[0]?.offset);
+  #join(cursor: Cursor, { partition, leader }: Lead): void {
+    cursor.tail.partitions.add(partition);
+    this.#read(cursor, leader);
   }
 
-  #join(tail: TopicTail, { partition, leader }: Place, offset: number): void {
-    tail.partitions.add(partition);
-    this.#place({ tail, partition, offset }, leader);
-  }
-
-  #place(position: Position, leader: number): void {
+  #read(cursor: Cursor, leader: number): void {
     const loop = this.#loops.get(leader);
     if (loop) {
-      loop.positions.add(position);
+      loop.cursors.add(cursor);
       loop.wake?.();
       return;
     }
-    const started = { positions: new Set([position]) };
+    const started = { cursors: new Set([cursor]) };
     this.#loops.set(leader, started);
     this.#track(this.#run(leader, started));
   }
@@ -127,93 +129,101 @@ export class Reader {
     try {
       const broker = await cluster.node(leader);
       await cluster.openFetches(broker, () => !this.#loops.has(leader));
-      while (loop.positions.size > 0) {
+      while (loop.cursors.size > 0) {
         cluster.signal.throwIfAborted();
-        const wanted: Position[] = [];
-        for (const position of loop.positions) {
-          if (!this.#tails.has(position.tail)) loop.positions.delete(position);
-          else if (position.tail.isHungry) wanted.push(position);
+        const wanted: Cursor[] = [];
+        for (const cursor of loop.cursors) {
+          if (!this.#tails.has(cursor.tail)) loop.cursors.delete(cursor);
+          else if (cursor.tail.isHungry) wanted.push(cursor);
+          // While nobody looks, the topic may be deleted and made again.
+          else cursor.lane.rewind();
         }
         if (wanted.length > 0) {
           loop.flight = this.#fetch(broker, loop, wanted, MAX_WAIT);
           await loop.flight;
-        } else if (loop.positions.size > 0) {
+        } else if (loop.cursors.size > 0) {
           loop.flight = undefined;
           await new Promise<void>((resolve) => loop.wake = resolve);
           loop.wake = undefined;
         }
       }
     } catch (error) {
-      for (const { tail } of loop.positions) this.#fail(tail, explain(error));
+      for (const { tail } of loop.cursors) this.#fail(tail, explain(error));
     } finally {
       this.#loops.delete(leader);
     }
   }
 
-  async #fetch(
-    broker: Broker,
-    loop: Loop,
-    positions: Position[],
-    maxWaitTime: number,
-  ): Promise<void> {
-    const topics = new Map<string, Map<number, Position>>();
-    for (const position of positions) {
-      const { topic } = position.tail;
+  async #fetch(broker: Broker, loop: Loop, cursors: Cursor[], maxWaitTime: number): Promise<void> {
+    const topics = new Map<string, Map<number, Cursor>>();
+    for (const cursor of cursors) {
+      const { topic } = cursor.tail;
       const partitions = topics.get(topic) ?? new Map();
-      topics.set(topic, partitions.set(position.partition, position));
+      topics.set(topic, partitions.set(cursor.lane.partition, cursor));
     }
     const request = [...topics].map(([topic, partitions]) => ({
       topic,
-      partitions: [...partitions.values()].map(({ partition, offset }) => ({
+      partitions: [...partitions.values()].map(({ lane: { partition, offset } }) => ({
         partition,
         fetchOffset: String(offset),
         maxBytes: MAX_FETCH,
       })),
     }));
+    const stuck: Cursor[] = [];
     try {
       const { responses }: FetchResponse = await this.cluster.request(() =>
         broker.fetch({ isolationLevel: 0, maxWaitTime, maxBytes: 8 * MAX_FETCH, topics: request })
       );
       for (const { topicName, partitions } of responses) {
-        for (const { partition, messages } of partitions) {
-          const position = topics.get(topicName)?.get(partition);
-          if (position) take(position, messages);
+        for (const { partition, highWatermark, messages } of partitions) {
+          const cursor = topics.get(topicName)?.get(partition);
+          if (!cursor) continue;
+          const { tail, lane } = cursor;
+          const { offset } = lane;
+          const items = lane.take(messages);
+          if (!items) this.#leave(loop, cursor, true);
+          else if (lane.offset > offset) tail.push(items);
+          else if (cursors.length === 1) tail.push(lane.miss(Number(highWatermark)));
+          else if (lane.offset < Number(highWatermark)) stuck.push(cursor);
         }
       }
     } catch (error) {
       if (this.cluster.signal.aborted) throw error;
       // One partition fails the response as a whole: it is found by asking for each.
-      if (positions.length === 1) return this.#miss(loop, positions[0]!, error);
-      for (const position of positions) await this.#fetch(broker, loop, [position], 0);
+      if (cursors.length === 1) this.#miss(loop, cursors[0]!, error);
+      else stuck.push(...cursors);
     }
+    for (const cursor of stuck) await this.#fetch(broker, loop, [cursor], 0);
   }
 
-  /** A partition that cannot be read: another broker may lead it by now. */
-  #miss(loop: Loop, position: Position, error: unknown): void {
-    const { tail, partition, offset } = position;
-    loop.positions.delete(position);
-    if (hasMoved(error)) return this.#track(this.#follow(position));
-    const { name, type, message } = error as KafkaError;
-    if (type === "OFFSET_OUT_OF_RANGE") {
-      const place = `partition ${partition} of "${tail.topic}"`;
-      const reason = `Cannot go on in ${place}: offset ${offset} is deleted`;
-      return this.#fail(tail, new BacklogError(reason, { cause: error }));
-    }
-    if (name !== "KafkaJSNotImplemented") return this.#fail(tail, explain(error));
-    const help = "register a codec for it in CompressionCodecs of kafkajs";
-    this.#fail(tail, new RefusedError(`${message}, ${help}`, { cause: error }));
+  /** A partition that cannot be read there: another broker may lead it by now. */
+  #miss(loop: Loop, cursor: Cursor, error: unknown): void {
+    if (hasMoved(error) || isOutOfRange(error)) return this.#leave(loop, cursor, false);
+    loop.cursors.delete(cursor);
+    this.#fail(cursor.tail, unreadable(error));
   }
 
-  async #follow(position: Position): Promise<void> {
-    const { tail, partition } = position;
+  #leave(loop: Loop, cursor: Cursor, isOther: boolean): void {
+    loop.cursors.delete(cursor);
+    this.#track(this.#follow(cursor, isOther));
+  }
+
+  /** Looks where a partition is, and whether it still has what was read of it. */
+  async #follow(cursor: Cursor, isOther: boolean): Promise<void> {
+    const { cluster } = this;
+    const { tail: { topic }, lane } = cursor;
     try {
-      await this.cluster.pause(50);
-      const places = await this.cluster.settle(() => this.cluster.look(tail.topic), 2_000);
-      const place = places.find((place) => place.partition === partition);
-      if (!place) throw new ConnectionError(`partition ${partition} of "${tail.topic}" is gone`);
-      this.#place(position, place.leader);
+      await cluster.pause(50);
+      await cluster.settle(async () => {
+        const leads = await cluster.look(topic);
+        const lead = leads.find(({ partition }) => partition === lane.partition);
+        if (!lead) throw new ConnectionError(`partition ${lane.partition} of "${topic}" is gone`);
+        const bounds = await boundsOf(cluster, topic, [lead]);
+        cursor.tail.push(lane.seek(bounds.get(lane.partition)!, isOther));
+        this.#read(cursor, lead.leader);
+      }, 2_000);
     } catch (error) {
-      this.#fail(tail, error);
+      this.#fail(cursor.tail, error);
     }
   }
 
@@ -226,30 +236,23 @@ export class Reader {
     await this.cluster.ping();
     this.cluster.forget();
     for (const tail of this.#tails) {
-      const places = await this.cluster.look(tail.topic).catch(() => []);
+      const leads = await this.cluster.look(tail.topic).catch(() => []);
       if (!this.#tails.has(tail)) continue;
-      for (const place of places) {
-        if (!tail.partitions.has(place.partition)) this.#join(tail, place, 0);
+      for (const lead of leads) {
+        if (tail.partitions.has(lead.partition)) continue;
+        try {
+          checkPartitions(tail.topic, leads.length);
+        } catch (cause) {
+          this.#fail(tail, new RefusedError((cause as Error).message, { cause }));
+          break;
+        }
+        this.#join({ tail, lane: new Lane(tail.places, lead.partition) }, lead);
       }
     }
   }
 }
 
-interface FetchResponse {
-  readonly responses: readonly {
-    readonly topicName: string;
-    readonly partitions: readonly { partition: number; messages: readonly Message[] }[];
-  }[];
-}
-
-function take(position: Position, messages: readonly Message[]): void {
-  const records: BackendRecord[] = [];
-  for (const { offset, value, isControlRecord } of messages) {
-    // A batch comes whole, also if it begins before the offset that was asked for.
-    if (Number(offset) < position.offset) continue;
-    position.offset = Number(offset) + 1;
-    // Copied: a record would keep the whole response in memory.
-    if (value !== null && !isControlRecord) records.push({ payload: new Uint8Array(value) });
-  }
-  if (records.length > 0) position.tail.push(records);
+function endOf(bounds: ReadonlyMap<number, Bounds>): Position {
+  const places = [...bounds].map(([partition, { end }]) => before(partition, end));
+  return Position.of(...places.filter((place) => place !== undefined));
 }

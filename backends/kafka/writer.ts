@@ -7,8 +7,11 @@
 import { Buffer } from "node:buffer";
 import type { Payload } from "../../backend.ts";
 import { ConnectionError, RefusedError } from "../../errors.ts";
+import { Position } from "../../position.ts";
+import type { ProduceResponse } from "./client.ts";
 import type { Cluster } from "./cluster.ts";
 import { explain, type KafkaError } from "./errors.ts";
+import { witnessOf } from "./lane.ts";
 import { hash } from "./partitioner.ts";
 
 /** A batch stays below the 1,048,588 bytes that brokers take by default. */
@@ -26,7 +29,7 @@ const UNKNOWN = new Set([
 
 interface Call {
   readonly value: Buffer;
-  readonly resolve: () => void;
+  readonly resolve: (position: Position | undefined) => void;
   readonly reject: (reason: unknown) => void;
 }
 
@@ -52,8 +55,9 @@ export class Writer {
    *
    * @param channel The topic.
    * @param payload What to publish.
+   * @returns Its position, if the topic has no other partitions.
    */
-  publish(channel: string, payload: Payload): Promise<void> {
+  publish(channel: string, payload: Payload): Promise<Position | undefined> {
     // Copied, since the caller may write on in its array before this is sent.
     const value = Buffer.from(payload as string);
     return new Promise((resolve, reject) => {
@@ -76,33 +80,37 @@ export class Writer {
       }
       const calls = outbox.splice(0, count);
       try {
-        await this.#send(channel, calls);
-        for (const { resolve } of calls) resolve();
+        const positions = await this.#send(channel, calls);
+        calls.forEach(({ resolve }, index) => resolve(positions[index]));
       } catch (error) {
         // A batch is refused as a whole, because of one of the calls: each is asked for itself.
         const refused = error instanceof RefusedError || error instanceof RangeError;
         for (const call of calls) {
           if (count === 1 || !refused) call.reject(error);
-          else await this.#send(channel, [call]).then(call.resolve, call.reject);
+          else await this.#send(channel, [call]).then(([one]) => call.resolve(one), call.reject);
         }
       }
     }
     this.#outboxes.delete(channel);
   }
 
-  /** Sends one batch: all of it is stored, or nothing. */
-  async #send(channel: string, calls: readonly Call[]): Promise<void> {
+  /** Sends one batch: all of it is stored, or nothing. Returns the positions that are known. */
+  async #send(channel: string, calls: readonly Call[]): Promise<readonly Position[]> {
     const key = Buffer.from(channel);
-    const messages = calls.map(({ value }) => ({ key, value }));
+    const timestamp = String(Date.now());
+    const messages = calls.map(({ value }) => ({ key, value, timestamp }));
     const cluster = await this.#connect();
     try {
-      await cluster.settle(async (attempt) => {
-        const places = await cluster.places(channel, attempt > 0);
-        const { partition, leader } = places[hash(channel) % places.length]!;
+      return await cluster.settle(async (attempt) => {
+        const leads = await cluster.leads(channel, attempt > 0);
+        const { partition, leader } = leads[hash(channel) % leads.length]!;
         const broker = await cluster.node(leader);
         const topicData = [{ topic: channel, partitions: [{ partition, messages }] }];
         try {
-          await cluster.request(() => broker.produce({ acks: -1, timeout: 8_000, topicData }));
+          const response: unknown = await cluster.request(() =>
+            broker.produce({ acks: -1, timeout: 8_000, topicData })
+          );
+          return leads.length === 1 ? positions(response as ProduceResponse, timestamp, calls) : [];
         } catch (cause) {
           const { type = "", message } = cause as KafkaError;
           if (!UNKNOWN.has(type)) throw cause;
@@ -118,6 +126,19 @@ export class Writer {
       );
     }
   }
+}
+
+/** A position of all partitions, of which there is one. */
+function positions(
+  { topics }: ProduceResponse,
+  timestamp: string,
+  calls: readonly Call[],
+): readonly Position[] {
+  const { baseOffset, logAppendTime } = topics[0]!.partitions[0]!;
+  if (baseOffset === undefined || logAppendTime === undefined || baseOffset === "-1") return [];
+  const witness = witnessOf(logAppendTime === "-1" ? timestamp : logAppendTime);
+  const base = Number(baseOffset);
+  return calls.map((_, index) => Position.of({ shard: 0, at: base + index, sub: 0, witness }));
 }
 
 function sizeOf(channel: string, { value }: Call): number {

@@ -52,15 +52,20 @@ export class MemoryLog {
   read({ after, before, limit }: ReadOptions): Page {
     const { oldest, head } = this.#records;
     const items: Item[] = [];
+    const end = Math.min(head, this.#numberOf(before));
     let from = oldest;
     if (after) {
       const { at, witness } = after.newest ?? { at: 0, witness: this.#epoch };
       const cause = witness !== this.#epoch ? "epoch" : at >= head ? "ahead" : "trimmed";
-      const missed = cause === "trimmed" ? { missed: oldest - 1 - at } : {};
       if (cause === "trimmed" && at >= oldest - 1) from = at + 1;
-      else items.push({ cause, ...missed, restart: Position.of(this.#place(oldest - 1)) });
+      else {
+        const restart = Position.of(this.#place(oldest - 1));
+        // Places before and behind can be compared, if there is one behind.
+        const isSame = cause === "trimmed" && oldest < end;
+        const missed = cause === "trimmed" ? { missed: oldest - 1 - at } : {};
+        items.push({ cause, ...missed, ...!isSame && { restart } });
+      }
     }
-    const end = Math.min(head, this.#numberOf(before));
     const first = after ? from : Math.max(from, end - limit);
     for (let number = first; number < Math.min(end, first + limit); number++) {
       items.push({ payload: this.#records.at(number), place: this.#place(number) });

@@ -1,6 +1,7 @@
 /**
  * Every number of the README, side by side in one run: `deno task bench [group …]`, with the groups
- * `memory`, `redis`, `postgres` and `kafka`. Fails if a target is missed by more than the spread.
+ * `memory`, `redis`, `postgres`, `kafka`, and `logs`: the past of each of those that are named, or
+ * of all. Fails if a target is missed by more than the spread.
  */
 
 import * as kafkaService from "../services/kafka.ts";
@@ -9,6 +10,8 @@ import * as redisService from "../services/redis.ts";
 import { find, type Located } from "../services/service.ts";
 import { fanOut } from "./fan_out.ts";
 import { kafka } from "./kafka.ts";
+import { kafkaLog, memoryLog, postgresLog, redisLog } from "./log_runs.ts";
+import { logs, type LogUnderTest } from "./logs.ts";
 import { postgres } from "./postgres.ts";
 import { redis } from "./redis.ts";
 import { lines, print, type Report, verdictLines } from "./report.ts";
@@ -16,9 +19,9 @@ import { deno, node, output } from "./runtime.ts";
 
 /** What needs a broker, measured while no other broker runs that was started for it. */
 const BROKERS = {
-  redis: { locate: redisService.locate, measure: redis },
-  postgres: { locate: postgresService.locate, measure: postgres },
-  kafka: { locate: locateKafka, measure: kafka },
+  redis: { locate: redisService.locate, measure: redis, log: redisLog },
+  postgres: { locate: postgresService.locate, measure: postgres, log: postgresLog },
+  kafka: { locate: locateKafka, measure: kafka, log: kafkaLog },
 };
 
 const reports: Report[] = [];
@@ -29,11 +32,20 @@ async function main(): Promise<number> {
   const scratch = await Deno.makeTempDir({ prefix: "broadcaster-bench-" });
   await Deno.chmod(scratch, 0o711);
   Deno.env.set("TMPDIR", scratch);
-  const wanted = new Set(Deno.args.length > 0 ? Deno.args : ["memory", ...Object.keys(BROKERS)]);
+  const groups = ["memory", ...Object.keys(BROKERS)];
+  const wanted = new Set(Deno.args.length > 0 ? Deno.args : [...groups, "logs"]);
+  if (wanted.size === 1 && wanted.has("logs")) {
+    for (const group of groups) wanted.add(`${group} log`);
+  } else if (wanted.has("logs")) { for (const group of [...wanted]) wanted.add(`${group} log`); }
   try {
     if (wanted.has("memory")) await inProcess(scratch);
-    for (const [name, { locate, measure }] of Object.entries(BROKERS)) {
-      if (wanted.has(name)) await withBroker(name, await locate(), measure);
+    if (wanted.has("memory log")) await past(memoryLog);
+    for (const [name, { locate, measure, log }] of Object.entries(BROKERS)) {
+      if (!wanted.has(name) && !wanted.has(`${name} log`)) continue;
+      await withBroker(name, await locate(), async (url) => {
+        if (wanted.has(name)) show(await measure(url));
+        if (wanted.has(`${name} log`)) await past(log(url));
+      });
     }
   } finally {
     await Deno.remove(scratch, { recursive: true }).catch(() => {});
@@ -62,14 +74,18 @@ async function inProcess(scratch: string): Promise<void> {
 async function withBroker(
   name: string,
   located: Located,
-  measure: (url: string) => Promise<Report>,
+  measure: (url: string) => Promise<void>,
 ): Promise<void> {
   if ("skip" in located) return skip(name, located.skip);
   try {
-    show(await measure(located.url));
+    await measure(located.url);
   } finally {
     await located.stop();
   }
+}
+
+async function past(log: LogUnderTest): Promise<void> {
+  for await (const report of logs(log)) show(report);
 }
 
 /** With the delay before a group's first balance that brokers have by default. */

@@ -136,6 +136,78 @@ test("Chat: a page that was away for a moment has missed nothing", async () => {
   ]);
 });
 
+test("Chat: who comes later sees what was said, and whoever comes back nothing twice", async () => {
+  await using chat = await Example.start(CHAT);
+  await using wire = await Proxy.start(Number(new URL(chat.url).port));
+  await using visitors = await Visitors.start();
+  const ada = await join(visitors, chat.url, "Ada");
+  const bo = await join(visitors, chat.url, "Bo");
+  for (const text of ["one", "two"]) await say(ada, text);
+  await message(bo, "two").waitFor();
+  await bo.close();
+  await note(ada, "Bo left").waitFor();
+  const cy = await join(visitors, wire.url(chat.url), "Cy");
+  await message(cy, "two").waitFor();
+  // What was said stays, but not who has come and gone meanwhile.
+  assertEquals(await cy.locator(".message p").allTextContents(), ["one", "two"]);
+  assertEquals(await note(cy, "Bo").count() + await person(cy, "Bo").count(), 0);
+  await look(cy, "chat-history");
+  wire.refuse();
+  wire.cut();
+  await state(cy, "Reconnecting").waitFor();
+  await say(ada, "three");
+  await ada.locator(".pending").waitFor({ state: "detached" });
+  await wire.accept();
+  await live(cy);
+  await message(cy, "three").waitFor();
+  await cy.reload();
+  await live(cy);
+  await say(ada, "four");
+  await message(cy, "four").waitFor();
+  assertEquals(await cy.locator(".message p").allTextContents(), ["one", "two", "three", "four"]);
+  assertEquals(await cy.locator(".gap").count(), 0);
+});
+
+test("Chat: without a log, a page that was away before anything was said is told", async () => {
+  await using chat = await Example.start(CHAT, "memory://?history=0");
+  await using wire = await Proxy.start(Number(new URL(chat.url).port));
+  await using visitors = await Visitors.start();
+  const ada = await join(visitors, chat.url, "Ada");
+  const bo = await join(visitors, wire.url(chat.url), "Bo");
+  wire.refuse();
+  wire.cut();
+  await state(bo, "Reconnecting").waitFor();
+  await say(ada, "meanwhile");
+  await ada.locator(".pending").waitFor({ state: "detached" });
+  await wire.accept();
+  await note(bo, "Some messages may be missing").waitFor();
+  // Whoever is told asks the others.
+  await message(bo, "meanwhile").waitFor();
+  const cy = await join(visitors, chat.url, "Cy");
+  await person(cy, "Ada").waitFor();
+  assertEquals(await cy.locator(".message").count(), 0);
+});
+
+test("Chat: a log at the broker outlives the server", async () => {
+  await using redis = await startRedis();
+  await using chat = await Example.start(CHAT, redis.url.replace("redis:", "redis-stream:"));
+  await using visitors = await Visitors.start();
+  const ada = await join(visitors, chat.url, "Ada");
+  await say(ada, "before");
+  await ada.locator(".pending").waitFor({ state: "detached" });
+  await chat.stop("SIGKILL");
+  await state(ada, "Reconnecting").waitFor();
+  await say(ada, "meanwhile");
+  await chat.start();
+  await live(ada);
+  const bo = await join(visitors, chat.url, "Bo");
+  for (const page of [ada, bo]) {
+    await message(page, "meanwhile").and(page.locator(":not(.pending *)")).waitFor();
+    assertEquals(await page.locator(".message p").allTextContents(), ["before", "meanwhile"]);
+    assertEquals(await page.locator(".gap").count(), 0);
+  }
+}, "redis");
+
 test("Chat: a small screen has room for all of it", async () => {
   await using chat = await Example.start(CHAT);
   await using visitors = await Visitors.start();

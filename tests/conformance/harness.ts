@@ -30,6 +30,8 @@ export interface Harness {
   readonly limit: number;
   /** A URL or a new backend: each time of the same broker. */
   readonly target: () => string | Backend;
+  /** Removes what the broker stores of channels that no case uses any more. */
+  readonly clean?: ((channels: readonly string[]) => Promise<unknown>) | undefined;
 }
 
 /** The suite as its cases see it. */
@@ -54,6 +56,8 @@ export interface Scope {
 /** A case that takes longer has hung. */
 const DEADLINE = 20_000;
 
+/** The channels that were made up since the last case ended. */
+const made: string[] = [];
 let channels = 0;
 
 /** Binds a runner and a harness together. */
@@ -80,6 +84,8 @@ export function prepare(runner: Runner, harness: Harness): Suite {
           await within(body(scope));
         } finally {
           await within(Promise.all(opened.map((broadcast) => broadcast.disconnect())));
+          const used = made.splice(0);
+          await harness.clean?.(used);
         }
       }),
   };
@@ -87,7 +93,9 @@ export function prepare(runner: Runner, harness: Harness): Suite {
 
 /** A channel that no other case, and no other run, uses. */
 export function uniqueChannel(): string {
-  return `test-${Date.now().toString(36)}-${crypto.randomUUID().slice(0, 8)}-${channels++}`;
+  const name = `test-${Date.now().toString(36)}-${crypto.randomUUID().slice(0, 8)}-${channels++}`;
+  made.push(name);
+  return name;
 }
 
 /** Settles as the promise does, or rejects when it takes too long. */

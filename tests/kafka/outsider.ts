@@ -3,7 +3,13 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import * as tls from "node:tls";
-import kafkajs, { type Admin, type ICustomPartitioner, type Kafka, type Message } from "kafkajs";
+import kafkajs, {
+  type Admin,
+  type ICustomPartitioner,
+  type ITopicConfig,
+  type Kafka,
+  type Message,
+} from "kafkajs";
 import { Address } from "../../address.ts";
 import { uniqueChannel, within } from "../conformance/harness.ts";
 
@@ -46,12 +52,15 @@ export class Outsider implements AsyncDisposable {
   async topic(partitions = 1, config: Record<string, string> = {}): Promise<string> {
     const topic = uniqueChannel();
     const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }));
-    const admin = await this.admin();
-    await admin.createTopics({
-      topics: [{ topic, numPartitions: partitions, configEntries }],
-      waitForLeaders: true,
-    });
+    await this.create({ topic, numPartitions: partitions, configEntries });
     return topic;
+  }
+
+  /** Creates a topic, and waits until the broker that is asked knows of it. */
+  async create(topic: ITopicConfig): Promise<void> {
+    const admin = await this.admin();
+    await admin.createTopics({ topics: [topic] }).catch(unlessEarly);
+    await this.counts(topic.topic);
   }
 
   /** Publishes, by default with the partitioner of Java; returns the partition of the last one. */
@@ -73,9 +82,13 @@ export class Outsider implements AsyncDisposable {
 
   /** How many records each partition of a topic has had. */
   async counts(topic: string): Promise<number[]> {
-    const offsets = await (await this.admin()).fetchTopicOffsets(topic);
-    return offsets.toSorted((one, other) => one.partition - other.partition)
-      .map(({ high }) => Number(high));
+    const admin = await this.admin();
+    for (;;) {
+      const offsets = await admin.fetchTopicOffsets(topic).catch(unlessEarly);
+      if (offsets === true) continue;
+      return offsets.toSorted((one, other) => one.partition - other.partition)
+        .map(({ high }) => Number(high));
+    }
   }
 
   /** The first records of a topic, by a consumer of a group that is gone afterwards. */
@@ -118,13 +131,25 @@ export class Outsider implements AsyncDisposable {
   }
 }
 
+/** What a broker answers that has not heard of a topic yet, or not of all its leaders, is no failure. */
+function unlessEarly(error: Error & { type?: string }): true {
+  if (EARLY.has(error.type ?? "")) return true;
+  throw error;
+}
+
+const EARLY = new Set([
+  "UNKNOWN_TOPIC_OR_PARTITION",
+  "LEADER_NOT_AVAILABLE",
+  "NOT_LEADER_FOR_PARTITION",
+]);
+
 /** Registers a case, which has an outsider at hand. */
-export function registrar(url: string): (
+export function registrar(url: string, name = "kafka"): (
   what: string,
   body: (outsider: Outsider) => Promise<void>,
 ) => void {
   return (what, body) =>
-    Deno.test(`kafka: ${what}`, async () => {
+    Deno.test(`${name}: ${what}`, async () => {
       await using outsider = new Outsider(url);
       await within(body(outsider));
     });

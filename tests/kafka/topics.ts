@@ -153,7 +153,7 @@ export function topics(url: string): void {
     await broadcast.publish(other, "beside");
     const [after] = await take(subscription, 1);
     assertEquals(after!.message, "after");
-    assertEquals(after!.gap, { cause: "disconnect", after: before!.id });
+    assertEquals(after!.gap, { cause: "ahead", after: before!.id });
     const [beside] = await take(bystander, 1);
     assertEquals([beside!.message, beside!.gap], ["beside", undefined]);
     assertEquals(gaps, [[channel, after!.gap!]]);

@@ -3,20 +3,37 @@ import type { Harness } from "../conformance.ts";
 /** What `suite.mjs` makes a harness of. Without a limit there is none. */
 export type HarnessData = Pick<Harness, "name" | "features"> & { url: string; limit?: number };
 
-const BROKERS: Omit<HarnessData, "url">[] = [
+/** A backend, and the broker whose URL it is reached by, under a scheme of its own. */
+type BrokerData = Omit<HarnessData, "url"> & { readonly broker?: string };
+
+const BROKERS: BrokerData[] = [
   { name: "redis", features: { crossProcess: true, binary: true } },
+  {
+    name: "redis-stream",
+    broker: "redis",
+    features: { crossProcess: true, binary: true, log: true },
+  },
   { name: "postgres", features: { crossProcess: true, binary: false }, limit: 7_999 },
-  { name: "kafka", features: { crossProcess: true, binary: true }, limit: 1_000_000 },
+  {
+    name: "postgres-stream",
+    broker: "postgres",
+    features: { crossProcess: true, binary: true, log: true },
+  },
+  { name: "kafka", features: { crossProcess: true, binary: true, log: true }, limit: 1_000_000 },
 ];
 
 /** Memory, and the brokers that `tests/run.ts` has located. */
 export function harnesses(): HarnessData[] {
-  const located = BROKERS.flatMap((broker) => {
-    const url = Deno.env.get(`${broker.name.toUpperCase()}_URL`);
-    return url ? [{ ...broker, url }] : [];
+  const located = BROKERS.flatMap(({ broker, ...data }) => {
+    const url = Deno.env.get(`${(broker ?? data.name).toUpperCase()}_URL`);
+    return url ? [{ ...data, url: url.replace(/^[^:]*/, data.name) }] : [];
   });
   return [
-    { name: "memory", url: "memory://", features: { crossProcess: false, binary: true } },
+    {
+      name: "memory",
+      url: "memory://",
+      features: { crossProcess: false, binary: true, log: true },
+    },
     ...located,
   ];
 }

@@ -1,0 +1,288 @@
+/**
+ * A log in PostgreSQL: events of any size that can be read again, published by
+ * the library or within an application's own transaction.
+ *
+ * ## URLs
+ *
+ * `postgres-stream://[[user][:password]@]host[:port][/database]`, or
+ * `postgresql-stream://`. Parameters: `retention`, how long events are kept,
+ * such as `30m`, `12h` or `7d` (the default), and `forever` or `0` for never
+ * removing any; `sslmode`, one of `disable` (the default), `prefer`, `require`
+ * and `verify-full`, with libpq's meaning. It must be a session of its own: a
+ * pooler in transaction mode drops LISTEN.
+ *
+ * ## Delivery
+ *
+ * In each channel in the order of commit, the same for all, and exactly once as
+ * long as the events are kept: after a lost connection the subscription goes on
+ * where it was. What was removed, or a log that was emptied, made anew or set
+ * back, is told as a gap. Ids have holes, so how many events are missing is not
+ * known. NOTIFY only wakes readers; what it loses is found within a second.
+ *
+ * A payload has at most 128 MiB, a channel name at most 1,024 bytes without NUL.
+ *
+ * An application publishes within its own transaction by a function of SQL, with
+ * a payload of text or of bytes. If it commits, the event is delivered; if it
+ * rolls back, nothing was sent. It works under every isolation level, and holds
+ * no other publisher up while the transaction is open:
+ *
+ * ```sql
+ * begin;
+ * insert into orders (number) values (7);
+ * select broadcaster_publish('orders', 'order 7');
+ * commit;
+ * ```
+ *
+ * ## Retention
+ *
+ * Every process removes, now and then, what is older than its `retention`; the
+ * shortest one wins. The newest event of each channel is kept, however old, and
+ * so is the newest of those that are too old: by it those who have read it know
+ * that they missed nothing.
+ *
+ * ## Schema
+ *
+ * What is missing is made when it connects, by {@linkcode MIGRATION}, in the
+ * first schema of the `search_path`: the tables `broadcaster_log`,
+ * `broadcaster_meta`, `broadcaster_trimmed` and `broadcaster_outbox`, the
+ * sequence `broadcaster_ids`, and functions. A role that may not create runs on
+ * what somebody else has made; it needs these rights:
+ *
+ * ```sql
+ * grant usage on sequence broadcaster_ids to app;
+ * grant select, insert, delete on broadcaster_log, broadcaster_outbox to app;
+ * grant select, insert on broadcaster_trimmed to app;
+ * grant select on broadcaster_meta to app;
+ * ```
+ *
+ * ## Escape hatch
+ *
+ * Pass a `postgres` client as `client`: its connections and its own `listen()`
+ * are used. It is never closed.
+ *
+ * @module
+ */
+
+import type { Sql } from "postgres";
+import type { Address } from "../address.ts";
+import type {
+  Backend,
+  BackendFeatures,
+  BackendOptions,
+  Page,
+  Payload,
+  ReadOptions,
+  Tail,
+  TailOptions,
+} from "../backend.ts";
+import { importClient } from "../client.ts";
+import { ClosedError, RefusedError } from "../errors.ts";
+import { random } from "../id.ts";
+import type { Position } from "../position.ts";
+import type { Postgres } from "./postgres/link.ts";
+import { settingsOf, shownAs } from "./postgres/settings.ts";
+import { lostError } from "./postgres/statement.ts";
+import {
+  BorrowedDatabase,
+  type Database,
+  type DatabaseEvents,
+  OwnDatabase,
+  restoring,
+} from "./postgres_stream/database.ts";
+import { Reader } from "./postgres_stream/reader.ts";
+import { NAME_LIMIT, PAYLOAD_LIMIT } from "./postgres_stream/schema.ts";
+import { Tails } from "./postgres_stream/tails.ts";
+import { Upkeep } from "./postgres_stream/upkeep.ts";
+import { Writer } from "./postgres_stream/writer.ts";
+
+export { MIGRATION } from "./postgres_stream/schema.ts";
+
+/** How long events are kept, in milliseconds. */
+const RETENTION = 7 * 24 * 60 * 60 * 1_000;
+
+/** One session to write, one to listen and read, however many channels. */
+export class PostgresStreamBackend implements Backend {
+  /** The scheme. */
+  readonly name = "postgres-stream";
+  /** As it appears in messages. */
+  readonly address: string;
+  /** What it can do. */
+  readonly features: BackendFeatures = { crossProcess: true, binary: true, log: true };
+  readonly #retention: number;
+  readonly #dial: (events: DatabaseEvents) => Database;
+  /** Tells the hints of this process from those of others. */
+  readonly #sender = random();
+  #writing: Writing | undefined;
+  #reading: Reading | undefined;
+  #closed = false;
+
+  /**
+   * A backend that connects when it is asked to.
+   *
+   * @param address As it appears in messages.
+   * @param retention How long events are kept, in milliseconds; 0 for ever.
+   * @param dial Makes a session that connects.
+   */
+  constructor(address: string, retention: number, dial: (events: DatabaseEvents) => Database) {
+    this.address = address;
+    this.#retention = retention;
+    this.#dial = dial;
+  }
+
+  /** Whether neither session was lost. */
+  get connected(): boolean {
+    return !this.#writing?.database.lost && !this.#reading?.database.lost;
+  }
+
+  /** Refuses what the table would refuse. */
+  check(channel: string, payload?: Payload): void {
+    const name = new TextEncoder().encode(channel).length;
+    if (name > NAME_LIMIT) {
+      throw new RangeError(
+        `Cannot use channel "${channel}" on postgres-stream: its name has ${name} bytes, the limit is ${NAME_LIMIT}`,
+      );
+    }
+    if (channel.includes("\0")) {
+      throw new TypeError("Cannot use channel on postgres-stream: its name has a NUL character");
+    }
+    const bytes = payload === undefined ? 0 : lengthOf(payload);
+    if (bytes > PAYLOAD_LIMIT) {
+      throw new RangeError(
+        `Cannot publish to "${channel}": the payload has ${bytes} bytes, the limit of postgres-stream is ${PAYLOAD_LIMIT}`,
+      );
+    }
+  }
+
+  /** Opens the session to write, and makes the schema; the other one opens with the first read. */
+  async connect(): Promise<void> {
+    if (this.#reading?.database.lost) this.#reading = undefined;
+    if (!this.#writing || this.#writing.database.lost) this.#writing = this.#openWriting();
+    await this.#writing.ready;
+  }
+
+  /** What waited while the last statement ran goes as one. */
+  publish(channel: string, payloads: readonly Payload[]): readonly Promise<Position>[] {
+    return this.#writing!.writer.write(channel, payloads);
+  }
+
+  /** LISTEN, answered; then the newest row of the channel. */
+  async tail(channel: string, options: TailOptions = {}): Promise<Tail> {
+    const { ready, tails, listening } = this.#openReading();
+    await ready;
+    await listening();
+    return await tails.open(channel, options);
+  }
+
+  /** Reads that come together go as one statement. */
+  async read(channel: string, options: ReadOptions): Promise<Page> {
+    const { ready, reader } = this.#openReading();
+    await ready;
+    const { from, items } = await reader.read(channel, options);
+    return { from, items };
+  }
+
+  /** A statement on each session. */
+  async probe(signal: AbortSignal): Promise<void> {
+    await Promise.all([
+      this.#writing?.database.probe(signal),
+      this.#reading?.database.probe(signal),
+    ]);
+  }
+
+  /** Wakes others a last time, and ends both sessions. */
+  async close(): Promise<void> {
+    const [writing, reading] = [this.#writing, this.#reading];
+    const closed = this.#closed;
+    this.#closed = true;
+    writing?.upkeep.close();
+    if (!closed && writing && !writing.database.lost) await writing.writer.close();
+    reading?.tails.lose(lostError());
+    await Promise.all([writing?.database.close(), reading?.database.close()]);
+  }
+
+  #openWriting(): Writing {
+    this.#refuseClosed();
+    const upkeeps: Upkeep[] = [];
+    const database = this.#dial({
+      onNotify: () => {},
+      onLost: () => upkeeps.forEach((upkeep) => upkeep.close()),
+    });
+    const query = restoring(database);
+    const upkeep = new Upkeep(query, this.#retention);
+    upkeeps.push(upkeep);
+    const writer = new Writer({
+      query,
+      sender: this.#sender,
+      onWritten: (channels) => this.#reading?.tails.wake(channels),
+    });
+    const ready = database.ready.then(() => database.install());
+    ready.catch(() => {});
+    return { database, writer, upkeep, ready };
+  }
+
+  #openReading(): Reading {
+    this.#refuseClosed();
+    if (this.#reading && !this.#reading.database.lost) return this.#reading;
+    const database = this.#dial({
+      onNotify: (hint) => tails.hear(hint),
+      onLost: (error) => tails.lose(error),
+    });
+    const query = restoring(database);
+    const reader = new Reader(query);
+    const tails = new Tails({ query, reader, sender: this.#sender });
+    const ready = database.ready.catch((error) => {
+      throw error instanceof RefusedError ? error : lostError(error);
+    });
+    ready.catch(() => {});
+    let heard: Promise<void> | undefined;
+    const listening = () => heard ??= database.listen();
+    this.#reading = { database, ready, reader, tails, listening };
+    return this.#reading;
+  }
+
+  #refuseClosed(): void {
+    if (this.#closed) throw new ClosedError("Cannot use backend: it is closed");
+  }
+}
+
+/** Makes the backend of `postgres-stream://` and `postgresql-stream://`. */
+export async function open(address: Address, options: BackendOptions): Promise<Backend> {
+  const forever = address.parameters.get("retention") === "forever";
+  const retention = forever ? 0 : address.duration("retention") ?? RETENTION;
+  if (options.client !== undefined) {
+    const client = options.client as Sql;
+    if (typeof client?.listen !== "function") {
+      throw new TypeError("Cannot use client: it is not a `Sql` of postgres");
+    }
+    const dial = (events: DatabaseEvents) => new BorrowedDatabase(client, events);
+    return new PostgresStreamBackend(String(address), retention, dial);
+  }
+  const settings = settingsOf(address);
+  const { default: postgres } = await importClient<{ default: Postgres }>("postgres");
+  const dial = (events: DatabaseEvents) => new OwnDatabase(postgres, settings, events);
+  return new PostgresStreamBackend(shownAs("postgres-stream", address), retention, dial);
+}
+
+/** The session that writes, and who uses it. */
+interface Writing {
+  readonly database: Database;
+  readonly writer: Writer;
+  readonly upkeep: Upkeep;
+  readonly ready: Promise<void>;
+}
+
+/** The session that listens and reads, and who uses it. */
+interface Reading {
+  readonly database: Database;
+  readonly ready: Promise<void>;
+  readonly reader: Reader;
+  readonly tails: Tails;
+  /** Resolves once it is listening. */
+  readonly listening: () => Promise<void>;
+}
+
+/** The length in UTF-8; of a text that cannot be too long, about. */
+function lengthOf(payload: Payload): number {
+  if (typeof payload !== "string" || payload.length * 3 <= PAYLOAD_LIMIT) return payload.length;
+  return new TextEncoder().encode(payload).length;
+}

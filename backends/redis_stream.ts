@@ -1,0 +1,127 @@
+/**
+ * Redis Streams: pub/sub with a past.
+ *
+ * ## URLs
+ *
+ * `redis-stream://[[user][:password]@]host[:port][/database][?maxlen=N]`;
+ * `rediss-stream://` for TLS. The port is 6379 if none is named. `maxlen` is how
+ * many events of each channel are kept, 10,000 unless it is said, and about: the
+ * server removes whole blocks, some hundred events later. 0 keeps all.
+ *
+ * ## Delivery
+ *
+ * In the order in which the server received it, and without loss as long as the
+ * stream keeps it, also over a lost connection. What was removed before it was
+ * read is told as a gap, as is a stream that was deleted and begun anew. A
+ * server that stores nothing on disk, or fails over to a replica that lags,
+ * loses what it had not passed on.
+ *
+ * A channel is the stream of that name, and an event an entry with the field
+ * `message`: other programs may `XADD` and `XREAD` it. Entries without that field
+ * are passed over. With each batch `<channel>:wake` is published, so that
+ * subscribers know at once; what is added without it they find within 50 ms, or
+ * 0.2 ms for each channel that the process subscribes to, if that is longer.
+ * Unlike with pub/sub, channels of different databases are different; a key that
+ * holds something else than a stream is refused.
+ *
+ * ## Escape hatch
+ *
+ * Pass an ioredis client as `client`: its settings are used for connections of
+ * our own (`duplicate()`), and it is never used or closed itself.
+ *
+ * @module
+ */
+
+import type { Redis } from "ioredis";
+import type { Address } from "../address.ts";
+import type {
+  Backend,
+  BackendFeatures,
+  BackendOptions,
+  Page,
+  Payload,
+  ReadOptions,
+  Tail,
+  TailOptions,
+} from "../backend.ts";
+import { ClosedError } from "../errors.ts";
+import type { Position } from "../position.ts";
+import { clientsOf } from "./redis/link.ts";
+import { Session } from "./redis_stream/session.ts";
+
+/** How many entries of a stream are kept, about. */
+const MAXLEN = 10_000;
+
+/** One connection for commands, one to be woken, however many channels. */
+export class RedisStreamBackend implements Backend {
+  /** The scheme. */
+  readonly name = "redis-stream";
+  /** As it appears in messages. */
+  readonly address: string;
+  /** What it can do. */
+  readonly features: BackendFeatures = { crossProcess: true, binary: true, log: true };
+  readonly #make: () => Redis;
+  readonly #maxlen: number;
+  #session: Session | undefined;
+  #closed = false;
+
+  /**
+   * A backend that connects when it is asked to.
+   *
+   * @param address As it appears in messages.
+   * @param make Makes a client that is not connected.
+   * @param maxlen How many entries a stream keeps, about; 0 for all.
+   */
+  constructor(address: string, make: () => Redis, maxlen: number = MAXLEN) {
+    this.address = address;
+    this.#make = make;
+    this.#maxlen = maxlen;
+  }
+
+  /** Whether neither connection was lost. */
+  get connected(): boolean {
+    return !this.#session?.lost;
+  }
+
+  /** Opens the connection for commands; the other one opens with the first tail. */
+  async connect(): Promise<void> {
+    const lost = this.#session?.lost ? this.#session : undefined;
+    await lost?.close();
+    if (this.#closed) throw new ClosedError("Cannot use backend: it is closed");
+    if (this.#session === lost) this.#session = new Session(this.#make, this.#maxlen);
+    await this.#session!.ready;
+  }
+
+  /** XADD, and a wake behind. */
+  publish(channel: string, payloads: readonly Payload[]): readonly Promise<Position>[] {
+    return this.#session!.writer.publish(channel, payloads);
+  }
+
+  /** The live end of the stream. */
+  tail(channel: string, { after }: TailOptions = {}): Promise<Tail> {
+    return this.#session!.tail(channel, after);
+  }
+
+  /** XRANGE, from the last entry that was seen. */
+  read(channel: string, options: ReadOptions): Promise<Page> {
+    return this.#session!.reader.read(channel, options);
+  }
+
+  /** PING on each connection. */
+  async probe(signal: AbortSignal): Promise<void> {
+    await this.#session?.probe(signal);
+  }
+
+  /** Shuts both sockets. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#session?.close();
+  }
+}
+
+/** Makes the backend of `redis-stream://` and `rediss-stream://`. */
+export async function open(address: Address, options: BackendOptions): Promise<Backend> {
+  const maxlen = address.count("maxlen", 0) ?? MAXLEN;
+  const { address: shown, make } = await clientsOf(address, options);
+  return new RedisStreamBackend(shown, make, maxlen);
+}

@@ -1,0 +1,80 @@
+/**
+ * What lies in a stream.
+ *
+ * @module
+ */
+
+import { Buffer } from "node:buffer";
+import type { BackendRecord, PassedRecord, Payload } from "../../backend.ts";
+import type { Place } from "../../position.ts";
+
+/** The field that carries the payload. */
+export const FIELD = "message";
+/** How much of a payload makes its witness. */
+const HEAD = 64;
+
+/** An entry as the client gives it: its id, then names and values in turn. */
+export type Entry = readonly [id: Buffer, fields: readonly Buffer[]];
+
+/** What an entry is to the core; one that has no such field is nobody's event. */
+export function recordOf([id, fields]: Entry): BackendRecord | PassedRecord {
+  for (let index = 0; index < fields.length; index += 2) {
+    if (fields[index]!.length !== FIELD.length || fields[index]!.toString() !== FIELD) continue;
+    const payload = fields[index + 1]!;
+    return { payload, place: placeOf(id.toString(), witnessOf(payload)) };
+  }
+  return { place: placeOf(id.toString(), witnessOf(fields[1] ?? "")) };
+}
+
+/**
+ * The place of an id.
+ *
+ * @throws {Error} If its numbers are beyond 2^53, as those that Redis gives never are.
+ */
+export function placeOf(id: string, witness: string): Place {
+  const dash = id.indexOf("-");
+  const [at, sub] = [Number(id.slice(0, dash)), Number(id.slice(dash + 1))];
+  if (!Number.isSafeInteger(at) || !Number.isSafeInteger(sub)) {
+    throw new Error(`the stream has an entry with the id ${id}, which is too large`);
+  }
+  return { shard: 0, at, sub, witness };
+}
+
+/** The id of a place; that of the start, if there is none. */
+export function idOf(place: Place | undefined): string {
+  return place ? `${place.at}-${place.sub}` : "0-0";
+}
+
+/** The largest id before a place, as the end of a range; none before the start. */
+export function idBefore(place: Place | undefined): string | undefined {
+  if (!place) return undefined;
+  if (place.sub > 0) return `${place.at}-${place.sub - 1}`;
+  // Without a sequence it is the largest of that time.
+  return place.at > 0 ? `${place.at - 1}` : undefined;
+}
+
+/**
+ * Tells a payload from another one that has its id in a stream that was begun
+ * anew: a hash of its length and its first bytes, of a text as of its UTF-8.
+ */
+export function witnessOf(payload: Payload): string {
+  const length = Buffer.byteLength(payload);
+  // A character that ends behind the head may begin within it.
+  const head = typeof payload === "string" && !isPlain(payload)
+    ? Buffer.from(payload.slice(0, HEAD + 1))
+    : payload;
+  let hash = Math.imul(0x811c9dc5 ^ length, 0x01000193);
+  for (let index = 0; index < Math.min(HEAD, head.length); index++) {
+    const byte = typeof head === "string" ? head.charCodeAt(index) : head[index]!;
+    hash = Math.imul(hash ^ byte, 0x01000193);
+  }
+  return (hash >>> 0).toString(36);
+}
+
+/** Whether the head of a text is ASCII: each unit one byte. */
+function isPlain(text: string): boolean {
+  for (let index = 0; index < Math.min(HEAD, text.length); index++) {
+    if (text.charCodeAt(index) > 0x7f) return false;
+  }
+  return true;
+}

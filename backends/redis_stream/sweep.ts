@@ -1,0 +1,109 @@
+/**
+ * The safety net under the wakes.
+ *
+ * @module
+ */
+
+import type { Link } from "../redis/link.ts";
+import { after } from "../../timer.ts";
+import type { Watch } from "./watch.ts";
+
+/** How many streams one pipeline asks about: more would be felt by what is sent behind it. */
+const SLICE = 64;
+/** How long a round takes at least, and what each stream adds, in milliseconds. */
+const ROUND = 50;
+const EACH = 0.2;
+
+/**
+ * Asks about all streams, in turn, whether they have anything new: what was
+ * added without a wake, or removed.
+ */
+export class Sweep {
+  readonly #link: Link;
+  readonly #watches = new Set<Watch>();
+  #next: Iterator<Watch, undefined> = this.#watches.values();
+  /** Stops the timer, while there is one. */
+  #stop: (() => void) | undefined;
+  #stopped = false;
+
+  /** @param link Where it asks. */
+  constructor(link: Link) {
+    this.#link = link;
+  }
+
+  /** A stream is asked about from now on. */
+  add(watch: Watch): void {
+    this.#watches.add(watch);
+    this.#rest();
+  }
+
+  /** A stream is not asked about any more. */
+  delete(watch: Watch): void {
+    this.#watches.delete(watch);
+    if (this.#watches.size === 0) this.#clear();
+  }
+
+  /** Ends it for good. */
+  stop(): void {
+    this.#stopped = true;
+    this.#watches.clear();
+    this.#clear();
+  }
+
+  #clear(): void {
+    this.#stop?.();
+    this.#stop = undefined;
+  }
+
+  #rest(): void {
+    const { size } = this.#watches;
+    if (this.#stop || this.#stopped || size === 0) return;
+    const pause = Math.max(ROUND, EACH * size) / Math.ceil(size / SLICE);
+    this.#stop = after(pause, () => void this.#look());
+  }
+
+  async #look(): Promise<void> {
+    const slice = this.#slice();
+    if (slice.length > 0) await this.#ask(slice);
+    this.#clear();
+    this.#rest();
+  }
+
+  /** The next ones in turn, without those that are read anyway. */
+  #slice(): Watch[] {
+    const slice: Watch[] = [];
+    for (let count = Math.min(SLICE, this.#watches.size); count > 0; count--) {
+      let { value } = this.#next.next();
+      if (!value) {
+        this.#next = this.#watches.values();
+        value = this.#next.next().value;
+      }
+      if (value?.idle) slice.push(value);
+    }
+    return slice;
+  }
+
+  async #ask(slice: readonly Watch[]): Promise<void> {
+    const { client } = this.#link;
+    const pipeline = client.pipeline();
+    const keys = slice.map(({ channel }) => channel);
+    const ids = slice.map(({ id }) => id);
+    pipeline.xread("COUNT", 1, "STREAMS", ...keys, ...ids);
+    for (const key of keys) pipeline.xlen(key);
+    // A connection that is lost ends the tails by itself.
+    const replies = await pipeline.exec().catch(() => undefined);
+    if (!replies || this.#stopped) return;
+    const [[, streams], ...lengths] = replies as [unknown, unknown][] as [
+      [unknown, [key: string, entries: unknown][] | null | undefined],
+      ...[error: unknown, length: number][],
+    ];
+    const prefix = client.options.keyPrefix?.length ?? 0;
+    const moved = new Set(streams?.map(([key]) => key.slice(prefix)));
+    slice.forEach((watch, index) => {
+      const [error, length] = lengths[index]!;
+      // What is no stream any more is told by a read.
+      if (error || moved.has(watch.channel)) watch.wake();
+      else watch.check(length);
+    });
+  }
+}

@@ -1,0 +1,101 @@
+/**
+ * The live ends of streams.
+ *
+ * @module
+ */
+
+import type { Page, ReadOptions } from "../../backend.ts";
+import { LogTail } from "../../log_tail.ts";
+import type { Position } from "../../position.ts";
+import { sizeOf } from "../../record_source.ts";
+import { idOf } from "./entry.ts";
+import type { Reader } from "./reader.ts";
+
+/** What one read of a tail should bring, about. */
+const BYTES = 4 * 1024 * 1024;
+/** How many records it asks for first, before anything is known of their size. */
+const FIRST = 64;
+
+/** One tail, and what a sweep needs to know of it. */
+export class Watch {
+  /** The stream. */
+  readonly channel: string;
+  /** What the core reads. */
+  readonly tail: LogTail;
+  readonly #reader: Reader;
+  #seen: Position;
+  #limit = FIRST;
+  /** Whether a read is under way, or will follow as soon as the core wants more. */
+  #reading = false;
+  #woken = true;
+  /** How long the stream should be, as far as that was found. */
+  #length = -1;
+
+  /**
+   * @param channel The stream.
+   * @param position What it begins behind.
+   * @param reader Reads the stream.
+   * @param cancel Nobody wants the tail any more.
+   */
+  constructor(
+    channel: string,
+    position: Position,
+    reader: Reader,
+    cancel: () => Promise<void> | void,
+  ) {
+    this.channel = channel;
+    this.#reader = reader;
+    this.#seen = position;
+    this.tail = new LogTail({ position, cancel, read: (options) => this.#read(options) });
+  }
+
+  /** Whether nothing would be read if nobody told of it. */
+  get idle(): boolean {
+    return !this.#woken && !this.#reading;
+  }
+
+  /** The id of the last entry that was read. */
+  get id(): string {
+    return idOf(this.#seen.in(0));
+  }
+
+  /** There may be something new. */
+  wake(): void {
+    this.#woken = true;
+    this.tail.wake();
+  }
+
+  /**
+   * A sweep found it so long, with nothing new behind its last entry. A stream
+   * that was wiped shows in nothing else than its length.
+   */
+  check(length: number): void {
+    if (length !== this.#length) this.wake();
+    this.#length = length;
+  }
+
+  async #read(options: ReadOptions): Promise<Page> {
+    this.#woken = false;
+    this.#reading = true;
+    const limit = Math.min(options.limit, this.#limit);
+    try {
+      const page = await this.#reader.read(this.channel, { ...options, limit });
+      let bytes = 0;
+      for (const { payload, place, ...item } of page.items) {
+        if (payload !== undefined) bytes += sizeOf(payload);
+        if (place) this.#seen = this.#seen.with(place);
+        else this.#seen = ("restart" in item && item.restart) || this.#seen;
+      }
+      const count = page.items.length;
+      this.#length += count;
+      if (count > 0) {
+        const fitting = Math.floor(BYTES / Math.max(1, bytes / count));
+        this.#limit = Math.max(1, Math.min(this.#limit * 4, fitting, options.limit));
+      }
+      if (count >= limit) this.wake();
+      return page;
+    } finally {
+      this.#reading = false;
+    }
+  }
+}

@@ -1,0 +1,92 @@
+/**
+ * The way of payloads into their streams.
+ *
+ * @module
+ */
+
+import type { Payload } from "../../backend.ts";
+import { Position } from "../../position.ts";
+import { sizeOf } from "../../record_source.ts";
+import { bufferOf, type Link } from "../redis/link.ts";
+import { FIELD, placeOf, witnessOf } from "./entry.ts";
+
+/** What one pipeline holds at most: a burst begins to be answered before it is sent. */
+const COMMANDS = 1_024;
+const BYTES = 4 * 1024 * 1024;
+
+/** A payload that waits for the end of the turn. */
+interface Waiting {
+  readonly channel: string;
+  readonly payload: Payload;
+  readonly succeed: (position: Position) => void;
+  readonly fail: (reason: unknown) => void;
+}
+
+/** The pub/sub channel on which a publisher tells that a stream has new entries. */
+export function wakeOf(channel: string): string {
+  return `${channel}:wake`;
+}
+
+/**
+ * Sends what one turn of the event loop brings, for all channels, as one
+ * pipeline: the XADDs, and behind them one PUBLISH for each stream.
+ */
+export class Writer {
+  readonly #link: Link;
+  readonly #maxlen: number;
+  #waiting: Waiting[] = [];
+
+  /**
+   * @param link Where it sends.
+   * @param maxlen How many entries a stream keeps, about; 0 for all.
+   */
+  constructor(link: Link, maxlen: number) {
+    this.#link = link;
+    this.#maxlen = maxlen;
+  }
+
+  /** Resolves, for each payload, once the server has stored it. */
+  publish(channel: string, payloads: readonly Payload[]): Promise<Position>[] {
+    if (this.#waiting.length === 0) queueMicrotask(() => this.#flush());
+    return payloads.map((payload) =>
+      new Promise((succeed, fail) => this.#waiting.push({ channel, payload, succeed, fail }))
+    );
+  }
+
+  #flush(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (let from = 0; from < waiting.length;) {
+      let to = from;
+      for (let bytes = 0; to < waiting.length && to - from < COMMANDS && bytes < BYTES; to++) {
+        bytes += sizeOf(waiting[to]!.payload);
+      }
+      void this.#send(waiting.slice(from, to));
+      from = to;
+    }
+  }
+
+  async #send(batch: readonly Waiting[]): Promise<void> {
+    const pipeline = this.#link.client.pipeline();
+    const maxlen = this.#maxlen;
+    const channels = new Set<string>();
+    for (const { channel, payload } of batch) {
+      channels.add(channel);
+      const bytes = bufferOf(payload);
+      if (maxlen === 0) pipeline.xadd(channel, "*", FIELD, bytes);
+      else pipeline.xadd(channel, "MAXLEN", "~", maxlen, "*", FIELD, bytes);
+    }
+    // A hint, no more: whether it is refused does not matter to what is stored.
+    for (const channel of channels) pipeline.publish(wakeOf(channel), "");
+    try {
+      const replies = await pipeline.exec() ?? [];
+      batch.forEach(({ payload, succeed, fail }, index) => {
+        const [error, id] = replies[index]!;
+        if (error) fail(this.#link.explain(error));
+        else succeed(Position.of(placeOf(id as string, witnessOf(payload))));
+      });
+    } catch (error) {
+      for (const { fail } of batch) fail(this.#link.explain(error));
+    }
+  }
+}

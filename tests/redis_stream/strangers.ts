@@ -1,0 +1,142 @@
+/** What others do with the same streams. */
+
+import { assertEquals, assertRejects } from "@std/assert";
+import { Redis } from "ioredis";
+import { type Payload, Position } from "../../backend.ts";
+import { Broadcast, RefusedError } from "../../mod.ts";
+import { messages, take, uniqueChannel } from "../conformance/harness.ts";
+import { start } from "../services/redis.ts";
+import { closed, Stream, until } from "./stream.ts";
+
+export function strangers(url: string): void {
+  Deno.test("redis-stream: what is added without a wake is found", async () => {
+    await using stream = await Stream.open(url);
+    await using broadcast = new Broadcast(url);
+    const subscription = await broadcast.subscribe(stream.key);
+    for (const message of ["one", "two", "three"]) {
+      await stream.add(message);
+      const [event] = await take(subscription, 1);
+      assertEquals([event!.message, event!.gap], [message, undefined]);
+    }
+  });
+
+  Deno.test("redis-stream: an event is an entry with the field message", async () => {
+    await using stream = await Stream.open(url);
+    await stream.publish("hello");
+    const [entry] = await stream.client.xrange(stream.key, "-", "+");
+    assertEquals(entry![1], ["message", "hello"]);
+  });
+
+  Deno.test("redis-stream: entries without that field are passed over", async () => {
+    await using stream = await Stream.open(url);
+    const tail = await stream.backend.tail(stream.key);
+    await stream.client.xadd(stream.key, "*", "other", "x");
+    await stream.client.xadd(stream.key, "*", "other", "x", "message", "in it", "more", "y");
+    assertEquals(await until(tail, "in it"), [undefined, "in it"]);
+    await stream.client.xadd(stream.key, "*", "messages", "x");
+    await stream.publish("last");
+    assertEquals(await until(tail, "last"), [undefined, "last"]);
+    await tail.records.cancel();
+    const page = [undefined, "in it", undefined, "last"];
+    assertEquals(await stream.behind(Position.start), page);
+  });
+
+  Deno.test("redis-stream: a witness is the same wherever a record comes from", async () => {
+    await using stream = await Stream.open(url);
+    const tail = await stream.backend.tail(stream.key);
+    const payloads: Payload[] = [
+      ...["", "a", "é".repeat(40), "x".repeat(63) + "🎉", "x".repeat(62) + "🎉", "y".repeat(1_000)],
+      ...["x".repeat(64) + "é", "x".repeat(63) + "é", "🎉".repeat(17), "end"],
+      Uint8Array.from({ length: 256 }, (_, byte) => byte),
+    ];
+    const published = await stream.publish(...payloads);
+    const { items } = await stream.backend.read!(stream.key, { limit: 100 });
+    assertEquals(items.map(({ place }) => `${Position.of(place!)}`), published.map(String));
+    const reader = tail.records.getReader();
+    const live: string[] = [];
+    while (live.length < payloads.length) {
+      const { value } = await reader.read();
+      live.push(...value!.map(({ place }) => `${Position.of(place!)}`));
+    }
+    assertEquals(live, published.map(String));
+    reader.releaseLock();
+    await tail.records.cancel();
+    const again = await stream.backend.tail(stream.key);
+    assertEquals(`${again.position}`, `${published.at(-1)}`);
+    await again.records.cancel();
+    for (const [index, position] of published.entries()) {
+      const page = await stream.backend.read!(stream.key, { after: position, limit: 100 });
+      assertEquals(page.items.length, payloads.length - 1 - index);
+    }
+  });
+
+  Deno.test("redis-stream: a key that is no stream is refused", async () => {
+    await using stream = await Stream.open(url);
+    await stream.client.set(stream.key, "text");
+    await using broadcast = new Broadcast(url);
+    const reason = "WRONGTYPE Operation against a key holding the wrong kind of value";
+    for (
+      const [what, attempt] of [
+        ["publish to", () => broadcast.publish(stream.key, "x")],
+        ["subscribe to", () => broadcast.subscribe(stream.key)],
+        ["read history of", () => broadcast.history(stream.key)],
+      ] as const
+    ) {
+      const error = await assertRejects<Error>(attempt as () => Promise<unknown>, RefusedError);
+      assertEquals(error.message, `Cannot ${what} "${stream.key}": ${reason}`);
+    }
+    await broadcast.publish(uniqueChannel(), "others go on");
+  });
+
+  Deno.test("redis-stream: a stream that becomes something else ends its subscriptions", async () => {
+    await using stream = await Stream.open(url);
+    await using broadcast = new Broadcast(url);
+    const subscription = await broadcast.subscribe(stream.key);
+    const next = take(subscription, 1);
+    await stream.client.set(stream.key, "text");
+    await assertRejects(() => next, RefusedError, "WRONGTYPE");
+  });
+
+  Deno.test("redis-stream: a stream keeps maxlen events, about", async () => {
+    const count = 1_000;
+    for (const [maxlen, least, most] of [[100, 100, 300], [0, count, count]] as const) {
+      await using stream = await Stream.open(`${url}?maxlen=${maxlen}`);
+      await stream.publish(...Array.from({ length: count }, (_, number) => `m${number}`));
+      const length = await stream.client.xlen(stream.key);
+      assertEquals([length >= least, length <= most], [true, true], `${length}`);
+    }
+  });
+
+  Deno.test("redis-stream: a client that the user has is used and never closed", async () => {
+    const client = new Redis(url.replace("-stream", ""), {
+      keyPrefix: "test-prefix:",
+      replyMapping: "resp3",
+      stringNumbers: true,
+    });
+    const channel = uniqueChannel();
+    const broadcast = new Broadcast("redis-stream://", { client });
+    const subscription = await broadcast.subscribe(channel);
+    await broadcast.publish(channel, "from the broadcast");
+    await client.xadd(channel, "*", "message", "from the client");
+    assertEquals(await messages(subscription, 2), ["from the broadcast", "from the client"]);
+    assertEquals((await broadcast.history(channel)).length, 2);
+    await broadcast.disconnect();
+    assertEquals(await client.del(channel) as unknown, "1");
+    await closed(client);
+  });
+
+  Deno.test("redis-stream: who may not publish wakes stores all the same", async () => {
+    await using server = await start();
+    const admin = new Redis(server.url);
+    await admin.call("ACL", "SETUSER", "writer", "on", ">pw", "~*", "+@all", "resetchannels");
+    await using writer = new Broadcast(
+      server.url.replace("redis://", "redis-stream://writer:pw@"),
+    );
+    await using broadcast = new Broadcast(server.url.replace("redis://", "redis-stream://"));
+    const subscription = await broadcast.subscribe("chatroom");
+    await writer.publish("chatroom", "hello");
+    assertEquals(await messages(subscription, 1), ["hello"]);
+    await assertRejects(() => writer.subscribe("chatroom"), RefusedError, "NOPERM");
+    await closed(admin);
+  });
+}

@@ -1,0 +1,70 @@
+import { Redis } from "ioredis";
+import { Address } from "../../address.ts";
+import type { Backend, Item, Payload, Position, Tail } from "../../backend.ts";
+import { open } from "../../backends/redis_stream.ts";
+import { uniqueChannel } from "../conformance/harness.ts";
+
+/** A stream of a test's own: a backend on it, and a client as other programs have it. */
+export class Stream implements AsyncDisposable {
+  readonly key: string = uniqueChannel();
+  readonly backend: Backend;
+  readonly client: Redis;
+
+  private constructor(backend: Backend, client: Redis) {
+    this.backend = backend;
+    this.client = client;
+  }
+
+  static async open(url: string): Promise<Stream> {
+    const backend = await open(new Address(url), {});
+    await backend.connect!();
+    return new Stream(backend, new Redis(url.replace("-stream", "").replace(/\?.*/, "")));
+  }
+
+  /** Publishes through the backend. */
+  async publish(...payloads: Payload[]): Promise<Position[]> {
+    const answers = this.backend.publish(this.key, payloads) as readonly Promise<Position>[];
+    return await Promise.all(answers);
+  }
+
+  /** Adds an entry as others do, without a wake. */
+  async add(message: string, id = "*"): Promise<string> {
+    return (await this.client.xadd(this.key, id, "message", message))!;
+  }
+
+  /** What lies behind a position, in words. */
+  async behind(after: Position, limit = 100): Promise<unknown[]> {
+    const { items } = await this.backend.read!(this.key, { after, limit });
+    return items.map(told);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.client.del(this.key);
+    await this.backend.close();
+    await closed(this.client);
+  }
+}
+
+/** Its message, `undefined` for an entry without, or the gap. */
+export function told(item: Item): unknown {
+  if (item.payload !== undefined) return new TextDecoder().decode(item.payload as Uint8Array);
+  if (item.place) return undefined;
+  const { cause, missed } = item as { cause: string; missed?: number };
+  return missed === undefined ? { cause } : { cause, missed };
+}
+
+/** Reads a tail until a message has come; all of it, in words. */
+export async function until(tail: Tail, message: string): Promise<unknown[]> {
+  const items: unknown[] = [];
+  const reader = tail.records.getReader();
+  while (!items.includes(message)) items.push(...(await reader.read()).value!.map(told));
+  reader.releaseLock();
+  return items;
+}
+
+/** Ends a client; resolves once its socket is shut. */
+export async function closed(client: Redis): Promise<void> {
+  const ended = new Promise((resolve) => client.once("end", resolve));
+  client.disconnect();
+  await ended;
+}
