@@ -185,7 +185,7 @@ export class Channel<Message> {
     const { connection } = this.#options;
     let error = failure;
     for (let attempt = 0;; attempt++) {
-      if (error instanceof RefusedError) {
+      if (error instanceof RefusedError || error instanceof RangeError) {
         this.#stop({ error: tailError(this.name, error) });
         return undefined;
       }

@@ -144,11 +144,11 @@ export class Log<Message> {
 
   async #last(count: number): Promise<LogPage<Message>> {
     let page = await this.read({ limit: Math.min(count, this.#pageSize.count) });
-    for (let left = count - page.cells.length; left > 0 && page.cells.length > 0;) {
+    for (let left = count - eventsIn(page); left > 0 && page.cells.length > 0;) {
       const before = page.cells[0]!.position;
       const earlier = await this.read({ before, limit: Math.min(left, this.#pageSize.count) });
       if (earlier.cells.length === 0) break;
-      left -= earlier.cells.length;
+      left -= eventsIn(earlier);
       page = earlier;
     }
     return page;
@@ -252,6 +252,11 @@ function eventsOf<Message>(
     after = cell.id;
   }
   return events;
+}
+
+/** What is not decodable, or nobody's event, does not count. */
+function eventsIn({ cells }: LogPage<unknown>): number {
+  return cells.filter(({ result }) => result).length;
 }
 
 /** Whether who reads these cells comes to stand elsewhere. */

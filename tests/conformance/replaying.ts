@@ -187,8 +187,10 @@ export function replaying({ name, features, test }: Suite): void {
     });
     await publishAll(broadcast, channel, ["a", "bad", "b", "bad"]);
     const subscription = await broadcast.subscribe(channel, { history: 10 });
+    const both = await broadcast.subscribe(channel, { history: 2 });
     await publishAll(broadcast, channel, ["bad", "c"]);
     assert.deepEqual(await messages(subscription, 3), ["a", "b", "c"]);
+    assert.deepEqual(await messages(both, 3), ["a", "b", "c"]);
   });
 
   test("closing a subscription while it replays ends it at once", async ({ open, channel }) => {
