@@ -28,7 +28,7 @@ export class Watch {
   /** Whether a read is under way, or will follow as soon as the core wants more. */
   #reading = false;
   #woken = true;
-  /** How long the stream should be, as far as that was found. */
+  /** How long the stream should be; -1 until a sweep has found it. */
   #length = -1;
 
   /**
@@ -87,7 +87,8 @@ export class Watch {
         else this.#seen = ("restart" in item && item.restart) || this.#seen;
       }
       const count = page.items.length;
-      this.#length += count;
+      // Not before a sweep has found it: a wiped stream could be as long as a wrong guess.
+      if (this.#length >= 0) this.#length += count;
       if (count > 0) {
         const fitting = Math.floor(BYTES / Math.max(1, bytes / count));
         this.#limit = Math.max(1, Math.min(this.#limit * 4, fitting, options.limit));
