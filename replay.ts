@@ -169,8 +169,11 @@ export class Replay<Message> {
     if (era - this.#era > 1) return this.#beginAnew();
     // Behind the floor are places of another log, that say nothing about those before.
     const end = era === this.#era ? ring.head : floor;
+    // A gap before an event that it has may still concern another shard.
+    const isPast = this.position.places.length <= 1;
     while (this.cursor < end && this.position.covers(ring.at(this.cursor).place!)) {
-      this.gapsMet = this.#tee.gapsUpTo(this.cursor++);
+      if (isPast) this.gapsMet = this.#tee.gapsUpTo(this.cursor);
+      this.cursor++;
     }
     this.#gaps.push(...this.#tee.gapsFrom(this.gapsMet, this.cursor));
     this.gapsMet = this.#tee.gapsUpTo(this.cursor);
