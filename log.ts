@@ -13,7 +13,7 @@ import type { Scope } from "./id.ts";
 import { PageSize } from "./log_tail.ts";
 import type { Place, Position } from "./position.ts";
 import type { Delivery } from "./read.ts";
-import { after as later, backoff } from "./timer.ts";
+import { after as later, backoff, turn } from "./timer.ts";
 
 /** How many records one call of `history()` asks for at most. */
 const LONGEST_PAGE = 1_024;
@@ -71,6 +71,8 @@ export class Log<Message> {
   readonly #pages = new Map<string, Promise<LogPage<Message>>>();
   /** The newest last. */
   readonly #kept = new Map<string, LogPage<Message>>();
+  /** Checks of positions that have not begun, by their ids. */
+  readonly #checks = new Map<string, Promise<LogPage<Message>>>();
   readonly #pageSize = new PageSize();
   #stopRest: () => void = () => {};
 
@@ -152,6 +154,18 @@ export class Log<Message> {
       page = earlier;
     }
     return page;
+  }
+
+  /** Whether a position is one of the log as it is now. */
+  async holds(after: Position): Promise<boolean> {
+    const id = this.#options.scope.id(after);
+    // Those share it who ask before it begins: it must not be older than their question.
+    const asked = this.#checks.get(id) ?? turn().then(() => {
+      this.#checks.delete(id);
+      return this.read({ after, limit: 1 });
+    });
+    this.#checks.set(id, asked);
+    return (await asked).cells.every(({ gap }) => gap === undefined);
   }
 
   /** Waits before it is asked once more. */

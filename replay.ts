@@ -49,15 +49,13 @@ export class Replay<Message> {
   #last: number | undefined;
   /** The event of the ring that its reader wants while it goes through the log instead. */
   #wanted: number | undefined;
-  #gaps: Gap[] = [];
+  readonly #gaps: Step<Message>[] = [];
   #cells: readonly LogCell<Message>[] = [];
   #index = 0;
   /** The log in which its position lies; -1 while that is not known. */
   #era = -1;
-  /** Whether that is certain, or only what a page that was found behind it says. */
+  /** Whether that is certain: the tail may have yet to learn that the log was begun anew. */
   #certain = false;
-  /** Its position lies in a log that is newer than this one. */
-  #outdated = -1;
   #fetching: Promise<void> | undefined;
   #misses = 0;
 
@@ -135,12 +133,10 @@ export class Replay<Message> {
 
   #enter(): boolean {
     const { number, position } = this.#tee.entry;
-    if (this.#last !== undefined || this.#era !== this.#frontier.era) return false;
+    if (this.#last !== undefined) return false;
+    if (!this.#certain && this.#tee.holds(this.position)) this.#settle(this.#frontier.era);
+    if (!this.#certain || this.#era !== this.#frontier.era) return false;
     if (!this.position.reaches(position)) return false;
-    if (!this.#certain && this.#tee.denies(this.position)) {
-      this.#await(this.#era);
-      return false;
-    }
     this.#enterAt(number);
     return true;
   }
@@ -155,11 +151,9 @@ export class Replay<Message> {
     this.gapsMet = Math.max(this.#tee.gapsUpTo(number - 1), this.#frontier.gapCount);
   }
 
-  /** The tail has yet to learn that the log of an era is gone. */
-  #await(era: number): void {
-    this.#outdated = era;
-    this.#era = -1;
-    this.#certain = false;
+  #settle(era: number): void {
+    this.#era = era;
+    this.#certain = true;
   }
 
   #stepRing(): Step<Message> | undefined {
@@ -175,14 +169,18 @@ export class Replay<Message> {
       if (isPast) this.gapsMet = this.#tee.gapsUpTo(this.cursor);
       this.cursor++;
     }
-    this.#gaps.push(...this.#tee.gapsFrom(this.gapsMet, this.cursor));
+    for (const gap of this.#tee.gapsFrom(this.gapsMet, this.cursor)) {
+      // What the tail has missed, this reader need not.
+      const { missed: _, ...uncounted } = gap;
+      this.#gaps.push({ gap: gap.after === this.id ? gap : uncounted, own: false });
+    }
     this.gapsMet = this.#tee.gapsUpTo(this.cursor);
     if (this.cursor >= end && era !== this.#era) {
       this.position = from;
       this.#era = era;
     }
     const gap = this.#gaps.shift();
-    if (gap) return { gap, own: false };
+    if (gap) return gap;
     if (this.cursor === ring.head) return undefined;
     const { place, result } = ring.at(this.cursor++);
     this.position = this.position.with(place!);
@@ -206,21 +204,40 @@ export class Replay<Message> {
     this.#last = undefined;
     this.#cells = page.cells;
     this.#index = 0;
-    if (!this.#certain) this.#era = era > this.#outdated ? era : -1;
     // A gap that leads nowhere would be found again and again, in one turn.
     if (leadsOn(page.cells, this.position)) this.#misses = 0;
-    else if (this.#era < 0 || !this.position.reaches(this.#tee.entry.position)) {
-      await this.#miss(log);
-    }
+    else if (page.cells.length > 0 || !await this.#enters(era)) await this.#miss(log);
+    // What it has lost may still be in the ring.
+    if (page.cells[0]?.gap && !page.cells[0].gap.restart) await this.#prove(era);
+  }
+
+  /** Whether it can enter the ring where it stands, at the end of the log. */
+  async #enters(era: number): Promise<boolean> {
+    return this.position.reaches(this.#tee.entry.position) && await this.#prove(era);
+  }
+
+  /**
+   * Whether it stands in the tail's log of an era, during which a page was read: it does if the
+   * log, asked later, still is that one.
+   */
+  async #prove(era: number): Promise<boolean> {
+    const { position } = this;
+    if (this.#certain || this.#tee.holds(position)) return true;
+    const isHere = await this.#tee.log!.holds(this.#frontier.position);
+    if (!isHere || era !== this.#frontier.era || position !== this.position) return false;
+    this.#settle(era);
+    return true;
   }
 
   /** The log shows less than the tail has brought: a replica that lags, or one that lost its end. */
   async #miss(log: { pause(attempt: number): Promise<void> }): Promise<void> {
-    if (this.#misses++ < PATIENCE) return await log.pause(this.#misses);
+    // The log is what is true: who may stand in another one than the tail follows the log.
+    const isHere = this.#certain && this.#era === this.#frontier.era;
+    if (this.#misses++ < PATIENCE || !isHere) return await log.pause(this.#misses);
     const { position } = this.#tee.entry;
-    const cause = this.#era < 0 ? "epoch" : "trimmed";
-    this.#era = this.#frontier.era;
-    this.#cells = [{ position, id: "", gap: { cause, restart: position } }];
+    this.#gaps.push({ gap: { cause: "trimmed", after: this.id }, own: true });
+    this.position = position.union(this.position);
+    this.#cells = [];
   }
 
   /** What the log has lost may still be in the ring. */
@@ -228,7 +245,7 @@ export class Replay<Message> {
     const after = this.id;
     const { cause, missed, restart } = gap!;
     const next = this.#cells[this.#index]?.place;
-    const held = restart || !next || this.#era !== this.#frontier.era
+    const held = restart || !next || !this.#certain || this.#era !== this.#frontier.era
       ? undefined
       : this.#tee.heldBefore(next, this.position);
     const wanted = this.#wanted;
@@ -238,12 +255,9 @@ export class Replay<Message> {
       const counted = this.#tee.gapsUpTo(wanted - 1) === this.#tee.gapsUpTo(held.number - 1);
       return { cause: "overflow", after, ...counted && { missed: held.number - wanted } };
     }
-    if (restart && cause === "trimmed") this.position = this.position.union(restart);
-    else if (restart) {
-      this.position = restart;
-      // Of a log that the tail does not know yet, if the one before was the tail's.
-      if (this.#certain) this.#await(this.#era);
-    }
+    if (restart) this.position = cause === "trimmed" ? this.position.union(restart) : restart;
+    // Nor does what was trimmed tell which log it was of.
+    this.#certain = held !== undefined;
     const left = missed === undefined || !held
       ? missed
       : held.exact

@@ -238,21 +238,6 @@ export class Tee<Message> {
     });
   }
 
-  /** Whether the ring proves that a position is one of another log. */
-  denies(position: Position): boolean {
-    const { ring, frontier } = this;
-    const { floor, from, position: newest } = frontier!;
-    return position.places.some((place) => {
-      for (const known of [newest.in(place.shard), from.in(place.shard)]) {
-        if (known && isOther(known, place)) return true;
-      }
-      for (let number = Math.max(ring.oldest, floor); number < ring.head; number++) {
-        if (isOther(ring.at(number).place!, place)) return true;
-      }
-      return false;
-    });
-  }
-
   /**
    * How many events the ring still holds of those behind a position that the log
    * has lost, all before a place; only where one shard makes that certain.
@@ -280,10 +265,6 @@ export class Tee<Message> {
     for (const branch of this.#parked.slice(0, this.#waiting)) branch!.notice();
     for (const branch of [...this.#fetching]) branch.notice();
   }
-}
-
-function isOther(one: Place, other: Place): boolean {
-  return one.shard === other.shard && comparePlaces(one, other) === 0 && !isSame(one, other);
 }
 
 function isSame(one: Place, other: Place): boolean {

@@ -105,7 +105,9 @@ export class FakeLog {
 
   /** The position behind its newest records. */
   get end(): Position {
-    return Position.of(...this.shards.flatMap(({ records }) => records.at(-1)?.place ?? []));
+    return Position.of(
+      ...this.shards.map(({ records }, shard) => this.#place(shard, records.length)),
+    );
   }
 
   /**
@@ -138,12 +140,12 @@ export class FakeLog {
         first ? first.place.at - 1 : Math.max(shard.first - 1, until[index]!),
       );
     });
-    return { from: Position.of(...before.flatMap((place) => place ?? [])), items: page };
+    return { from: Position.of(...before), items: page };
   }
 
   #behind(after: Position, until: readonly number[], count: number): Page {
     const cause = this.#contradiction(after);
-    const from = cause ? this.#begin : after;
+    const from = cause ? this.begin : after;
     const items: Item[] = [];
     const queues = this.shards.map(({ records, first }, shard) => {
       const seen = from.in(shard)?.at ?? 0;
@@ -168,7 +170,7 @@ export class FakeLog {
           ...this.#options.counts && this.#options.namesLog && { missed: length },
         };
         queue.hasGap = false;
-        const place = this.#place(queue.shard, queue.head)!;
+        const place = this.#place(queue.shard, queue.head);
         if (queue.next.length === 0 || this.#options.random?.once(2)) {
           position = Position.of(
             place,
@@ -193,6 +195,7 @@ export class FakeLog {
       const records = this.shards[shard]?.records ?? [];
       if (this.#options.namesLog && witness !== `e${this.epoch}` && witness !== "") return "epoch";
       if (at > records.length) return "ahead";
+      if (at === 0 && witness !== "" && witness !== `e${this.epoch}`) return "epoch";
       const known = at >= this.shards[shard]!.first || at === records.length;
       if (at > 0 && known && witness !== "" && records[at - 1]!.place.witness !== witness) {
         return "epoch";
@@ -201,15 +204,15 @@ export class FakeLog {
     return undefined;
   }
 
-  get #begin(): Position {
-    return Position.of(
-      ...this.shards.flatMap(({ first }, shard) => this.#place(shard, first - 1) ?? []),
-    );
+  /** The position before its oldest records. */
+  get begin(): Position {
+    return Position.of(...this.shards.map(({ first }, shard) => this.#place(shard, first - 1)));
   }
 
-  #place(shard: number, at: number): Place | undefined {
-    if (at < 1) return undefined;
-    return this.shards[shard]!.records[at - 1]!.place;
+  #place(shard: number, at: number): Place {
+    // Before the first record there is none to recognise the log by.
+    return this.shards[shard]!.records[at - 1]?.place ??
+      { shard, at: 0, sub: 0, witness: `e${this.epoch}` };
   }
 }
 
@@ -380,7 +383,7 @@ class FakeTail implements Tail {
   }
 
   wiped(told: boolean): void {
-    if (told) this.#told?.push({ cause: "epoch", restart: Position.start });
+    if (told) this.#told?.push({ cause: "epoch", restart: this.#options.log.begin });
     else if (this.#told) this.lose();
     this.hint();
   }
