@@ -10,9 +10,11 @@
  */
 
 import type { Address } from "./address.ts";
+import type { Pattern } from "./pattern.ts";
 import type { Place, Position } from "./position.ts";
 
 export type { Address, Host } from "./address.ts";
+export { Pattern } from "./pattern.ts";
 export { comparePlaces, type Place, Position } from "./position.ts";
 
 /** An encoded message: all that a backend ever sees of one. */
@@ -24,6 +26,8 @@ export interface BackendRecord {
   readonly payload: Payload;
   /** Where it lies in the log; without a log there is none. */
   readonly place?: Place;
+  /** Where it was published: told by the tail and the pages of a pattern. */
+  readonly channel?: string;
 }
 
 /** A record of the log that is nobody's event, such as a marker of a transaction. */
@@ -34,7 +38,7 @@ export interface PassedRecord {
   readonly place: Place;
 }
 
-/** The log did not go on where it was read: records are missing here. */
+/** Records are missing here. */
 export interface LogGap {
   /** None. */
   readonly payload?: undefined;
@@ -42,9 +46,10 @@ export interface LogGap {
   readonly place?: undefined;
   /**
    * `trimmed`: what followed is not stored any more. `ahead`: the log ends before
-   * the position. `epoch`: the log was begun anew since.
+   * the position. `epoch`: the log was begun anew since. `unknown`: the broker has
+   * dropped records, for whatever reason.
    */
-  readonly cause: "trimmed" | "ahead" | "epoch";
+  readonly cause: "trimmed" | "ahead" | "epoch" | "unknown";
   /** How many records are missing, where that is known exactly. */
   readonly missed?: number | undefined;
   /** Where the log goes on, if places before and behind cannot be compared. */
@@ -62,7 +67,14 @@ export interface BackendFeatures {
   readonly binary: boolean;
   /** Events are stored: it has `read()`, and every record and tail a place. */
   readonly log?: boolean;
+  /** There are tails of patterns. */
+  readonly patterns?: boolean;
+  /** A position covers all channels together: it has `read()` for patterns, too. */
+  readonly patternLog?: boolean;
 }
+
+/** What is listened to: a channel, or every channel that matches a pattern. */
+export type Target = string | Pattern;
 
 /** Where a tail begins. */
 export interface TailOptions {
@@ -73,7 +85,7 @@ export interface TailOptions {
   readonly after?: Position | undefined;
 }
 
-/** The live end of one channel. */
+/** The live end of one channel, or of all that match a pattern. */
 export interface Tail {
   /** With a log: what it begins behind. */
   readonly position?: Position | undefined;
@@ -113,9 +125,10 @@ export interface Page {
 /**
  * The driver of one broker.
  *
- * The core promises: at most one tail per channel at a time, no call for a
- * channel while another call to open or cancel its tail is under way, nothing
- * after `close()`.
+ * The core promises: at most one tail per channel and per pattern at a time, no
+ * call for one while another call to open or cancel its tail is under way,
+ * nothing after `close()`. An event that a channel's tail and a pattern's both
+ * stand for is wanted once in each.
  */
 export interface Backend {
   /** The URL scheme, as it appears in messages. */
@@ -162,16 +175,18 @@ export interface Backend {
 
   /**
    * Resolves once the broker has confirmed: what is published from then on
-   * arrives. `after` is only given to a backend with a log.
+   * arrives. `after` is only given to a backend with a log, a pattern only to one
+   * with `patterns`: there the tail may bring more than what matches, and each of
+   * its records names its channel.
    */
-  tail(channel: string, options?: TailOptions): Promise<Tail>;
+  tail(target: Target, options?: TailOptions): Promise<Tail>;
 
   /**
    * Reads a page of the log. Rejects with a `ConnectionError` if the connection
    * was lost, with every other error if the broker refused. Only backends with a
-   * log have it.
+   * log have it, and it is asked for a pattern only with `patternLog`.
    */
-  read?(channel: string, options: ReadOptions): Promise<Page>;
+  read?(target: Target, options: ReadOptions): Promise<Page>;
 
   /**
    * Asks every open connection for a sign of life. When the signal aborts, the
