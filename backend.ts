@@ -28,6 +28,8 @@ export interface BackendRecord {
   readonly place?: Place;
   /** Where it was published: told by the tail and the pages of a pattern. */
   readonly channel?: string;
+  /** When it was published, in milliseconds since 1970, where the log has it. */
+  readonly timestamp?: number;
 }
 
 /** A record of the log that is nobody's event, such as a marker of a transaction. */

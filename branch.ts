@@ -4,8 +4,15 @@
  * @module
  */
 
-import { type Gap, mergeGaps } from "./event.ts";
-import { type Delivery, DONE, type Result, type Waiter, WITHDRAWN } from "./read.ts";
+import { type Gap, mergeGaps, withId } from "./event.ts";
+import {
+  type Delivery,
+  DONE,
+  type EventReader,
+  type Result,
+  type Waiter,
+  WITHDRAWN,
+} from "./read.ts";
 import { Replay } from "./replay.ts";
 import type { BranchOptions } from "./start.ts";
 import type { Tee } from "./tee.ts";
@@ -17,7 +24,7 @@ import type { Tee } from "./tee.ts";
  *
  * @typeParam Message What the events carry.
  */
-export class Branch<Message> {
+export class Branch<Message> implements EventReader<Message> {
   /** The place among the branches that wait; kept by the tee. */
   place = -1;
   /** Called once, when it has ended for its reader. */
@@ -273,7 +280,7 @@ export class Branch<Message> {
     if (this.#gap === undefined) return cell;
     const gap = this.#gap;
     this.#gap = undefined;
-    return { done: false, value: { ...cell.value, gap } };
+    return { done: false, value: withId(cell.value, cell.value.id, gap) };
   }
 
   #leave(outcome: { readonly error?: unknown }): void {

@@ -10,6 +10,7 @@ import type { BroadcastEvent, Gap } from "./event.ts";
 import type { BroadcastEventMap, BroadcastState } from "./notices.ts";
 import type { SettingsOptions } from "./settings.ts";
 import type { Subscription } from "./subscription.ts";
+import type { SubscribeTarget } from "./target.ts";
 
 /** The channels of a broadcast, by the names of its channel map. */
 export type ChannelName<Channels extends object> = Extract<keyof Channels, string>;
@@ -121,19 +122,28 @@ export interface BroadcastInstance<Channels extends object = Record<string, stri
   ): Promise<string | undefined>;
 
   /**
-   * Subscribes to a channel. The broker is asked once per channel and process,
-   * however many subscriptions there are. A publisher hears its own events.
+   * Subscribes to a channel, to several, or to all that match a pattern. The
+   * broker is asked once per channel, or pattern, and process, however many
+   * subscriptions there are. A publisher hears its own events.
    *
-   * @param channel What to subscribe to.
+   * - **Several channels** keep their order each. One id stands for all of them;
+   *   `history` counts and merges them by time.
+   * - **A pattern** has `*` for any run of characters, on backends that have
+   *   patterns. It resumes, and has history, only where one position covers all of
+   *   its channels: on `memory://` and `nats-stream://`.
+   *
+   * @param target What to subscribe to.
    * @param options Additional options.
    * @returns Settles once the broker has confirmed: what is published from then on arrives.
-   * @throws {TypeError} If the channel cannot be used, or `after` is not one of its ids.
+   * @throws {TypeError} If the target cannot be used, `after` is not one of its ids, or the
+   * backend cannot do what is asked.
+   * @throws {RangeError} If it is more than 32 channels, or they have too long an id together.
    * @throws {ConnectionError} If the broker cannot be reached.
    * @throws {RefusedError} If the broker refuses.
    * @throws {ClosedError} After `disconnect()`.
    */
   subscribe<Name extends ChannelName<Channels>>(
-    channel: Name,
+    target: SubscribeTarget<Name>,
     options?: SubscribeOptions,
   ): Promise<Subscription<Channels[Name], Name>>;
 

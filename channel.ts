@@ -1,12 +1,12 @@
 /**
- * One channel of this process: the one place where its tail opens, is lost,
- * opens again, lingers and closes.
+ * One channel of this process, or all that match a pattern: the one place where
+ * its tail opens, is lost, opens again, lingers and closes.
  *
  * @module
  */
 
 import { unlessAborted } from "./abort.ts";
-import type { Backend, Item, LogGap, Payload, Tail } from "./backend.ts";
+import type { Backend, BackendRecord, Item, LogGap, Payload, Tail, Target } from "./backend.ts";
 import type { Branch } from "./branch.ts";
 import type { Codec } from "./codec.ts";
 import { closedError, type Connection } from "./connection.ts";
@@ -15,10 +15,11 @@ import type { Gap } from "./event.ts";
 import { Frontier } from "./frontier.ts";
 import { Epoch, Scope } from "./id.ts";
 import { Log } from "./log.ts";
-import type { Place } from "./position.ts";
+import { eventOf } from "./decode.ts";
 import { BacklogError, sizeOf } from "./record_source.ts";
 import type { RingLimits } from "./ring.ts";
 import type { BranchOptions } from "./start.ts";
+import { nameOf } from "./target.ts";
 import { Tee } from "./tee.ts";
 import { after, backoff, deferred, turn } from "./timer.ts";
 
@@ -35,7 +36,7 @@ export interface ChannelOptions<Message> {
   /** Told of each gap that concerns all subscribers. */
   readonly onGap: (gap: Gap) => void;
   /** Told of each payload that cannot be decoded. */
-  readonly onMessageError: (payload: Payload, error: unknown) => void;
+  readonly onMessageError: (channel: string, payload: Payload, error: unknown) => void;
 }
 
 /**
@@ -45,8 +46,8 @@ export interface ChannelOptions<Message> {
  * @typeParam Message What the events carry.
  */
 export class Channel<Message> {
-  /** Its name. */
-  readonly name: string;
+  /** The channel, or the pattern. */
+  readonly target: Target;
   /** Its ids. */
   readonly scope: Scope;
   /** Resolves once the tail is closed and everything of it released. */
@@ -67,24 +68,17 @@ export class Channel<Message> {
   #stopLinger: () => void = () => {};
 
   /**
-   * @param name Its name.
-   * @param backend Where it is a channel.
+   * @param target The channel, or the pattern.
+   * @param backend Where it is one.
    * @param options What it needs to know.
    */
-  constructor(name: string, backend: Backend, options: ChannelOptions<Message>) {
-    this.name = name;
+  constructor(target: Target, backend: Backend, options: ChannelOptions<Message>) {
+    this.target = target;
     this.#options = options;
-    const scope = this.scope = new Scope(backend.name, name);
-    const past = backend.features.log
-      ? {
-        frontier: new Frontier(scope),
-        log: new Log({
-          connection: options.connection,
-          name,
-          scope,
-          decode: (payload: Payload) => decode(payload, options),
-        }),
-      }
+    const scope = this.scope = new Scope(backend.name, target);
+    const { log, patternLog } = backend.features;
+    const past = (typeof target === "string" ? log : patternLog)
+      ? { frontier: new Frontier(scope), log: new Log({ ...options, target, scope }) }
       : undefined;
     this.tee = new Tee(new Epoch(scope), options.limits, past);
     const opening = this.#open();
@@ -164,10 +158,10 @@ export class Channel<Message> {
   async #open(): Promise<Opened> {
     const backend = await this.#options.connection.ready();
     try {
-      backend.check?.(this.name);
+      if (typeof this.target === "string") backend.check?.(this.target);
       return await this.#tail(backend);
     } catch (cause) {
-      throw tailError(this.name, cause);
+      throw tailError(this.target, cause);
     }
   }
 
@@ -175,7 +169,7 @@ export class Channel<Message> {
     const { closing, generation } = this.#options.connection;
     const { frontier, ring } = this.tee;
     const after = frontier && frontier.era > 0 ? frontier.position : undefined;
-    const tail = await unlessAborted(closing, backend.tail(this.name, after && { after }));
+    const tail = await unlessAborted(closing, backend.tail(this.target, after && { after }));
     if (!after && tail.position) frontier?.begin(tail.position, ring.head);
     return { tail, generation };
   }
@@ -186,7 +180,7 @@ export class Channel<Message> {
     let error = failure;
     for (let attempt = 0;; attempt++) {
       if (error instanceof RefusedError || error instanceof RangeError) {
-        this.#stop({ error: tailError(this.name, error) });
+        this.#stop({ error: tailError(this.target, error) });
         return undefined;
       }
       let release: (() => void) | undefined;
@@ -219,7 +213,7 @@ export class Channel<Message> {
         if (done) return new ConnectionError("the broker ended the subscription");
         for (const item of value) {
           if (item.payload === undefined) this.#pass(item);
-          else if (this.#push(item.payload, item.place)) await this.#breathe();
+          else if (this.#push(item)) await this.#breathe();
         }
       }
     } catch (error) {
@@ -230,15 +224,16 @@ export class Channel<Message> {
   }
 
   /** Returns whether half a ring has moved since readers last had their turn. */
-  #push(payload: Payload, place: Place | undefined): boolean {
+  #push(record: BackendRecord): boolean {
     const { limits } = this.#options;
-    const decoded = decode(payload, this.#options);
-    if (!decoded) {
+    const { payload, place } = record;
+    const value = eventOf(record, this.target, this.#options);
+    if (!value) {
       if (place) this.tee.frontier?.advance(place);
       return false;
     }
     const bytes = sizeOf(payload);
-    this.tee.push(this.name, decoded.message, bytes, place);
+    this.tee.push(value, bytes, place);
     this.#movedBytes += bytes;
     return ++this.#moved >= limits.count / 2 || this.#movedBytes >= limits.bytes / 2;
   }
@@ -271,24 +266,11 @@ interface Opened {
   readonly generation: number;
 }
 
-/** The message of a payload, or nothing if it cannot be decoded and that was told. */
-export function decode<Message>(
-  payload: Payload,
-  { codec, onMessageError }: Pick<ChannelOptions<Message>, "codec" | "onMessageError">,
-): { readonly message: Message } | undefined {
-  try {
-    return { message: codec.decode(payload) };
-  } catch (error) {
-    onMessageError(payload, error);
-    return undefined;
-  }
-}
-
 /** Wraps, once, what a backend threw while it opened or fed a tail. */
-function tailError(channel: string, cause: unknown): Error {
+function tailError(target: Target, cause: unknown): Error {
   if (cause instanceof ClosedError) return cause;
   if (cause instanceof TypeError || cause instanceof RangeError) return cause;
-  const message = `Cannot subscribe to "${channel}": ${reasonOf(cause)}`;
+  const message = `Cannot subscribe to ${nameOf(target)}: ${reasonOf(cause)}`;
   return cause instanceof RefusedError
     ? new RefusedError(message, { cause })
     : new ConnectionError(message, { cause });

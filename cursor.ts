@@ -4,8 +4,8 @@
  * @module
  */
 
-import type { Branch } from "./branch.ts";
 import type { BroadcastEvent } from "./event.ts";
+import type { EventReader } from "./read.ts";
 import type { BranchSource, SubscriptionIterator } from "./subscription.ts";
 
 /**
@@ -18,7 +18,7 @@ import type { BranchSource, SubscriptionIterator } from "./subscription.ts";
 export class Cursor<Message = string, Channel extends string = string>
   implements SubscriptionIterator<Message, Channel> {
   /** What it reads; for the library itself. */
-  readonly branch: Branch<Message>;
+  readonly branch: EventReader<Message>;
   readonly #source: BranchSource<Message>;
   readonly #preventCancel: boolean;
   #reader: ReadableStreamDefaultReader<BroadcastEvent<Message, Channel>> | undefined;

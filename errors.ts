@@ -54,11 +54,11 @@ export class GapError extends Error {
   /**
    * An error that tells of a gap.
    *
-   * @param channel The channel that has the gap.
+   * @param name What was subscribed to, as it appears in the message.
    * @param gap The gap that was met.
    */
-  constructor(channel: string, gap: Gap) {
-    super(`Cannot continue "${channel}": events may be missing (${gap.cause})`);
+  constructor(name: string, gap: Gap) {
+    super(`Cannot continue ${name}: events may be missing (${gap.cause})`);
     this.gap = gap;
   }
 }

@@ -12,7 +12,8 @@
  * - `overflow`: this reader, or this process, did not keep up.
  * - `trimmed`, `epoch`, `ahead`: the log no longer reaches the position, was
  *   begun anew, or ends before it.
- * - `unknown`: the id to resume behind is not one of this channel.
+ * - `unknown`: the id to resume behind is not one of this channel, or the broker
+ *   has dropped events, for whatever reason.
  */
 export type GapCause =
   | "trimmed"
@@ -51,6 +52,8 @@ export interface BroadcastEvent<Message = string, Channel extends string = strin
    * "this is what I have seen": pass it as `after` to resume behind it.
    */
   readonly id: string;
+  /** When it was published, in milliseconds since 1970, where the log has it. */
+  readonly timestamp?: number;
   /** The gap between the event before and this one, if there is one. */
   readonly gap?: Gap;
 }
@@ -65,4 +68,23 @@ export function mergeGaps(first: Gap | undefined, next: Gap): Gap {
   return first.missed === undefined || next.missed === undefined
     ? rest
     : { ...rest, missed: first.missed + next.missed };
+}
+
+/** The events that others were made of, which share what they carry. */
+const origins = new WeakMap<object, object>();
+
+/** An event under an id, and with a gap, that only one reader gives it. */
+export function withId<Message>(
+  event: BroadcastEvent<Message>,
+  id: string,
+  gap?: Gap,
+): BroadcastEvent<Message> {
+  const own = { ...event, id, ...gap && { gap } };
+  origins.set(own, originOf(event));
+  return own;
+}
+
+/** The event that is the same for all readers. */
+export function originOf<Message>(event: BroadcastEvent<Message>): BroadcastEvent<Message> {
+  return (origins.get(event) ?? event) as BroadcastEvent<Message>;
 }

@@ -124,9 +124,7 @@ export class EventStreamSource<Message> implements UnderlyingDefaultSource<Uint8
     // A subscription tells of its gaps itself, and sooner.
     if (event.gap && !this.#cursor) this.#chunks.push(gapFrame(event.gap));
     this.#told = false;
-    const frame = this.#framer.frame(event);
-    this.#chunks.push(frame);
-    return frame.length;
+    return this.#framer.add(event, this.#chunks);
   }
 
   #tell(gap: Gap): void {

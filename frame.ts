@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { BroadcastEvent, Gap } from "./event.ts";
+import { type BroadcastEvent, type Gap, originOf } from "./event.ts";
 
 const encoder = new TextEncoder();
 
@@ -26,6 +26,8 @@ export interface FrameOptions<Message> {
 export class Framer<Message> {
   readonly #options: FrameOptions<Message>;
   readonly #frames = new WeakMap<object, Uint8Array>();
+  /** The frames without an id. */
+  readonly #bodies = new WeakMap<object, Uint8Array>();
 
   /**
    * The framer of these options: streams that have the same share their frames.
@@ -46,21 +48,36 @@ export class Framer<Message> {
     this.#options = options;
   }
 
-  /** The frame of an event. */
-  frame(event: BroadcastEvent<Message>): Uint8Array {
-    let frame = this.#frames.get(event);
-    if (frame === undefined) {
-      frame = this.#make(event);
-      this.#frames.set(event, frame);
+  /**
+   * Adds the frame of an event, with its id, to others. Where a reader has an id of
+   * its own, that is a chunk in front of the frame that all share.
+   *
+   * @returns How many bytes were added.
+   */
+  add(event: BroadcastEvent<Message>, chunks: Uint8Array[]): number {
+    const frame = this.#frames.get(event);
+    if (frame !== undefined) {
+      chunks.push(frame);
+      return frame.length;
     }
-    return frame;
+    const origin = originOf(event);
+    const isOwn = origin.id !== event.id;
+    const frames = isOwn ? this.#bodies : this.#frames;
+    let shared = frames.get(origin);
+    if (shared === undefined) {
+      shared = this.#make(origin, isOwn ? "" : idLine(origin.id));
+      frames.set(origin, shared);
+    }
+    const line = isOwn ? encoder.encode(idLine(event.id)) : undefined;
+    if (line) chunks.push(line);
+    chunks.push(shared);
+    return (line?.length ?? 0) + shared.length;
   }
 
-  #make({ id, message }: BroadcastEvent<Message>): Uint8Array {
+  #make({ message }: BroadcastEvent<Message>, line: string): Uint8Array {
     const { event, data = standard } = this.#options;
-    checkField("event id", id);
     const name = event === undefined ? "" : `event: ${event}\n`;
-    return encoder.encode(`${name}id: ${id}\n${dataLines(data(message))}\n`);
+    return encoder.encode(`${name}${line}${dataLines(data(message))}\n`);
   }
 }
 
@@ -85,6 +102,11 @@ export function gapFrame(gap: Gap): Uint8Array {
 
 /** A comment, which keeps the connection alive and dispatches nothing. */
 export const HEARTBEAT: Uint8Array = encoder.encode(":\n\n");
+
+function idLine(id: string): string {
+  checkField("event id", id);
+  return `id: ${id}\n`;
+}
 
 function dataLines(text: string): string {
   let lines = "";

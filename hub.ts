@@ -5,21 +5,27 @@
  */
 
 import { onAbort, unlessAborted } from "./abort.ts";
-import type { Backend } from "./backend.ts";
-import type { Branch } from "./branch.ts";
+import type { Backend, Target } from "./backend.ts";
 import type { HistoryOptions, PublishOptions, SubscribeOptions } from "./broadcast.ts";
-import { Channel, type ChannelOptions, decode } from "./channel.ts";
-import { type Codec, kindOf } from "./codec.ts";
+import type { Channel } from "./channel.ts";
+import { Channels } from "./channels.ts";
+import type { Codec } from "./codec.ts";
 import { closedError, Connection } from "./connection.ts";
+import type { DecodeOptions } from "./decode.ts";
 import { ConnectionError } from "./errors.ts";
-import type { BroadcastEvent } from "./event.ts";
+import type { BroadcastEvent, Gap } from "./event.ts";
+import { eventsIn } from "./history.ts";
 import { Scope } from "./id.ts";
+import { joinAll } from "./joint.ts";
 import { Log, noLogError } from "./log.ts";
 import { type BroadcastState, GapEvent, MessageErrorEvent, StateChangeEvent } from "./notices.ts";
+import { Pattern } from "./pattern.ts";
 import { Publisher } from "./publisher.ts";
+import type { EventReader } from "./read.ts";
 import type { Settings } from "./settings.ts";
-import { type BranchOptions, checkCount, positionOf, startOf } from "./start.ts";
+import { checkCount, positionOf, startOf } from "./start.ts";
 import { Subscription } from "./subscription.ts";
+import { checkName, nameOf, readTarget, type SubscribeTarget } from "./target.ts";
 import { LONGEST } from "./timer.ts";
 
 /** What a broadcast is made of. */
@@ -41,7 +47,8 @@ export class Hub<Message> extends EventTarget {
   readonly #parts: BroadcastParts<Message>;
   readonly #connection: Connection;
   readonly #publisher: Publisher;
-  readonly #channels = new Map<string, Channel<Message>>();
+  readonly #channels: Channels<Message>;
+  readonly #options: DecodeOptions<Message> & { readonly connection: Connection };
   #disconnecting: Promise<void> | undefined;
 
   /** @param parts What it is made of. */
@@ -53,7 +60,16 @@ export class Hub<Message> extends EventTarget {
       probe: parts.settings.probe,
       onState: (state, error) => this.dispatchEvent(new StateChangeEvent(state, error)),
     });
-    this.#publisher = new Publisher(this.#connection, parts.settings.timeout);
+    const { codec, settings } = parts;
+    this.#publisher = new Publisher(this.#connection, settings.timeout);
+    this.#options = {
+      connection: this.#connection,
+      codec,
+      onMessageError: (channel, payload, error) =>
+        void this.dispatchEvent(new MessageErrorEvent(channel, payload, error)),
+    };
+    const onGap = (target: Target, gap: Gap) => this.#tellGap(target, gap);
+    this.#channels = new Channels({ ...settings, ...this.#options, onGap });
   }
 
   /** What the connection to the broker is now. */
@@ -77,7 +93,7 @@ export class Hub<Message> extends EventTarget {
     const signal = options?.signal;
     signal?.throwIfAborted();
     if (this.#disconnecting) throw closedError();
-    checkName("publish to", channel);
+    checkName("publish to channel", channel);
     const payload = this.#parts.codec.encode(message);
     const position = await this.#publisher.publish(channel, payload, signal);
     return position && new Scope(this.#connection.backend!.name, channel).id(position);
@@ -85,31 +101,20 @@ export class Hub<Message> extends EventTarget {
 
   /** See `BroadcastInstance`. */
   async subscribe(
-    channel: string,
+    target: SubscribeTarget,
     given?: SubscribeOptions | null,
   ): Promise<Subscription<Message>> {
     const options = given ?? {};
-    const { signal } = options;
+    const { signal, history = 0 } = options;
     signal?.throwIfAborted();
     if (this.#disconnecting) throw closedError();
-    checkName("subscribe to", channel);
-    const { history = 0 } = options;
-    checkCount("start with history of", channel, history, 0);
+    const wanted = readTarget(target);
+    checkCount(`start with history of ${nameOf(wanted)}`, history, 0);
     const backend = await this.#ready(signal);
-    if (history > 0 && !backend.features.log) throw noLogError(backend, channel);
-    const branch = await this.#join(backend, channel, options);
-    try {
-      // Without this, what is published before the first read would push the history out.
-      if (history > 0 && options.after === undefined) {
-        await unlessAborted(signal, branch.started());
-      }
-      signal?.throwIfAborted();
-    } catch (error) {
-      branch.close();
-      throw error;
-    }
-    if (signal) endWith(branch, signal);
-    return new Subscription(channel, branch);
+    checkAbility(backend, wanted, options);
+    const reader = await this.#read(backend, wanted, options);
+    if (signal) endWith(reader, signal);
+    return new Subscription(target, reader);
   }
 
   /** See `BroadcastInstance`. */
@@ -120,17 +125,20 @@ export class Hub<Message> extends EventTarget {
     const { signal, limit = 100, after, before } = given ?? {};
     signal?.throwIfAborted();
     if (this.#disconnecting) throw closedError();
-    checkName("read history of", channel);
-    checkCount("read history of", channel, limit, 1);
+    checkName("read history of channel", channel);
+    checkCount(`read history of ${nameOf(channel)}`, limit, 1);
     const backend = await this.#ready(signal);
     if (!backend.features.log) throw noLogError(backend, channel);
     backend.check?.(channel);
-    const scope = new Scope(backend.name, channel);
-    const from = { name: channel, scope };
-    const options = this.#channelOptions(channel);
-    const log = new Log({ ...from, ...options, decode: (payload) => decode(payload, options) });
-    const range = { after: positionOf(after, from), before: positionOf(before, from), limit };
-    return await log.events(range, options.onGap, signal);
+    const from = { name: channel, scope: new Scope(backend.name, channel) };
+    const { events } = await eventsIn(this.#log(backend, channel), {
+      after: positionOf(after, from),
+      before: positionOf(before, from),
+      limit,
+      onGap: (gap) => this.#tellGap(channel, gap),
+      signal,
+    });
+    return events;
   }
 
   /** See `BroadcastInstance`. */
@@ -145,11 +153,11 @@ export class Hub<Message> extends EventTarget {
   }
 
   async #disconnect(): Promise<void> {
-    for (const channel of this.#channels.values()) channel.stop();
+    this.#channels.stop();
     await this.#publisher.drain();
     this.#connection.shut();
     await this.#connection.close();
-    await Promise.all([...this.#channels.values()].map((channel) => channel.closed));
+    await this.#channels.closed();
   }
 
   /** Connected: waits for a lost connection as long as a message does. */
@@ -172,64 +180,73 @@ export class Hub<Message> extends EventTarget {
     }
   }
 
-  /**
-   * A branch of the channel of a name; one that is closing is waited for. It is
-   * joined in the same turn that finds it: nobody's leaving may close it in
-   * between, and no abort may leave it open for nobody.
-   */
-  async #join(
+  async #read(
     backend: Backend,
-    name: string,
+    target: ReturnType<typeof readTarget>,
     options: SubscribeOptions,
-  ): Promise<Branch<Message>> {
+  ): Promise<EventReader<Message>> {
+    const channels = this.#channels;
+    if (typeof target !== "string" && !(target instanceof Pattern)) {
+      return await joinAll([...target].sort(), options, {
+        channels,
+        backend,
+        log: (channel) => this.#log(backend, channel),
+        onGap: (channel, gap) => this.#tellGap(channel, gap),
+      });
+    }
     const { signal } = options;
-    for (;;) {
+    const tell = (gap: Gap) => this.#tellGap(target, gap);
+    const start = (channel: Channel<Message>) => startOf(channel, options, tell);
+    const branch = await channels.join(backend, target, start, signal);
+    try {
+      // Without this, what is published before the first read would push the history out.
+      if (options.history && options.after === undefined) {
+        await unlessAborted(signal, branch.started());
+      }
       signal?.throwIfAborted();
-      if (this.#disconnecting) throw closedError();
-      const channel = this.#channels.get(name) ?? this.#make(name, backend);
-      if (!channel.stopping) return channel.join(() => this.#start(channel, options), signal);
-      await unlessAborted(signal, channel.closed);
+      return branch;
+    } catch (error) {
+      branch.close();
+      throw error;
     }
   }
 
-  #make(name: string, backend: Backend): Channel<Message> {
-    const channel = new Channel(name, backend, this.#channelOptions(name));
-    this.#channels.set(name, channel);
-    channel.closed.then(() => this.#channels.delete(name));
-    return channel;
+  /** Reads the past of a channel by itself. */
+  #log(backend: Backend, channel: string): Log<Message> {
+    const scope = new Scope(backend.name, channel);
+    return new Log({ ...this.#options, target: channel, scope });
   }
 
-  #channelOptions(name: string): ChannelOptions<Message> {
-    const { codec, settings } = this.#parts;
-    return {
-      connection: this.#connection,
-      codec,
-      limits: settings.limits,
-      linger: settings.linger,
-      onGap: (gap) => void this.dispatchEvent(new GapEvent(name, gap)),
-      onMessageError: (payload, error) =>
-        void this.dispatchEvent(new MessageErrorEvent(name, payload, error)),
-    };
-  }
-
-  #start(channel: Channel<Message>, options: SubscribeOptions): BranchOptions {
-    return startOf(
-      channel,
-      options,
-      (gap) => void this.dispatchEvent(new GapEvent(channel.name, gap)),
-    );
+  #tellGap(target: Target, gap: Gap): void {
+    this.dispatchEvent(new GapEvent(String(target), gap));
   }
 }
 
-function checkName(verb: string, channel: unknown): void {
-  if (typeof channel !== "string") {
+/** Refuses what the backend cannot do. */
+function checkAbility(
+  backend: Backend,
+  target: ReturnType<typeof readTarget>,
+  { after, foreign, history = 0 }: SubscribeOptions,
+): void {
+  const { log, patterns, patternLog } = backend.features;
+  if (!(target instanceof Pattern)) {
+    if (history > 0 && !log) throw noLogError(backend, target);
+    return;
+  }
+  if (!patterns) {
     throw new TypeError(
-      `Cannot ${verb} channel: its name must be a string, it is ${kindOf(channel)}`,
+      `Cannot subscribe to ${
+        nameOf(target)
+      }: ${backend.name} has no patterns, name the channels instead`,
     );
   }
-  if (channel === "") throw new TypeError(`Cannot ${verb} channel: its name is empty`);
-  if (!channel.isWellFormed()) {
-    throw new TypeError(`Cannot ${verb} channel: its name has a lone surrogate`);
+  const asksForPast = history > 0 || after !== undefined && foreign !== "gap";
+  if (asksForPast && !patternLog) {
+    throw new TypeError(
+      `Cannot resume ${
+        nameOf(target)
+      }: on ${backend.name} no position covers all channels of a pattern, name the channels instead`,
+    );
   }
 }
 

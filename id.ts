@@ -4,19 +4,26 @@
  * The scope, a hash of backend and channel, tells an id of another channel from
  * one that is merely old. With a log an id is `<scope>~<position>`, and means
  * the same in every process. Without one it is `<scope>-<epoch>.<number>`; the
- * epoch is drawn anew for each tail.
+ * epoch is drawn anew for each tail. Several channels together have an id of
+ * their ids.
  *
  * @module
  */
 
+import type { Target } from "./backend.ts";
 import { Position } from "./position.ts";
 
 const PATTERN = /^([0-9a-z]{14})(?:-([0-9a-z]{12})\.([0-9a-z]{1,11})|~([0-9a-z._~-]*))$/;
-const LONGEST_ID = 1024;
+const JOINT_PATTERN = /^[0-9a-z]{14}(?:\.\.[~-][0-9a-z_~-]*(?:\.[0-9a-z_~-]+)*){2,}$/;
+/** The length of the hash that every id begins with. */
+const SCOPE = 14;
+
+/** What an id takes at most, in bytes. */
+export const LONGEST_ID = 1024;
 
 /** Whether a text has the form of an id. */
 export function isId(text: string): boolean {
-  return text.length <= LONGEST_ID && PATTERN.test(text);
+  return text.length <= LONGEST_ID && (PATTERN.test(text) || JOINT_PATTERN.test(text));
 }
 
 /** What a text says. */
@@ -26,16 +33,17 @@ export type Found =
   | { readonly kind: "number"; readonly epoch: string; readonly number: number }
   | { readonly kind: "position"; readonly position: Position };
 
-/** The ids of one channel. */
+/** The ids of one channel, or of all that match a pattern. */
 export class Scope {
   readonly #hash: string;
 
   /**
    * @param backend The name of the backend.
-   * @param channel The name of the channel.
+   * @param target The channel, or the pattern.
    */
-  constructor(backend: string, channel: string) {
-    this.#hash = hash(`${backend}\0${channel}`);
+  constructor(backend: string, target: Target) {
+    // No scheme begins with a star.
+    this.#hash = hash(`${typeof target === "string" ? "" : "*"}${backend}\0${target}`);
   }
 
   /** The id of a position in the log. */
@@ -59,6 +67,43 @@ export class Scope {
     return position
       ? { kind: "position", position }
       : { kind: "number", epoch: epoch!, number: parseInt(number!, 36) };
+  }
+}
+
+/**
+ * The ids of several channels together: `<scope>` and then, for each channel,
+ * `..` and what stands in its own id behind the scope.
+ */
+export class JointScope {
+  readonly #hash: string;
+  readonly #hashes: readonly string[];
+
+  /**
+   * @param backend The name of the backend.
+   * @param channels The names of the channels, in an order that is always the same.
+   */
+  constructor(backend: string, channels: readonly string[]) {
+    this.#hash = hash(`+${backend}\0${JSON.stringify(channels)}`);
+    this.#hashes = channels.map((channel) => new Scope(backend, channel).id(Position.start));
+  }
+
+  /** The id that stands for one id of each channel. */
+  id(ids: readonly string[]): string {
+    let joint = this.#hash;
+    for (const id of ids) joint += `..${id.slice(SCOPE)}`;
+    return joint;
+  }
+
+  /** The ids of the channels, or why there are none. */
+  find(id: string): readonly string[] | "malformed" | "foreign" {
+    if (!isId(id)) return "malformed";
+    if (!id.startsWith(`${this.#hash}..`)) return "foreign";
+    const ids = id.slice(SCOPE + 2).split("..").map((part, index) =>
+      (this.#hashes[index]?.slice(0, SCOPE) ?? "") + part
+    );
+    return ids.length === this.#hashes.length && ids.every((id) => PATTERN.test(id))
+      ? ids
+      : "malformed";
   }
 }
 

@@ -5,18 +5,18 @@
  */
 
 import { unlessAborted } from "./abort.ts";
-import type { Backend, Item, LogGap, Payload, ReadOptions } from "./backend.ts";
+import type { Backend, Item, LogGap, ReadOptions, Target } from "./backend.ts";
 import { closedError, type Connection } from "./connection.ts";
+import { type DecodeOptions, eventOf } from "./decode.ts";
 import { ConnectionError, reasonOf, RefusedError } from "./errors.ts";
-import { type BroadcastEvent, type Gap, mergeGaps } from "./event.ts";
 import type { Scope } from "./id.ts";
 import { PageSize } from "./log_tail.ts";
 import type { Place, Position } from "./position.ts";
+import type { Pattern } from "./pattern.ts";
 import type { Delivery } from "./read.ts";
+import { nameOf, type SubscribeTarget } from "./target.ts";
 import { after as later, backoff, turn } from "./timer.ts";
 
-/** How many records one call of `history()` asks for at most. */
-const LONGEST_PAGE = 1_024;
 /** How many pages are kept for others that replay, and how long nobody has to. */
 const KEPT = 16;
 const REST = 1_000;
@@ -25,15 +25,13 @@ const REST = 1_000;
 export const LOGS = ["memory", "redis-stream", "postgres-stream", "kafka"] as const;
 
 /** What a log needs to know. */
-export interface LogOptions<Message> {
+export interface LogOptions<Message> extends DecodeOptions<Message> {
   /** Where it is read. */
   readonly connection: Connection;
-  /** The name of the channel. */
-  readonly name: string;
-  /** The ids of the channel. */
+  /** The channel, or the pattern. */
+  readonly target: Target;
+  /** Its ids. */
   readonly scope: Scope;
-  /** Decodes a payload, or reports it and returns nothing. */
-  readonly decode: (payload: Payload) => { readonly message: Message } | undefined;
 }
 
 /** One item of a page: an event, a place that has none, or a gap. */
@@ -101,41 +99,22 @@ export class Log<Message> {
     );
   }
 
+  /** The id of a position. */
+  id(position: Position): string {
+    return this.#options.scope.id(position);
+  }
+
   /** Reads a page by itself, for as long as it takes to reach the broker. */
   async read(options: ReadOptions): Promise<LogPage<Message>> {
     const { connection } = this.#options;
     for (let attempt = 0;; attempt++) {
       try {
-        return await this.#once(options);
+        return await this.once(options);
       } catch (error) {
         if (!(error instanceof ConnectionError)) throw error;
         if (connection.up) await this.pause(attempt);
       }
     }
-  }
-
-  /** The events of a range, in as many pages as it takes. */
-  async events(
-    { after, before, limit }: ReadOptions,
-    onGap: (gap: Gap) => void,
-    signal?: AbortSignal,
-  ): Promise<BroadcastEvent<Message>[]> {
-    const events: BroadcastEvent<Message>[] = [];
-    let [first, last] = [after, before];
-    while (events.length < limit) {
-      const count = Math.min(limit - events.length, LONGEST_PAGE);
-      const range = { after: first, before: last, limit: count };
-      const { from, cells } = await unlessAborted(signal, this.#once(range));
-      if (cells.length === 0) break;
-      const page = eventsOf(cells, this.#options.scope.id(from), onGap);
-      if (after) events.push(...page);
-      else events.unshift(...page);
-      // A gap, and nothing that would lead on.
-      if (after && cells.at(-1)!.position === first) break;
-      if (after) first = cells.at(-1)!.position;
-      else last = cells[0]!.position;
-    }
-    return events;
   }
 
   /** The page of the newest records, or the first page of them. */
@@ -185,18 +164,19 @@ export class Log<Message> {
     this.#pages.clear();
   }
 
-  async #once(options: ReadOptions): Promise<LogPage<Message>> {
-    const { connection, name } = this.#options;
+  /** Reads a page by itself, if the broker can be reached. */
+  async once(options: ReadOptions): Promise<LogPage<Message>> {
+    const { connection, target } = this.#options;
     const backend = await connection.ready();
     const { closing, generation } = connection;
     try {
-      const { from, items } = await unlessAborted(closing, backend.read!(name, options));
+      const { from, items } = await unlessAborted(closing, backend.read!(target, options));
       return { from, cells: this.#decode(from, items) };
     } catch (error) {
       if (error instanceof ConnectionError && backend.connected !== true) {
         connection.lose(generation, error);
       }
-      throw closing.aborted ? closedError() : readError(name, error);
+      throw closing.aborted ? closedError() : readError(target, error);
     }
   }
 
@@ -223,7 +203,7 @@ export class Log<Message> {
   }
 
   #decode(from: Position, items: readonly Item[]): LogCell<Message>[] {
-    const { scope, name, decode } = this.#options;
+    const { scope, target } = this.#options;
     let position = from;
     this.#pageSize.learn(items);
     return items.map((item): LogCell<Message> => {
@@ -232,40 +212,16 @@ export class Log<Message> {
         position = gap.restart ?? position;
         return { position, id: scope.id(position), gap };
       }
-      const { place, payload } = item;
+      const { place } = item;
       position = position.with(place);
       const id = scope.id(position);
-      if (payload === undefined) return { position, id, place };
-      const decoded = decode(payload);
-      if (!decoded) return { position, id, place };
-      const value = { channel: name, message: decoded.message, id };
-      return { position, id, place, result: { done: false, value } };
+      if (item.payload === undefined) return { position, id, place };
+      const event = eventOf(item, target, this.#options);
+      return event
+        ? { position, id, place, result: { done: false, value: { ...event, id } } }
+        : { position, id, place };
     });
   }
-}
-
-/** The events of a page, each with the gap before it. */
-function eventsOf<Message>(
-  cells: readonly LogCell<Message>[],
-  from: string,
-  onGap: (gap: Gap) => void,
-): BroadcastEvent<Message>[] {
-  const events: BroadcastEvent<Message>[] = [];
-  let after = from;
-  let gap: Gap | undefined;
-  for (const cell of cells) {
-    if (cell.gap) {
-      const { cause, missed } = cell.gap;
-      const met: Gap = { cause, after, ...missed !== undefined && { missed } };
-      onGap(met);
-      gap = mergeGaps(gap, met);
-    } else if (cell.result) {
-      events.push(gap ? { ...cell.result.value, gap } : cell.result.value);
-      gap = undefined;
-    }
-    after = cell.id;
-  }
-  return events;
 }
 
 /** What is not decodable, or nobody's event, does not count. */
@@ -282,18 +238,18 @@ export function leadsOn(cells: readonly LogCell<unknown>[], from: Position): boo
 }
 
 /** Why a channel has no history. */
-export function noLogError(backend: Backend, channel: string): TypeError {
+export function noLogError(backend: Backend, target: SubscribeTarget | Pattern): TypeError {
   return new TypeError(
-    `Cannot read history of "${channel}": ${backend.name} keeps no log, backends that do are ${
+    `Cannot read history of ${nameOf(target)}: ${backend.name} keeps no log, backends that do are ${
       LOGS.join(", ")
     }`,
   );
 }
 
 /** Wraps, once, what a backend threw while it read. */
-function readError(channel: string, cause: unknown): Error {
+function readError(target: Target, cause: unknown): Error {
   if (cause instanceof TypeError || cause instanceof RangeError) return cause;
-  const message = `Cannot read history of "${channel}": ${reasonOf(cause)}`;
+  const message = `Cannot read history of ${nameOf(target)}: ${reasonOf(cause)}`;
   return cause instanceof ConnectionError
     ? new ConnectionError(message, { cause })
     : new RefusedError(message, { cause });

@@ -57,6 +57,7 @@ export {
 } from "./notices.ts";
 export type { SettingsOptions } from "./settings.ts";
 export { Subscription, type SubscriptionIterator } from "./subscription.ts";
+export type { ChannelPattern, SubscribeTarget } from "./target.ts";
 
 /** The backends, by scheme. Only a literal import survives being published. */
 const BACKENDS: Record<string, Scheme> = {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { BroadcastEvent } from "./event.ts";
+import type { BroadcastEvent, Gap } from "./event.ts";
 
 /** An event, as a ready iterator result. */
 export type Delivery<Message> = IteratorYieldResult<BroadcastEvent<Message>>;
@@ -20,3 +20,25 @@ export const DONE: IteratorReturnResult<undefined> = { done: true, value: undefi
 
 /** What a read that was withdrawn resolves with, told from `DONE` by identity. It has taken nothing. */
 export const WITHDRAWN: IteratorReturnResult<undefined> = { done: true, value: undefined };
+
+/** What a subscription reads: a branch, or several merged. */
+export interface EventReader<Message> {
+  /** The id that stands for what it has read; none while a gap before it was not told. */
+  readonly id: string | undefined;
+  /** Called once, when it has ended for its reader. */
+  onEnd: ((outcome: { readonly error?: unknown }) => void) | undefined;
+  /** Called once, when nothing will be read from it any more. */
+  onLeave: (() => void) | undefined;
+  /** Told of each gap, as soon as the reader waits at its place. What it throws ends the reader. */
+  onGap: ((gap: Gap) => void) | undefined;
+  /** The next event; reads that overlap are answered in their order. */
+  next(): Promise<Result<Message>>;
+  /** The next event if there is one already, for readers that take several at once. */
+  take(): Delivery<Message> | undefined;
+  /** Takes the reads that wait back: they resolve with `WITHDRAWN`. */
+  withdraw(): void;
+  /** Ends it at once: reads resolve as done, what was not read is dropped. */
+  close(): void;
+  /** Ends it at once: the next read rejects, what was not read is dropped. */
+  fail(error: unknown): void;
+}

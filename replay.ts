@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Gap } from "./event.ts";
+import { type Gap, withId } from "./event.ts";
 import type { Frontier } from "./frontier.ts";
 import { leadsOn, type LogCell } from "./log.ts";
 import type { Position } from "./position.ts";
@@ -270,6 +270,6 @@ export class Replay<Message> {
   #stamp(result: Delivery<Message>): Delivery<Message> {
     if (this.position.places.length <= 1) return result;
     const { id } = this;
-    return id === result.value.id ? result : { done: false, value: { ...result.value, id } };
+    return id === result.value.id ? result : { done: false, value: withId(result.value, id) };
   }
 }

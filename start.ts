@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Target } from "./backend.ts";
 import type { SubscribeOptions } from "./broadcast.ts";
 import type { Channel } from "./channel.ts";
 import { kindOf } from "./codec.ts";
@@ -12,6 +13,7 @@ import type { Gap } from "./event.ts";
 import type { Found, Scope } from "./id.ts";
 import type { Position } from "./position.ts";
 import type { ReplayStart } from "./replay.ts";
+import { nameOf } from "./target.ts";
 
 /** Where a branch starts, and whom it tells. */
 export interface BranchOptions {
@@ -40,7 +42,7 @@ export function startOf<Message>(
   options: SubscribeOptions,
   notify: (gap: Gap) => void,
 ): BranchOptions {
-  const told = { onGap: gapHandler(channel.name, options.onGap), onOwnGap: notify };
+  const told = { onGap: gapHandler(channel.target, options.onGap), onOwnGap: notify };
   const { after, history = 0 } = options;
   if (after === undefined) return history > 0 ? { ...told, replay: { last: history } } : told;
   const { tee, scope } = channel;
@@ -55,15 +57,24 @@ export function startOf<Message>(
   const isPast = found.kind === "position" || found.kind === "number" && !isHere;
   if (!isPast && options.foreign !== "gap") {
     const reason = isHere ? "an id that this channel has not reached" : foreignReason(found);
-    throw new TypeError(
-      `Cannot resume "${channel.name}" behind ${
-        JSON.stringify(after)
-      }: it is ${reason}, pass foreign: "gap" to start live instead`,
-    );
+    throw foreignError(channel.target, after, reason);
   }
   const gap: Gap = isPast ? { cause: "disconnect", after } : { cause: "unknown" };
   notify(gap);
   return { ...told, gap };
+}
+
+/** Why a subscription cannot resume behind an id. */
+export function foreignError(
+  target: Target | readonly string[],
+  after: string,
+  reason: string,
+): TypeError {
+  return new TypeError(
+    `Cannot resume ${nameOf(target)} behind ${
+      JSON.stringify(after)
+    }: it is ${reason}, pass foreign: "gap" to start live instead`,
+  );
 }
 
 /**
@@ -86,12 +97,13 @@ export function positionOf(
 /**
  * A number of events.
  *
+ * @param what What is done, as it appears in the message.
  * @throws {RangeError} If it is no such number.
  */
-export function checkCount(what: string, name: string, count: unknown, least: number): void {
+export function checkCount(what: string, count: unknown, least: number): void {
   if (typeof count === "number" && Number.isSafeInteger(count) && count >= least) return;
   throw new RangeError(
-    `Cannot ${what} "${name}": it must be a whole number of at least ${least}, it is ${
+    `Cannot ${what}: it must be a whole number of at least ${least}, it is ${
       typeof count === "number" ? count : kindOf(count)
     }`,
   );
@@ -112,20 +124,22 @@ function inRing<Message>(
   return { gap, after: oldest };
 }
 
-function foreignReason({ kind }: Found): string {
+/** What an id is, if it is none of these channels. */
+export function foreignReason({ kind }: { readonly kind: Found["kind"] }): string {
   if (kind === "malformed") return "not an event id";
   return kind === "foreign"
     ? "an id of another channel or backend"
     : "an id of a tail that had no log";
 }
 
-function gapHandler(
-  channel: string,
+/** What is called for each gap. */
+export function gapHandler(
+  target: Target | readonly string[],
   onGap: SubscribeOptions["onGap"],
 ): ((gap: Gap) => void) | undefined {
   if (typeof onGap === "function") return onGap;
   if (onGap !== "error") return undefined;
   return (gap) => {
-    throw new GapError(channel, gap);
+    throw new GapError(nameOf(target), gap);
   };
 }

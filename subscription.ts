@@ -4,10 +4,10 @@
  * @module
  */
 
-import type { Branch } from "./branch.ts";
 import type { BroadcastEvent } from "./event.ts";
 import { Cursor } from "./cursor.ts";
-import { WITHDRAWN } from "./read.ts";
+import { type EventReader, WITHDRAWN } from "./read.ts";
+import { nameOf, type SubscribeTarget } from "./target.ts";
 
 /**
  * Iterates over a subscription, and holds its lock meanwhile. Calls of `next()`
@@ -15,7 +15,7 @@ import { WITHDRAWN } from "./read.ts";
  * a `next()` is pending.
  *
  * @typeParam Message What the codec decodes to.
- * @typeParam Channel The name of the channel.
+ * @typeParam Channel The names of the channels.
  */
 export interface SubscriptionIterator<Message = string, Channel extends string = string>
   extends AsyncIterableIterator<BroadcastEvent<Message, Channel>, undefined>, AsyncDisposable {
@@ -24,7 +24,7 @@ export interface SubscriptionIterator<Message = string, Channel extends string =
 }
 
 /**
- * The events of a channel, as a `ReadableStream`.
+ * The events of one or several channels, as a `ReadableStream`.
  *
  * `getReader`, `pipeThrough`, `pipeTo`, `tee`, `for await` and `cancel` work as
  * the platform has them. It buffers nothing of its own: all subscriptions of a
@@ -37,7 +37,7 @@ export interface SubscriptionIterator<Message = string, Channel extends string =
  * broadcast disconnects.
  *
  * @typeParam Message What the codec decodes to.
- * @typeParam Channel The name of the channel.
+ * @typeParam Channel The names of the channels.
  *
  * @example
  * ```ts
@@ -56,23 +56,23 @@ export interface SubscriptionIterator<Message = string, Channel extends string =
  */
 export class Subscription<Message = string, Channel extends string = string>
   extends ReadableStream<BroadcastEvent<Message, Channel>> {
-  /** The channel that it is subscribed to. */
-  readonly channel: Channel;
+  /** The channel, the channels or the pattern that it is subscribed to. */
+  readonly target: SubscribeTarget<Channel>;
   /** Typed loosely, so that a subscription of strings is one of unknowns as well. */
   readonly #source: BranchSource<unknown>;
 
   /**
    * A subscription of a branch; applications get theirs from `subscribe()`.
    *
-   * @param channel The channel that it is subscribed to.
-   * @param branch Its place in the tee.
+   * @param target What it is subscribed to.
+   * @param branch What it reads.
    */
-  constructor(channel: Channel, branch: Branch<Message>) {
+  constructor(target: SubscribeTarget<Channel>, branch: EventReader<Message>) {
     const source = new BranchSource(branch);
     super(source as UnderlyingDefaultSource<BroadcastEvent<Message, Channel>>, {
       highWaterMark: 0,
     });
-    this.channel = channel;
+    this.target = target;
     this.#source = source as BranchSource<unknown>;
   }
 
@@ -103,7 +103,7 @@ export class Subscription<Message = string, Channel extends string = string>
   ): SubscriptionIterator<Message, Channel> {
     if (this.locked) {
       throw new TypeError(
-        `Cannot iterate over subscription to "${this.channel}": it is locked to a reader`,
+        `Cannot iterate over subscription to ${nameOf(this.target)}: it is locked to a reader`,
       );
     }
     const reader = this.getReader();
@@ -122,7 +122,7 @@ export class Subscription<Message = string, Channel extends string = string>
 /** Feeds a stream from a branch, for all readers that are not `for await`. */
 export class BranchSource<Message> {
   /** What it reads. */
-  readonly branch: Branch<Message>;
+  readonly branch: EventReader<Message>;
   /** The pull under way, if there is one. */
   pulling: Promise<void> | undefined;
   /** The iterator that holds the stream's lock, if one does. */
@@ -130,7 +130,7 @@ export class BranchSource<Message> {
   #controller!: ReadableStreamDefaultController<BroadcastEvent<Message>>;
 
   /** @param branch What it reads. */
-  constructor(branch: Branch<Message>) {
+  constructor(branch: EventReader<Message>) {
     this.branch = branch;
     branch.onEnd = (outcome) => this.#end(outcome);
   }

@@ -10,6 +10,7 @@
  */
 
 import { Branch } from "./branch.ts";
+import type { Unnamed } from "./decode.ts";
 import type { Gap, GapCause } from "./event.ts";
 import type { Frontier } from "./frontier.ts";
 import type { Epoch } from "./id.ts";
@@ -108,15 +109,17 @@ export class Tee<Message> {
   /**
    * Writes an event into the ring, and gives it to the branches that wait.
    *
-   * @param channel Where it was published.
-   * @param message What was published.
+   * @param event What was published, and where.
    * @param bytes The size of its payload.
    * @param place Where it lies in the log, if there is one.
    */
-  push(channel: string, message: Message, bytes: number, place?: Place): void {
+  push({ channel, message, timestamp }: Unnamed<Message>, bytes: number, place?: Place): void {
     const { ring } = this;
     const id = this.frontier ? this.frontier.advance(place!) : this.epoch.id(ring.head);
-    const result = { done: false as const, value: { channel, message, id } };
+    const value = timestamp === undefined
+      ? { channel, message, id }
+      : { channel, message, id, timestamp };
+    const result = { done: false as const, value };
     ring.push({ result, place, ready: undefined }, bytes);
     const parked = this.#parked;
     const waiting = this.#waiting;

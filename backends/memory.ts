@@ -32,15 +32,15 @@ import type {
   ReadOptions,
   Tail,
   TailOptions,
+  Target,
 } from "../backend.ts";
+import type { Pattern } from "../pattern.ts";
 import { Position } from "../position.ts";
 import { RecordSource } from "../record_source.ts";
-import { MemoryLog } from "./memory/log.ts";
+import { MemoryStore, type StoredTwice } from "./memory/store.ts";
 
 /** How many events of a channel are kept. */
 const HISTORY = 1_000;
-/** What the payloads of all channels may take together. */
-const BYTES = 64 * 1024 * 1024;
 
 /** Keeps a log of each channel, and delivers to the tails of this object. */
 export class MemoryBackend implements Backend {
@@ -50,11 +50,9 @@ export class MemoryBackend implements Backend {
   readonly address = "memory://";
   /** What it can do. */
   readonly features: BackendFeatures;
-  readonly #history: number;
-  /** Those that were published to most recently last. */
-  readonly #logs = new Map<string, MemoryLog>();
+  readonly #store: MemoryStore | undefined;
   readonly #tails = new Map<string, RecordSource>();
-  #bytes = 0;
+  readonly #patterns = new Map<Pattern, RecordSource>();
 
   /**
    * A backend of its own, that shares nothing.
@@ -62,75 +60,66 @@ export class MemoryBackend implements Backend {
    * @param history How many events of a channel are kept; 0 for none.
    */
   constructor(history: number = HISTORY) {
-    this.#history = history;
-    this.features = { crossProcess: false, binary: true, log: history > 0 };
+    const log = history > 0;
+    this.features = {
+      crossProcess: false,
+      binary: true,
+      log,
+      patterns: true,
+      patternLog: log,
+    };
+    if (log) this.#store = new MemoryStore(history, (channel) => this.#tails.has(channel));
   }
 
-  /** Stores the payloads, and hands them to the channel's tail. */
+  /** Stores the payloads, and hands them to the tails that they concern. */
   publish(
     channel: string,
     payloads: readonly Payload[],
   ): Promise<void> | readonly Promise<Position>[] {
+    const stored = this.#store?.push(channel, payloads);
     const tail = this.#tails.get(channel);
-    if (!this.features.log) {
-      for (const payload of payloads) tail?.push({ payload });
-      return Promise.resolve();
-    }
-    const log = this.#log(channel);
-    this.#logs.delete(channel);
-    this.#logs.set(channel, log);
-    this.#bytes -= log.bytes;
-    const positions = payloads.map((payload) => {
-      const record = log.push(payload);
-      tail?.push(record);
-      return Promise.resolve(Position.of(record.place));
+    payloads.forEach((payload, index) => {
+      const { inChannel, inPatterns }: Partial<StoredTwice> = stored?.[index] ?? {};
+      tail?.push(inChannel ?? { payload });
+      for (const [pattern, source] of this.#patterns) {
+        if (pattern.matches(channel)) source.push(inPatterns ?? { payload, channel });
+      }
     });
-    this.#bytes += log.bytes;
-    this.#forget();
-    return positions;
+    return stored?.map(({ inChannel }) => Promise.resolve(Position.of(inChannel.place))) ??
+      Promise.resolve();
   }
 
-  /** The channel's live end, behind what the log still has of its past. */
-  tail(channel: string, { after }: TailOptions = {}): Promise<Tail> {
-    const source = new RecordSource(() => void this.#tails.delete(channel));
-    this.#tails.set(channel, source);
-    if (!this.features.log) return Promise.resolve(source);
-    const log = this.#log(channel);
-    for (const item of after ? log.read({ after, limit: Infinity }).items : []) source.push(item);
-    return Promise.resolve({ position: log.end, records: source.records });
+  /** The live end, behind what the log still has of the past. */
+  tail(target: Target, { after }: TailOptions = {}): Promise<Tail> {
+    const tails: Map<Target, RecordSource> = typeof target === "string"
+      ? this.#tails
+      : this.#patterns;
+    const source = new RecordSource(() => void tails.delete(target));
+    tails.set(target, source);
+    if (!this.#store) return Promise.resolve(source);
+    const page = after && this.#read(this.#store, target, { after, limit: Infinity });
+    for (const item of page?.items ?? []) source.push(item);
+    const { end } = typeof target === "string" ? this.#store.log(target) : this.#store;
+    return Promise.resolve({ position: end, records: source.records });
   }
 
-  /** A page of the channel's log. */
-  read(channel: string, options: ReadOptions): Promise<Page> {
-    return Promise.resolve(this.#log(channel).read(options));
+  /** A page of the past. */
+  read(target: Target, options: ReadOptions): Promise<Page> {
+    return Promise.resolve(this.#read(this.#store!, target, options));
   }
 
   /** Forgets everything. */
   close(): Promise<void> {
     this.#tails.clear();
-    this.#logs.clear();
+    this.#patterns.clear();
+    this.#store?.clear();
     return Promise.resolve();
   }
 
-  #log(channel: string): MemoryLog {
-    let log = this.#logs.get(channel);
-    if (log) return log;
-    log = new MemoryLog(this.#history);
-    this.#logs.set(channel, log);
-    this.#bytes += log.bytes;
-    return log;
-  }
-
-  /** A log without a tail is forgotten as a whole, and begun anew when it is used again. */
-  #forget(): void {
-    for (const [channel, log] of this.#logs) {
-      if (this.#bytes <= BYTES) return;
-      this.#bytes -= log.bytes;
-      if (this.#tails.has(channel)) {
-        log.trim(this.#bytes + log.bytes - BYTES);
-        this.#bytes += log.bytes;
-      } else this.#logs.delete(channel);
-    }
+  #read(store: MemoryStore, target: Target, options: ReadOptions): Page {
+    return typeof target === "string"
+      ? store.log(target).read(options)
+      : store.read(target, options);
   }
 }
 

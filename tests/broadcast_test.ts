@@ -185,10 +185,10 @@ Deno.test("connect() twice, and at once, connects once", async () => {
 Deno.test("a subscription is a ReadableStream, and says what it is subscribed to", async () => {
   await using broadcast = new Broadcast("memory://");
   const subscription = await broadcast.subscribe("chatroom");
+  assertEquals(subscription.target, "chatroom");
   assertInstanceOf(subscription, ReadableStream);
   assertInstanceOf(subscription, Subscription);
   assertInstanceOf(broadcast, Broadcast as unknown as new () => EventTarget);
-  assertEquals(subscription.channel, "chatroom");
 });
 
 Deno.test("await using leaves the channel and disconnects", async () => {

@@ -8,9 +8,11 @@
 import { delivery } from "./conformance/delivery.ts";
 import { endings } from "./conformance/endings.ts";
 import { lifecycle } from "./conformance/lifecycle.ts";
+import { patterns } from "./conformance/patterns.ts";
 import { payloads } from "./conformance/payloads.ts";
 import { resuming } from "./conformance/resuming.ts";
 import { replaying } from "./conformance/replaying.ts";
+import { several } from "./conformance/several.ts";
 import { type Harness, prepare, type Runner } from "./conformance/harness.ts";
 
 export type { Harness, Runner } from "./conformance/harness.ts";
@@ -29,4 +31,6 @@ export function conformance(test: Runner, harness: Harness): void {
   endings(suite);
   resuming(suite);
   replaying(suite);
+  several(suite);
+  patterns(suite);
 }

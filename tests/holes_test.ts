@@ -435,7 +435,7 @@ function numbers(): Tee<number> {
 }
 
 function push(tee: Tee<number>, ...all: number[]): void {
-  for (const number of all) tee.push("numbers", number, 8);
+  for (const number of all) tee.push({ channel: "numbers", message: number }, 8);
 }
 
 async function microtasks(count = SETTLED): Promise<void> {

@@ -500,7 +500,7 @@ async function readings(random: Random, problems: Set<string>): Promise<void> {
   const pending: Promise<unknown>[] = [];
   let pushed = 0;
   const push = (count: number) => {
-    for (; count > 0; count--) tee.push("numbers", ++pushed, 1);
+    for (; count > 0; count--) tee.push({ channel: "numbers", message: ++pushed }, 1);
   };
   const follow = (read: Promise<IteratorResult<BroadcastEvent<number>, undefined>>) => {
     pending.push(read.then(({ value }) => value && got.push(value.message), () => {}));
@@ -575,7 +575,7 @@ async function places(random: Random, problems: Set<string>): Promise<void> {
   for (let step = 0; step < 900; step++) {
     const what = random.below(6);
     const { head, oldest } = tee.ring;
-    if (what < 3) tee.push("numbers", head, 1);
+    if (what < 3) tee.push({ channel: "numbers", message: head }, 1);
     else if (what === 3) {
       tee.gap("disconnect");
       gaps.set(head, step);

@@ -23,7 +23,7 @@ function ours(count: number, limits = { count: 1024, bytes: 1 << 20 }): Fixture 
   const branches = Array.from({ length: count }, () => new Subscription("numbers", tee.branch()));
   return {
     branches,
-    push: (number) => tee.push("numbers", number, 8),
+    push: (number) => tee.push({ channel: "numbers", message: number }, 8),
     end: () => tee.end(),
     fail: (error) => tee.end({ error }),
     served: () => tee.size > 0,
@@ -292,8 +292,8 @@ Deno.test("a branch that leaves leaves nothing behind", async () => {
 Deno.test("a byte limit evicts as a count does, and one larger event is held alone", async () => {
   const tee = new Tee<number>(new Epoch(new Scope("test", "numbers")), { count: 1024, bytes: 100 });
   const subscription = new Subscription("numbers", tee.branch());
-  for (let number = 0; number < 10; number++) tee.push("numbers", number, 40);
-  tee.push("numbers", 10, 1_000);
+  for (let number = 0; number < 10; number++) tee.push({ channel: "numbers", message: number }, 40);
+  tee.push({ channel: "numbers", message: 10 }, 1_000);
   const [event] = await Promise.all([subscription.values().next()]);
   assertEquals(event.value!.message, 10);
   assertEquals(event.value!.gap, {
@@ -311,9 +311,9 @@ Deno.test("gaps that lie before one event merge", async () => {
   const told: string[] = [];
   const branch = tee.branch({ onGap: ({ cause }) => told.push(cause) });
   const subscription = new Subscription("numbers", branch);
-  for (let number = 0; number < 6; number++) tee.push("numbers", number, 8);
+  for (let number = 0; number < 6; number++) tee.push({ channel: "numbers", message: number }, 8);
   tee.gap("disconnect");
-  for (let number = 6; number < 11; number++) tee.push("numbers", number, 8);
+  for (let number = 6; number < 11; number++) tee.push({ channel: "numbers", message: number }, 8);
   const { value } = await subscription.values().next();
   assertEquals(value!.message, 7);
   assertEquals(value!.gap, { cause: "overflow", after: tee.epoch.id(0) });

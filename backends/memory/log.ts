@@ -4,53 +4,66 @@
  * @module
  */
 
-import type { Item, Page, Payload, ReadOptions } from "../../backend.ts";
+import type { BackendRecord, Item, Page, Payload, ReadOptions } from "../../backend.ts";
 import { random } from "../../id.ts";
 import { type Place, Position } from "../../position.ts";
 import { sizeOf } from "../../record_source.ts";
 import { Ring } from "../../ring.ts";
 
 /** What a record, and a log, cost besides the payloads, about. */
-const RECORD = 64;
+const RECORD = 96;
 const LOG = 512;
+
+/** A record as it is kept. */
+export interface Stored {
+  /** What was published. */
+  readonly payload: Payload;
+  /** When, in milliseconds since 1970. */
+  readonly timestamp: number;
+  /** Where it lies among the records of all channels. */
+  readonly order: number;
+}
 
 /** The newest records of a channel, numbered from 1. */
 export class MemoryLog {
   /** What it takes in memory, about. */
   bytes = LOG;
+  /** Where the newest record that it has forgotten lay among those of all channels. */
+  forgotten = 0;
+  /** What it keeps. */
+  readonly records: Ring<Stored>;
   /** Tells this log from the one that this channel had before. */
   readonly #epoch = random();
-  readonly #records: Ring<Payload>;
 
   /** @param count How many records it keeps. */
   constructor(count: number) {
-    this.#records = new Ring({ count, bytes: Infinity });
+    this.records = new Ring({ count, bytes: Infinity });
   }
 
   /** The position of its newest record. */
   get end(): Position {
-    return Position.of(this.#place(this.#records.head - 1));
+    return Position.of(this.#place(this.records.head - 1));
   }
 
   /** Adds a record, and forgets what is one too many. */
-  push(payload: Payload): { readonly payload: Payload; readonly place: Place } {
-    const records = this.#records;
-    const place = this.#place(records.head);
-    if (records.head - records.oldest === records.limits.count) this.#forget();
-    records.push(payload, 0);
-    this.bytes += sizeOf(payload) + RECORD;
-    return { payload, place };
+  push(stored: Stored): BackendRecord & { readonly place: Place } {
+    const { records } = this;
+    const number = records.head;
+    if (number - records.oldest === records.limits.count) this.#forget();
+    records.push(stored, 0);
+    this.bytes += sizeOf(stored.payload) + RECORD;
+    return this.#record(number);
   }
 
   /** Forgets the oldest records until so many bytes are free, all but the newest. */
   trim(bytes: number): void {
     const limit = this.bytes - bytes;
-    while (this.bytes > limit && this.#records.head - this.#records.oldest > 1) this.#forget();
+    while (this.bytes > limit && this.records.head - this.records.oldest > 1) this.#forget();
   }
 
   /** A page. */
   read({ after, before, limit }: ReadOptions): Page {
-    const { oldest, head } = this.#records;
+    const { oldest, head } = this.records;
     const items: Item[] = [];
     const end = Math.min(head, this.#numberOf(before));
     let from = oldest;
@@ -68,7 +81,7 @@ export class MemoryLog {
     }
     const first = after ? from : Math.max(from, end - limit);
     for (let number = first; number < Math.min(end, first + limit); number++) {
-      items.push({ payload: this.#records.at(number), place: this.#place(number) });
+      items.push(this.#record(number));
     }
     return { from: after ?? Position.of(this.#place(first - 1)), items };
   }
@@ -80,11 +93,18 @@ export class MemoryLog {
     return witness === this.#epoch ? at : 0;
   }
 
+  #record(number: number): BackendRecord & { readonly place: Place } {
+    const { payload, timestamp } = this.records.at(number);
+    return { payload, timestamp, place: this.#place(number) };
+  }
+
   #place(at: number): Place {
     return { shard: 0, at, sub: 0, witness: this.#epoch };
   }
 
   #forget(): void {
-    this.bytes -= sizeOf(this.#records.shift()) + RECORD;
+    const { payload, order } = this.records.shift();
+    this.bytes -= sizeOf(payload) + RECORD;
+    this.forgotten = order;
   }
 }

@@ -56,7 +56,7 @@ export const tee: Contender = {
       () => new Subscription("bench", tee.branch()),
     );
     return Promise.resolve({
-      push: (message) => tee.push("bench", message, message.length),
+      push: (message) => tee.push({ channel: "bench", message }, message.length),
       done: Promise.all(subscriptions.map((subscription) => readAll(subscription, events))),
       stop: () => tee.end(),
     });

@@ -30,6 +30,8 @@ export interface Harness {
   readonly limit: number;
   /** A URL or a new backend: each time of the same broker. */
   readonly target: () => string | Backend;
+  /** What may follow in a name of a channel; without it, whatever some broker reserves. */
+  readonly names?: readonly string[] | undefined;
   /** Removes what the broker stores of channels that no case uses any more. */
   readonly clean?: ((channels: readonly string[]) => Promise<unknown>) | undefined;
 }

@@ -31,10 +31,11 @@ export function lifecycle({ test }: Suite): void {
     const broadcast = open({ linger: 0 });
     const first = await broadcast.subscribe(channel);
     first.close();
-    const elsewhere = await broadcast.subscribe(uniqueChannel());
+    const other = uniqueChannel();
+    const elsewhere = await broadcast.subscribe(other);
     const again = await broadcast.subscribe(channel);
     await broadcast.publish(channel, "again");
-    await broadcast.publish(elsewhere.channel, "elsewhere");
+    await broadcast.publish(other, "elsewhere");
     assert.deepEqual(await messages(again, 1), ["again"]);
     assert.deepEqual(await messages(elsewhere, 1), ["elsewhere"]);
   });

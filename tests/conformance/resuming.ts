@@ -50,8 +50,9 @@ export function resuming({ features, test }: Suite): void {
 
   test("an id that is foreign or malformed is a TypeError, or a gap", async ({ open, channel }) => {
     const broadcast = open();
-    const other = await broadcast.subscribe(uniqueChannel());
-    await broadcast.publish(other.channel, "other");
+    const name = uniqueChannel();
+    const other = await broadcast.subscribe(name);
+    await broadcast.publish(name, "other");
     const [event] = await take(other, 1);
     const foreign = event!.id;
     await assert.rejects(broadcast.subscribe(channel, { after: foreign }), {

@@ -32,7 +32,7 @@ export function harnesses(): HarnessData[] {
     {
       name: "memory",
       url: "memory://",
-      features: { crossProcess: false, binary: true, log: true },
+      features: { crossProcess: false, binary: true, log: true, patterns: true, patternLog: true },
     },
     ...located,
   ];

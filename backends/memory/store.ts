@@ -1,0 +1,154 @@
+/**
+ * The past of all channels, in memory.
+ *
+ * @module
+ */
+
+import type { BackendRecord, Item, Page, Payload, ReadOptions } from "../../backend.ts";
+import { random } from "../../id.ts";
+import type { Pattern } from "../../pattern.ts";
+import { type Place, Position } from "../../position.ts";
+import { MemoryLog, type Stored } from "./log.ts";
+
+/** What the payloads of all channels may take together. */
+const BYTES = 64 * 1024 * 1024;
+
+/** What was stored: as its channel has it, and as the patterns that it matches have it. */
+export interface StoredTwice {
+  readonly inChannel: BackendRecord & { readonly place: Place };
+  readonly inPatterns: BackendRecord & { readonly place: Place };
+}
+
+/** The logs of all channels, and one order of all their records. */
+export class MemoryStore {
+  readonly #count: number;
+  readonly #epoch = random();
+  /** Those that were published to most recently last. */
+  readonly #logs = new Map<string, MemoryLog>();
+  readonly #isHeard: (channel: string) => boolean;
+  #bytes = 0;
+  /** How many records there have been. */
+  #orders = 0;
+  /** Where the newest record of a log that was forgotten as a whole lay. */
+  #forgotten = 0;
+
+  /**
+   * @param count How many records of a channel are kept.
+   * @param isHeard Whether a channel has a tail: its log is trimmed, not forgotten.
+   */
+  constructor(count: number, isHeard: (channel: string) => boolean) {
+    this.#count = count;
+    this.#isHeard = isHeard;
+  }
+
+  /** The position behind every record of every channel. */
+  get end(): Position {
+    return Position.of(this.#place(this.#orders));
+  }
+
+  /** The log of a channel. */
+  log(channel: string): MemoryLog {
+    let log = this.#logs.get(channel);
+    if (log) return log;
+    log = new MemoryLog(this.#count);
+    this.#logs.set(channel, log);
+    this.#bytes += log.bytes;
+    return log;
+  }
+
+  /** Adds records to a channel, and forgets what is too much. */
+  push(channel: string, payloads: readonly Payload[]): StoredTwice[] {
+    const log = this.log(channel);
+    this.#logs.delete(channel);
+    this.#logs.set(channel, log);
+    this.#bytes -= log.bytes;
+    const timestamp = Date.now();
+    const stored = payloads.map((payload) => {
+      const record = { payload, timestamp, order: ++this.#orders };
+      return { inChannel: log.push(record), inPatterns: this.#record(channel, record) };
+    });
+    this.#bytes += log.bytes;
+    this.#forget();
+    return stored;
+  }
+
+  /** A page of all channels that match a pattern, in the order in which they were published to. */
+  read(pattern: Pattern, { after, before, limit }: ReadOptions): Page {
+    const items: Item[] = [];
+    const logs = [...this.#logs].filter(([channel]) => pattern.matches(channel));
+    const forgotten = Math.max(this.#forgotten, ...logs.map(([, log]) => log.forgotten));
+    let from = 0;
+    if (after) {
+      const { at, witness } = after.newest ?? { at: 0, witness: this.#epoch };
+      const cause = witness !== this.#epoch ? "epoch" : at > this.#orders ? "ahead" : "trimmed";
+      if (cause === "trimmed") from = at;
+      if (cause !== "trimmed" || at < forgotten) {
+        const places = cause === "trimmed" ? Math.max(at, this.#firstAfter(logs, at) - 1) : 0;
+        items.push({ cause, restart: Position.of(this.#place(places)) });
+      }
+    }
+    const { at: end, witness } = before?.newest ?? { at: Infinity, witness: this.#epoch };
+    const records = logs.flatMap(([channel, log]) =>
+      recordsIn(log, from, witness === this.#epoch ? end : 0, after ? limit : -limit)
+        .map((stored) => this.#record(channel, stored))
+    ).sort((one, other) => one.place.at - other.place.at);
+    const page = after ? records.slice(0, limit) : records.slice(-limit);
+    const first = page[0]?.place.at ?? Math.min(end, this.#orders + 1);
+    return { from: after ?? Position.of(this.#place(first - 1)), items: [...items, ...page] };
+  }
+
+  /** Forgets everything. */
+  clear(): void {
+    this.#logs.clear();
+    this.#bytes = 0;
+  }
+
+  #firstAfter(logs: readonly [string, MemoryLog][], at: number): number {
+    const firsts = logs.flatMap(([, log]) => recordsIn(log, at, Infinity, 1));
+    return Math.min(this.#orders + 1, ...firsts.map(({ order }) => order));
+  }
+
+  #record(channel: string, { payload, timestamp, order }: Stored) {
+    return { payload, timestamp, channel, place: this.#place(order) };
+  }
+
+  #place(at: number): Place {
+    return { shard: 0, at, sub: 0, witness: this.#epoch };
+  }
+
+  /** A log without a tail is forgotten as a whole, and begun anew when it is used again. */
+  #forget(): void {
+    for (const [channel, log] of this.#logs) {
+      if (this.#bytes <= BYTES) return;
+      this.#bytes -= log.bytes;
+      if (this.#isHeard(channel)) {
+        log.trim(this.#bytes + log.bytes - BYTES);
+        this.#bytes += log.bytes;
+        continue;
+      }
+      const { records, forgotten } = log;
+      const newest = records.head > records.oldest ? records.at(records.head - 1).order : forgotten;
+      this.#forgotten = Math.max(this.#forgotten, newest);
+      this.#logs.delete(channel);
+    }
+  }
+}
+
+/** At most so many records between two orders: the first, or the last if the count is negative. */
+function recordsIn({ records }: MemoryLog, after: number, before: number, count: number): Stored[] {
+  const start = firstWhere(records.oldest, records.head, (at) => records.at(at).order > after);
+  const end = firstWhere(start, records.head, (at) => records.at(at).order >= before);
+  const first = count < 0 ? Math.max(start, end + count) : start;
+  const last = count < 0 ? end : Math.min(end, start + count);
+  return Array.from({ length: last - first }, (_, index) => records.at(first + index));
+}
+
+/** The first number for which it is so, as it is for all behind: by halving. */
+function firstWhere(low: number, high: number, is: (number: number) => boolean): number {
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (is(middle)) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}

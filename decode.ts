@@ -1,0 +1,41 @@
+/**
+ * From a record to an event.
+ *
+ * @module
+ */
+
+import type { BackendRecord, Payload, Target } from "./backend.ts";
+import type { Codec } from "./codec.ts";
+import type { BroadcastEvent } from "./event.ts";
+
+/** How payloads become messages. */
+export interface DecodeOptions<Message> {
+  /** Turns payloads into messages. */
+  readonly codec: Codec<Message>;
+  /** Told of each payload that cannot be decoded. */
+  readonly onMessageError: (channel: string, payload: Payload, error: unknown) => void;
+}
+
+/** An event that has no id yet. */
+export type Unnamed<Message> = Omit<BroadcastEvent<Message>, "id" | "gap">;
+
+/**
+ * The event of a record: nothing if it is of another channel than was asked for,
+ * or if it cannot be decoded and that was told.
+ */
+export function eventOf<Message>(
+  { payload, channel: real, timestamp }: BackendRecord,
+  target: Target,
+  { codec, onMessageError }: DecodeOptions<Message>,
+): Unnamed<Message> | undefined {
+  const isChannel = typeof target === "string";
+  const channel = isChannel ? target : real!;
+  if (!isChannel && !target.matches(channel)) return undefined;
+  try {
+    const message = codec.decode(payload);
+    return timestamp === undefined ? { channel, message } : { channel, message, timestamp };
+  } catch (error) {
+    onMessageError(channel, payload, error);
+    return undefined;
+  }
+}
