@@ -113,6 +113,8 @@ export class Hub<Message> extends EventTarget {
     const backend = await this.#ready(signal);
     checkAbility(backend, wanted, options);
     const reader = await this.#read(backend, wanted, options);
+    if (signal?.aborted) reader.close();
+    signal?.throwIfAborted();
     if (signal) endWith(reader, signal);
     return new Subscription(target, reader);
   }
@@ -198,17 +200,14 @@ export class Hub<Message> extends EventTarget {
     const tell = (gap: Gap) => this.#tellGap(target, gap);
     const start = (channel: Channel<Message>) => startOf(channel, options, tell);
     const branch = await channels.join(backend, target, start, signal);
-    try {
-      // Without this, what is published before the first read would push the history out.
-      if (options.history && options.after === undefined) {
-        await unlessAborted(signal, branch.started());
-      }
-      signal?.throwIfAborted();
-      return branch;
-    } catch (error) {
-      branch.close();
-      throw error;
+    // Without this, what is published before the first read would push the history out.
+    if (options.history && options.after === undefined) {
+      await unlessAborted(signal, branch.started()).catch((error) => {
+        branch.close();
+        throw error;
+      });
     }
+    return branch;
   }
 
   /** Reads the past of a channel by itself. */
