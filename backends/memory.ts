@@ -37,7 +37,7 @@ import type {
 import type { Pattern } from "../pattern.ts";
 import { Position } from "../position.ts";
 import { RecordSource } from "../record_source.ts";
-import { MemoryStore, type StoredTwice } from "./memory/store.ts";
+import { MemoryStore } from "./memory/store.ts";
 
 /** How many events of a channel are kept. */
 const HISTORY = 1_000;
@@ -78,15 +78,17 @@ export class MemoryBackend implements Backend {
   ): Promise<void> | readonly Promise<Position>[] {
     const stored = this.#store?.push(channel, payloads);
     const tail = this.#tails.get(channel);
-    payloads.forEach((payload, index) => {
-      const { inChannel, inPatterns }: Partial<StoredTwice> = stored?.[index] ?? {};
-      tail?.push(inChannel ?? { payload });
-      for (const [pattern, source] of this.#patterns) {
-        if (pattern.matches(channel)) source.push(inPatterns ?? { payload, channel });
-      }
-    });
-    return stored?.map(({ inChannel }) => Promise.resolve(Position.of(inChannel.place))) ??
-      Promise.resolve();
+    payloads.forEach((payload, index) => tail?.push(stored?.[index] ?? { payload }));
+    for (const [pattern, source] of this.#patterns) {
+      if (!pattern.matches(channel)) continue;
+      payloads.forEach((payload, index) => {
+        const ago = payloads.length - 1 - index;
+        source.push(
+          this.#store?.recent(ago, stored![index]!, channel) ?? { payload, channel },
+        );
+      });
+    }
+    return stored?.map(({ place }) => Promise.resolve(Position.of(place))) ?? Promise.resolve();
   }
 
   /** The live end, behind what the log still has of the past. */

@@ -13,12 +13,6 @@ import { MemoryLog, type Stored } from "./log.ts";
 /** What the payloads of all channels may take together. */
 const BYTES = 64 * 1024 * 1024;
 
-/** What was stored: as its channel has it, and as the patterns that it matches have it. */
-export interface StoredTwice {
-  readonly inChannel: BackendRecord & { readonly place: Place };
-  readonly inPatterns: BackendRecord & { readonly place: Place };
-}
-
 /** The logs of all channels, and one order of all their records. */
 export class MemoryStore {
   readonly #count: number;
@@ -57,19 +51,23 @@ export class MemoryStore {
   }
 
   /** Adds records to a channel, and forgets what is too much. */
-  push(channel: string, payloads: readonly Payload[]): StoredTwice[] {
+  push(channel: string, payloads: readonly Payload[]): (BackendRecord & { place: Place })[] {
     const log = this.log(channel);
     this.#logs.delete(channel);
     this.#logs.set(channel, log);
     this.#bytes -= log.bytes;
     const timestamp = Date.now();
-    const stored = payloads.map((payload) => {
-      const record = { payload, timestamp, order: ++this.#orders };
-      return { inChannel: log.push(record), inPatterns: this.#record(channel, record) };
-    });
+    const stored = payloads.map((payload) =>
+      log.push({ payload, timestamp, order: ++this.#orders })
+    );
     this.#bytes += log.bytes;
     this.#forget();
     return stored;
+  }
+
+  /** The record that was stored so many records ago, as patterns have it. */
+  recent(ago: number, { payload, timestamp }: BackendRecord, channel: string): BackendRecord {
+    return { payload, timestamp: timestamp!, channel, place: this.#place(this.#orders - ago) };
   }
 
   /** A page of all channels that match a pattern, in the order in which they were published to. */
