@@ -4,7 +4,7 @@ import { MIGRATION } from "../backends/postgres_stream.ts";
 import { Broadcast, bytes, RefusedError } from "../mod.ts";
 import { withBroker } from "./broker.ts";
 import { conformance } from "./conformance.ts";
-import { messages, take, uniqueChannel } from "./conformance/harness.ts";
+import { messages, numbered, take, uniqueChannel } from "./conformance/harness.ts";
 import { faults, Rig } from "./faults.ts";
 import { TestDatabase } from "./postgres_stream/database.ts";
 import { gaps } from "./postgres_stream/gaps.ts";
@@ -179,6 +179,30 @@ withBroker("postgres", (server) => {
     await broadcast.disconnect();
     assertEquals([...await client`select 1 as one`], [{ one: 1 }]);
     await client.end();
+  });
+
+  Deno.test("postgres-stream: the user's client may lose its connections: nothing is lost", async () => {
+    await using database = await TestDatabase.create(server);
+    const client = postgres(database.url, { onnotice: () => {}, backoff: () => 0.05 });
+    const channel = uniqueChannel();
+    const broadcast = new Broadcast("postgres-stream://", { client });
+    await using other = new Broadcast(database.log);
+    const subscription = await broadcast.subscribe(channel);
+    const received = take(subscription, 30);
+    for (const message of numbered(30)) {
+      if (message === "m10") {
+        await database.sql`select pg_terminate_backend(pid) from pg_stat_activity
+          where datname = current_database() and application_name = 'postgres.js'
+          and pid <> pg_backend_pid() and query not like '%pg_stat_activity%'`;
+      }
+      await other.publish(channel, message);
+    }
+    const events = await received;
+    assertEquals(events.map(({ message }) => message), numbered(30));
+    assertEquals(events.map(({ gap }) => gap).filter(Boolean), []);
+    await broadcast.disconnect();
+    // Without a limit `end()` of postgres 3.4.9 may wait for ever once a listener was lost.
+    await client.end({ timeout: 1 });
   });
 });
 
