@@ -4,15 +4,9 @@
  * @module
  */
 
+import { Ending, type Outcome } from "./ending.ts";
 import { type Gap, mergeGaps, withId } from "./event.ts";
-import {
-  type Delivery,
-  DONE,
-  type EventReader,
-  type Result,
-  type Waiter,
-  WITHDRAWN,
-} from "./read.ts";
+import { type Delivery, type EventReader, type Result, type Waiter, WITHDRAWN } from "./read.ts";
 import { Replay } from "./replay.ts";
 import type { BranchOptions } from "./start.ts";
 import type { Tee } from "./tee.ts";
@@ -38,8 +32,8 @@ export class Branch<Message> implements EventReader<Message> {
   /** What it has read last of a ring behind which there is a log, and what stands for what was before. */
   #seen: Delivery<Message> | undefined;
   #origin: string;
-  /** Called once, when it has ended for its reader. */
-  onEnd: ((outcome: { readonly error?: unknown }) => void) | undefined;
+  /** How it ended, once it has. */
+  readonly ending: Ending<Message> = new Ending();
   /** Called once, when it has left the tee. */
   onLeave: (() => void) | undefined;
   /** Told of each gap. */
@@ -52,9 +46,6 @@ export class Branch<Message> implements EventReader<Message> {
   #gap: Gap | undefined;
   /** A gap from before the start, of which the reader must be told first. */
   #first: Gap | undefined;
-  #outcome: { readonly error?: unknown } | undefined;
-  #ended = false;
-  #told = false;
 
   /**
    * @param tee What it reads.
@@ -108,15 +99,15 @@ export class Branch<Message> implements EventReader<Message> {
 
   /** The next event if there is one already, for readers that take several at once. */
   take(): Delivery<Message> | undefined {
-    if (this.#outcome !== undefined || this.#waiter !== undefined) return undefined;
+    if (this.ending.outcome !== undefined || this.#waiter !== undefined) return undefined;
     const { ring } = this.#tee;
     if (this.#heeded !== this.#tee.changes || this.#cursor < ring.oldest) {
       this.#heed();
-      if (this.#outcome !== undefined) return undefined;
+      if (this.ending.outcome !== undefined) return undefined;
     }
     if (this.#replay !== undefined) {
       const result = this.#takeReplayed(this.#replay);
-      if (result !== undefined || this.#outcome !== undefined) return result;
+      if (result !== undefined || this.ending.outcome !== undefined) return result;
     } else if (this.#cursor < ring.head) {
       return this.#stamp(this.#seen = ring.at(this.#cursor++).result);
     }
@@ -165,12 +156,12 @@ export class Branch<Message> implements EventReader<Message> {
     this.#finish({ error });
   }
 
-  #finish(outcome: { readonly error?: unknown }): void {
+  #finish(outcome: Outcome): void {
     const waiter = this.#unpark();
     this.#leave(outcome);
     if (waiter !== undefined) (this.#queue ??= []).unshift(waiter);
     if (this.#queue !== undefined) this.#serve();
-    else this.#end();
+    else this.ending.end();
   }
 
   #wait(waiter: Waiter<Message>): void {
@@ -208,7 +199,7 @@ export class Branch<Message> implements EventReader<Message> {
       else {
         const cell = this.take();
         if (cell !== undefined) waiter(cell);
-        else if (this.#outcome !== undefined) waiter(this.#conclude(this.#outcome));
+        else if (this.ending.outcome !== undefined) waiter(this.ending.conclude());
         else this.#wait(waiter);
       }
     }
@@ -220,7 +211,7 @@ export class Branch<Message> implements EventReader<Message> {
       if (step.gap === undefined) return this.#stamp(this.#seen = step.result);
       if (step.own) this.#onOwnGap?.(step.gap);
       this.#meet(step.gap);
-      if (this.#outcome !== undefined) return undefined;
+      if (this.ending.outcome !== undefined) return undefined;
     }
     if (replay.over) {
       ({ cursor: this.#cursor, gapsMet: this.#gapsMet } = replay);
@@ -234,7 +225,7 @@ export class Branch<Message> implements EventReader<Message> {
     if (this.#waiter === undefined) {
       const cell = this.take();
       if (cell !== undefined) return Promise.resolve(cell);
-      if (this.#outcome !== undefined) return this.#conclude(this.#outcome);
+      if (this.ending.outcome !== undefined) return this.ending.conclude();
     }
     return new Promise((resolve) => this.#wait(resolve));
   }
@@ -247,7 +238,7 @@ export class Branch<Message> implements EventReader<Message> {
     this.#meetGaps();
     const { changes, gapCount, outcome } = this.#tee;
     const clean = this.#gap === undefined && this.#gapsMet === gapCount &&
-      outcome === undefined && this.#outcome === undefined && this.#replay === undefined;
+      outcome === undefined && this.ending.outcome === undefined && this.#replay === undefined;
     this.#heeded = clean ? changes : -1;
   }
 
@@ -276,7 +267,7 @@ export class Branch<Message> implements EventReader<Message> {
   }
 
   #meet(gap: Gap): void {
-    if (this.#outcome !== undefined) return;
+    if (this.ending.outcome !== undefined) return;
     this.#gap = mergeGaps(this.#gap, gap);
     try {
       this.onGap?.(gap);
@@ -293,25 +284,11 @@ export class Branch<Message> implements EventReader<Message> {
     return { done: false, value: withId(cell.value, cell.value.id, gap) };
   }
 
-  #leave(outcome: { readonly error?: unknown }): void {
-    if (this.#outcome !== undefined) return;
-    this.#outcome = outcome;
+  #leave(outcome: Outcome): void {
+    if (this.ending.outcome !== undefined) return;
+    this.ending.outcome = outcome;
     this.#heeded = -1;
     this.#tee.size--;
     this.onLeave?.();
-  }
-
-  /** The reader learns how it ended: an error is told once, then it is done. */
-  #conclude(outcome: { readonly error?: unknown }): Promise<Result<Message>> {
-    this.#end();
-    if (!("error" in outcome) || this.#told) return Promise.resolve(DONE);
-    this.#told = true;
-    return Promise.reject(outcome.error);
-  }
-
-  #end(): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    this.onEnd?.(this.#outcome ?? {});
   }
 }

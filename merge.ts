@@ -4,16 +4,10 @@
  * @module
  */
 
+import { Ending, type Outcome } from "./ending.ts";
 import { type BroadcastEvent, type Gap, mergeGaps, withId } from "./event.ts";
 import { type JointScope, LONGEST_ID } from "./id.ts";
-import {
-  type Delivery,
-  DONE,
-  type EventReader,
-  type Result,
-  type Waiter,
-  WITHDRAWN,
-} from "./read.ts";
+import { type Delivery, type EventReader, type Result, type Waiter, WITHDRAWN } from "./read.ts";
 
 /** Where a merge starts. */
 export interface MergeOptions<Message> {
@@ -42,8 +36,8 @@ export interface Arrival<Message> {
  * @typeParam Message What the events carry.
  */
 export class Merge<Message> implements EventReader<Message> {
-  /** Called once, when it has ended for its reader. */
-  onEnd: ((outcome: { readonly error?: unknown }) => void) | undefined;
+  /** How it ended, once it has. */
+  readonly ending: Ending<Message> = new Ending();
   /** Called once, when nothing will be read from it any more. */
   onLeave: (() => void) | undefined;
   /** Told of each gap. */
@@ -65,9 +59,6 @@ export class Merge<Message> implements EventReader<Message> {
   /** Which branch has its turn. */
   #turn = 0;
   #waiters: Waiter<Message>[] = [];
-  #outcome: { readonly error?: unknown } | undefined;
-  #ended = false;
-  #told = false;
 
   /**
    * @param branches What it reads: its own, that end with it.
@@ -83,7 +74,7 @@ export class Merge<Message> implements EventReader<Message> {
     this.#seen = branches.map(({ id }, index) => options.from?.[index] ?? id!);
     branches.forEach((branch, index) => {
       branch.onGap = (gap) => this.#meet(index, gap);
-      branch.onEnd = (outcome) => this.#branchEnded(index, outcome);
+      branch.ending.onEnd = (outcome) => this.#branchEnded(index, outcome);
     });
   }
 
@@ -97,7 +88,7 @@ export class Merge<Message> implements EventReader<Message> {
     if (this.#waiters.length === 0) {
       const result = this.take();
       if (result !== undefined) return Promise.resolve(result);
-      if (this.#outcome !== undefined) return this.#conclude(this.#outcome);
+      if (this.ending.outcome !== undefined) return this.ending.conclude();
     }
     return new Promise((resolve) => {
       this.#waiters.push(resolve);
@@ -108,7 +99,7 @@ export class Merge<Message> implements EventReader<Message> {
   /** The next event if there is one already, for readers that take several at once. */
   take(): Delivery<Message> | undefined {
     this.#tellFirst();
-    if (this.#outcome !== undefined || this.#waiters.length > 0) return undefined;
+    if (this.ending.outcome !== undefined || this.#waiters.length > 0) return undefined;
     return this.#take();
   }
 
@@ -134,7 +125,7 @@ export class Merge<Message> implements EventReader<Message> {
       const index = this.#turn++ % this.#branches.length;
       if (this.#reading.has(index) || this.#over.has(index)) continue;
       const result = this.#branches[index]!.take();
-      if (this.#outcome !== undefined) return undefined;
+      if (this.ending.outcome !== undefined) return undefined;
       if (result !== undefined) return this.#give({ index, event: result.value });
     }
     if (this.#over.size === this.#branches.length) this.#leave({});
@@ -175,7 +166,7 @@ export class Merge<Message> implements EventReader<Message> {
   }
 
   #serve(): void {
-    while (this.#waiters.length > 0 && this.#outcome === undefined) {
+    while (this.#waiters.length > 0 && this.ending.outcome === undefined) {
       const result = this.#take();
       if (result === undefined) break;
       this.#waiters.shift()!(result);
@@ -212,34 +203,21 @@ export class Merge<Message> implements EventReader<Message> {
   }
 
   /** The others are read to their ends, unless it was an error. */
-  #branchEnded(index: number, outcome: { readonly error?: unknown }): void {
+  #branchEnded(index: number, outcome: Outcome): void {
     if ("error" in outcome) return this.#leave(outcome);
     this.#over.add(index);
   }
 
-  #leave(outcome: { readonly error?: unknown }): void {
-    if (this.#outcome !== undefined) return;
-    this.#outcome = outcome;
+  #leave(outcome: Outcome): void {
+    if (this.ending.outcome !== undefined) return;
+    this.ending.outcome = outcome;
     for (const branch of this.#branches) {
-      branch.onEnd = undefined;
+      branch.ending.onEnd = undefined;
       branch.close();
     }
     this.onLeave?.();
     const waiters = this.#waiters.splice(0);
-    if (waiters.length === 0) return this.#end();
-    for (const waiter of waiters) waiter(this.#conclude(outcome));
-  }
-
-  #conclude(outcome: { readonly error?: unknown }): Promise<Result<Message>> {
-    this.#end();
-    if (!("error" in outcome) || this.#told) return Promise.resolve(DONE);
-    this.#told = true;
-    return Promise.reject(outcome.error);
-  }
-
-  #end(): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    this.onEnd?.(this.#outcome ?? {});
+    if (waiters.length === 0) return this.ending.end();
+    for (const waiter of waiters) waiter(this.ending.conclude());
   }
 }

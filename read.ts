@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Ending } from "./ending.ts";
 import type { BroadcastEvent, Gap } from "./event.ts";
 
 /** An event, as a ready iterator result. */
@@ -25,8 +26,8 @@ export const WITHDRAWN: IteratorReturnResult<undefined> = { done: true, value: u
 export interface EventReader<Message> {
   /** The id that stands for what it has read; none while a gap before it was not told. */
   readonly id: string | undefined;
-  /** Called once, when it has ended for its reader. */
-  onEnd: ((outcome: { readonly error?: unknown }) => void) | undefined;
+  /** How it ended, once it has. */
+  readonly ending: Ending<Message>;
   /** Called once, when nothing will be read from it any more. */
   onLeave: (() => void) | undefined;
   /** Told of each gap, as soon as the reader waits at its place. What it throws ends the reader. */

@@ -132,7 +132,7 @@ export class BranchSource<Message> {
   /** @param branch What it reads. */
   constructor(branch: EventReader<Message>) {
     this.branch = branch;
-    branch.onEnd = (outcome) => this.#end(outcome);
+    branch.ending.onEnd = (outcome) => this.#end(outcome);
   }
 
   /** Keeps the controller. */

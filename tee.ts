@@ -11,6 +11,7 @@
 
 import { Branch } from "./branch.ts";
 import type { Unnamed } from "./decode.ts";
+import type { Outcome } from "./ending.ts";
 import type { Gap, GapCause } from "./event.ts";
 import type { Frontier } from "./frontier.ts";
 import type { Epoch } from "./id.ts";
@@ -63,7 +64,7 @@ export class Tee<Message> {
   /** How many gaps there have been. */
   gapCount = 0;
   /** How it ended, once it has: branches read the ring to its end first. */
-  outcome: { readonly error?: unknown } | undefined;
+  outcome: Outcome | undefined;
   /** How many branches there are. */
   size = 0;
   /** The branches that wait for the next event, and the array for those that wait for the one after. */
@@ -188,7 +189,7 @@ export class Tee<Message> {
   }
 
   /** Ends every branch once it has read the ring: done, or with an error. */
-  end(outcome: { readonly error?: unknown } = {}): void {
+  end(outcome: Outcome = {}): void {
     this.outcome ??= outcome;
     this.#notice();
   }
