@@ -4,7 +4,6 @@
  * @module
  */
 
-import { unlessAborted } from "./abort.ts";
 import type { Backend } from "./backend.ts";
 import type { Branch } from "./branch.ts";
 import type { SubscribeOptions } from "./broadcast.ts";

@@ -14,7 +14,11 @@ export class Pattern {
   /** What stands between the stars: the first is how every name begins, the last how it ends. */
   readonly pieces: readonly string[];
 
-  /** @param text The pattern. */
+  /**
+   * Reads a pattern.
+   *
+   * @param text The pattern.
+   */
   constructor(text: string) {
     this.text = text;
     this.pieces = text.split("*");
