@@ -66,6 +66,7 @@ import type {
   ReadOptions,
   Tail,
   TailOptions,
+  Target,
 } from "../backend.ts";
 import { importClient } from "../client.ts";
 import { ClosedError, ConnectionError } from "../errors.ts";
@@ -97,7 +98,7 @@ export class KafkaBackend implements Backend {
   /** The servers that the URL names. */
   readonly address: string;
   /** It reaches other processes, with any bytes, and stores them. */
-  readonly features = { crossProcess: true, binary: true, log: true } as const;
+  readonly features = { crossProcess: true, binary: true, log: true, patterns: true } as const;
   readonly #url: Address;
   readonly #make: ClusterFactory | undefined;
   readonly #configure: () => Promise<KafkaConfig>;
@@ -150,14 +151,15 @@ export class KafkaBackend implements Backend {
     await this.#open();
   }
 
-  /** Reads every partition of the topic, from its end or from where a position says. */
-  async tail(channel: string, { after }: TailOptions = {}): Promise<Tail> {
-    return await (await this.#open()).tail(channel, after);
+  /** Reads every partition: of the topic, from its end or a position on, or of all that match. */
+  async tail(target: Target, { after }: TailOptions = {}): Promise<Tail> {
+    const reader = await this.#open();
+    return await (typeof target === "string" ? reader.tail(target, after) : reader.tailAll(target));
   }
 
   /** A page over all partitions of the topic, merged by time. */
-  async read(channel: string, options: ReadOptions): Promise<Page> {
-    return await readPage((await this.#open()).cluster, channel, options);
+  async read(target: Target, options: ReadOptions): Promise<Page> {
+    return await readPage((await this.#open()).cluster, target as string, options);
   }
 
   /** Sends a request on every connection, and waits for what the fetches bring. */

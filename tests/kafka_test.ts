@@ -10,11 +10,15 @@ import { resuming } from "./kafka/resuming.ts";
 import { KafkaRig } from "./kafka/rig.ts";
 import { topics } from "./kafka/topics.ts";
 
+/** Of all characters that a topic has. Those that differ only in `.` and `_` are one to brokers. */
+const NAMES = ["-", "..", "_", ".a.", "-_", "A", "a", "9", "x".repeat(180)];
+
 withBroker("kafka", (url) => {
   conformance(Deno.test, {
     name: "kafka",
-    features: { crossProcess: true, binary: true, log: true },
+    features: { crossProcess: true, binary: true, log: true, patterns: true },
     limit: 1_000_000,
+    names: NAMES,
     target: () => url,
   });
 
@@ -32,8 +36,9 @@ withBroker("kafka", (url) => {
 withBroker("kafka4", (url) => {
   conformance(Deno.test, {
     name: "kafka4",
-    features: { crossProcess: true, binary: true, log: true },
+    features: { crossProcess: true, binary: true, log: true, patterns: true },
     limit: 1_000_000,
+    names: NAMES,
     target: () => url,
   });
 

@@ -32,6 +32,11 @@ export function hasMoved(error: unknown): boolean {
   return MOVED.has((error as KafkaError).type ?? "");
 }
 
+/** Whether there is no such topic. */
+export function isGone(error: unknown): boolean {
+  return (error as KafkaError).type === "UNKNOWN_TOPIC_OR_PARTITION";
+}
+
 /** Whether a fetch asked for what is not stored any more, or not yet. */
 export function isOutOfRange(error: unknown): boolean {
   return (error as KafkaError).type === "OFFSET_OUT_OF_RANGE";

@@ -6,11 +6,12 @@
 
 import type { Item, LogGap, Page, ReadOptions } from "../../backend.ts";
 import { type Place, Position } from "../../position.ts";
-import type { Cluster, Lead } from "./cluster.ts";
-import { isOutOfRange, type KafkaError, unreadable } from "./errors.ts";
+import type { Cluster } from "./cluster.ts";
+import { isGone, isOutOfRange, unreadable } from "./errors.ts";
 import { Lane, Places } from "./lane.ts";
 import { boundsOf, checkPartitions } from "./offsets.ts";
 import { Backward, Forward, type Source } from "./sources.ts";
+import type { Lead } from "./topics.ts";
 
 /** What is fetched for one page, about. */
 const MAX_PAGE = 4 * 1024 * 1024;
@@ -46,10 +47,10 @@ export async function readPage(
 
 async function find(cluster: Cluster, topic: string): Promise<readonly Lead[]> {
   try {
-    return await cluster.look(topic);
+    return await cluster.topics.look(topic);
   } catch (error) {
-    if ((error as KafkaError).type !== "UNKNOWN_TOPIC_OR_PARTITION") throw error;
-    return [];
+    if (isGone(error)) return [];
+    throw error;
   }
 }
 

@@ -7,9 +7,10 @@
 import type { Item } from "../../backend.ts";
 import type { Place } from "../../position.ts";
 import { besideFetches, type FetchResponse, type Message } from "./client.ts";
-import type { Cluster, Lead } from "./cluster.ts";
+import type { Cluster } from "./cluster.ts";
 import { before, itemOf, type Lane, placeOf } from "./lane.ts";
 import { boundsOf } from "./offsets.ts";
+import type { Lead } from "./topics.ts";
 
 /** What is fetched at first, before anything is known of the records: so much, and more for each. */
 const FIRST_FETCH = 64 * 1024;
