@@ -87,7 +87,10 @@ const MAX_PAYLOAD = 100 * 1024 * 1024 - 1024;
 /** Makes the backend of `kafka://`. */
 export async function open(address: Address, options: BackendOptions): Promise<Backend> {
   const backend = new KafkaBackend(address, options);
-  if (options.client === undefined) await importClient("kafkajs");
+  if (options.client === undefined) {
+    await configuration(address)();
+    await importClient("kafkajs");
+  }
   return backend;
 }
 

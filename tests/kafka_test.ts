@@ -8,6 +8,7 @@ import { reading } from "./kafka/reading.ts";
 import { records } from "./kafka/records.ts";
 import { resuming } from "./kafka/resuming.ts";
 import { KafkaRig } from "./kafka/rig.ts";
+import { tls } from "./kafka/tls.ts";
 import { topics } from "./kafka/topics.ts";
 
 /** Of all characters that a topic has. Those that differ only in `.` and `_` are one to brokers. */
@@ -31,6 +32,7 @@ withBroker("kafka", (url) => {
   positions(url, "kafka");
   pages(url, "kafka");
   access(url);
+  tls();
 });
 
 withBroker("kafka4", (url) => {

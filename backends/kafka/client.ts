@@ -195,7 +195,14 @@ export function configuration(address: Address): () => Promise<KafkaConfig> {
   const files = (["ca", "cert", "key"] as const).filter((name) => parameters.has(name));
   const isSecure = address.choice("tls", ["true", "false"]) === "true" || files.length > 0;
   return async () => {
-    const texts = files.map(async (name) => [name, await readFile(parameters.get(name)!, "utf8")]);
+    const texts = files.map(async (name) => {
+      const path = parameters.get(name)!;
+      try {
+        return [name, await readFile(path, "utf8")];
+      } catch {
+        throw address.invalid(name, path, "the path of a file that can be read");
+      }
+    });
     const sasl = mechanism && { sasl: { mechanism, username, password } as SASLOptions };
     return {
       brokers: address.servers(9092),

@@ -17,7 +17,7 @@ import {
   type Metadata,
   quieten,
 } from "./client.ts";
-import { explain, hasMoved, LOST } from "./errors.ts";
+import { explain, hasMoved, LOST, refusal } from "./errors.ts";
 import { Topics } from "./topics.ts";
 
 /** How the cluster is used. */
@@ -226,11 +226,4 @@ export class Cluster {
       socket.destroy(isConnected ? undefined : reason);
     }
   }
-}
-
-/** Brokers close a connection without a word that has no TLS or password where they want it. */
-function refusal({ host, port }: ConnectionPool, cause: unknown): Error {
-  if ((cause as Error).name !== "KafkaJSConnectionClosedError") return explain(cause);
-  const message = `${host}:${port} closed the connection, perhaps for want of TLS or a password`;
-  return new ConnectionError(message, { cause });
 }

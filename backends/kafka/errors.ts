@@ -9,6 +9,8 @@ import { ConnectionError, RefusedError } from "../../errors.ts";
 /** What kafkajs rejects with; `type` is Kafka's name for what a broker answered. */
 export interface KafkaError extends Error {
   readonly type?: string;
+  /** What the socket says. */
+  readonly code?: string;
   readonly retriable?: boolean;
   readonly errors?: readonly KafkaError[];
 }
@@ -56,4 +58,37 @@ export function explain(cause: unknown): Error {
   const isAnswer = type !== undefined || name === "KafkaJSSASLAuthenticationError";
   if (isAnswer && retriable === false) return new RefusedError(message, { cause });
   return LOST.test(name) ? new ConnectionError(message, { cause }) : cause as Error;
+}
+
+/** What sockets say of certificates: those of brokers, and, in an alert, that of the client. */
+const UNTRUSTED = /CERT|ISSUER|VERIFY_LEAF|INVALID_CA|HOSTNAME/;
+const UNWELCOME = /^ERR_SSL_.*ALERT_.*(CERT|UNKNOWN_CA)/;
+const UNKNOWN_AUTHORITY = /SELF_SIGNED|ISSUER|VERIFY_LEAF/;
+
+/** Why a server could not be connected to. */
+export function refusal(
+  { host, port }: { readonly host: string; readonly port: number },
+  cause: unknown,
+): Error {
+  const { name, code = "", message } = cause as KafkaError;
+  const server = `${host}:${port}`;
+  if (UNWELCOME.test(code)) {
+    return new RefusedError(
+      `${server} does not accept the certificate of this client, or its having none (${code})`,
+      { cause },
+    );
+  }
+  if (UNTRUSTED.test(code)) {
+    const reason = message.replace(/^Connection error: /, "");
+    const help = UNKNOWN_AUTHORITY.test(code) ? ", name its authority with ?ca=" : "";
+    return new RefusedError(`the certificate of ${server} is not trusted: ${reason}${help}`, {
+      cause,
+    });
+  }
+  if (name !== "KafkaJSConnectionClosedError") return explain(cause);
+  // So brokers do that want TLS or a password, and are not given it.
+  return new ConnectionError(
+    `${server} closed the connection, perhaps for want of TLS or a password`,
+    { cause },
+  );
 }
