@@ -2,6 +2,7 @@ import { withBroker } from "./broker.ts";
 import { conformance } from "./conformance.ts";
 import { faults } from "./faults.ts";
 import { access } from "./kafka/access.ts";
+import { failover } from "./kafka/failover.ts";
 import { pages } from "./kafka/pages.ts";
 import { positions } from "./kafka/positions.ts";
 import { reading } from "./kafka/reading.ts";
@@ -33,6 +34,7 @@ withBroker("kafka", (url) => {
   pages(url, "kafka");
   access(url);
   tls();
+  failover();
 });
 
 withBroker("kafka4", (url) => {

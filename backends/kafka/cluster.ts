@@ -17,7 +17,7 @@ import {
   type Metadata,
   quieten,
 } from "./client.ts";
-import { explain, hasMoved, LOST, refusal } from "./errors.ts";
+import { explain, hasMoved, LOST, refusal, UnreachableError } from "./errors.ts";
 import { Topics } from "./topics.ts";
 
 /** How the cluster is used. */
@@ -99,7 +99,7 @@ export class Cluster {
   /** Opens the connection to a broker, once. */
   async node(id: number): Promise<Broker> {
     const node = this.#nodes.get(id);
-    if (!node) throw new ConnectionError(`broker ${id} has no known address`);
+    if (!node) throw new UnreachableError(`broker ${id} has no known address`);
     const name = `${node.host}:${node.port}`;
     let broker = this.#brokers.get(name);
     if (!broker) {
@@ -110,7 +110,13 @@ export class Cluster {
       this.#brokers.set(name, broker);
       broker.catch(() => this.#brokers.delete(name));
     }
-    return await broker;
+    try {
+      return await broker;
+    } catch (error) {
+      if (error instanceof RefusedError || this.signal.aborted) throw error;
+      const { message, cause } = error as Error;
+      throw new UnreachableError(message, { cause });
+    }
   }
 
   /** Opens the connection for fetches. `isIdle` tells whether its end is no loss. */

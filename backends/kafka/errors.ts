@@ -29,9 +29,12 @@ const MOVED = new Set([
   "KAFKA_STORAGE_ERROR",
 ]);
 
+/** A broker cannot be connected to, so nothing was asked of it: another may lead its partitions. */
+export class UnreachableError extends ConnectionError {}
+
 /** Whether a broker did not do what was asked because another leads the partition, or none yet. */
 export function hasMoved(error: unknown): boolean {
-  return MOVED.has((error as KafkaError).type ?? "");
+  return error instanceof UnreachableError || MOVED.has((error as KafkaError).type ?? "");
 }
 
 /** Whether there is no such topic. */
