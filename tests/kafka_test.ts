@@ -4,6 +4,7 @@ import { faults } from "./faults.ts";
 import { access } from "./kafka/access.ts";
 import { failover } from "./kafka/failover.ts";
 import { pages } from "./kafka/pages.ts";
+import { patterns } from "./kafka/patterns.ts";
 import { positions } from "./kafka/positions.ts";
 import { reading } from "./kafka/reading.ts";
 import { records } from "./kafka/records.ts";
@@ -32,6 +33,7 @@ withBroker("kafka", (url) => {
   resuming(url, "kafka");
   positions(url, "kafka");
   pages(url, "kafka");
+  patterns(url, "kafka");
   access(url);
   tls();
   failover();
@@ -49,4 +51,5 @@ withBroker("kafka4", (url) => {
   resuming(url, "kafka4");
   positions(url, "kafka4");
   pages(url, "kafka4");
+  patterns(url, "kafka4");
 });

@@ -98,9 +98,9 @@ export class Lane {
     return [{ cause: isOther ? "epoch" : "ahead", restart: this.#places.position }];
   }
 
-  /** Whether there are records that were not read. */
+  /** Whether there may be records that were not read: if nobody looked last, that is not known. */
   get isBehind(): boolean {
-    return this.offset + (this.#expected ? 1 : 0) < this.head;
+    return this.#expected !== undefined || this.offset < this.head;
   }
 
   /** Asks for the last record once more, since the partition was out of sight. */

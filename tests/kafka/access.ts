@@ -147,6 +147,23 @@ export function access(url: string): void {
         assertEquals(await within(messages(living, 1)), ["hello"]);
       },
     );
+    await t.step("it ends the subscriptions of a pattern, and is named", async () => {
+      await using outsider = new Outsider(server.url);
+      await using broadcast = new Broadcast(server.url);
+      const channel = uniqueChannel();
+      const pattern = `${channel}.*`;
+      const subscription = await broadcast.subscribe({ pattern });
+      await broadcast.publish(`${channel}.open`, "open");
+      await broadcast.publish(`${channel}.shut`, "shut");
+      await within(messages(subscription, 2));
+      const failing = assertRejects(() => within(messages(subscription, 1)), RefusedError);
+      await deny(outsider, `${channel}.shut`, kafkajs.AclOperationTypes.READ);
+      assertEquals(
+        (await failing).message,
+        `Cannot subscribe to pattern "${pattern}": topic "${channel}.shut": Not authorized to access topics: [Topic authorization failed]`,
+      );
+      assertEquals(broadcast.state, "connected");
+    });
     await t.step("a user is let in by plain unless the URL says otherwise", async () => {
       await using broadcast = new Broadcast(server.url);
       await broadcast.connect();

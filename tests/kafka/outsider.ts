@@ -49,8 +49,11 @@ export class Outsider implements AsyncDisposable {
   }
 
   /** A new topic with so many partitions. */
-  async topic(partitions = 1, config: Record<string, string> = {}): Promise<string> {
-    const topic = uniqueChannel();
+  async topic(
+    partitions = 1,
+    config: Record<string, string> = {},
+    topic = uniqueChannel(),
+  ): Promise<string> {
     const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }));
     await this.create({ topic, numPartitions: partitions, configEntries });
     return topic;
