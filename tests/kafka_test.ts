@@ -3,6 +3,7 @@ import { conformance } from "./conformance.ts";
 import { faults } from "./faults.ts";
 import { access } from "./kafka/access.ts";
 import { failover } from "./kafka/failover.ts";
+import { NAMES } from "./kafka/names.ts";
 import { pages } from "./kafka/pages.ts";
 import { patterns } from "./kafka/patterns.ts";
 import { positions } from "./kafka/positions.ts";
@@ -12,9 +13,6 @@ import { resuming } from "./kafka/resuming.ts";
 import { KafkaRig } from "./kafka/rig.ts";
 import { tls } from "./kafka/tls.ts";
 import { topics } from "./kafka/topics.ts";
-
-/** Of all characters that a topic has. Those that differ only in `.` and `_` are one to brokers. */
-const NAMES = ["-", "..", "_", ".a.", "-_", "A", "a", "9", "x".repeat(180)];
 
 withBroker("kafka", (url) => {
   conformance(Deno.test, {

@@ -108,6 +108,25 @@ export class Topics {
   }
 }
 
+/**
+ * Holds the name of a channel against the rules for topics.
+ *
+ * @throws {RangeError} If it is too long.
+ * @throws {TypeError} If no topic can have it.
+ */
+export function checkName(channel: string): void {
+  if (channel.length > 249) {
+    throw new RangeError(
+      `Cannot use channel "${channel}" on kafka: it has ${channel.length} characters, a topic at most 249`,
+    );
+  }
+  if (!/^[\w.-]+$/.test(channel) || channel === "." || channel === "..") {
+    throw new TypeError(
+      `Cannot use channel "${channel}" on kafka: a topic has only the characters A-Z a-z 0-9 . _ -, and is neither "." nor ".."`,
+    );
+  }
+}
+
 /** Whether a pattern stands for a topic: never for one of the brokers' own. */
 export function isMatch(pattern: Pattern, topic: string): boolean {
   return !topic.startsWith("__") && pattern.matches(topic);
