@@ -15,8 +15,11 @@
  * | `create` | `false` refuses channels without a topic, instead of creating it |
  * | `replication` | replication factor of the topics that are created; the broker's default |
  *
- * A channel is 1 to 249 of the characters `A-Z a-z 0-9 . _ -`. A topic that is
- * missing is created, with one partition.
+ * The files are read each time it connects, since certificates are renewed.
+ *
+ * A channel is 1 to 249 of the characters `A-Z a-z 0-9 . _ -`; of names that
+ * differ only in `.` and `_`, brokers take one. A topic that is missing is
+ * created, with one partition.
  *
  * ## Delivery
  *
@@ -31,8 +34,8 @@
  * not be published.
  *
  * An id has the offsets of all partitions, each with the time of its record,
- * and room for 36 partitions: a channel with more can be published to, and
- * neither read nor subscribed to. `publish` knows the id on topics of one
+ * and room for 43 partitions: a channel with more can be published to, and
+ * neither read nor subscribed to by its name. `publish` knows the id on topics of one
  * partition. A new topic that has as many events as the old one had, with the
  * same time at the same offset, cannot be told from it; nor can it be where the
  * last place was found and not read, as at the beginning of a subscription.
@@ -45,6 +48,15 @@
  * Records without a value are skipped; those of open or aborted transactions
  * are not, as in other clients by default. kafkajs decompresses gzip; a tail
  * that meets another codec ends, unless `CompressionCodecs` of kafkajs has it.
+ *
+ * A pattern reads all topics that match, from their ends. Topics are listed once
+ * a second, or as often as that takes a twentieth of the time; what appears in
+ * the list is read from its start, so that nothing of a new topic is lost. What
+ * this process itself makes is found at once. A topic that is deleted leaves
+ * quietly, unless there may be something of it that was not read: that is a gap.
+ * One that may not be read ends the subscription, one that may not even be
+ * described matches nothing, and neither do the brokers' own, which begin with
+ * `__`. A pattern has no position: a lost connection is a gap in it.
  *
  * ## Escape hatch
  *
@@ -66,6 +78,7 @@ import type {
   ReadOptions,
   Tail,
   TailOptions,
+  Target,
 } from "../backend.ts";
 import { importClient } from "../client.ts";
 import { ClosedError, ConnectionError } from "../errors.ts";
@@ -79,6 +92,7 @@ import {
 import { Cluster } from "./kafka/cluster.ts";
 import { readPage } from "./kafka/page.ts";
 import { Reader } from "./kafka/reader.ts";
+import { checkName } from "./kafka/topics.ts";
 import { Writer } from "./kafka/writer.ts";
 
 /** What brokers take for one request, less what surrounds a payload. */
@@ -86,7 +100,10 @@ const MAX_PAYLOAD = 100 * 1024 * 1024 - 1024;
 /** Makes the backend of `kafka://`. */
 export async function open(address: Address, options: BackendOptions): Promise<Backend> {
   const backend = new KafkaBackend(address, options);
-  if (options.client === undefined) await importClient("kafkajs");
+  if (options.client === undefined) {
+    await configuration(address)();
+    await importClient("kafkajs");
+  }
   return backend;
 }
 
@@ -97,7 +114,7 @@ export class KafkaBackend implements Backend {
   /** The servers that the URL names. */
   readonly address: string;
   /** It reaches other processes, with any bytes, and stores them. */
-  readonly features = { crossProcess: true, binary: true, log: true } as const;
+  readonly features = { crossProcess: true, binary: true, log: true, patterns: true } as const;
   readonly #url: Address;
   readonly #make: ClusterFactory | undefined;
   readonly #configure: () => Promise<KafkaConfig>;
@@ -130,16 +147,7 @@ export class KafkaBackend implements Backend {
 
   /** Holds the channel against the rules for topics, and the payload against the largest request. */
   check(channel: string, payload: Payload = ""): void {
-    if (channel.length > 249) {
-      throw new RangeError(
-        `Cannot use channel "${channel}" on kafka: it has ${channel.length} characters, a topic at most 249`,
-      );
-    }
-    if (!/^[\w.-]+$/.test(channel) || channel === "." || channel === "..") {
-      throw new TypeError(
-        `Cannot use channel "${channel}" on kafka: a topic has only the characters A-Z a-z 0-9 . _ -, and is neither "." nor ".."`,
-      );
-    }
+    checkName(channel);
     if (Buffer.byteLength(payload) > MAX_PAYLOAD) {
       throw new RangeError(`Cannot publish to "${channel}" on kafka: the payload exceeds 100 MiB`);
     }
@@ -150,14 +158,15 @@ export class KafkaBackend implements Backend {
     await this.#open();
   }
 
-  /** Reads every partition of the topic, from its end or from where a position says. */
-  async tail(channel: string, { after }: TailOptions = {}): Promise<Tail> {
-    return await (await this.#open()).tail(channel, after);
+  /** Reads every partition: of the topic, from its end or a position on, or of all that match. */
+  async tail(target: Target, { after }: TailOptions = {}): Promise<Tail> {
+    const reader = await this.#open();
+    return await (typeof target === "string" ? reader.tail(target, after) : reader.tailAll(target));
   }
 
   /** A page over all partitions of the topic, merged by time. */
-  async read(channel: string, options: ReadOptions): Promise<Page> {
-    return await readPage((await this.#open()).cluster, channel, options);
+  async read(target: Target, options: ReadOptions): Promise<Page> {
+    return await readPage((await this.#open()).cluster, target as string, options);
   }
 
   /** Sends a request on every connection, and waits for what the fetches bring. */

@@ -2,19 +2,24 @@ import { withBroker } from "./broker.ts";
 import { conformance } from "./conformance.ts";
 import { faults } from "./faults.ts";
 import { access } from "./kafka/access.ts";
+import { failover } from "./kafka/failover.ts";
+import { NAMES } from "./kafka/names.ts";
 import { pages } from "./kafka/pages.ts";
+import { patterns } from "./kafka/patterns.ts";
 import { positions } from "./kafka/positions.ts";
 import { reading } from "./kafka/reading.ts";
 import { records } from "./kafka/records.ts";
 import { resuming } from "./kafka/resuming.ts";
 import { KafkaRig } from "./kafka/rig.ts";
+import { tls } from "./kafka/tls.ts";
 import { topics } from "./kafka/topics.ts";
 
 withBroker("kafka", (url) => {
   conformance(Deno.test, {
     name: "kafka",
-    features: { crossProcess: true, binary: true, log: true },
+    features: { crossProcess: true, binary: true, log: true, patterns: true },
     limit: 1_000_000,
+    names: NAMES,
     target: () => url,
   });
 
@@ -26,18 +31,23 @@ withBroker("kafka", (url) => {
   resuming(url, "kafka");
   positions(url, "kafka");
   pages(url, "kafka");
+  patterns(url, "kafka");
   access(url);
+  tls();
+  failover();
 });
 
 withBroker("kafka4", (url) => {
   conformance(Deno.test, {
     name: "kafka4",
-    features: { crossProcess: true, binary: true, log: true },
+    features: { crossProcess: true, binary: true, log: true, patterns: true },
     limit: 1_000_000,
+    names: NAMES,
     target: () => url,
   });
 
   resuming(url, "kafka4");
   positions(url, "kafka4");
   pages(url, "kafka4");
+  patterns(url, "kafka4");
 });

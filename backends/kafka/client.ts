@@ -42,6 +42,25 @@ export interface ConnectionPool {
   getConnection(index: 1): Promise<Connection>;
 }
 
+/** What a broker knows of the cluster. */
+export interface Metadata {
+  readonly brokers: readonly {
+    readonly nodeId: number;
+    readonly host: string;
+    readonly port: number;
+  }[];
+  readonly controllerId: number;
+  readonly topicMetadata: readonly {
+    readonly topic: string;
+    readonly topicErrorCode: number;
+    readonly partitionMetadata: readonly {
+      readonly partitionId: number;
+      /** -1 if there is none. */
+      readonly leader: number;
+    }[];
+  }[];
+}
+
 /** One broker, with what kafkajs does not declare. */
 export interface Broker extends KafkaBroker {
   readonly connectionPool: ConnectionPool;
@@ -51,7 +70,10 @@ export interface Broker extends KafkaBroker {
     isolationLevel: number;
     topics: readonly { topic: string; partitions: { partition: number; timestamp: number }[] }[];
   }): Promise<{
-    readonly responses: readonly { partitions: readonly { partition: number; offset: string }[] }[];
+    readonly responses: readonly {
+      readonly topic: string;
+      readonly partitions: readonly { partition: number; offset: string }[];
+    }[];
   }>;
 }
 
@@ -128,6 +150,29 @@ export function besideFetches(broker: Broker): Broker {
   return Object.create(broker, { connectionPool: { value: connectionPool } });
 }
 
+/** Every topic, those included that are being made or have lost a leader: kafkajs would throw. */
+export async function describeAll(broker: Broker): Promise<Metadata> {
+  const [connection] = broker.connectionPool.pool;
+  const parse = (data: unknown) => Promise.resolve(data);
+  const connectionPool = {
+    send: (request: { readonly response: object }) =>
+      connection.send({ ...request, response: { ...request.response, parse } }),
+  };
+  const lenient: Broker = Object.create(broker, { connectionPool: { value: connectionPool } });
+  return await lenient.metadata([]) as unknown as Metadata;
+}
+
+/** Leaves what goes wrong to the core, instead of the client's logger. */
+export function quieten(connection: Connection): void {
+  const { requestQueue } = connection;
+  const schedule = requestQueue.scheduleCheckPendingRequests;
+  connection.logError = () => {};
+  // It sets a timer in the past after every response, of which Node 24 warns.
+  requestQueue.scheduleCheckPendingRequests = () => {
+    if (requestQueue.pending.length > 0) schedule.call(requestQueue);
+  };
+}
+
 /** The servers of a URL. */
 export function seeds({ hosts }: Address): { host: string; port: number }[] {
   if (hosts.length === 0) return [{ host: "localhost", port: 9092 }];
@@ -150,7 +195,14 @@ export function configuration(address: Address): () => Promise<KafkaConfig> {
   const files = (["ca", "cert", "key"] as const).filter((name) => parameters.has(name));
   const isSecure = address.choice("tls", ["true", "false"]) === "true" || files.length > 0;
   return async () => {
-    const texts = files.map(async (name) => [name, await readFile(parameters.get(name)!, "utf8")]);
+    const texts = files.map(async (name) => {
+      const path = parameters.get(name)!;
+      try {
+        return [name, await readFile(path, "utf8")];
+      } catch {
+        throw address.invalid(name, path, "the path of a file that can be read");
+      }
+    });
     const sasl = mechanism && { sasl: { mechanism, username, password } as SASLOptions };
     return {
       brokers: address.servers(9092),

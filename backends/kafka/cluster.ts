@@ -14,8 +14,11 @@ import {
   type ConnectionPool,
   greet,
   type Internals,
+  type Metadata,
+  quieten,
 } from "./client.ts";
-import { explain, hasMoved, type KafkaError, LOST } from "./errors.ts";
+import { explain, hasMoved, LOST, refusal, UnreachableError } from "./errors.ts";
+import { Topics } from "./topics.ts";
 
 /** How the cluster is used. */
 export interface ClusterOptions {
@@ -25,16 +28,11 @@ export interface ClusterOptions {
   readonly replication: number;
 }
 
-/** A partition and the broker that leads it. */
-export interface Lead {
-  readonly partition: number;
-  readonly leader: number;
-}
-
 /** How long a server may take to greet, and to check a password. */
 const HANDSHAKE = 3_000;
 /** How long leaders may take to be elected. */
 const PATIENCE = 10_000;
+
 /**
  * The connections to one cluster, from `connect` to the first loss: nothing is
  * opened again, all ends together. What comes next is a new object.
@@ -42,6 +40,8 @@ const PATIENCE = 10_000;
 export class Cluster {
   /** Aborted when the connections are lost or closed, with the reason. */
   readonly signal: AbortSignal;
+  /** Its topics. */
+  readonly topics: Topics;
   readonly #ending = new AbortController();
   readonly #options: ClusterOptions;
   readonly #kafka: Internals;
@@ -50,7 +50,6 @@ export class Cluster {
   readonly #watched = new WeakSet<Socket>();
   readonly #shut: Promise<void>[] = [];
   readonly #nodes = new Map<number, { readonly host: string; readonly port: number }>();
-  readonly #leads = new Map<string, Promise<readonly Lead[]>>();
   #seed!: Broker;
 
   /**
@@ -61,6 +60,12 @@ export class Cluster {
     this.#kafka = kafka;
     this.#options = options;
     this.signal = this.#ending.signal;
+    this.topics = new Topics(this, options.replication);
+  }
+
+  /** The broker that was found first. */
+  get seed(): Broker {
+    return this.#seed;
   }
 
   /** Connects to the first server that answers. */
@@ -86,10 +91,15 @@ export class Cluster {
     }
   }
 
+  /** Where the brokers are. */
+  learn(brokers: Metadata["brokers"]): void {
+    for (const { nodeId, host, port } of brokers) this.#nodes.set(nodeId, { host, port });
+  }
+
   /** Opens the connection to a broker, once. */
   async node(id: number): Promise<Broker> {
     const node = this.#nodes.get(id);
-    if (!node) throw new ConnectionError(`broker ${id} has no known address`);
+    if (!node) throw new UnreachableError(`broker ${id} has no known address`);
     const name = `${node.host}:${node.port}`;
     let broker = this.#brokers.get(name);
     if (!broker) {
@@ -100,7 +110,13 @@ export class Cluster {
       this.#brokers.set(name, broker);
       broker.catch(() => this.#brokers.delete(name));
     }
-    return await broker;
+    try {
+      return await broker;
+    } catch (error) {
+      if (error instanceof RefusedError || this.signal.aborted) throw error;
+      const { message, cause } = error as Error;
+      throw new UnreachableError(message, { cause });
+    }
   }
 
   /** Opens the connection for fetches. `isIdle` tells whether its end is no loss. */
@@ -119,32 +135,6 @@ export class Cluster {
       this.signal.throwIfAborted();
       throw error;
     }
-  }
-
-  /** The partitions of a topic, which is created if it is missing; as last seen, or as now. */
-  async leads(topic: string, refresh = false): Promise<readonly Lead[]> {
-    let leads = this.#leads.get(topic);
-    if (!leads || refresh) {
-      leads = this.#locate(topic);
-      this.#leads.set(topic, leads);
-      leads.catch(() => this.#leads.get(topic) === leads && this.#leads.delete(topic));
-    }
-    return await leads;
-  }
-
-  /** Looks for the partitions of a topic, or of all, again when they are needed. */
-  forget(topic?: string): void {
-    if (topic === undefined) this.#leads.clear();
-    else this.#leads.delete(topic);
-  }
-
-  /** The partitions of a topic as they are now. */
-  async look(topic: string): Promise<readonly Lead[]> {
-    const { brokers, topicMetadata } = await this.request(() => this.#seed.metadata([topic]));
-    for (const { nodeId, host, port } of brokers) this.#nodes.set(nodeId, { host, port });
-    return (topicMetadata[0]?.partitionMetadata ?? [])
-      .map(({ partitionId, leader }) => ({ partition: partitionId, leader }))
-      .sort((one, other) => one.partition - other.partition);
   }
 
   /** Calls again, after short and growing waits, while leaders are elected or moved. */
@@ -242,58 +232,4 @@ export class Cluster {
       socket.destroy(isConnected ? undefined : reason);
     }
   }
-
-  #locate(topic: string): Promise<readonly Lead[]> {
-    let isNew = false;
-    return this.settle(async () => {
-      try {
-        return await this.look(topic);
-      } catch (error) {
-        // A topic that was just created is not known everywhere at once.
-        if ((error as KafkaError).type === "UNKNOWN_TOPIC_OR_PARTITION" && !isNew) {
-          await this.#create(topic);
-          isNew = true;
-        }
-        throw error;
-      }
-    });
-  }
-
-  async #create(topic: string): Promise<void> {
-    const { replication } = this.#options;
-    if (replication === 0) {
-      throw new RefusedError(`there is no topic "${topic}", and create=false`);
-    }
-    const topics = [{ topic, numPartitions: 1, replicationFactor: replication }];
-    const create = (broker: Broker) =>
-      this.request(() => broker.createTopics({ topics, timeout: 5_000 }));
-    try {
-      await create(this.#seed);
-    } catch (error) {
-      const cause = (error as KafkaError).errors?.[0] ?? error as KafkaError;
-      if (cause.type === "NOT_CONTROLLER") {
-        // Only with ZooKeeper. Metadata of no topic cannot be asked for, so this asks for all.
-        const metadata: unknown = await this.request(() => this.#seed.metadata([]));
-        await create(await this.node((metadata as { controllerId: number }).controllerId));
-      } else if (cause.type !== "TOPIC_ALREADY_EXISTS") throw explain(cause);
-    }
-  }
-}
-
-/** Brokers close a connection without a word that has no TLS or password where they want it. */
-function refusal({ host, port }: ConnectionPool, cause: unknown): Error {
-  if ((cause as Error).name !== "KafkaJSConnectionClosedError") return explain(cause);
-  const message = `${host}:${port} closed the connection, perhaps for want of TLS or a password`;
-  return new ConnectionError(message, { cause });
-}
-
-/** Leaves what goes wrong to the core, instead of the client's logger. */
-function quieten(connection: Connection): void {
-  const { requestQueue } = connection;
-  const schedule = requestQueue.scheduleCheckPendingRequests;
-  connection.logError = () => {};
-  // It sets a timer in the past after every response, of which Node 24 warns.
-  requestQueue.scheduleCheckPendingRequests = () => {
-    if (requestQueue.pending.length > 0) schedule.call(requestQueue);
-  };
 }

@@ -9,6 +9,8 @@ import { ConnectionError, RefusedError } from "../../errors.ts";
 /** What kafkajs rejects with; `type` is Kafka's name for what a broker answered. */
 export interface KafkaError extends Error {
   readonly type?: string;
+  /** What the socket says. */
+  readonly code?: string;
   readonly retriable?: boolean;
   readonly errors?: readonly KafkaError[];
 }
@@ -27,9 +29,17 @@ const MOVED = new Set([
   "KAFKA_STORAGE_ERROR",
 ]);
 
+/** A broker cannot be connected to, so nothing was asked of it: another may lead its partitions. */
+export class UnreachableError extends ConnectionError {}
+
 /** Whether a broker did not do what was asked because another leads the partition, or none yet. */
 export function hasMoved(error: unknown): boolean {
-  return MOVED.has((error as KafkaError).type ?? "");
+  return error instanceof UnreachableError || MOVED.has((error as KafkaError).type ?? "");
+}
+
+/** Whether there is no such topic. */
+export function isGone(error: unknown): boolean {
+  return (error as KafkaError).type === "UNKNOWN_TOPIC_OR_PARTITION";
 }
 
 /** Whether a fetch asked for what is not stored any more, or not yet. */
@@ -51,4 +61,37 @@ export function explain(cause: unknown): Error {
   const isAnswer = type !== undefined || name === "KafkaJSSASLAuthenticationError";
   if (isAnswer && retriable === false) return new RefusedError(message, { cause });
   return LOST.test(name) ? new ConnectionError(message, { cause }) : cause as Error;
+}
+
+/** What sockets say of certificates: those of brokers, and, in an alert, that of the client. */
+const UNTRUSTED = /CERT|ISSUER|VERIFY_LEAF|INVALID_CA|HOSTNAME/;
+const UNWELCOME = /^ERR_SSL_.*ALERT_.*(CERT|UNKNOWN_CA)/;
+const UNKNOWN_AUTHORITY = /SELF_SIGNED|ISSUER|VERIFY_LEAF/;
+
+/** Why a server could not be connected to. */
+export function refusal(
+  { host, port }: { readonly host: string; readonly port: number },
+  cause: unknown,
+): Error {
+  const { name, code = "", message } = cause as KafkaError;
+  const server = `${host}:${port}`;
+  if (UNWELCOME.test(code)) {
+    return new RefusedError(
+      `${server} does not accept the certificate of this client, or its having none (${code})`,
+      { cause },
+    );
+  }
+  if (UNTRUSTED.test(code)) {
+    const reason = message.replace(/^Connection error: /, "");
+    const help = UNKNOWN_AUTHORITY.test(code) ? ", name its authority with ?ca=" : "";
+    return new RefusedError(`the certificate of ${server} is not trusted: ${reason}${help}`, {
+      cause,
+    });
+  }
+  if (name !== "KafkaJSConnectionClosedError") return explain(cause);
+  // So brokers do that want TLS or a password, and are not given it.
+  return new ConnectionError(
+    `${server} closed the connection, perhaps for want of TLS or a password`,
+    { cause },
+  );
 }

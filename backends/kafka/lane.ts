@@ -57,6 +57,8 @@ export class Lane {
   readonly partition: number;
   /** What is asked for next. */
   offset = 0;
+  /** Behind the newest record, as far as it is known. */
+  head = 0;
   readonly #places: Places;
   /** The record that has to come back first. */
   #expected: Place | undefined;
@@ -94,6 +96,11 @@ export class Lane {
     const passed = this.#places.reset(partition, begin);
     if (!isOther && !isAhead) return [{ cause: "trimmed" }, ...passed ? [{ place: passed }] : []];
     return [{ cause: isOther ? "epoch" : "ahead", restart: this.#places.position }];
+  }
+
+  /** Whether there may be records that were not read: if nobody looked last, that is not known. */
+  get isBehind(): boolean {
+    return this.#expected !== undefined || this.offset < this.head;
   }
 
   /** Asks for the last record once more, since the partition was out of sight. */
@@ -160,21 +167,27 @@ export function placeOf(partition: number, { offset, timestamp }: Message): Plac
   return { shard: partition, at: Number(offset), sub: 0, witness: witnessOf(timestamp) };
 }
 
+/** How many values a witness has: eight characters, the whole time until the year 2059. */
+const WITNESSES = 36n ** 8n;
+
 /** What recognises a record: its time. */
 export function witnessOf(timestamp: string | undefined): string {
   if (timestamp === undefined || timestamp.startsWith("-")) return "";
-  return BigInt(timestamp).toString(36);
+  return (BigInt(timestamp) % WITNESSES).toString(36);
+}
+
+/** Whether two places of the same offset may be of the same record. */
+export function isSame(one: Place, other: Place): boolean {
+  return one.witness === other.witness || one.witness === "" || other.witness === "";
 }
 
 /** A record as the core takes it: without a value it is nobody's event. */
 export function itemOf(
-  { value, isControlRecord }: Message,
+  { value, isControlRecord, timestamp = "-1" }: Message,
   place: Place,
 ): BackendRecord | PassedRecord {
+  if (value === null || isControlRecord) return { place };
   // Copied: a record would keep the whole response in memory.
-  return value === null || isControlRecord ? { place } : { payload: new Uint8Array(value), place };
-}
-
-function isSame(one: Place, other: Place): boolean {
-  return one.witness === other.witness || one.witness === "" || other.witness === "";
+  const record = { payload: new Uint8Array(value), place };
+  return timestamp.startsWith("-") ? record : { ...record, timestamp: Number(timestamp) };
 }

@@ -5,7 +5,9 @@
  */
 
 import { Position } from "../../position.ts";
-import type { Cluster, Lead } from "./cluster.ts";
+import type { Cluster } from "./cluster.ts";
+import { witnessOf } from "./lane.ts";
+import type { Lead } from "./topics.ts";
 
 /** What is stored of a partition. */
 export interface Bounds {
@@ -19,39 +21,55 @@ export interface Bounds {
 const BEGIN = -2;
 const END = -1;
 
-/** What is stored of some partitions. */
+/** What is stored of some partitions of a topic. */
 export async function boundsOf(
   cluster: Cluster,
   topic: string,
   leads: readonly Lead[],
 ): Promise<ReadonlyMap<number, Bounds>> {
+  const topics = new Map([[topic, leads]]);
   const [begins, ends] = await Promise.all([
-    offsets(cluster, topic, leads, BEGIN),
-    offsets(cluster, topic, leads, END),
+    offsets(cluster, topics, BEGIN),
+    offsets(cluster, topics, END),
   ]);
   return new Map(leads.map(({ partition }) => {
-    const begin = begins.get(partition)!;
-    return [partition, { begin, end: Math.max(begin, ends.get(partition)!) }];
+    const begin = begins.get(topic)!.get(partition)!;
+    return [partition, { begin, end: Math.max(begin, ends.get(topic)!.get(partition)!) }];
   }));
+}
+
+/** The offsets that the next records of some topics will have, in each partition. */
+export function endsOf(
+  cluster: Cluster,
+  topics: ReadonlyMap<string, readonly Lead[]>,
+): Promise<ReadonlyMap<string, ReadonlyMap<number, number>>> {
+  return offsets(cluster, topics, END);
 }
 
 async function offsets(
   cluster: Cluster,
-  topic: string,
-  leads: readonly Lead[],
+  topics: ReadonlyMap<string, readonly Lead[]>,
   timestamp: number,
-): Promise<Map<number, number>> {
-  const leaders = new Set(leads.map(({ leader }) => leader));
-  const answers = await Promise.all([...leaders].map(async (leader) => {
+): Promise<ReadonlyMap<string, ReadonlyMap<number, number>>> {
+  const leaders = new Set([...topics.values()].flat().map(({ leader }) => leader));
+  const found = new Map([...topics.keys()].map((topic) => [topic, new Map<number, number>()]));
+  await Promise.all([...leaders].map(async (leader) => {
     const broker = await cluster.node(leader);
-    const partitions = leads.filter((lead) => lead.leader === leader)
-      .map(({ partition }) => ({ partition, timestamp }));
+    const wanted = [...topics].map(([topic, leads]) => ({
+      topic,
+      partitions: leads.filter((lead) => lead.leader === leader)
+        .map(({ partition }) => ({ partition, timestamp })),
+    })).filter(({ partitions }) => partitions.length > 0);
     const { responses } = await cluster.request(() =>
-      broker.listOffsets({ isolationLevel: 0, topics: [{ topic, partitions }] })
+      broker.listOffsets({ isolationLevel: 0, topics: wanted })
     );
-    return responses[0]!.partitions;
+    for (const { topic, partitions } of responses) {
+      for (const { partition, offset } of partitions) {
+        found.get(topic)!.set(partition, Number(offset));
+      }
+    }
   }));
-  return new Map(answers.flat().map(({ partition, offset }) => [partition, Number(offset)]));
+  return found;
 }
 
 /** What an id has room for, besides what names its channel. */
@@ -59,7 +77,7 @@ const ROOM = 1024 - 15;
 
 /** How many partitions fit into an id, each with the largest offset and the latest time. */
 export const MAX_PARTITIONS: number = (() => {
-  const witness = (2n ** 63n - 1n).toString(36);
+  const witness = witnessOf(String(36n ** 8n - 1n));
   const places = [{ shard: 0, at: Number.MAX_SAFE_INTEGER, sub: 0, witness }];
   while (Position.of(...places).toString().length <= ROOM) {
     places.push({ ...places[0]!, shard: places.length });

@@ -6,11 +6,13 @@
 
 import type { Item, LogGap, Page, ReadOptions } from "../../backend.ts";
 import { type Place, Position } from "../../position.ts";
-import type { Cluster, Lead } from "./cluster.ts";
-import { isOutOfRange, type KafkaError, unreadable } from "./errors.ts";
+import { endsBefore } from "./before.ts";
+import type { Cluster } from "./cluster.ts";
+import { isGone, isOutOfRange, unreadable } from "./errors.ts";
 import { Lane, Places } from "./lane.ts";
 import { boundsOf, checkPartitions } from "./offsets.ts";
 import { Backward, Forward, type Source } from "./sources.ts";
+import type { Lead } from "./topics.ts";
 
 /** What is fetched for one page, about. */
 const MAX_PAGE = 4 * 1024 * 1024;
@@ -46,10 +48,10 @@ export async function readPage(
 
 async function find(cluster: Cluster, topic: string): Promise<readonly Lead[]> {
   try {
-    return await cluster.look(topic);
+    return await cluster.topics.look(topic);
   } catch (error) {
-    if ((error as KafkaError).type !== "UNKNOWN_TOPIC_OR_PARTITION") throw error;
-    return [];
+    if (isGone(error)) return [];
+    throw error;
   }
 }
 
@@ -65,6 +67,7 @@ async function forward(
   { after, before, limit }: ReadOptions & { readonly after: Position },
 ): Promise<Page> {
   const bounds = await boundsOf(cluster, topic, leads);
+  const ends = await endsBefore({ cluster, topic, leads, bounds }, before);
   const places = new Places(after);
   const items: Item[] = [];
   /** What lies before the oldest record of partitions that were trimmed. */
@@ -83,7 +86,7 @@ async function forward(
       topic,
       lead,
       begin,
-      end: Math.min(end, endBefore(before, lead.partition)),
+      end: ends.get(lead.partition)!,
       ...part(leads, limit),
     };
     report(lane.seek({ begin, end }));
@@ -105,17 +108,17 @@ async function backward(
   { before, limit }: ReadOptions,
 ): Promise<Page> {
   const bounds = await boundsOf(cluster, topic, leads);
-  const sources = leads.map((lead) => {
-    const { begin, end } = bounds.get(lead.partition)!;
-    return new Backward({
+  const ends = await endsBefore({ cluster, topic, leads, bounds }, before);
+  const sources = leads.map((lead) =>
+    new Backward({
       cluster,
       topic,
       lead,
-      begin,
-      end: Math.min(end, endBefore(before, lead.partition)),
+      begin: bounds.get(lead.partition)!.begin,
+      end: ends.get(lead.partition)!,
       ...part(leads, limit),
-    });
-  });
+    })
+  );
   const items: Item[] = [];
   await merge(sources, limit, (item) => items.push(item));
   const places = sources.toSorted((one, other) => other.time - one.time)
@@ -145,14 +148,6 @@ async function merge(
     if (item.place) count++;
     move(item);
   }
-}
-
-/** Up to where a partition is read, exclusively. */
-function endBefore(before: Position | undefined, partition: number): number {
-  if (!before) return Infinity;
-  const place = before.in(partition);
-  if (!place) return 0;
-  return place === before.newest ? place.at : place.at + 1;
 }
 
 /** What one partition adds to a page, about. */

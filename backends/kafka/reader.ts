@@ -5,44 +5,34 @@
  * @module
  */
 
+import type { Target } from "../../backend.ts";
 import { ConnectionError, RefusedError } from "../../errors.ts";
+import type { Pattern } from "../../pattern.ts";
 import { Position } from "../../position.ts";
-import type { Broker, FetchResponse } from "./client.ts";
-import type { Cluster, Lead } from "./cluster.ts";
-import { explain, hasMoved, isOutOfRange, unreadable } from "./errors.ts";
+import type { Cluster } from "./cluster.ts";
+import { explain, isGone } from "./errors.ts";
+import { type Cursor, Fetches } from "./fetches.ts";
 import { before, Lane } from "./lane.ts";
-import { type Bounds, boundsOf, checkPartitions } from "./offsets.ts";
+import { boundsOf, checkPartitions, endsOf } from "./offsets.ts";
 import { TopicTail } from "./tail.ts";
+import { isMatch, type Lead } from "./topics.ts";
 
-/** What a fetch brings of one partition, at most. */
-const MAX_FETCH = 1024 * 1024;
-/** How long a fetch waits for the first record: a tail that joins waits as long. */
-const MAX_WAIT = 100;
 /** How often connections are used, which keeps them open, and new partitions looked for. */
 const REFRESH = 30_000;
-
-/** How far a tail has read one partition. */
-interface Cursor {
-  readonly tail: TopicTail;
-  readonly lane: Lane;
-}
-
-/** The fetches from one leader, one after the other. */
-interface Loop {
-  readonly cursors: Set<Cursor>;
-  /** The fetch that is under way. */
-  flight?: Promise<void> | undefined;
-  /** Ends the waiting for a tail that takes more. */
-  wake?: (() => void) | undefined;
-}
+/** How often topics are listed for patterns, and how many times longer that may not take. */
+const LISTING = 1_000;
+const LISTING_SHARE = 20;
 
 /** Reads the topics of all tails, in one loop of fetches for each leader. */
 export class Reader {
   /** Where it reads. */
   readonly cluster: Cluster;
   readonly #tails = new Set<TopicTail>();
-  readonly #loops = new Map<number, Loop>();
+  readonly #fetches = new Map<number, Fetches>();
   readonly #runs = new Set<Promise<void>>();
+  /** The tails of patterns among them, for which topics are listed. */
+  readonly #patterns = new Set<TopicTail>();
+  #isListing = false;
 
   /**
    * A reader of nothing yet.
@@ -53,44 +43,64 @@ export class Reader {
   constructor(cluster: Cluster, refresh: number = REFRESH) {
     this.cluster = cluster;
     const timer = setInterval(() => void this.#refresh().catch(() => {}), refresh);
+    cluster.topics.onFound = (topic, leads) => this.#show(topic, leads);
     cluster.signal.addEventListener("abort", () => {
       clearInterval(timer);
       for (const tail of this.#tails) tail.fail(cluster.signal.reason);
-      for (const { wake } of this.#loops.values()) wake?.();
+      this.#wake();
     }, { once: true });
   }
 
   /** Reads a topic behind a position, or from its end. */
-  async tail(topic: string, after?: Position): Promise<TopicTail> {
-    try {
-      return await this.cluster.settle(async () => {
-        const leads = await this.cluster.leads(topic, true);
-        checkPartitions(topic, leads.length);
-        const bounds = await boundsOf(this.cluster, topic, leads);
-        const tail: TopicTail = new TopicTail({
-          topic,
-          position: after ?? endOf(bounds),
-          wake: () => this.#wake(),
-          cancel: () => this.#tails.delete(tail),
-        });
-        this.#tails.add(tail);
+  tail(topic: string, after?: Position): Promise<TopicTail> {
+    const { cluster } = this;
+    return this.#settle(async () => {
+      const leads = await cluster.topics.leads(topic, true);
+      checkPartitions(topic, leads.length);
+      const bounds = await boundsOf(cluster, topic, leads);
+      const position = after ?? endOf(new Map([...bounds].map(([shard, { end }]) => [shard, end])));
+      const tail = this.#open(topic, position);
+      const share = tail.add(topic, position);
+      for (const lead of leads) {
+        const lane = new Lane(share.places, lead.partition);
+        const { begin, end } = bounds.get(lead.partition)!;
+        if (after) tail.push(share, lane.seek({ begin, end }));
+        else lane.offset = end;
+        this.#join({ tail, share, lane }, lead);
+      }
+      return tail;
+    });
+  }
+
+  /** Reads every topic that matches from its end, and what appears later from its start. */
+  tailAll(pattern: Pattern): Promise<TopicTail> {
+    const { cluster } = this;
+    return this.#settle(async () => {
+      const all = await cluster.topics.all();
+      const topics = new Map([...all].filter(([topic]) => isMatch(pattern, topic)));
+      for (const [topic, leads] of topics) {
+        // It is being made, or has lost a leader: this rejects until there is one.
+        if (!isLed(leads)) topics.set(topic, await cluster.topics.look(topic));
+      }
+      const ends = await endsOf(cluster, topics);
+      const tail = this.#open(pattern);
+      for (const [topic, leads] of topics) {
+        const offsets = ends.get(topic)!;
+        const share = tail.add(topic, endOf(offsets));
         for (const lead of leads) {
-          const lane = new Lane(tail.places, lead.partition);
-          const { begin, end } = bounds.get(lead.partition)!;
-          if (after) tail.push(lane.seek({ begin, end }));
-          else lane.offset = end;
-          this.#join({ tail, lane }, lead);
+          const lane = new Lane(share.places, lead.partition);
+          lane.offset = offsets.get(lead.partition)!;
+          this.#join({ tail, share, lane }, lead);
         }
-        return tail;
-      });
-    } catch (error) {
-      throw explain(error);
-    }
+      }
+      if (!this.#isListing) this.#track(this.#list());
+      return tail;
+    });
   }
 
   /** Resolves when every fetch that is under way is answered. */
   async ping(): Promise<void> {
-    await Promise.all([...this.#loops.values()].map(({ flight }) => flight));
+    await Promise.all([...this.#fetches.values()].map((fetches) => fetches.ping()));
   }
 
   /** Resolves when nothing runs any more, after the connections have ended. */
@@ -98,21 +108,51 @@ export class Reader {
     await Promise.all(this.#runs);
   }
 
+  async #settle(open: () => Promise<TopicTail>): Promise<TopicTail> {
+    try {
+      return await this.cluster.settle(open);
+    } catch (error) {
+      throw explain(error);
+    }
+  }
+
+  #open(target: Target, position?: Position): TopicTail {
+    const tail: TopicTail = new TopicTail({
+      target,
+      position,
+      wake: () => this.#wake(),
+      cancel: () => this.#remove(tail),
+    });
+    this.#tails.add(tail);
+    if (typeof target !== "string") this.#patterns.add(tail);
+    return tail;
+  }
+
+  #remove(tail: TopicTail): void {
+    this.#tails.delete(tail);
+    this.#patterns.delete(tail);
+  }
+
   #join(cursor: Cursor, { partition, leader }: Lead): void {
-    cursor.tail.partitions.add(partition);
+    cursor.share.partitions.add(partition);
     this.#read(cursor, leader);
   }
 
   #read(cursor: Cursor, leader: number): void {
-    const loop = this.#loops.get(leader);
-    if (loop) {
-      loop.cursors.add(cursor);
-      loop.wake?.();
-      return;
-    }
-    const started = { cursors: new Set([cursor]) };
-    this.#loops.set(leader, started);
-    this.#track(this.#run(leader, started));
+    let fetches = this.#fetches.get(leader);
+    if (!fetches) {
+      const started = fetches = new Fetches({
+        cluster: this.cluster,
+        leader,
+        isIdle: () => !this.#fetches.has(leader),
+        isWanted: ({ tail }) => this.#tails.has(tail),
+        onLeave: (cursor, isOther) => this.#track(this.#follow(cursor, isOther)),
+        onFail: (cursor, reason) => this.#fail(cursor, reason),
+      });
+      this.#fetches.set(leader, started);
+      started.add(cursor);
+      this.#track(started.run(() => this.#fetches.delete(leader)));
+    } else fetches.add(cursor);
   }
 
   #track(run: Promise<void>): void {
@@ -121,138 +161,110 @@ export class Reader {
   }
 
   #wake(): void {
-    for (const { wake } of this.#loops.values()) wake?.();
-  }
-
-  async #run(leader: number, loop: Loop): Promise<void> {
-    const { cluster } = this;
-    try {
-      const broker = await cluster.node(leader);
-      await cluster.openFetches(broker, () => !this.#loops.has(leader));
-      while (loop.cursors.size > 0) {
-        cluster.signal.throwIfAborted();
-        const wanted: Cursor[] = [];
-        for (const cursor of loop.cursors) {
-          if (!this.#tails.has(cursor.tail)) loop.cursors.delete(cursor);
-          else if (cursor.tail.isHungry) wanted.push(cursor);
-          // While nobody looks, the topic may be deleted and made again.
-          else cursor.lane.rewind();
-        }
-        if (wanted.length > 0) {
-          loop.flight = this.#fetch(broker, loop, wanted, MAX_WAIT);
-          await loop.flight;
-        } else if (loop.cursors.size > 0) {
-          loop.flight = undefined;
-          await new Promise<void>((resolve) => loop.wake = resolve);
-          loop.wake = undefined;
-        }
-      }
-    } catch (error) {
-      for (const { tail } of loop.cursors) this.#fail(tail, explain(error));
-    } finally {
-      this.#loops.delete(leader);
-    }
-  }
-
-  async #fetch(broker: Broker, loop: Loop, cursors: Cursor[], maxWaitTime: number): Promise<void> {
-    const topics = new Map<string, Map<number, Cursor>>();
-    for (const cursor of cursors) {
-      const { topic } = cursor.tail;
-      const partitions = topics.get(topic) ?? new Map();
-      topics.set(topic, partitions.set(cursor.lane.partition, cursor));
-    }
-    const request = [...topics].map(([topic, partitions]) => ({
-      topic,
-      partitions: [...partitions.values()].map(({ lane: { partition, offset } }) => ({
-        partition,
-        fetchOffset: String(offset),
-        maxBytes: MAX_FETCH,
-      })),
-    }));
-    const stuck: Cursor[] = [];
-    try {
-      const { responses }: FetchResponse = await this.cluster.request(() =>
-        broker.fetch({ isolationLevel: 0, maxWaitTime, maxBytes: 8 * MAX_FETCH, topics: request })
-      );
-      for (const { topicName, partitions } of responses) {
-        for (const { partition, highWatermark, messages } of partitions) {
-          const cursor = topics.get(topicName)?.get(partition);
-          if (!cursor) continue;
-          const { tail, lane } = cursor;
-          const { offset } = lane;
-          const items = lane.take(messages);
-          if (!items) this.#leave(loop, cursor, true);
-          else if (lane.offset > offset) tail.push(items);
-          else if (cursors.length === 1) tail.push(lane.miss(Number(highWatermark)));
-          else if (lane.offset < Number(highWatermark)) stuck.push(cursor);
-        }
-      }
-    } catch (error) {
-      if (this.cluster.signal.aborted) throw error;
-      // One partition fails the response as a whole: it is found by asking for each.
-      if (cursors.length === 1) this.#miss(loop, cursors[0]!, error);
-      else stuck.push(...cursors);
-    }
-    for (const cursor of stuck) await this.#fetch(broker, loop, [cursor], 0);
-  }
-
-  /** A partition that cannot be read there: another broker may lead it by now. */
-  #miss(loop: Loop, cursor: Cursor, error: unknown): void {
-    if (hasMoved(error) || isOutOfRange(error)) return this.#leave(loop, cursor, false);
-    loop.cursors.delete(cursor);
-    this.#fail(cursor.tail, unreadable(error));
-  }
-
-  #leave(loop: Loop, cursor: Cursor, isOther: boolean): void {
-    loop.cursors.delete(cursor);
-    this.#track(this.#follow(cursor, isOther));
+    for (const fetches of this.#fetches.values()) fetches.wake();
   }
 
   /** Looks where a partition is, and whether it still has what was read of it. */
   async #follow(cursor: Cursor, isOther: boolean): Promise<void> {
     const { cluster } = this;
-    const { tail: { topic }, lane } = cursor;
+    const { tail, share, lane: { partition } } = cursor;
+    const { topic } = share;
     try {
       await cluster.pause(50);
       await cluster.settle(async () => {
-        const leads = await cluster.look(topic);
-        const lead = leads.find(({ partition }) => partition === lane.partition);
-        if (!lead) throw new ConnectionError(`partition ${lane.partition} of "${topic}" is gone`);
+        const lead = (await cluster.topics.look(topic)).find((lead) =>
+          lead.partition === partition
+        );
+        if (!lead) throw new ConnectionError(`partition ${partition} of "${topic}" is gone`);
         const bounds = await boundsOf(cluster, topic, [lead]);
-        cursor.tail.push(lane.seek(bounds.get(lane.partition)!, isOther));
+        tail.push(share, cursor.lane.seek(bounds.get(partition)!, isOther));
         this.#read(cursor, lead.leader);
       }, 2_000);
     } catch (error) {
-      this.#fail(cursor.tail, error);
+      if (isGone(error) && this.#patterns.has(tail)) this.#drop(cursor);
+      else this.#fail(cursor, error);
     }
   }
 
-  #fail(tail: TopicTail, reason: unknown): void {
-    this.#tails.delete(tail);
-    tail.fail(reason);
+  /** A pattern goes on without a topic that was deleted. */
+  #drop({ tail, share, lane }: Cursor): void {
+    if (lane.isBehind) tail.push(share, [{ cause: "trimmed" }]);
+    share.places.reset(lane.partition, 0);
+    share.partitions.delete(lane.partition);
+    if (share.partitions.size === 0) tail.shares.delete(share.topic);
+  }
+
+  #fail({ tail, share: { topic } }: Cursor, reason: unknown): void {
+    const isNameless = this.#patterns.has(tail) && reason instanceof RefusedError;
+    this.#remove(tail);
+    tail.fail(
+      isNameless
+        ? new RefusedError(`topic "${topic}": ${reason.message}`, { cause: reason.cause })
+        : reason,
+    );
   }
 
   async #refresh(): Promise<void> {
-    await this.cluster.ping();
-    this.cluster.forget();
+    const { cluster } = this;
+    await cluster.ping();
+    cluster.topics.forget();
     for (const tail of this.#tails) {
-      const leads = await this.cluster.look(tail.topic).catch(() => []);
-      if (!this.#tails.has(tail)) continue;
-      for (const lead of leads) {
-        if (tail.partitions.has(lead.partition)) continue;
-        try {
-          checkPartitions(tail.topic, leads.length);
-        } catch (cause) {
-          this.#fail(tail, new RefusedError((cause as Error).message, { cause }));
-          break;
-        }
-        this.#join({ tail, lane: new Lane(tail.places, lead.partition) }, lead);
+      if (typeof tail.target !== "string") continue;
+      const leads = await cluster.topics.look(tail.target).catch(() => []);
+      if (this.#tails.has(tail)) this.#grow(tail, tail.target, leads);
+    }
+  }
+
+  /** Lists the topics again and again, as long as there are patterns. */
+  async #list(): Promise<void> {
+    const { cluster } = this;
+    this.#isListing = true;
+    try {
+      for (let wait = LISTING; this.#patterns.size > 0;) {
+        await cluster.pause(wait);
+        const start = performance.now();
+        for (const [topic, leads] of await cluster.topics.all()) this.#show(topic, leads);
+        wait = Math.max(LISTING, LISTING_SHARE * (performance.now() - start));
       }
+    } catch (error) {
+      for (const tail of this.#patterns) {
+        this.#remove(tail);
+        tail.fail(explain(error));
+      }
+    } finally {
+      this.#isListing = false;
+    }
+  }
+
+  /** There is a topic: the patterns that match it read what they do not have of it. */
+  #show(topic: string, leads: readonly Lead[]): void {
+    for (const tail of this.#patterns) {
+      if (isMatch(tail.target as Pattern, topic)) this.#grow(tail, topic, leads);
+    }
+  }
+
+  /** Reads from their start those partitions of a topic that are new. */
+  #grow(tail: TopicTail, topic: string, leads: readonly Lead[]): void {
+    for (const lead of leads) {
+      if (lead.leader < 0 || tail.shares.get(topic)?.partitions.has(lead.partition)) continue;
+      const share = tail.shares.get(topic) ?? tail.add(topic, Position.start);
+      const lane = new Lane(share.places, lead.partition);
+      try {
+        if (typeof tail.target === "string") checkPartitions(topic, leads.length);
+      } catch (cause) {
+        const refused = new RefusedError((cause as Error).message, { cause });
+        return this.#fail({ tail, share, lane }, refused);
+      }
+      this.#join({ tail, share, lane }, lead);
     }
   }
 }
 
-function endOf(bounds: ReadonlyMap<number, Bounds>): Position {
-  const places = [...bounds].map(([partition, { end }]) => before(partition, end));
+function endOf(ends: ReadonlyMap<number, number>): Position {
+  const places = [...ends].map(([partition, end]) => before(partition, end));
   return Position.of(...places.filter((place) => place !== undefined));
+}
+
+function isLed(leads: readonly Lead[]): boolean {
+  return leads.length > 0 && leads.every(({ leader }) => leader >= 0);
 }

@@ -7,9 +7,10 @@
 import type { Item } from "../../backend.ts";
 import type { Place } from "../../position.ts";
 import { besideFetches, type FetchResponse, type Message } from "./client.ts";
-import type { Cluster, Lead } from "./cluster.ts";
+import type { Cluster } from "./cluster.ts";
 import { before, itemOf, type Lane, placeOf } from "./lane.ts";
 import { boundsOf } from "./offsets.ts";
+import type { Lead } from "./topics.ts";
 
 /** What is fetched at first, before anything is known of the records: so much, and more for each. */
 const FIRST_FETCH = 64 * 1024;
@@ -37,6 +38,30 @@ export interface SourceOptions {
 interface Entry {
   readonly item: Item;
   readonly time: number;
+}
+
+/** What one fetch has brought. */
+export interface Fetched {
+  /** The records: a batch comes whole, also if it begins before the offset. */
+  readonly messages: readonly Message[];
+  /** The offset that the next record will have. */
+  readonly end: number;
+}
+
+/** Fetches from one partition. Not with the tails: their long polls would hold up a page. */
+export async function fetchOne(
+  cluster: Cluster,
+  topic: string,
+  { partition, leader }: Lead,
+  { offset, maxBytes }: { readonly offset: number; readonly maxBytes: number },
+): Promise<Fetched> {
+  const broker = besideFetches(await cluster.node(leader));
+  const partitions = [{ partition, fetchOffset: String(offset), maxBytes }];
+  const { responses }: FetchResponse = await cluster.request(() =>
+    broker.fetch({ isolationLevel: 0, maxWaitTime: 0, maxBytes, topics: [{ topic, partitions }] })
+  );
+  const { messages, highWatermark } = responses[0]!.partitions[0]!;
+  return { messages, end: Number(highWatermark) };
 }
 
 /** The records of a partition, in the order in which a page takes them. */
@@ -72,25 +97,12 @@ export abstract class Source {
     return Math.min(this.options.share, FIRST_FETCH + FIRST_RECORD * count);
   }
 
-  /** Not by the loop of the tails: its long polls would hold up a page. */
-  protected async fetch(
-    offset: number,
-    maxBytes: number,
-  ): Promise<{ readonly messages: readonly Message[]; readonly end: number }> {
-    const { cluster, topic, lead: { partition, leader } } = this.options;
-    const broker = besideFetches(await cluster.node(leader));
-    const partitions = [{ partition, fetchOffset: String(offset), maxBytes }];
-    const { responses }: FetchResponse = await cluster.request(() =>
-      broker.fetch({
-        isolationLevel: 0,
-        maxWaitTime: 0,
-        maxBytes,
-        topics: [{ topic, partitions }],
-      })
-    );
-    const { messages, highWatermark } = responses[0]!.partitions[0]!;
+  /** Counts what it brings. */
+  protected async fetch(offset: number, maxBytes: number): Promise<Fetched> {
+    const { cluster, topic, lead } = this.options;
+    const { messages, end } = await fetchOne(cluster, topic, lead, { offset, maxBytes });
     for (const { value } of messages) this.bytes += value?.length ?? 0;
-    return { messages, end: Number(highWatermark) };
+    return { messages, end };
   }
 }
 

@@ -1,10 +1,10 @@
 /**
- * The live end of a topic.
+ * The live end of a topic, or of all topics that match.
  *
  * @module
  */
 
-import type { Item, Tail } from "../../backend.ts";
+import type { Item, Tail, Target } from "../../backend.ts";
 import type { Position } from "../../position.ts";
 import { Places } from "./lane.ts";
 
@@ -13,14 +13,24 @@ const MAX_WAITING = 4 * 1024 * 1024;
 
 /** What a tail needs to know. */
 export interface TopicTailOptions {
-  /** The topic that is read. */
-  readonly topic: string;
-  /** What it begins behind. */
-  readonly position: Position;
+  /** The topic, or the pattern. */
+  readonly target: Target;
+  /** What it begins behind: a pattern, of which no position has all topics, has none. */
+  readonly position: Position | undefined;
   /** Called when it may take more. */
   readonly wake: () => void;
   /** Called when its reader leaves. */
   readonly cancel: () => void;
+}
+
+/** What a tail has of one topic. */
+export interface Share {
+  /** The topic. */
+  readonly topic: string;
+  /** How far each partition was read. */
+  readonly places: Places;
+  /** The partitions that are read. */
+  readonly partitions: Set<number>;
 }
 
 /** Its stream is filled on demand: what it cannot hold stays on the broker. */
@@ -28,22 +38,19 @@ export class TopicTail implements Tail {
   /** See `Tail`. */
   readonly records: ReadableStream<readonly Item[]>;
   /** See `Tail`. */
-  readonly position: Position;
-  /** The topic that is read. */
-  readonly topic: string;
-  /** The partitions that are read. */
-  readonly partitions = new Set<number>();
-  /** How far each of them was read. */
-  readonly places: Places;
+  readonly position: Position | undefined;
+  /** The topic, or the pattern. */
+  readonly target: Target;
+  /** The topics that are read. */
+  readonly shares = new Map<string, Share>();
   #controller!: ReadableStreamDefaultController<readonly Item[]>;
   #failure: { readonly reason: unknown } | undefined;
   #isDone = false;
 
   /** @param options What it needs to know. */
-  constructor({ topic, position, wake, cancel }: TopicTailOptions) {
-    this.topic = topic;
+  constructor({ target, position, wake, cancel }: TopicTailOptions) {
+    this.target = target;
     this.position = position;
-    this.places = new Places(position);
     this.records = new ReadableStream<readonly Item[]>({
       start: (controller) => {
         this.#controller = controller;
@@ -65,12 +72,20 @@ export class TopicTail implements Tail {
     return (this.#controller.desiredSize ?? 0) > 0;
   }
 
+  /** It reads a topic, too: behind a position. */
+  add(topic: string, position: Position): Share {
+    const share = { topic, places: new Places(position), partitions: new Set<number>() };
+    this.shares.set(topic, share);
+    return share;
+  }
+
   /** Adds what a fetch brought of one partition. */
-  push(items: readonly Item[]): void {
-    if (items.length === 0 || this.#isDone || this.#failure) return;
-    const last = items.at(-1)!;
-    if (last.place) this.places.see(last.place);
-    this.#controller.enqueue(items);
+  push({ topic, places }: Share, items: readonly Item[]): void {
+    if (this.#isDone || this.#failure) return;
+    const last = items.at(-1);
+    if (last?.place) places.see(last.place);
+    const told = typeof this.target === "string" ? items : ofPattern(topic, items);
+    if (told.length > 0) this.#controller.enqueue(told);
   }
 
   /** Errors the stream, behind what was added. */
@@ -85,6 +100,19 @@ export class TopicTail implements Tail {
     this.#isDone = true;
     this.#controller.error(this.#failure.reason);
   }
+}
+
+/** What a topic brings as a pattern tells it: without places, which mean nothing among topics. */
+function ofPattern(channel: string, items: readonly Item[]): Item[] {
+  const told: Item[] = [];
+  for (const item of items) {
+    if ("cause" in item) told.push({ cause: item.cause });
+    else if (item.payload !== undefined) {
+      const { place: _, ...record } = item;
+      told.push({ ...record, channel });
+    }
+  }
+  return told;
 }
 
 function sizeOf(items: readonly Item[] | undefined): number {

@@ -102,7 +102,7 @@ export class Writer {
     const cluster = await this.#connect();
     try {
       return await cluster.settle(async (attempt) => {
-        const leads = await cluster.leads(channel, attempt > 0);
+        const leads = await cluster.topics.leads(channel, attempt > 0);
         const { partition, leader } = leads[hash(channel) % leads.length]!;
         const broker = await cluster.node(leader);
         const topicData = [{ topic: channel, partitions: [{ partition, messages }] }];
@@ -114,7 +114,7 @@ export class Writer {
         } catch (cause) {
           const { type = "", message } = cause as KafkaError;
           if (!UNKNOWN.has(type)) throw cause;
-          cluster.forget(channel);
+          cluster.topics.forget(channel);
           throw new ConnectionError(message, { cause });
         }
       });

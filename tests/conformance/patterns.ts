@@ -45,7 +45,7 @@ export function patterns({ features, test, names = WEIRD }: Suite): void {
     const broadcast = open();
     const subscription = await broadcast.subscribe({ pattern: `${channel}.*` });
     const published = [`${channel}.a`, `${channel}.b.c`, `${channel}.`];
-    for (const name of [channel, ...published, `x${channel}.a`, `${channel}_a`]) {
+    for (const name of [channel, ...published, `x${channel}.a`, `${channel}-a`]) {
       await broadcast.publish(name, `to ${name}`);
     }
     await broadcast.publish(`${channel}.end`, "end");

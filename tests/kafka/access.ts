@@ -2,11 +2,9 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import kafkajs from "kafkajs";
-import { join } from "node:path";
 import { Broadcast, ConnectionError, RefusedError } from "../../mod.ts";
 import { messages, uniqueChannel, within } from "../conformance/harness.ts";
 import { Proxy } from "../proxy.ts";
-import { provide, run } from "../services/debian.ts";
 import { start } from "../services/kafka.ts";
 import { Outsider, registrar } from "./outsider.ts";
 
@@ -149,6 +147,23 @@ export function access(url: string): void {
         assertEquals(await within(messages(living, 1)), ["hello"]);
       },
     );
+    await t.step("it ends the subscriptions of a pattern, and is named", async () => {
+      await using outsider = new Outsider(server.url);
+      await using broadcast = new Broadcast(server.url);
+      const channel = uniqueChannel();
+      const pattern = `${channel}.*`;
+      const subscription = await broadcast.subscribe({ pattern });
+      await broadcast.publish(`${channel}.open`, "open");
+      await broadcast.publish(`${channel}.shut`, "shut");
+      await within(messages(subscription, 2));
+      const failing = assertRejects(() => within(messages(subscription, 1)), RefusedError);
+      await deny(outsider, `${channel}.shut`, kafkajs.AclOperationTypes.READ);
+      assertEquals(
+        (await failing).message,
+        `Cannot subscribe to pattern "${pattern}": topic "${channel}.shut": Not authorized to access topics: [Topic authorization failed]`,
+      );
+      assertEquals(broadcast.state, "connected");
+    });
     await t.step("a user is let in by plain unless the URL says otherwise", async () => {
       await using broadcast = new Broadcast(server.url);
       await broadcast.connect();
@@ -162,67 +177,10 @@ export function access(url: string): void {
       );
     });
   });
-
-  Deno.test("kafka: a broker of its own mind, behind TLS", async (t) => {
-    const folder = await Deno.makeTempDir({ prefix: "kafka-tls-" });
-    await certify(folder);
-    await using server = await start({
-      properties: {
-        "auto.create.topics.enable": "false",
-        "num.partitions": "4",
-        "listener.security.protocol.map": "CLIENT:SSL,INSIDE:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        "ssl.keystore.type": "PEM",
-        "ssl.keystore.location": join(folder, "broker.pem"),
-        "ssl.truststore.type": "PEM",
-        "ssl.truststore.location": join(folder, "ca.pem"),
-        "ssl.client.auth": "requested",
-      },
-    });
-    const authority = join(folder, "ca.cert");
-    const secure = `${server.url}?ca=${authority}`;
-    await t.step("its authority connects, and topics are made as they should be", async () => {
-      await using broadcast = new Broadcast(secure);
-      const channel = uniqueChannel();
-      const subscription = await broadcast.subscribe(channel);
-      await broadcast.publish(channel, "hello");
-      assertEquals(await within(messages(subscription, 1)), ["hello"]);
-      await using outsider = new Outsider(server.url, await Deno.readTextFile(authority));
-      assertEquals(await outsider.counts(channel), [1]);
-    });
-    await t.step("a certificate of its own connects", async () => {
-      const own = ["cert", "key"].map((name) => `${name}=${join(folder, `client.${name}`)}`);
-      await using broadcast = new Broadcast(`${secure}&${own.join("&")}`);
-      await broadcast.connect();
-    });
-    await t.step("a broker of an unknown authority is not trusted", async () => {
-      await using broadcast = new Broadcast(`${server.url}?tls=true`);
-      const error = await assertRejects(() => broadcast.connect(), ConnectionError);
-      assertEquals(
-        error.message,
-        `Cannot connect to kafka://127.0.0.1:${server.port}: Connection error: self-signed certificate in certificate chain`,
-      );
-    });
-    await t.step("without TLS there is no answer", async () => {
-      await using broadcast = new Broadcast(server.url);
-      const error = await assertRejects(() => broadcast.connect(), ConnectionError);
-      assertEquals(
-        error.message,
-        `Cannot connect to kafka://127.0.0.1:${server.port}: ${silent(server.port)}`,
-      );
-    });
-    await t.step("a file that is not there is named", async () => {
-      await using broadcast = new Broadcast(`${server.url}?ca=/no/such/file`);
-      const error = await assertRejects(() => broadcast.connect(), ConnectionError);
-      assertEquals(
-        error.message,
-        `Cannot connect to kafka://127.0.0.1:${server.port}: ENOENT: no such file or directory, open '/no/such/file'`,
-      );
-    });
-    await Deno.remove(folder, { recursive: true });
-  });
 }
 
-function silent(port: number): string {
+/** What is said of a broker that closes the connection without a word. */
+export function silent(port: number): string {
   return `127.0.0.1:${port} closed the connection, perhaps for want of TLS or a password`;
 }
 
@@ -249,24 +207,4 @@ async function deny(
     permissionType: kafkajs.AclPermissionTypes.DENY,
   };
   await (await outsider.admin()).createAcls({ acl: [acl] });
-}
-
-/** An authority, and what it vouches for: the broker, and a client. */
-async function certify(folder: string): Promise<void> {
-  const openssl = await provide("openssl", "openssl");
-  const make = (name: string, more: string[]) =>
-    run(openssl, [
-      ..."req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2".split(" "),
-      ...["-keyout", `${name}.key`, "-out", `${name}.cert`, "-subj", `/CN=${name}`, ...more],
-    ], { cwd: folder });
-  await make("ca", ["-addext", "basicConstraints=critical,CA:TRUE"]);
-  const signed = ["-CA", "ca.cert", "-CAkey", "ca.key", "-addext", "basicConstraints=CA:FALSE"];
-  await make("broker", [...signed, "-addext", "subjectAltName=IP:127.0.0.1"]);
-  await make("client", signed);
-  const read = (name: string) => Deno.readTextFile(join(folder, name));
-  await Deno.writeTextFile(join(folder, "ca.pem"), await read("ca.cert"));
-  await Deno.writeTextFile(
-    join(folder, "broker.pem"),
-    await read("broker.key") + await read("broker.cert") + await read("ca.cert"),
-  );
 }

@@ -23,15 +23,15 @@ export class Outsider implements AsyncDisposable {
   readonly #leave: (() => Promise<void>)[] = [];
   #admin: Promise<Admin> | undefined;
 
-  /** One that trusts an authority, in PEM, if brokers are behind TLS. */
-  constructor(url: string, ca?: string) {
+  /** One that trusts an authority and shows a certificate, in PEM, if brokers are behind TLS. */
+  constructor(url: string, ssl?: { ca: string; cert: string; key: string }) {
     const address = new Address(url);
     const { username, password = "" } = address;
     this.kafka = new kafkajs.Kafka({
       brokers: address.servers(9092),
       ...username && { sasl: { mechanism: "plain", username, password } },
       logLevel: kafkajs.logLevel.NOTHING,
-      ...ca && { ssl: { ca } },
+      ...ssl && { ssl },
       socketFactory: ({ host, port, ssl, onConnect }) => {
         const socket = ssl
           ? tls.connect({ host, port, ...ssl }, onConnect)
@@ -49,8 +49,11 @@ export class Outsider implements AsyncDisposable {
   }
 
   /** A new topic with so many partitions. */
-  async topic(partitions = 1, config: Record<string, string> = {}): Promise<string> {
-    const topic = uniqueChannel();
+  async topic(
+    partitions = 1,
+    config: Record<string, string> = {},
+    topic = uniqueChannel(),
+  ): Promise<string> {
     const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }));
     await this.create({ topic, numPartitions: partitions, configEntries });
     return topic;

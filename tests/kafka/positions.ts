@@ -1,7 +1,8 @@
 /** Which positions there are. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { Lane, Places } from "../../backends/kafka/lane.ts";
+import { Lane, Places, witnessOf } from "../../backends/kafka/lane.ts";
+import { JointScope, LONGEST_ID, Scope } from "../../id.ts";
 import { Position } from "../../position.ts";
 import { numbered, uniqueChannel } from "../conformance/harness.ts";
 import { at, brief, logRegistrar } from "./logs.ts";
@@ -29,7 +30,7 @@ export function positions(url: string, name: string): void {
   test(
     "a topic of more partitions than fit into an id is refused, but for publishing",
     async (backend, outsider) => {
-      const [most, more] = [await outsider.topic(36), await outsider.topic(37)];
+      const [most, more] = [await outsider.topic(43), await outsider.topic(44)];
       assertEquals((await backend.tail(most)).position, Position.start);
       assertEquals((await backend.read(most, { limit: 1 })).items, []);
       await Promise.all(backend.publish(more, ["hello"]));
@@ -37,7 +38,7 @@ export function positions(url: string, name: string): void {
         const { message } = await assertRejects(call as () => Promise<unknown>, RangeError);
         assertEquals(
           message,
-          `Cannot use channel "${more}" on kafka: its topic has 37 partitions, an id has room for 36`,
+          `Cannot use channel "${more}" on kafka: its topic has 44 partitions, an id has room for 43`,
         );
       }
     },
@@ -65,6 +66,19 @@ export function positions(url: string, name: string): void {
       assertEquals((await backend.tail(topic)).position, Position.of(at(2, 1)));
     },
   );
+
+  Deno.test(`${name}: 32 channels of one partition fit into one id`, () => {
+    const names = Array.from({ length: 32 }, uniqueChannel).sort();
+    const joint = new JointScope("kafka", names);
+    for (const offset of [0, 10 ** 12, Number.MAX_SAFE_INTEGER]) {
+      for (const time of ["0", `${Date.now()}`, "99999999999999", `${2n ** 63n - 1n}`]) {
+        const position = Position.of(at(offset, 0, witnessOf(time)));
+        const id = joint.id(names.map((channel) => new Scope("kafka", channel).id(position)));
+        assert(id.length <= LONGEST_ID, `${id.length} bytes`);
+        assertEquals((joint.find(id) as string[]).length, 32);
+      }
+    }
+  });
 
   Deno.test(`${name}: a batch that compaction has emptied is passed, with one gap`, () => {
     const records = (...offsets: number[]) =>

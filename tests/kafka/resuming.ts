@@ -110,6 +110,33 @@ export function resuming(url: string, name: string): void {
     }
   });
 
+  test("before what is of a topic that is gone there is nothing", async (backend, outsider) => {
+    const topic = await outsider.topic(2);
+    const publish = (values: string[], partition: number) =>
+      outsider.publish(topic, values.map((value) => ({ value, partition })));
+    await publish(numbered(4, "old"), 0);
+    await publish(numbered(2, "old"), 1);
+    const { from, items } = await backend.read(topic, { limit: 10 });
+    let before = from;
+    const positions = items.map(({ place }) => before = before.with(place!));
+    for (const count of [1, 2, 6]) {
+      await remake(outsider, topic, 2);
+      await publish(numbered(count, "new"), 0);
+      await publish(numbered(count, "new"), 1);
+      for (const before of positions) {
+        assertEquals(await backend.read(topic, { before, limit: 10 }), {
+          from: Position.start,
+          items: [],
+        });
+        const forth = await backend.read(topic, { after: Position.start, before, limit: 10 });
+        assertEquals(forth.items, []);
+      }
+    }
+    const { items: fresh } = await backend.read(topic, { limit: 20 });
+    const last = Position.of(...fresh.slice(-1).map(({ place }) => place!));
+    assertEquals((await backend.read(topic, { before: last, limit: 20 })).items.length, 5);
+  });
+
   test(
     "a topic made anew behind the back of a slow reader is told from the old one",
     async (backend, outsider) => {

@@ -2,14 +2,11 @@
 
 import { assertEquals, assertRejects } from "@std/assert";
 import { Buffer } from "node:buffer";
-import { clusterFactory } from "../../backends/kafka/client.ts";
-import { Cluster } from "../../backends/kafka/cluster.ts";
 import { hash } from "../../backends/kafka/partitioner.ts";
-import { Reader } from "../../backends/kafka/reader.ts";
-import { Writer } from "../../backends/kafka/writer.ts";
-import { Broadcast, ClosedError, type Gap, RefusedError } from "../../mod.ts";
+import { Broadcast, type Gap, RefusedError } from "../../mod.ts";
 import { messages, numbered, take, uniqueChannel } from "../conformance/harness.ts";
-import { type Outsider, registrar } from "./outsider.ts";
+import { openInsides } from "./insides.ts";
+import { registrar } from "./outsider.ts";
 
 /** By Kafka's own `UtilsTest.testMurmur2`. */
 const HASHES: Record<string, number> = {
@@ -66,7 +63,7 @@ export function topics(url: string): void {
 
   test("a partition that is added later is found from its start", async (outsider) => {
     const topic = await outsider.topic(1);
-    await using insides = await open(outsider);
+    await using insides = await openInsides(outsider);
     const { reader } = insides;
     const tail = await reader.tail(topic);
     const admin = await outsider.admin();
@@ -88,7 +85,7 @@ export function topics(url: string): void {
 
   test("a publisher finds it too", async (outsider) => {
     const topic = await outsider.topic(1);
-    await using insides = await open(outsider);
+    await using insides = await openInsides(outsider);
     const { writer } = insides;
     await writer.publish(topic, "before");
     const admin = await outsider.admin();
@@ -184,23 +181,6 @@ export function topics(url: string): void {
     const odd = ["...", "_", "-", "A.b_C-9"].map((name) => `${name}${uniqueChannel()}`);
     for (const name of odd) await broadcast.publish(name, "hello");
   });
-}
-
-/** The insides of a backend, which looks for new partitions ten times in a second. */
-async function open(outsider: Outsider) {
-  const kafka = clusterFactory(outsider.kafka)();
-  const cluster = new Cluster(kafka, { seeds: undefined, replication: -1 });
-  await cluster.connect();
-  const reader = new Reader(cluster, 100);
-  return {
-    reader,
-    writer: new Writer(() => Promise.resolve(cluster)),
-    async [Symbol.asyncDispose]() {
-      cluster.end(new ClosedError("the test is over"));
-      await reader.ended();
-      await cluster.shut();
-    },
-  };
 }
 
 function calls(broadcast: Broadcast, name: string): (() => Promise<unknown>)[] {

@@ -1,7 +1,11 @@
 import type { Harness } from "../conformance.ts";
+import { NAMES } from "../kafka/names.ts";
 
 /** What `suite.mjs` makes a harness of. Without a limit there is none. */
-export type HarnessData = Pick<Harness, "name" | "features"> & { url: string; limit?: number };
+export type HarnessData = Pick<Harness, "name" | "features" | "names"> & {
+  url: string;
+  limit?: number;
+};
 
 /** A backend, and the broker whose URL it is reached by, under a scheme of its own. */
 type BrokerData = Omit<HarnessData, "url"> & { readonly broker?: string };
@@ -19,7 +23,12 @@ const BROKERS: BrokerData[] = [
     broker: "postgres",
     features: { crossProcess: true, binary: true, log: true },
   },
-  { name: "kafka", features: { crossProcess: true, binary: true, log: true }, limit: 1_000_000 },
+  {
+    name: "kafka",
+    features: { crossProcess: true, binary: true, log: true, patterns: true },
+    limit: 1_000_000,
+    names: NAMES,
+  },
 ];
 
 /** Memory, and the brokers that `tests/run.ts` has located. */

@@ -14,6 +14,8 @@ export interface KafkaOptions {
   advertisedPort?: number;
   /** Whom the broker lets in, by PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; all by default. */
   user?: { name: string; password: string };
+  /** Which node of several it is, and the port of their controller: node 1 is that, too. */
+  node?: { id: number; controller: number };
   /** More properties, such as `{ "auto.create.topics.enable": "false" }`. */
   properties?: Record<string, string>;
 }
@@ -30,6 +32,9 @@ const JAVA = [
   "-Djava.io.tmpdir=.", // the server's own folder
 ];
 
+/** What a node has that is not alone. */
+const SMALL = ["-Xmx256m"];
+
 /** Finds a Kafka broker for this run. */
 export function locate(): Promise<Located> {
   return find({
@@ -40,7 +45,7 @@ export function locate(): Promise<Located> {
   });
 }
 
-/** Starts a Kafka broker of a test's own: one node, which is its own controller. */
+/** Starts a Kafka broker of a test's own: one node, which is its own controller unless it is said. */
 export async function start(options: KafkaOptions = {}): Promise<Server> {
   const { version = VERSION, port = freePort(), user } = options;
   const java = await provide("java", "default-jre-headless");
@@ -63,7 +68,7 @@ export async function start(options: KafkaOptions = {}): Promise<Server> {
     port,
     directory,
     command: java,
-    args: [...JAVA, ...classes, "kafka.Kafka", "server.properties"],
+    args: [...JAVA, ...options.node ? SMALL : [], ...classes, "kafka.Kafka", "server.properties"],
     // The inner door asks for no password, and both open together.
     answers: () => answers(inside),
   });
@@ -80,20 +85,20 @@ function format(user: KafkaOptions["user"]): string[] {
 }
 
 function properties(
-  { advertisedPort, user, properties }: KafkaOptions,
+  { advertisedPort, user, node, properties }: KafkaOptions,
   directory: string,
   port: number,
   inside: number,
 ): Record<string, string> {
-  const controller = freePort();
+  const { id, controller } = node ?? { id: 1, controller: freePort() };
   return {
-    "process.roles": "broker,controller",
-    "node.id": "1",
+    "process.roles": id === 1 ? "broker,controller" : "broker",
+    "node.id": `${id}`,
     "controller.quorum.voters": `1@127.0.0.1:${controller}`,
     "controller.listener.names": "CONTROLLER",
     "inter.broker.listener.name": "INSIDE",
-    "listeners": `CLIENT://127.0.0.1:${port},INSIDE://127.0.0.1:${inside},` +
-      `CONTROLLER://127.0.0.1:${controller}`,
+    "listeners": `CLIENT://127.0.0.1:${port},INSIDE://127.0.0.1:${inside}` +
+      (id === 1 ? `,CONTROLLER://127.0.0.1:${controller}` : ""),
     "advertised.listeners": `CLIENT://127.0.0.1:${advertisedPort ?? port},` +
       `INSIDE://127.0.0.1:${inside}`,
     "listener.security.protocol.map": `CLIENT:${user ? "SASL_PLAINTEXT" : "PLAINTEXT"},` +
