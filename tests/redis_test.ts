@@ -11,7 +11,7 @@ import { start } from "./services/redis.ts";
 withBroker("redis", (url) => {
   conformance(Deno.test, {
     name: "redis",
-    features: { crossProcess: true, binary: true },
+    features: { crossProcess: true, binary: true, patterns: true },
     limit: 512 * 1024 * 1024,
     target: () => url,
   });

@@ -1,21 +1,18 @@
 /**
- * A connection to a Redis server, and how it is made.
+ * A connection to a Redis server.
  *
  * @module
  */
 
 import { Buffer } from "node:buffer";
-import { isIP } from "node:net";
 import type { Redis, RedisOptions } from "ioredis";
 import { unlessAborted } from "../../abort.ts";
-import type { Address } from "../../address.ts";
-import type { BackendOptions, Payload } from "../../backend.ts";
-import { importClient } from "../../client.ts";
+import type { Payload } from "../../backend.ts";
 import { ConnectionError, RefusedError } from "../../errors.ts";
 import { after } from "../../timer.ts";
 
 /** The core reconnects; the client never does, and holds nothing back meanwhile. */
-const OPTIONS = {
+export const OPTIONS = {
   lazyConnect: true,
   retryStrategy: () => null,
   autoResubscribe: false,
@@ -26,7 +23,12 @@ const OPTIONS = {
   // What a client of the user's may have set: replies have one shape here.
   replyMapping: "legacy",
   stringNumbers: false,
+  readOnly: false,
+  keyPrefix: "",
 } satisfies RedisOptions;
+
+/** The server is none to talk to any more: it was made a replica, or its cluster is down. */
+const DEPOSED = /^(READONLY|CLUSTERDOWN) /;
 
 /** One connection, and what became of it. */
 export class Link {
@@ -60,9 +62,19 @@ export class Link {
     this.ready.catch(() => {});
   }
 
+  /** Whether commands can be sent now. */
+  get open(): boolean {
+    return this.client.status === "ready";
+  }
+
   /** What an error of the client means: that the link is lost, or that the server refused. */
   explain(error: unknown): unknown {
-    return isReply(error) ? withoutCommand(error) : this.#lostError(error);
+    if (!isReply(error)) return this.#lostError(error);
+    const reply = withoutCommand(error) as Error;
+    if (!DEPOSED.test(reply.message)) return reply;
+    this.#reason ??= reply;
+    this.#cut();
+    return this.#lostError(reply);
   }
 
   /** PING; without an answer the socket is cut. */
@@ -121,58 +133,6 @@ export class Link {
   }
 }
 
-/** Where a backend's connections lead, and how each is made. */
-export interface Clients {
-  /** As it appears in messages. */
-  readonly address: string;
-  /** Makes a client that is not connected. */
-  readonly make: () => Redis;
-}
-
-/** The clients of a URL, or duplicates of the one that the user has. */
-export async function clientsOf(address: Address, options: BackendOptions): Promise<Clients> {
-  const { client } = options;
-  if (client !== undefined) {
-    if (
-      typeof (client as Partial<Redis>).duplicate !== "function" ||
-      "isCluster" in Object(client) && (client as { isCluster?: boolean }).isCluster
-    ) {
-      throw new TypeError("Cannot use client: it is not a `Redis` of ioredis");
-    }
-    return { address: String(address), make: () => (client as Redis).duplicate(OPTIONS) };
-  }
-  const settings = settingsOf(address);
-  const { Redis } = await importClient<typeof import("ioredis")>("ioredis");
-  return {
-    address: `${address.scheme}://${address.servers(6379)[0]}`,
-    make: () => new Redis(settings),
-  };
-}
-
-function settingsOf(address: Address) {
-  if (address.hosts.length > 1) {
-    throw new TypeError(
-      `Cannot open "${address}": it names several hosts, ${address.scheme}:// takes one`,
-    );
-  }
-  const db = address.path === "" ? 0 : Number(address.path);
-  if (!Number.isInteger(db) || db < 0) {
-    throw new TypeError(`Cannot open "${address}": database "${address.path}" is not a number`);
-  }
-  const { hostname = "localhost", port = 6379 } = address.hosts[0] ?? {};
-  return {
-    ...OPTIONS,
-    host: hostname,
-    port,
-    db,
-    ...address.username !== undefined && { username: address.username },
-    ...address.password !== undefined && { password: address.password },
-    // An IP address is no server name: Deno refuses it.
-    ...address.scheme.startsWith("rediss") &&
-      { tls: isIP(hostname) ? {} : { servername: hostname } },
-  };
-}
-
 /** A reply carries the command that it answers, and a login carries the password. */
 function withoutCommand(error: unknown): unknown {
   if (error instanceof Error && "command" in error) delete error.command;
@@ -189,4 +149,28 @@ export function bufferOf(payload: Payload): Buffer | string {
   return typeof payload === "string"
     ? payload
     : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
+}
+
+/**
+ * Publishes payloads as one pipeline: one promise for each.
+ *
+ * @param command `spublish` for the shard channels of a cluster.
+ */
+export function publishOn(
+  link: Link,
+  command: "publish" | "spublish",
+  channel: string,
+  payloads: readonly Payload[],
+): Promise<unknown>[] {
+  if (payloads.length === 1) {
+    const reply = link.client[command](channel, bufferOf(payloads[0]!));
+    return [reply.catch((error) => Promise.reject(link.explain(error)))];
+  }
+  const pipeline = link.client.pipeline();
+  for (const payload of payloads) pipeline[command](channel, bufferOf(payload));
+  const replies = pipeline.exec().catch((error) => Promise.reject(link.explain(error)));
+  return payloads.map(async (_, index) => {
+    const [error] = (await replies)?.[index] ?? [];
+    if (error) throw link.explain(error);
+  });
 }

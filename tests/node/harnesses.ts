@@ -7,7 +7,7 @@ export type HarnessData = Pick<Harness, "name" | "features"> & { url: string; li
 type BrokerData = Omit<HarnessData, "url"> & { readonly broker?: string };
 
 const BROKERS: BrokerData[] = [
-  { name: "redis", features: { crossProcess: true, binary: true } },
+  { name: "redis", features: { crossProcess: true, binary: true, patterns: true } },
   {
     name: "redis-stream",
     broker: "redis",
