@@ -11,7 +11,7 @@ import { type Listener, Subscriber } from "../redis/subscriber.ts";
 import { Reader, refusal } from "./reader.ts";
 import { Sweep } from "./sweep.ts";
 import { Watch } from "./watch.ts";
-import { type StreamOptions, type Wakes, WAKES, Writer } from "./writer.ts";
+import { type StreamOptions, WAKES, type Wakes, Writer } from "./writer.ts";
 
 /** What a tail reads by. */
 type Pages = Pick<Reader, "read" | "end">;

@@ -1,0 +1,25 @@
+/** A cluster: what it has in common with a server, and what becomes of a slot and of a node. */
+
+import { withBroker } from "./broker.ts";
+import { conformance } from "./conformance.ts";
+import { channels } from "./redis_cluster/channels.ts";
+import { streams } from "./redis_cluster/streams.ts";
+
+withBroker("redis_cluster", (url) => {
+  conformance(Deno.test, {
+    name: "redis-cluster",
+    features: { crossProcess: true, binary: true },
+    limit: 512 * 1024 * 1024,
+    target: () => url,
+  });
+
+  conformance(Deno.test, {
+    name: "redis-stream in a cluster",
+    features: { crossProcess: true, binary: true, log: true },
+    limit: 512 * 1024 * 1024,
+    target: () => url.replace(/^redis:/, "redis-stream:"),
+  });
+
+  channels();
+  streams();
+});
