@@ -3,6 +3,7 @@
 import { withBroker } from "./broker.ts";
 import { conformance } from "./conformance.ts";
 import { channels } from "./redis_cluster/channels.ts";
+import { lanes } from "./redis_cluster/lanes.ts";
 import { streams } from "./redis_cluster/streams.ts";
 
 withBroker("redis_cluster", (url) => {
@@ -23,3 +24,5 @@ withBroker("redis_cluster", (url) => {
   channels();
   streams();
 });
+
+lanes();

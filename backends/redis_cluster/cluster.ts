@@ -8,10 +8,13 @@ import type { Host } from "../../address.ts";
 import { ClosedError, ConnectionError } from "../../errors.ts";
 import type { Make, Seeds } from "../redis/clients.ts";
 import { Link } from "../redis/link.ts";
+import { backoff } from "../../timer.ts";
 import { redirectionOf, slotOf, SLOTS } from "./slots.ts";
 
-/** How often a command is sent elsewhere before that is given up. */
-const REDIRECTIONS = 16;
+/** How often a command is sent elsewhere before that is given up: for some seconds. */
+export const REDIRECTIONS = 8;
+/** So many at once; then nodes may disagree, and are given time. */
+const SWIFT = 2;
 
 /** The connections to one node. */
 export interface Node {
@@ -52,7 +55,7 @@ export class Cluster<N extends Node> {
   /** For each slot the name of its node. */
   #owners: string[] = [];
   readonly #looking = new Set<Link>();
-  #closed = false;
+  readonly #closing = new AbortController();
 
   /** @param options What it needs to know. */
   constructor(options: ClusterOptions<N>) {
@@ -80,10 +83,21 @@ export class Cluster<N extends Node> {
     return { node, asking: false };
   }
 
-  /** Where it goes instead, once that can be used. Nothing, if the error does not say. */
-  async redirect(error: unknown, { node }: Route<N>): Promise<Route<N> | undefined> {
+  /**
+   * Where it goes instead, once that can be used.
+   *
+   * @param error What the node has answered.
+   * @param attempt How often the command was redirected before.
+   * @returns Nothing, if the error does not say, or has said it too often.
+   */
+  async redirect(
+    error: unknown,
+    { node }: Route<N>,
+    attempt: number,
+  ): Promise<Route<N> | undefined> {
     const redirection = redirectionOf(error);
-    if (!redirection) return undefined;
+    if (!redirection || attempt >= REDIRECTIONS) return undefined;
+    if (attempt >= SWIFT) await backoff(attempt - SWIFT, this.#closing.signal);
     const { kind, slot, port } = redirection;
     const hostname = redirection.hostname || hostOf(node.commands);
     const host = this.#options.seeds.locate({ hostname, port });
@@ -100,12 +114,12 @@ export class Cluster<N extends Node> {
     run: (route: Route<N>) => Promise<Result>,
   ): Promise<Result> {
     let route = this.route(name);
-    for (let left = REDIRECTIONS;; left--) {
+    for (let attempt = 0;; attempt++) {
       try {
         await ready(route.node);
         return await run(route);
       } catch (error) {
-        const next = left > 0 ? await this.redirect(error, route) : undefined;
+        const next = await this.redirect(error, route, attempt);
         if (!next) throw error;
         route = next;
       }
@@ -119,7 +133,7 @@ export class Cluster<N extends Node> {
 
   /** Shuts all sockets. */
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#closing.abort(closedError());
     const closing = [...this.#looking, ...this.#nodes.values()];
     await Promise.all(closing.map((one) => one.close()));
   }
@@ -128,7 +142,7 @@ export class Cluster<N extends Node> {
     const name = nameOf(host);
     const known = this.#nodes.get(name);
     if (known && !known.lost) return known;
-    if (this.#closed) throw closedError();
+    this.#closing.signal.throwIfAborted();
     const node = this.#options.open(host);
     this.#nodes.set(name, node);
     return node;
@@ -151,7 +165,7 @@ export class Cluster<N extends Node> {
       }
     }
     for (const host of this.#options.seeds.hosts) {
-      if (this.#closed) throw closedError();
+      this.#closing.signal.throwIfAborted();
       const link = new Link(this.#options.make(host));
       this.#looking.add(link);
       try {

@@ -5,11 +5,8 @@
  */
 
 import type { Payload } from "../../backend.ts";
-import type { Cluster, Node, Route } from "./cluster.ts";
+import { type Cluster, type Node, REDIRECTIONS, type Route } from "./cluster.ts";
 import { redirectionOf } from "./slots.ts";
-
-/** How often a payload is sent elsewhere before that is given up. */
-const REDIRECTIONS = 16;
 
 /** Sends payloads of one channel: one promise for each. */
 export type Send<N, Result> = (
@@ -124,7 +121,8 @@ class Lane<N extends Node, Result> {
 
   async #turn(): Promise<void> {
     try {
-      const route = await this.#cluster.redirect(this.#error, this.#route!);
+      const { redirections } = this.#returned[0]!;
+      const route = await this.#cluster.redirect(this.#error, this.#route!, redirections - 1);
       const letters = [...this.#returned.splice(0), ...this.#waiting.splice(0)];
       this.#fly(letters, route);
     } catch (error) {

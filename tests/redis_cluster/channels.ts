@@ -7,7 +7,7 @@ import { Broadcast } from "../../mod.ts";
 import { messages, numbered, take, uniqueChannel } from "../conformance/harness.ts";
 import { type ClusterOptions, type RedisCluster, start } from "../services/redis_cluster.ts";
 import { until } from "../services/service.ts";
-import { gapsOf, named } from "./names.ts";
+import { gapsOf, named, pour } from "./names.ts";
 
 const PATIENCE = 60_000;
 
@@ -148,22 +148,16 @@ export function channels(): void {
       const slot = Number(await cluster.call(0, "CLUSTER", "KEYSLOT", moving));
       const subscription = await subscriber.subscribe(moving);
       const other = await subscriber.subscribe(staying);
-      const count = 3_000;
+      const count = 20_000;
       const received = (async () => {
         const events: { number: number; gap: boolean }[] = [];
         for await (const { message, gap } of subscription) {
           if (message === "last") return events;
-          events.push({ number: Number(message), gap: gap !== undefined });
+          events.push({ number: Number(message.slice(1)), gap: gap !== undefined });
         }
         return events;
       })();
-      const published: Promise<unknown>[] = [];
-      for (let number = 0; number < count; number++) {
-        published.push(publisher.publish(moving, `${number}`));
-        if (number === count / 3) published.push(cluster.moveSlot(slot, 0, 1));
-        if (number % 50 === 0) await new Promise((resolve) => setTimeout(resolve, 1));
-      }
-      await Promise.all(published);
+      await pour(publisher, moving, count, () => cluster.moveSlot(slot, 0, 1));
       await until(() => gaps.length > 0, "No gap");
       await publisher.publish(moving, "last");
       let expected = 0;
