@@ -6,11 +6,12 @@
 
 import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
-import type { Cluster, Redis, RedisOptions, SentinelConnectionOptions } from "ioredis";
+import type { Cluster, Redis, RedisOptions } from "ioredis";
 import type { Address, Host } from "../../address.ts";
 import type { BackendOptions } from "../../backend.ts";
 import { importClient } from "../../client.ts";
 import { OPTIONS } from "./link.ts";
+import { connectorOf, type Sentinels } from "./sentinel.ts";
 
 /** Makes a client that is not connected: of the one server there is, or of a node of a cluster. */
 export type Make = (node?: Host) => Redis;
@@ -20,12 +21,6 @@ interface Server {
   readonly host: string | undefined;
   readonly port: number | undefined;
 }
-
-/** Where a client connects to. */
-type Settings = Omit<SentinelConnectionOptions, "path" | "replyMapping" | "protocol"> & {
-  host?: string;
-  port?: number;
-};
 
 /** Where a cluster is found. */
 export interface Seeds {
@@ -65,11 +60,13 @@ export async function clientsOf(address: Address, { client }: BackendOptions): P
   };
   const tls = await tlsOf(address);
   const sentinels = sentinelsOf(address, tls);
-  const { Redis } = await importClient<typeof import("ioredis")>("ioredis");
+  const ioredis = await importClient<typeof import("ioredis")>("ioredis");
+  const { Redis } = ioredis;
+  const Connector = sentinels && connectorOf(ioredis, sentinels);
   return {
     address: `${address.scheme}://${address.servers(sentinels ? 26379 : 6379).join(",")}`,
     make: (node = { hostname, port }) =>
-      new Redis(sentinels ? { ...settings, ...sentinels } : { ...settings, ...at(node, tls) }),
+      new Redis({ ...settings, ...at(node, tls), ...Connector && { Connector } }),
     prefix,
     keyPrefix: "",
     seeds,
@@ -154,29 +151,23 @@ function databaseOf(address: Address, seeds: Seeds | undefined): number {
   return database;
 }
 
-/** How the master is found. */
-function sentinelsOf(address: Address, tls: RedisOptions["tls"]): Settings | undefined {
+/** The sentinels, if the hosts are some. */
+function sentinelsOf(address: Address, tls: RedisOptions["tls"]): Sentinels | undefined {
   const { hosts, parameters } = address;
-  const name = parameters.get("sentinel");
+  const master = parameters.get("sentinel");
   const [username, password] = ["sentinelUsername", "sentinelPassword"]
     .map((parameter) => parameters.get(parameter));
-  if (name === null) {
+  if (master === null) {
     if (username === null && password === null) return undefined;
     throw new TypeError(
       `Cannot open "${address}": sentinelUsername and sentinelPassword need sentinel=<name of the master>`,
     );
   }
-  if (name === "") throw address.invalid("sentinel", name, "the name of a master");
-  const sentinels = hosts.length > 0 ? hosts : [{ hostname: "localhost" }];
+  if (master === "") throw address.invalid("sentinel", master, "the name of a master");
   return {
-    name,
-    sentinels: sentinels.map(({ hostname, port = 26379 }) => ({ host: hostname, port })),
-    role: "master",
-    // The core asks again.
-    sentinelRetryStrategy: () => null,
-    ...username && { sentinelUsername: username },
-    ...password && { sentinelPassword: password },
-    ...tls && { tls, sentinelTLS: tls, enableTLSForSentinelMode: true },
+    hosts: hosts.length > 0 ? hosts : [{ hostname: "localhost" }],
+    master,
+    settings: { ...username && { username }, ...password && { password }, ...tls && { tls } },
   };
 }
 
@@ -197,7 +188,7 @@ async function tlsOf(address: Address): Promise<RedisOptions["tls"]> {
 }
 
 /** The settings of one server. */
-function at({ hostname, port = 6379 }: Host, tls: RedisOptions["tls"]): Settings {
+function at({ hostname, port = 6379 }: Host, tls: RedisOptions["tls"]) {
   // An IP address is no server name: Deno refuses it.
   const named = tls && !isIP(hostname) ? { servername: hostname, ...tls } : tls;
   return { host: hostname, port, ...named && { tls: named } };

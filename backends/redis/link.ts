@@ -24,6 +24,7 @@ export const OPTIONS = {
   replyMapping: "legacy",
   stringNumbers: false,
   readOnly: false,
+  sentinelRetryStrategy: () => null,
   keyPrefix: "",
 } satisfies RedisOptions;
 
@@ -99,7 +100,8 @@ export class Link {
 
   async #connect(): Promise<void> {
     // `connectTimeout` ends with the TCP handshake: this is for a server that is silent from then on.
-    const stop = after(OPTIONS.connectTimeout, () => {
+    const limit = this.client.options.connectTimeout ?? OPTIONS.connectTimeout;
+    const stop = after(limit, () => {
       this.#reason ??= new Error(
         "it accepts connections and does not answer, perhaps for want of TLS",
       );

@@ -41,7 +41,7 @@ export async function start(options: RedisOptions = {}): Promise<Server> {
 }
 
 /** A server that asks for a password serves, too. */
-function answers(port: number): Promise<boolean> {
+export function answers(port: number): Promise<boolean> {
   return ask(port, "PING\r\n", (reply) => {
     const text = new TextDecoder().decode(reply);
     return text.startsWith("+PONG") || text.startsWith("-NOAUTH");

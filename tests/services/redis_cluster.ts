@@ -132,6 +132,7 @@ export async function start(options: ClusterOptions = {}): Promise<RedisCluster>
         port,
         args: [
           ...["--cluster-enabled", "yes", "--cluster-node-timeout", "1000"],
+          ...["--repl-diskless-sync-delay", "0"],
           ...["--requirepass", password, "--masterauth", password],
           ...["--cluster-config-file", "nodes.conf", "--cluster-port", `${freePort()}`],
           ...args,
