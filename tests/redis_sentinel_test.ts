@@ -66,21 +66,6 @@ withBroker("redis", () => {
       assertEquals(gaps, []);
     });
   }
-
-  Deno.test("redis: who writes to what became a replica is led to the master", async () => {
-    await using sentinels = await start();
-    const [master] = sentinels.servers;
-    // As behind a name that is given to another server: connections outlive the change.
-    await using broadcast = new Broadcast(`redis-stream://127.0.0.1:${master.port}?timeout=300ms`);
-    const channel = uniqueChannel();
-    await broadcast.publish(channel, "before");
-    const lost = state(broadcast, "reconnecting");
-    const admin = new Redis(master.url);
-    await admin.replicaof("127.0.0.1", sentinels.servers[1].port);
-    await assertRejects(() => broadcast.publish(channel, "after"), Error);
-    await lost;
-    await closed(admin);
-  });
 });
 
 Deno.test("redis: what of a URL with several hosts contradicts itself is refused", async () => {

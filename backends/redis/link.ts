@@ -5,6 +5,7 @@
  */
 
 import { Buffer } from "node:buffer";
+import type { Socket } from "node:net";
 import type { Redis, RedisOptions } from "ioredis";
 import { unlessAborted } from "../../abort.ts";
 import type { Payload } from "../../backend.ts";
@@ -28,7 +29,7 @@ export const OPTIONS = {
   keyPrefix: "",
 } satisfies RedisOptions;
 
-/** The server is none to talk to any more: it was made a replica, or its cluster is down. */
+/** The server was made a replica, or its cluster is down: another one is to be found. */
 const DEPOSED = /^(READONLY|CLUSTERDOWN) /;
 
 /** One connection, and what became of it. */
@@ -52,6 +53,8 @@ export class Link {
     this.client = client;
     // Only this event tells why; rejections just say "Connection is closed."
     client.on("error", (error) => this.#reason = withoutCommand(error));
+    // The client hears one error of a socket; TLS has a second one where the first was an alert.
+    client.once("connect", () => this.#socket?.on("error", () => {}));
     this.#ended = new Promise((resolve) => {
       client.once("end", () => {
         this.lost = true;
@@ -72,10 +75,11 @@ export class Link {
   explain(error: unknown): unknown {
     if (!isReply(error)) return this.#lostError(error);
     const reply = withoutCommand(error) as Error;
-    if (!DEPOSED.test(reply.message)) return reply;
-    this.#reason ??= reply;
-    this.#cut();
-    return this.#lostError(reply);
+    if (DEPOSED.test(reply.message)) {
+      this.#reason ??= reply;
+      this.#cut();
+    }
+    return reply;
   }
 
   /** PING; without an answer the socket is cut. */
@@ -124,10 +128,14 @@ export class Link {
 
   /** A half-open socket never says that it has ended: it is destroyed. */
   #cut(): void {
-    const { stream } = this.client as { stream?: { destroyed: boolean; destroy(): void } };
-    if (stream?.destroyed) return;
+    const socket = this.#socket;
+    if (socket?.destroyed) return;
     this.client.disconnect();
-    stream?.destroy();
+    socket?.destroy();
+  }
+
+  get #socket(): Socket | undefined {
+    return (this.client as { stream?: Socket }).stream;
   }
 
   #lostError(cause: unknown = this.#reason): ConnectionError {

@@ -62,6 +62,19 @@ export async function until(tail: Tail, message: string): Promise<unknown[]> {
   return items;
 }
 
+/** Removes the streams of channels, of those whose names go on behind theirs, and in capitals. */
+export async function remove(url: string, channels: readonly string[]): Promise<void> {
+  const client = new Redis(url);
+  const wanted = (key: string) => channels.some((channel) => key.toLowerCase().startsWith(channel));
+  let cursor = "0";
+  do {
+    const [next, keys] = await client.scan(cursor, "MATCH", "[Tt][Ee][Ss][Tt]-*", "COUNT", 1_000);
+    await Promise.all(keys.filter(wanted).map((key) => client.del(key)));
+    cursor = next;
+  } while (cursor !== "0");
+  await closed(client);
+}
+
 /** Ends a client; resolves once its socket is shut. */
 export async function closed(client: Redis): Promise<void> {
   const ended = new Promise((resolve) => client.once("end", resolve));

@@ -1,3 +1,4 @@
+import { certify } from "./certificate.ts";
 import { provide } from "./debian.ts";
 import { Server } from "./server.ts";
 import { ask, find, freePort, type Located } from "./service.ts";
@@ -38,6 +39,39 @@ export async function start(options: RedisOptions = {}): Promise<Server> {
     ],
     answers: () => answers(port),
   });
+}
+
+/** A server that speaks TLS, to clients that show its certificate. */
+export interface SecureServer extends AsyncDisposable {
+  /** The port for TLS. */
+  readonly port: number;
+  /** The file of the certificate that signs. */
+  readonly ca: string;
+  /** The file of a certificate, and that of its key. */
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** Starts a server that speaks TLS with a certificate of its own. */
+export async function startSecure(): Promise<SecureServer> {
+  const folder = await Deno.makeTempDir({ prefix: "tls-" });
+  const { certificate, key } = await certify(folder);
+  const port = freePort();
+  const args = [
+    ...["--tls-port", `${port}`, "--tls-cert-file", certificate, "--tls-key-file", key],
+    ...["--tls-ca-cert-file", certificate],
+  ];
+  const server = await start({ args });
+  return {
+    port,
+    ca: certificate,
+    cert: certificate,
+    key,
+    async [Symbol.asyncDispose]() {
+      await server[Symbol.asyncDispose]();
+      await Deno.remove(folder, { recursive: true });
+    },
+  };
 }
 
 /** A server that asks for a password serves, too. */
