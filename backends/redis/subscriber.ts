@@ -76,8 +76,8 @@ export class Subscriber {
 
   /** A tail, once the server has confirmed. */
   async tail(kind: Kind, name: string): Promise<RecordSource> {
-    let leave: (() => Promise<void>) | undefined;
-    const source = new RecordSource(() => leave?.());
+    let leave = () => Promise.resolve();
+    const source = new RecordSource(() => leave());
     leave = await this.listen(kind, name, source);
     return source;
   }

@@ -6,6 +6,7 @@
 
 import type { Host } from "../../address.ts";
 import type { Backend, BackendFeatures, Payload, Tail, Target } from "../../backend.ts";
+import { ConnectionError } from "../../errors.ts";
 import type { Make, Seeds } from "../redis/clients.ts";
 import { Link, publishOn } from "../redis/link.ts";
 import { Subscriber } from "../redis/subscriber.ts";
@@ -80,6 +81,7 @@ class PubSubNode implements Node {
   readonly commands: Link;
   readonly #make: () => ReturnType<Make>;
   #subscriber: Subscriber | undefined;
+  #closed = false;
 
   constructor(make: Make, host: Host) {
     this.#make = () => make(host);
@@ -91,6 +93,7 @@ class PubSubNode implements Node {
   }
 
   get subscriber(): Subscriber {
+    if (this.#closed) throw new ConnectionError("the connection to the node is closed");
     return this.#subscriber ??= new Subscriber(this.#make());
   }
 
@@ -99,6 +102,7 @@ class PubSubNode implements Node {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     await Promise.all([this.commands.close(), this.#subscriber?.link.close()]);
   }
 }

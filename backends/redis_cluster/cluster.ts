@@ -141,7 +141,8 @@ export class Cluster<N extends Node> {
   #open(host: Host): N {
     const name = nameOf(host);
     const known = this.#nodes.get(name);
-    if (known && !known.lost) return known;
+    // One that is lost stays until the core connects again.
+    if (known) return known;
     this.#closing.signal.throwIfAborted();
     const node = this.#options.open(host);
     this.#nodes.set(name, node);

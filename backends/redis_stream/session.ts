@@ -5,6 +5,7 @@
  */
 
 import type { Redis } from "ioredis";
+import { ConnectionError } from "../../errors.ts";
 import type { Position } from "../../position.ts";
 import { Link } from "../redis/link.ts";
 import { type Listener, Subscriber } from "../redis/subscriber.ts";
@@ -34,6 +35,7 @@ export class Session {
   #ears: Subscriber | undefined;
   readonly #sweep: Sweep;
   readonly #watches = new Set<Watch>();
+  #closed = false;
 
   /**
    * @param make Makes a client that is not connected.
@@ -93,11 +95,13 @@ export class Session {
 
   /** Shuts both sockets. */
   async close(): Promise<void> {
+    this.#closed = true;
     this.#sweep.stop();
     await Promise.all([this.commands.close(), this.#ears?.link.close()]);
   }
 
   async #listen(channel: string, listener: Listener): Promise<(() => Promise<void>) | undefined> {
+    if (this.#closed) throw new ConnectionError("the connection to the server is closed");
     this.#ears ??= new Subscriber(this.#make(), "", (error) => this.#end(error));
     const { link } = this.#ears;
     await link.ready;
