@@ -78,6 +78,8 @@ export function streams(): void {
       const names = await Promise.all([0, 1, 2].map((node) => named(cluster, node)));
       const subscriptions = await Promise.all(names.map((name) => broadcast.subscribe(name)));
       await Promise.all(names.map((name) => broadcast.publish(name, "before")));
+      // What WAIT waits for is what its own connection has seen.
+      await cluster.call(2, "PING");
       assertEquals(await cluster.call(2, "WAIT", 1, 5_000), 1);
       await cluster.nodes[2]!.stop("SIGKILL");
       await until(
