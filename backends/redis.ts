@@ -104,7 +104,9 @@ export class RedisBackend implements Backend {
   /** SUBSCRIBE or PSUBSCRIBE, answered. */
   async tail(target: Target): Promise<Tail> {
     if (this.#subscriber?.link.lost) this.#subscriber = undefined;
-    const subscriber = this.#subscriber ??= new Subscriber(this.#client(), this.#prefix);
+    const subscriber = this.#subscriber ??= new Subscriber(this.#client(), {
+      prefix: this.#prefix,
+    });
     return typeof target === "string"
       ? await subscriber.tail("subscribe", this.#prefix + target)
       : await subscriber.tail("psubscribe", globOf(this.#prefix, target));

@@ -35,6 +35,16 @@ interface Entry {
   confirmed: boolean;
 }
 
+/** Additional options for a subscriber. */
+export interface SubscriberOptions {
+  /** What stands before names on the wire. */
+  readonly prefix?: string;
+  /** Told once it is open no more. */
+  readonly onLost?: (error: ConnectionError) => void;
+  /** Told when a slot is another node's now. */
+  readonly onMoved?: () => void;
+}
+
 /** One connection, however many subscriptions. */
 export class Subscriber {
   /** The connection. */
@@ -49,10 +59,9 @@ export class Subscriber {
    * Opens it.
    *
    * @param client A client that is not connected.
-   * @param prefix What stands before names on the wire.
-   * @param onLost Told once it is open no more.
+   * @param options Additional options.
    */
-  constructor(client: Redis, prefix = "", onLost: (error: ConnectionError) => void = () => {}) {
+  constructor(client: Redis, { prefix = "", onLost, onMoved }: SubscriberOptions = {}) {
     const { subscribe, psubscribe, ssubscribe } = this.#entries;
     client.on("messageBuffer", (name: Buffer, payload: Buffer) => {
       subscribe.get(name.toString())?.listener.push({ payload });
@@ -64,13 +73,16 @@ export class Subscriber {
     client.on("smessageBuffer", (name: Buffer, payload: Buffer) => {
       ssubscribe.get(name.toString())?.listener.push({ payload });
     });
-    client.on("moved", () => this.#moved());
+    client.on("moved", () => {
+      onMoved?.();
+      this.#moved();
+    });
     this.link = new Link(client, (error) => {
       for (const entries of [subscribe, psubscribe, ssubscribe]) {
         for (const { listener } of entries.values()) listener.error(error);
         entries.clear();
       }
-      onLost(error);
+      onLost?.(error);
     });
   }
 

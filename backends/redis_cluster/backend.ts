@@ -24,6 +24,8 @@ export class RedisClusterBackend implements Backend {
   readonly #prefix: string;
   readonly #cluster: Cluster<PubSubNode>;
   readonly #lanes: Lanes<PubSubNode, unknown>;
+  /** Whether a slot has moved since it has looked around: a replica would serve its channels. */
+  #stale = false;
 
   /**
    * A backend that connects when it is asked to.
@@ -36,7 +38,9 @@ export class RedisClusterBackend implements Backend {
   constructor(address: string, make: Make, seeds: Seeds, prefix = "") {
     this.address = address;
     this.#prefix = prefix;
-    this.#cluster = new Cluster({ make, seeds, open: (host) => new PubSubNode(make, host) });
+    const onMoved = () => this.#stale = true;
+    const open = (host: Host) => new PubSubNode(() => make(host), onMoved);
+    this.#cluster = new Cluster({ make, seeds, open });
     this.#lanes = new Lanes(this.#cluster, ({ node }, channel, payloads) => {
       const command = this.#cluster.sharded ? "spublish" : "publish";
       return publishOn(node.commands, command, channel, payloads);
@@ -60,6 +64,10 @@ export class RedisClusterBackend implements Backend {
 
   /** SSUBSCRIBE, there too. */
   async tail(target: Target): Promise<Tail> {
+    if (this.#stale) {
+      this.#stale = false;
+      await this.#cluster.update();
+    }
     const name = `${this.#prefix}${target}`;
     const kind = this.#cluster.sharded ? "ssubscribe" : "subscribe";
     return await this.#cluster.follow(name, ({ node }) => node.subscriber.tail(kind, name));
@@ -79,13 +87,15 @@ export class RedisClusterBackend implements Backend {
 /** The connections to one node. */
 class PubSubNode implements Node {
   readonly commands: Link;
-  readonly #make: () => ReturnType<Make>;
+  readonly #make: Make;
+  readonly #onMoved: () => void;
   #subscriber: Subscriber | undefined;
   #closed = false;
 
-  constructor(make: Make, host: Host) {
-    this.#make = () => make(host);
-    this.commands = new Link(make(host));
+  constructor(make: Make, onMoved: () => void) {
+    this.#make = make;
+    this.#onMoved = onMoved;
+    this.commands = new Link(make());
   }
 
   get lost(): boolean {
@@ -94,7 +104,7 @@ class PubSubNode implements Node {
 
   get subscriber(): Subscriber {
     if (this.#closed) throw new ConnectionError("the connection to the node is closed");
-    return this.#subscriber ??= new Subscriber(this.#make());
+    return this.#subscriber ??= new Subscriber(this.#make(), { onMoved: this.#onMoved });
   }
 
   async probe(signal: AbortSignal): Promise<void> {

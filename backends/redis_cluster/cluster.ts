@@ -4,6 +4,7 @@
  * @module
  */
 
+import { unlessAborted } from "../../abort.ts";
 import type { Host } from "../../address.ts";
 import { ClosedError, ConnectionError } from "../../errors.ts";
 import type { Make, Seeds } from "../redis/clients.ts";
@@ -70,6 +71,11 @@ export class Cluster<N extends Node> {
   /** Looks around, and opens every connection that is not open. */
   async connect(): Promise<void> {
     for (const [name, node] of this.#nodes) if (node.lost) await this.#drop(name);
+    await this.update();
+  }
+
+  /** Looks around: leaves what is no master any more, and opens what has become one. */
+  async update(): Promise<void> {
     const masters = await this.#look();
     for (const name of this.#nodes.keys()) if (!masters.has(name)) await this.#drop(name);
     const nodes = [...masters.values()].map((host) => this.#open(host));
@@ -126,9 +132,10 @@ export class Cluster<N extends Node> {
     }
   }
 
-  /** PING on each connection. */
+  /** PING on each connection; and a master that was deposed in good order does not tell. */
   async probe(signal: AbortSignal): Promise<void> {
     await Promise.all([...this.#nodes.values()].map((node) => node.probe(signal)));
+    await unlessAborted(signal, this.update());
   }
 
   /** Shuts all sockets. */

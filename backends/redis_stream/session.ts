@@ -102,7 +102,7 @@ export class Session {
 
   async #listen(channel: string, listener: Listener): Promise<(() => Promise<void>) | undefined> {
     if (this.#closed) throw new ConnectionError("the connection to the server is closed");
-    this.#ears ??= new Subscriber(this.#make(), "", (error) => this.#end(error));
+    this.#ears ??= new Subscriber(this.#make(), { onLost: (error) => this.#end(error) });
     const { link } = this.#ears;
     await link.ready;
     const wake = this.#wakes.of(channel);

@@ -4,6 +4,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
 import { Cluster } from "ioredis";
 import { Broadcast } from "../../mod.ts";
+import { Proxy } from "../proxy.ts";
 import { messages, numbered, take, uniqueChannel } from "../conformance/harness.ts";
 import { type ClusterOptions, type RedisCluster, start } from "../services/redis_cluster.ts";
 import { until } from "../services/service.ts";
@@ -137,6 +138,57 @@ export function channels(): void {
     },
   );
 
+  for (const told of [true, false]) {
+    const how = told ? "" : ", though it is silent about it";
+    each(
+      `a master that is deposed is left${how}`,
+      { replicas: 1 },
+      async (cluster) => {
+        await using broadcast = new Broadcast(`${cluster.url}?probe=500ms&timeout=60s`);
+        const gaps = gapsOf(broadcast);
+        const channel = await named(cluster, 1);
+        if (told) await broadcast.subscribe(channel);
+        else await broadcast.connect();
+        await cluster.call(4, "CLUSTER", "FAILOVER", "TAKEOVER");
+        await until(async () => await cluster.ownerOf(channel) === 4, "No failover");
+        await until(async () => (await clients(cluster, 1)) === 0, "The old master is not left");
+        const subscription = await broadcast.subscribe(channel);
+        const channels = await cluster.call(4, "PUBSUB", "SHARDCHANNELS") as string[];
+        assertEquals(channels, [channel]);
+        await broadcast.publish(channel, "after");
+        assertEquals(await messages(subscription, 1), ["after"]);
+        assertEquals(gaps.length > 0, told);
+      },
+    );
+  }
+
+  each(
+    "a node that is silent is found by the probe, and its channels alone",
+    {},
+    async (cluster) => {
+      await using proxy = await Proxy.start(cluster.nodes[1]!.port);
+      // The client's map leads to the node through the proxy, and to the others directly.
+      const name = `127.0.0.1:${cluster.nodes[1]!.port}`;
+      const natMap = { [name]: { host: "127.0.0.1", port: proxy.port } };
+      const client = new Cluster([cluster.nodes[0]!.port], { lazyConnect: true, natMap });
+      await using broadcast = new Broadcast("redis://?probe=300ms", { client });
+      const gaps = gapsOf(broadcast);
+      const names = await Promise.all([0, 1, 2].map((node) => named(cluster, node)));
+      const subscriptions = await Promise.all(names.map((name) => broadcast.subscribe(name)));
+      proxy.stall();
+      await until(() => broadcast.state === "reconnecting", "It is not found");
+      proxy.cut();
+      proxy.resume();
+      await until(() => gaps.length > 0, "No gap");
+      await Promise.all(names.map((name) => broadcast.publish(name, "after")));
+      for (const [index, subscription] of subscriptions.entries()) {
+        const [event] = await take(subscription, 1);
+        const cause = index === 1 ? "disconnect" : undefined;
+        assertEquals([event!.message, event!.gap?.cause], ["after", cause]);
+      }
+    },
+  );
+
   each(
     "a slot that moves is a gap on its channels, and loses nothing unsaid",
     {},
@@ -184,6 +236,13 @@ export function channels(): void {
     assertEquals(await messages(subscription, 1), ["hello"]);
     assertEquals(gaps, []);
   });
+}
+
+/** How many connections a node has that are neither other nodes' nor the test's. */
+async function clients(cluster: RedisCluster, node: number): Promise<number> {
+  const list = String(await cluster.call(node, "CLIENT", "LIST", "TYPE", "normal"));
+  const others = String(await cluster.call(node, "CLIENT", "LIST", "TYPE", "pubsub"));
+  return `${list}${others}`.trim().split("\n").filter((line) => line !== "").length - 1;
 }
 
 /** A case with a cluster of its own. */
