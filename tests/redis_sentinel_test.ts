@@ -8,6 +8,7 @@ import { withBroker } from "./broker.ts";
 import { messages, numbered, take, uniqueChannel } from "./conformance/harness.ts";
 import { state } from "./faults.ts";
 import { type RedisSentinels, type SentinelOptions, start } from "./services/redis_sentinel.ts";
+import { Trust } from "./services/redis.ts";
 import { until } from "./services/service.ts";
 import { closed } from "./redis_stream/stream.ts";
 
@@ -22,6 +23,18 @@ withBroker("redis", () => {
     const subscription = await broadcast.subscribe(channel);
     await broadcast.publish(channel, "hello");
     assertEquals(await messages(subscription, 1), ["hello"]);
+  });
+
+  Deno.test("redis sentinel: servers and sentinels may speak TLS", async () => {
+    await using trust = await Trust.establish();
+    await using sentinels = await start({ trust });
+    for (const scheme of ["rediss", "rediss-stream"]) {
+      await using broadcast = new Broadcast(sentinels.url(scheme));
+      const channel = uniqueChannel();
+      const subscription = await broadcast.subscribe(channel);
+      await broadcast.publish(channel, "hello");
+      assertEquals(await messages(subscription, 1), ["hello"]);
+    }
   });
 
   each("a name that no sentinel knows is told", {}, async (sentinels) => {

@@ -6,7 +6,8 @@ import { conformance } from "./conformance.ts";
 import { messages, take, uniqueChannel } from "./conformance/harness.ts";
 import { faults, Rig } from "./faults.ts";
 import { Proxy } from "./proxy.ts";
-import { start, startSecure } from "./services/redis.ts";
+import { start, Trust } from "./services/redis.ts";
+import { freePort } from "./services/service.ts";
 
 withBroker("redis", (url) => {
   conformance(Deno.test, {
@@ -99,16 +100,18 @@ withBroker("redis", (url) => {
   });
 
   Deno.test("rediss: the server is known by ?ca=, and a client that must be known by ?cert= and ?key=", async () => {
-    await using server = await startSecure();
-    const { port, ca, cert, key } = server;
+    await using trust = await Trust.establish();
+    const port = freePort();
+    await using _ = await start({ args: trust.args(port) });
     for (const scheme of ["rediss", "rediss-stream"]) {
       const url = `${scheme}://127.0.0.1:${port}`;
-      const own = new URLSearchParams({ ca, cert, key });
-      await using broadcast = new Broadcast(`${url}?${own}`);
+      await using broadcast = new Broadcast(`${url}?${trust.parameters}`);
       const subscription = await broadcast.subscribe("chatroom");
       await broadcast.publish("chatroom", "hello");
       assertEquals(await messages(subscription, 1), ["hello"]);
-      await using stranger = new Broadcast(`${url}?${new URLSearchParams({ ca })}`);
+      await using stranger = new Broadcast(
+        `${url}?${new URLSearchParams({ ca: trust.certificate })}`,
+      );
       await assertRejects(() => stranger.connect(), Error, "Cannot connect to rediss");
       await using trusting = new Broadcast(url);
       await assertRejects(() => trusting.connect(), ConnectionError, "ertificate");

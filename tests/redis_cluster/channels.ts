@@ -7,6 +7,7 @@ import { Broadcast } from "../../mod.ts";
 import { Proxy } from "../proxy.ts";
 import { messages, numbered, take, uniqueChannel } from "../conformance/harness.ts";
 import { type ClusterOptions, type RedisCluster, start } from "../services/redis_cluster.ts";
+import { Trust } from "../services/redis.ts";
 import { until } from "../services/service.ts";
 import { gapsOf, named, pour } from "./names.ts";
 
@@ -55,6 +56,22 @@ export function channels(): void {
     const subscription = await broadcast.subscribe(channel);
     await broadcast.publish(channel, "hello");
     assertEquals(await messages(subscription, 1), ["hello"]);
+  });
+
+  Deno.test("redis-cluster: a cluster may speak TLS", async () => {
+    await using trust = await Trust.establish();
+    await using cluster = await start({ trust });
+    const [, port] = await cluster.call(0, "CONFIG", "GET", "tls-port") as string[];
+    for (const scheme of ["rediss", "rediss-stream"]) {
+      const url = `${scheme}://127.0.0.1:${port}?cluster=true&${trust.parameters}`;
+      await using broadcast = new Broadcast(url);
+      for (const node of [0, 1, 2]) {
+        const channel = await named(cluster, node);
+        const subscription = await broadcast.subscribe(channel);
+        await broadcast.publish(channel, "hello");
+        assertEquals(await messages(subscription, 1), ["hello"]);
+      }
+    }
   });
 
   for (const lazyConnect of [false, true]) {

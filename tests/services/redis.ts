@@ -41,37 +41,47 @@ export async function start(options: RedisOptions = {}): Promise<Server> {
   });
 }
 
-/** A server that speaks TLS, to clients that show its certificate. */
-export interface SecureServer extends AsyncDisposable {
-  /** The port for TLS. */
-  readonly port: number;
-  /** The file of the certificate that signs. */
-  readonly ca: string;
-  /** The file of a certificate, and that of its key. */
-  readonly cert: string;
+/** A certificate that servers and clients show each other, in files of its own. */
+export class Trust implements AsyncDisposable {
+  readonly certificate: string;
   readonly key: string;
-}
+  readonly #folder: string;
 
-/** Starts a server that speaks TLS with a certificate of its own. */
-export async function startSecure(): Promise<SecureServer> {
-  const folder = await Deno.makeTempDir({ prefix: "tls-" });
-  const { certificate, key } = await certify(folder);
-  const port = freePort();
-  const args = [
-    ...["--tls-port", `${port}`, "--tls-cert-file", certificate, "--tls-key-file", key],
-    ...["--tls-ca-cert-file", certificate],
-  ];
-  const server = await start({ args });
-  return {
-    port,
-    ca: certificate,
-    cert: certificate,
-    key,
-    async [Symbol.asyncDispose]() {
-      await server[Symbol.asyncDispose]();
-      await Deno.remove(folder, { recursive: true });
-    },
-  };
+  private constructor(folder: string, certificate: string, key: string) {
+    this.#folder = folder;
+    this.certificate = certificate;
+    this.key = key;
+  }
+
+  static async establish(): Promise<Trust> {
+    const folder = await Deno.makeTempDir({ prefix: "tls-" });
+    const { certificate, key } = await certify(folder);
+    return new Trust(folder, certificate, key);
+  }
+
+  /** What a server, a node or a sentinel is told: names and values. */
+  settings(port: number): [name: string, value: string][] {
+    return [
+      ["tls-port", `${port}`],
+      ["tls-cert-file", this.certificate],
+      ["tls-key-file", this.key],
+      ["tls-ca-cert-file", this.certificate],
+    ];
+  }
+
+  /** The same as arguments. */
+  args(port: number): string[] {
+    return this.settings(port).flatMap(([name, value]) => [`--${name}`, value]);
+  }
+
+  /** The parameters of a client's URL. */
+  get parameters(): URLSearchParams {
+    return new URLSearchParams({ ca: this.certificate, cert: this.certificate, key: this.key });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Deno.remove(this.#folder, { recursive: true });
+  }
 }
 
 /** A server that asks for a password serves, too. */

@@ -1,5 +1,5 @@
 import { Redis } from "ioredis";
-import { start as startServer } from "./redis.ts";
+import { start as startServer, type Trust } from "./redis.ts";
 import type { Server } from "./server.ts";
 import { freePort, type Located, until } from "./service.ts";
 
@@ -11,6 +11,8 @@ export interface ClusterOptions {
   replicas?: number;
   /** What clients must know. */
   password?: string;
+  /** What they show clients, and each other. */
+  trust?: Trust;
   /** More arguments of each node. */
   args?: string[];
 }
@@ -123,7 +125,7 @@ export async function locate(): Promise<Located> {
 
 /** Starts a cluster of a test's own; resolves once all its nodes agree. */
 export async function start(options: ClusterOptions = {}): Promise<RedisCluster> {
-  const { masters = 3, replicas = 0, password = "", args = [] } = options;
+  const { masters = 3, replicas = 0, password = "", trust, args = [] } = options;
   const nodes = await Promise.all(
     Array.from({ length: masters * (1 + replicas) }, () => {
       // Its bus listens 10,000 ports further up.
@@ -135,6 +137,7 @@ export async function start(options: ClusterOptions = {}): Promise<RedisCluster>
           ...["--repl-diskless-sync-delay", "0"],
           ...["--requirepass", password, "--masterauth", password],
           ...["--cluster-config-file", "nodes.conf", "--cluster-port", `${freePort()}`],
+          ...trust ? [...trust.args(freePort()), "--tls-cluster", "yes"] : [],
           ...args,
         ],
       });

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { Redis } from "ioredis";
 import { provide } from "./debian.ts";
-import { answers, start as startServer } from "./redis.ts";
+import { answers, start as startServer, type Trust } from "./redis.ts";
 import { Server } from "./server.ts";
 import { freePort, until } from "./service.ts";
 
@@ -11,10 +11,8 @@ export interface SentinelOptions {
   password?: string;
   /** What clients of the sentinels must know. */
   sentinelPassword?: string;
-  /** More arguments of each server. */
-  args?: string[];
-  /** More lines of each sentinel's configuration. */
-  lines?: string[];
+  /** What servers and sentinels show clients, and each other. */
+  trust?: Trust;
 }
 
 /** Whom the sentinels watch. */
@@ -24,26 +22,32 @@ export const MASTER = "mymaster";
 export class RedisSentinels implements AsyncDisposable {
   readonly servers: readonly [Server, Server];
   readonly sentinels: readonly Server[];
+  /** The sentinels' ports for TLS, where they have some. */
+  readonly #doors: readonly number[];
   readonly #options: SentinelOptions;
 
   constructor(
     servers: readonly [Server, Server],
     sentinels: readonly Server[],
+    doors: readonly number[],
     options: SentinelOptions,
   ) {
     this.servers = servers;
     this.sentinels = sentinels;
+    this.#doors = doors;
     this.#options = options;
   }
 
   /** The URL of a scheme. */
   url(scheme: string): string {
-    const { password, sentinelPassword } = this.#options;
+    const { password, sentinelPassword, trust } = this.#options;
     const login = password ? `:${encodeURIComponent(password)}@` : "";
-    const hosts = this.sentinels.map(({ port }) => `127.0.0.1:${port}`).join(",");
+    const ports = trust ? this.#doors : this.sentinels.map(({ port }) => port);
+    const hosts = ports.map((port) => `127.0.0.1:${port}`).join(",");
     const parameters = new URLSearchParams({
       sentinel: MASTER,
       ...sentinelPassword && { sentinelPassword },
+      ...trust && Object.fromEntries(trust.parameters),
     });
     return `${scheme}://${login}${hosts}?${parameters}`;
   }
@@ -72,28 +76,34 @@ export class RedisSentinels implements AsyncDisposable {
 
 /** Starts two sentinels, and what they watch; resolves once a failover is possible. */
 export async function start(options: SentinelOptions = {}): Promise<RedisSentinels> {
-  const { password = "", sentinelPassword = "", args = [], lines = [] } = options;
-  const auth = ["--masterauth", password, "--repl-diskless-sync-delay", "0", ...args];
-  const one = await startServer({ password, args: auth });
+  const { password = "", sentinelPassword = "", trust } = options;
+  const auth = ["--masterauth", password, "--repl-diskless-sync-delay", "0"];
+  const secure = (port: number) => trust ? [...trust.args(port), "--tls-replication", "yes"] : [];
+  const ports = [freePort(), freePort()] as const;
+  const one = await startServer({ password, args: [...auth, ...secure(ports[0])] });
+  const master = trust ? ports[0] : one.port;
   const other = await startServer({
     password,
-    args: [...auth, "--replicaof", `127.0.0.1 ${one.port}`],
+    args: [...auth, ...secure(ports[1]), "--replicaof", `127.0.0.1 ${master}`],
   });
   await until(
     async () =>
       /master_link_status:up/.test(String(await ask(other.port, password, "INFO", "replication"))),
     "Cannot replicate",
   );
-  const sentinels = await Promise.all([0, 1].map(() =>
+  const doors = [freePort(), freePort()];
+  const sentinels = await Promise.all(doors.map((door) =>
     startSentinel([
-      `sentinel monitor ${MASTER} 127.0.0.1 ${one.port} 2`,
+      `sentinel monitor ${MASTER} 127.0.0.1 ${master} 2`,
       `sentinel down-after-milliseconds ${MASTER} 1000`,
       `sentinel failover-timeout ${MASTER} 5000`,
       ...password ? [`sentinel auth-pass ${MASTER} ${password}`] : [],
       ...sentinelPassword
         ? [`requirepass ${sentinelPassword}`, `sentinel sentinel-pass ${sentinelPassword}`]
         : [],
-      ...lines,
+      ...trust
+        ? [...trust.settings(door), ["tls-replication", "yes"]].map((one) => one.join(" "))
+        : [],
     ])
   ));
   for (const { port } of sentinels) {
@@ -103,7 +113,7 @@ export async function start(options: SentinelOptions = {}): Promise<RedisSentine
     };
     await until(ready, "Cannot find each other");
   }
-  return new RedisSentinels([one, other], sentinels, options);
+  return new RedisSentinels([one, other], sentinels, doors, options);
 }
 
 async function startSentinel(lines: readonly string[]): Promise<Server> {
