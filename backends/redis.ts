@@ -35,7 +35,8 @@
  * ## Escape hatch
  *
  * Pass a `Redis` or a `Cluster` of ioredis as `client`: its settings are used for
- * connections of our own, and it is never used or closed itself.
+ * connections of our own, and it is never used or closed itself. A cluster whose
+ * nodes call themselves what does not lead there needs one, with `natMap`.
  *
  * @module
  */

@@ -7,7 +7,7 @@
 import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import type { Cluster, Redis, RedisOptions } from "ioredis";
-import type { Address, Host } from "../../address.ts";
+import { Address, type Host } from "../../address.ts";
 import type { BackendOptions } from "../../backend.ts";
 import { importClient } from "../../client.ts";
 import { OPTIONS } from "./link.ts";
@@ -117,8 +117,8 @@ function startupNodes(cluster: Cluster): Host[] {
   return startupNodes.map((node) => {
     if (typeof node === "number") return hostOf({ port: node });
     if (typeof node === "object") return hostOf(node);
-    const { hostname, port } = new URL(node.includes("://") ? node : `redis://${node}`);
-    return hostOf({ host: hostname, port: Number(port) || 6379 });
+    const [host] = new Address(node.includes("://") ? node : `redis://${node}`).hosts;
+    return host ?? hostOf({});
   });
 }
 

@@ -77,7 +77,8 @@ export function channels(): void {
   for (const lazyConnect of [false, true]) {
     const state = lazyConnect ? "has not connected" : "is connected";
     each(`a Cluster of the user's that ${state} is used and never closed`, {}, async (cluster) => {
-      const nodes = cluster.nodes.map(({ port }) => ({ host: "127.0.0.1", port }));
+      const [one, two, three] = cluster.nodes.map(({ port }) => port);
+      const nodes = [`redis://127.0.0.1:${one}`, two!, { host: "127.0.0.1", port: three! }];
       const client = new Cluster(nodes, { lazyConnect, shardedSubscribers: false });
       if (!lazyConnect) await new Promise((resolve) => client.once("ready", resolve));
       const channel = uniqueChannel();
