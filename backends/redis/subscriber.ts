@@ -114,7 +114,7 @@ export class Subscriber {
       throw this.link.explain(error);
     }
     entry.confirmed = true;
-    if (!this.link.lost && !this.#hears(kind, name)) {
+    if (kind === "ssubscribe" && !this.link.lost && !this.#hears(name, true)) {
       forget();
       throw movedError();
     }
@@ -128,22 +128,23 @@ export class Subscriber {
   /** The server has ended subscriptions by itself, as their slot is another node's now. */
   #moved(): void {
     for (const [name, { listener, confirmed }] of this.#entries.ssubscribe) {
-      if (!confirmed || this.#hears("ssubscribe", name)) continue;
+      if (!confirmed || this.#hears(name, false)) continue;
       this.#entries.ssubscribe.delete(name);
       listener.error(movedError());
     }
   }
 
-  /** The client keeps a set, and does not tell what it removes from it. */
-  #hears(kind: Kind, name: string): boolean {
+  /** The client keeps a set, and does not tell what it removes from it. One name it cannot keep. */
+  #hears(name: string, otherwise: boolean): boolean {
+    if (name === "__proto__") return otherwise;
     const { subscriber } = (this.link.client as unknown as { condition: Condition }).condition;
-    return subscriber !== false && Object.hasOwn(subscriber.set[kind], name);
+    return subscriber !== false && Object.hasOwn(subscriber.set.ssubscribe, name);
   }
 }
 
 /** What ioredis knows of a connection. */
 interface Condition {
-  readonly subscriber: false | { readonly set: Readonly<Record<Kind, object>> };
+  readonly subscriber: false | { readonly set: { readonly ssubscribe: object } };
 }
 
 /** Why a subscription ended that was well. */

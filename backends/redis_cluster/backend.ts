@@ -65,8 +65,8 @@ export class RedisClusterBackend implements Backend {
   /** SSUBSCRIBE, there too. */
   async tail(target: Target): Promise<Tail> {
     if (this.#stale) {
-      this.#stale = false;
       await this.#cluster.update();
+      this.#stale = false;
     }
     const name = `${this.#prefix}${target}`;
     const kind = this.#cluster.sharded ? "ssubscribe" : "subscribe";

@@ -76,10 +76,12 @@ export class Cluster<N extends Node> {
 
   /** Looks around: leaves what is no master any more, and opens what has become one. */
   async update(): Promise<void> {
-    const masters = await this.#look();
-    for (const name of this.#nodes.keys()) if (!masters.has(name)) await this.#drop(name);
+    const { masters, owners } = await this.#look();
     const nodes = [...masters.values()].map((host) => this.#open(host));
     await Promise.all(nodes.map(({ commands }) => commands.ready));
+    // Only now: what is published meanwhile finds a node that is open.
+    this.#owners = owners;
+    for (const name of this.#nodes.keys()) if (!masters.has(name)) await this.#drop(name);
   }
 
   /** Where a command about a name goes. */
@@ -163,7 +165,7 @@ export class Cluster<N extends Node> {
   }
 
   /** Asks one after the other, those that are connected first, until one is of a cluster that is well. */
-  async #look(): Promise<Map<string, Host>> {
+  async #look(): Promise<View> {
     let failure: unknown;
     for (const { commands } of this.#nodes.values()) {
       try {
@@ -189,8 +191,7 @@ export class Cluster<N extends Node> {
     throw failure;
   }
 
-  /** The masters, by name. */
-  async #ask(link: Link): Promise<Map<string, Host>> {
+  async #ask(link: Link): Promise<View> {
     const { client } = link;
     const [info, ranges, [spublish]] = await Promise.all([
       client.cluster("INFO"),
@@ -200,16 +201,23 @@ export class Cluster<N extends Node> {
     if (!/cluster_state:ok/.test(info)) throw new Error("the cluster is down");
     this.sharded = spublish !== null;
     const masters = new Map<string, Host>();
-    const owners: string[] = Array(SLOTS);
+    const owners: string[] = Array(SLOTS).fill("");
     for (const [from, to, [hostname, port]] of ranges) {
       // A node that does not know its own name is the one that was asked.
       const host = this.#options.seeds.locate({ hostname: hostname || hostOf(link), port });
       masters.set(nameOf(host), host);
       owners.fill(nameOf(host), from, to + 1);
     }
-    this.#owners = owners;
-    return masters;
+    return { masters, owners };
   }
+}
+
+/** The cluster as one of its nodes sees it. */
+interface View {
+  /** By name. */
+  readonly masters: ReadonlyMap<string, Host>;
+  /** For each slot the name of its master. */
+  readonly owners: string[];
 }
 
 /** What CLUSTER SLOTS tells of consecutive slots: first their master. */

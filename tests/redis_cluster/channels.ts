@@ -27,7 +27,7 @@ export function channels(): void {
   each("one host is enough, and no database but 0", {}, async (cluster) => {
     const [first] = cluster.nodes;
     await using broadcast = new Broadcast(`redis://127.0.0.1:${first!.port}/0?cluster=true`);
-    const names = numbered(20, uniqueChannel());
+    const names = [...numbered(20, uniqueChannel()), "__proto__", "constructor"];
     const subscriptions = await Promise.all(names.map((name) => broadcast.subscribe(name)));
     await Promise.all(names.map((name) => broadcast.publish(name, `to ${name}`)));
     for (const [index, subscription] of subscriptions.entries()) {
