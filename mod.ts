@@ -59,13 +59,19 @@ export type { SettingsOptions } from "./settings.ts";
 export { Subscription, type SubscriptionIterator } from "./subscription.ts";
 export type { ChannelPattern, SubscribeTarget } from "./target.ts";
 
+/** What the URLs of Redis have in common. */
+const REDIS = [
+  ...["prefix", "cluster", "sentinel", "sentinelUsername", "sentinelPassword"],
+  ...["ca", "cert", "key"],
+];
+
 /** The backends, by scheme. Only a literal import survives being published. */
 const BACKENDS: Record<string, Scheme> = {
   memory: scheme(() => import("./backends/memory.ts"), "history"),
-  redis: scheme(() => import("./backends/redis.ts")),
-  rediss: scheme(() => import("./backends/redis.ts")),
-  "redis-stream": scheme(() => import("./backends/redis_stream.ts"), "maxlen"),
-  "rediss-stream": scheme(() => import("./backends/redis_stream.ts"), "maxlen"),
+  redis: scheme(() => import("./backends/redis.ts"), ...REDIS),
+  rediss: scheme(() => import("./backends/redis.ts"), ...REDIS),
+  "redis-stream": scheme(() => import("./backends/redis_stream.ts"), ...REDIS, "maxlen"),
+  "rediss-stream": scheme(() => import("./backends/redis_stream.ts"), ...REDIS, "maxlen"),
   postgres: scheme(() => import("./backends/postgres.ts"), "sslmode"),
   postgresql: scheme(() => import("./backends/postgres.ts"), "sslmode"),
   "postgres-stream": scheme(() => import("./backends/postgres_stream.ts"), "sslmode", "retention"),

@@ -3,33 +3,59 @@
  *
  * ## URLs
  *
- * `redis://[[user][:password]@]host[:port][/database]`, without parameters of
- * its own; `rediss://` for TLS. The port is 6379 if none is named. Pub/sub
- * knows no databases: the number only matters to the server's access rules.
+ * `redis://[[user][:password]@]host[:port][/database][?prefix=…]`; `rediss://`
+ * for TLS. The port is 6379 if none is named. Pub/sub knows no databases: the
+ * number only matters to the server's access rules. Some parameters, and what
+ * several hosts mean, are the same on `redis-stream://`:
+ *
+ * - `prefix` stands before each channel's name on the wire, and is never seen
+ *   here: a server can be shared.
+ * - `redis://a:7000,b:7001,c:7002`: several hosts are some nodes of a cluster;
+ *   `cluster=true` says so of one host. The others are found.
+ * - `redis://a:26379,b:26379/0?sentinel=mymaster`: the hosts are sentinels, and
+ *   `sentinel` names the master that they watch. User and password are the
+ *   master's; `sentinelUsername` and `sentinelPassword` those of the sentinels.
+ * - `ca`, `cert` and `key` name PEM files for TLS.
  *
  * ## Delivery
  *
  * At most once, in the order in which the server received it. What is published
- * while the connection is lost is lost too, and told as a gap. A server that
- * finds this process too slow closes the connection
- * (`client-output-buffer-limit`): also a gap. Replication between servers, or
- * within a cluster, may lose events without notice.
+ * while the connection is lost is lost too, and told as a gap; so is a failover.
+ * A server that finds this process too slow closes the connection
+ * (`client-output-buffer-limit`): also a gap. Replication between servers may
+ * lose events without notice.
+ *
+ * In a cluster an event goes by sharded pub/sub (`SPUBLISH`, `SSUBSCRIBE`),
+ * within the node that owns the channel's slot, so other programs must use that
+ * too; where the server has none, before Redis 7, by `PUBLISH`, which reaches
+ * other nodes. A node that is lost is a gap on its channels alone, and so is a
+ * slot that moves. Publishing waits until every master can be reached. Shards
+ * have no patterns: there a subscription to one is refused.
  *
  * ## Escape hatch
  *
- * Pass an ioredis client as `client`: its settings are used for connections of
- * our own (`duplicate()`), and it is never used or closed itself.
+ * Pass a `Redis` or a `Cluster` of ioredis as `client`: its settings are used for
+ * connections of our own, and it is never used or closed itself. A cluster whose
+ * nodes call themselves what does not lead there needs one, with `natMap`.
  *
  * @module
  */
 
-import type { Buffer } from "node:buffer";
 import type { Redis } from "ioredis";
 import type { Address } from "../address.ts";
-import type { Backend, BackendFeatures, BackendOptions, Payload, Tail } from "../backend.ts";
+import type {
+  Backend,
+  BackendFeatures,
+  BackendOptions,
+  Payload,
+  Tail,
+  Target,
+} from "../backend.ts";
 import { ClosedError } from "../errors.ts";
-import { RecordSource } from "../record_source.ts";
-import { bufferOf, clientsOf, Link } from "./redis/link.ts";
+import { clientsOf } from "./redis/clients.ts";
+import { Link, publishOn } from "./redis/link.ts";
+import { globOf, Subscriber } from "./redis/subscriber.ts";
+import { RedisClusterBackend } from "./redis_cluster/backend.ts";
 
 /** One connection to publish, one to subscribe, however many channels. */
 export class RedisBackend implements Backend {
@@ -38,11 +64,11 @@ export class RedisBackend implements Backend {
   /** As it appears in messages. */
   readonly address: string;
   /** What it can do. */
-  readonly features: BackendFeatures = { crossProcess: true, binary: true };
+  readonly features: BackendFeatures = { crossProcess: true, binary: true, patterns: true };
   readonly #make: () => Redis;
-  readonly #tails = new Map<string, RecordSource>();
+  readonly #prefix: string;
   #publisher: Link | undefined;
-  #subscriber: Link | undefined;
+  #subscriber: Subscriber | undefined;
   #closed = false;
 
   /**
@@ -50,91 +76,64 @@ export class RedisBackend implements Backend {
    *
    * @param address As it appears in messages.
    * @param make Makes a client that is not connected.
+   * @param prefix Stands before each channel's name on the wire.
    */
-  constructor(address: string, make: () => Redis) {
+  constructor(address: string, make: () => Redis, prefix = "") {
     this.address = address;
     this.#make = make;
+    this.#prefix = prefix;
   }
 
   /** Whether neither connection was lost. */
   get connected(): boolean {
-    return !this.#publisher?.lost && !this.#subscriber?.lost;
+    return !this.#publisher?.lost && !this.#subscriber?.link.lost;
   }
 
   /** Opens the connection to publish; the other one opens with the first tail. */
   async connect(): Promise<void> {
     if (this.#publisher?.lost) this.#publisher = undefined;
-    if (this.#subscriber?.lost) this.#subscriber = undefined;
+    if (this.#subscriber?.link.lost) this.#subscriber = undefined;
     this.#publisher ??= new Link(this.#client());
     await this.#publisher.ready;
   }
 
   /** One pipeline for what was given in one go. */
   publish(channel: string, payloads: readonly Payload[]): readonly Promise<unknown>[] {
-    const link = this.#publisher!;
-    if (payloads.length === 1) {
-      const reply = link.client.publish(channel, bufferOf(payloads[0]!));
-      return [reply.catch((error) => Promise.reject(link.explain(error)))];
-    }
-    const pipeline = link.client.pipeline();
-    for (const payload of payloads) pipeline.publish(channel, bufferOf(payload));
-    const replies = pipeline.exec().catch((error) => Promise.reject(link.explain(error)));
-    return payloads.map(async (_, index) => {
-      const [error] = (await replies)?.[index] ?? [];
-      if (error) throw link.explain(error);
-    });
+    return publishOn(this.#publisher!, "publish", this.#prefix + channel, payloads);
   }
 
-  /** SUBSCRIBE, answered. */
-  async tail(channel: string): Promise<Tail> {
-    if (this.#subscriber?.lost) this.#subscriber = undefined;
-    const link = this.#subscriber ??= this.#listen();
-    await link.ready;
-    const source = new RecordSource(async () => {
-      if (this.#tails.get(channel) === source) this.#tails.delete(channel);
-      if (!link.lost) await link.client.unsubscribe(channel);
+  /** SUBSCRIBE or PSUBSCRIBE, answered. */
+  async tail(target: Target): Promise<Tail> {
+    if (this.#subscriber?.link.lost) this.#subscriber = undefined;
+    const subscriber = this.#subscriber ??= new Subscriber(this.#client(), {
+      prefix: this.#prefix,
     });
-    this.#tails.set(channel, source);
-    try {
-      await link.client.subscribe(channel);
-    } catch (error) {
-      this.#tails.delete(channel);
-      throw link.explain(error);
-    }
-    return source;
+    return typeof target === "string"
+      ? await subscriber.tail("subscribe", this.#prefix + target)
+      : await subscriber.tail("psubscribe", globOf(this.#prefix, target));
   }
 
   /** PING on each connection. */
   async probe(signal: AbortSignal): Promise<void> {
-    const links = [this.#publisher, this.#subscriber].filter((link) => link !== undefined);
-    await Promise.all(links.map((link) => link.probe(signal)));
+    await Promise.all([this.#publisher?.probe(signal), this.#subscriber?.link.probe(signal)]);
   }
 
   /** Shuts both sockets. */
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all([this.#publisher?.close(), this.#subscriber?.close()]);
+    await Promise.all([this.#publisher?.close(), this.#subscriber?.link.close()]);
   }
 
   #client(): Redis {
     if (this.#closed) throw new ClosedError("Cannot use backend: it is closed");
     return this.#make();
   }
-
-  #listen(): Link {
-    const link = new Link(this.#client(), (error) => {
-      for (const source of this.#tails.values()) source.error(error);
-      this.#tails.clear();
-    });
-    link.client.on("messageBuffer", (channel: Buffer, payload: Buffer) => {
-      this.#tails.get(channel.toString())?.push({ payload });
-    });
-    return link;
-  }
 }
 
 /** Makes the backend of `redis://` and `rediss://`. */
 export async function open(address: Address, options: BackendOptions): Promise<Backend> {
-  const clients = await clientsOf(address, options);
-  return new RedisBackend(clients.address, clients.make);
+  const { address: shown, make, prefix, seeds } = await clientsOf(address, options);
+  return seeds
+    ? new RedisClusterBackend(shown, make, seeds, prefix)
+    : new RedisBackend(shown, make, prefix);
 }

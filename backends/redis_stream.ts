@@ -6,15 +6,18 @@
  * `redis-stream://[[user][:password]@]host[:port][/database][?maxlen=N]`;
  * `rediss-stream://` for TLS. The port is 6379 if none is named. `maxlen` is how
  * many events of each channel are kept, 10,000 unless it is said, and about: the
- * server removes whole blocks, some hundred events later. 0 keeps all.
+ * server removes whole blocks, some hundred events later. 0 keeps all. `prefix`,
+ * the hosts of a cluster, sentinels and the files for TLS are written as in
+ * `redis://`.
  *
  * ## Delivery
  *
  * In the order in which the server received it, and without loss as long as the
  * stream keeps it, also over a lost connection. What was removed before it was
- * read is told as a gap, as is a stream that was deleted and begun anew. A
- * server that stores nothing on disk, or fails over to a replica that lags,
- * loses what it had not passed on.
+ * read is told as a gap, as is a stream that was deleted and begun anew; but not
+ * to who had seen nothing of it yet, since nothing tells the two apart. A server
+ * that stores nothing on disk, or fails over to a replica that lags, loses what
+ * it had not passed on: a gap to those who had seen some of that.
  *
  * A channel is the stream of that name, and an event an entry with the field
  * `message`: other programs may `XADD` and `XREAD` it. Entries without that field
@@ -24,10 +27,14 @@
  * Unlike with pub/sub, channels of different databases are different; a key that
  * holds something else than a stream is refused.
  *
+ * In a cluster a stream lies where its slot does, and moves with it without loss.
+ * Wakes are shard channels of that slot, named `{<channel>}:wake` unless the
+ * channel has braces itself. While a master cannot be reached, publishing waits.
+ *
  * ## Escape hatch
  *
- * Pass an ioredis client as `client`: its settings are used for connections of
- * our own (`duplicate()`), and it is never used or closed itself.
+ * Pass a `Redis` or a `Cluster` of ioredis as `client`: its settings are used for
+ * connections of our own, and it is never used or closed itself.
  *
  * @module
  */
@@ -46,8 +53,10 @@ import type {
 } from "../backend.ts";
 import { ClosedError } from "../errors.ts";
 import type { Position } from "../position.ts";
-import { clientsOf } from "./redis/link.ts";
+import { clientsOf } from "./redis/clients.ts";
+import { RedisClusterStreamBackend } from "./redis_cluster/stream_backend.ts";
 import { Session } from "./redis_stream/session.ts";
+import { WAKES } from "./redis_stream/writer.ts";
 
 /** How many entries of a stream are kept, about. */
 const MAXLEN = 10_000;
@@ -62,6 +71,7 @@ export class RedisStreamBackend implements Backend {
   readonly features: BackendFeatures = { crossProcess: true, binary: true, log: true };
   readonly #make: () => Redis;
   readonly #maxlen: number;
+  readonly #prefix: string;
   #session: Session | undefined;
   #closed = false;
 
@@ -71,11 +81,13 @@ export class RedisStreamBackend implements Backend {
    * @param address As it appears in messages.
    * @param make Makes a client that is not connected.
    * @param maxlen How many entries a stream keeps, about; 0 for all.
+   * @param prefix Stands before each channel's name in its key.
    */
-  constructor(address: string, make: () => Redis, maxlen: number = MAXLEN) {
+  constructor(address: string, make: () => Redis, maxlen: number = MAXLEN, prefix = "") {
     this.address = address;
     this.#make = make;
     this.#maxlen = maxlen;
+    this.#prefix = prefix;
   }
 
   /** Whether neither connection was lost. */
@@ -88,23 +100,25 @@ export class RedisStreamBackend implements Backend {
     const lost = this.#session?.lost ? this.#session : undefined;
     await lost?.close();
     if (this.#closed) throw new ClosedError("Cannot use backend: it is closed");
-    if (this.#session === lost) this.#session = new Session(this.#make, this.#maxlen);
+    if (this.#session === lost) {
+      this.#session = new Session(this.#make, { maxlen: this.#maxlen, wakes: WAKES });
+    }
     await this.#session!.ready;
   }
 
   /** XADD, and a wake behind. */
   publish(channel: string, payloads: readonly Payload[]): readonly Promise<Position>[] {
-    return this.#session!.writer.publish(channel, payloads);
+    return this.#session!.writer.publish(this.#prefix + channel, payloads);
   }
 
   /** The live end of the stream. */
   tail(channel: string, { after }: TailOptions = {}): Promise<Tail> {
-    return this.#session!.tail(channel, after);
+    return this.#session!.tail(this.#prefix + channel, after);
   }
 
   /** XRANGE, from the last entry that was seen. */
   read(channel: string, options: ReadOptions): Promise<Page> {
-    return this.#session!.reader.read(channel, options);
+    return this.#session!.reader.read(this.#prefix + channel, options);
   }
 
   /** PING on each connection. */
@@ -122,6 +136,9 @@ export class RedisStreamBackend implements Backend {
 /** Makes the backend of `redis-stream://` and `rediss-stream://`. */
 export async function open(address: Address, options: BackendOptions): Promise<Backend> {
   const maxlen = address.count("maxlen", 0) ?? MAXLEN;
-  const { address: shown, make } = await clientsOf(address, options);
-  return new RedisStreamBackend(shown, make, maxlen);
+  const { address: shown, make, seeds, ...clients } = await clientsOf(address, options);
+  const prefix = clients.keyPrefix + clients.prefix;
+  return seeds
+    ? new RedisClusterStreamBackend(shown, make, seeds, { maxlen, prefix })
+    : new RedisStreamBackend(shown, make, maxlen, prefix);
 }

@@ -11,7 +11,7 @@ import { withBroker } from "./broker.ts";
 import { messages, take, uniqueChannel } from "./conformance/harness.ts";
 import { state } from "./faults.ts";
 import { Proxy } from "./proxy.ts";
-import { provide, run } from "./services/debian.ts";
+import { certify } from "./services/certificate.ts";
 import { start as startPostgres } from "./services/postgres.ts";
 import { start as startRedis } from "./services/redis.ts";
 import type { Server } from "./services/server.ts";
@@ -235,20 +235,6 @@ async function child(
   }).output();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes).trim();
   return { code, output: code === 0 ? text(stdout) : text(stderr) };
-}
-
-/** A certificate of our own for 127.0.0.1, and its key. */
-async function certify(folder: string): Promise<{ certificate: string; key: string }> {
-  const certificate = join(folder, "certificate.pem");
-  const key = join(folder, "key.pem");
-  await run(await provide("openssl", "openssl"), [
-    ...["req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=tests"],
-    ...["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"],
-    ...["-addext", "subjectAltName=IP:127.0.0.1"],
-    ...["-addext", "basicConstraints=critical,CA:FALSE"],
-    ...["-keyout", key, "-out", certificate],
-  ]);
-  return { certificate, key };
 }
 
 /** A server that speaks no protocol. */

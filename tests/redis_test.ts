@@ -3,15 +3,16 @@ import { Redis } from "ioredis";
 import { Broadcast, ConnectionError, RefusedError } from "../mod.ts";
 import { withBroker } from "./broker.ts";
 import { conformance } from "./conformance.ts";
-import { messages, uniqueChannel } from "./conformance/harness.ts";
+import { messages, take, uniqueChannel } from "./conformance/harness.ts";
 import { faults, Rig } from "./faults.ts";
 import { Proxy } from "./proxy.ts";
-import { start } from "./services/redis.ts";
+import { start, Trust } from "./services/redis.ts";
+import { freePort } from "./services/service.ts";
 
 withBroker("redis", (url) => {
   conformance(Deno.test, {
     name: "redis",
-    features: { crossProcess: true, binary: true },
+    features: { crossProcess: true, binary: true, patterns: true },
     limit: 512 * 1024 * 1024,
     target: () => url,
   });
@@ -73,6 +74,48 @@ withBroker("redis", (url) => {
     const closed = new Promise((resolve) => client.once("end", resolve));
     client.disconnect();
     await closed;
+  });
+
+  Deno.test("redis: a prefix stands before channels and patterns, and is never seen", async () => {
+    const prefix = `${uniqueChannel()}[*]?\\:`;
+    await using broadcast = new Broadcast(`${url}?prefix=${encodeURIComponent(prefix)}`);
+    await using plain = new Broadcast(url);
+    const channel = uniqueChannel();
+    const subscription = await broadcast.subscribe(channel);
+    const pattern = await broadcast.subscribe({ pattern: `${channel}*` });
+    const raw = await plain.subscribe(prefix + channel);
+    for (const name of [channel, prefix.replace("*", "x") + channel]) {
+      await plain.publish(name, "not ours");
+    }
+    await broadcast.publish(channel, "ours");
+    await plain.publish(`${prefix}${channel}`, "ours, too");
+    for (const one of [subscription, pattern]) {
+      const events = await take(one, 2);
+      assertEquals(events.map(({ channel: name, message }) => [name, message]), [
+        [channel, "ours"],
+        [channel, "ours, too"],
+      ]);
+    }
+    assertEquals(await messages(raw, 2), ["ours", "ours, too"]);
+  });
+
+  Deno.test("rediss: the server is known by ?ca=, and a client that must be known by ?cert= and ?key=", async () => {
+    await using trust = await Trust.establish();
+    const port = freePort();
+    await using _ = await start({ args: trust.args(port) });
+    for (const scheme of ["rediss", "rediss-stream"]) {
+      const url = `${scheme}://127.0.0.1:${port}`;
+      await using broadcast = new Broadcast(`${url}?${trust.parameters}`);
+      const subscription = await broadcast.subscribe("chatroom");
+      await broadcast.publish("chatroom", "hello");
+      assertEquals(await messages(subscription, 1), ["hello"]);
+      await using stranger = new Broadcast(
+        `${url}?${new URLSearchParams({ ca: trust.certificate })}`,
+      );
+      await assertRejects(() => stranger.connect(), Error, "Cannot connect to rediss");
+      await using trusting = new Broadcast(url);
+      await assertRejects(() => trusting.connect(), ConnectionError, "ertificate");
+    }
   });
 
   Deno.test("redis: the wire carries the payload alone", async () => {

@@ -9,11 +9,13 @@ import * as chromium from "./services/chromium.ts";
 import * as kafka from "./services/kafka.ts";
 import * as postgres from "./services/postgres.ts";
 import * as redis from "./services/redis.ts";
+import * as redisCluster from "./services/redis_cluster.ts";
 import { guard } from "./services/server.ts";
 import { find, type Located } from "./services/service.ts";
 
 const SERVICES = [
   { name: "redis", variable: "REDIS_URL", locate: redis.locate },
+  { name: "redis_cluster", variable: "REDIS_CLUSTER_URL", locate: redisCluster.locate },
   { name: "postgres", variable: "POSTGRES_URL", locate: postgres.locate },
   { name: "kafka", variable: "KAFKA_URL", locate: kafka.locate },
   { name: "kafka4", variable: "KAFKA4_URL", locate: locateKafka4 },
@@ -75,7 +77,7 @@ async function locate(service: typeof SERVICES[number]): Promise<Located> {
   const state = "skip" in located
     ? `${REQUIRED ? "missing" : "skipped"}: ${located.skip}`
     : located.started ?? located.url.replace(/\/\/[^@/]*@/, "//");
-  print(`${service.name.padEnd(10)}${state}`);
+  print(`${service.name.padEnd(14)}${state}`);
   return located;
 }
 

@@ -1,21 +1,19 @@
 /**
- * A connection to a Redis server, and how it is made.
+ * A connection to a Redis server.
  *
  * @module
  */
 
 import { Buffer } from "node:buffer";
-import { isIP } from "node:net";
+import type { Socket } from "node:net";
 import type { Redis, RedisOptions } from "ioredis";
 import { unlessAborted } from "../../abort.ts";
-import type { Address } from "../../address.ts";
-import type { BackendOptions, Payload } from "../../backend.ts";
-import { importClient } from "../../client.ts";
+import type { Payload } from "../../backend.ts";
 import { ConnectionError, RefusedError } from "../../errors.ts";
 import { after } from "../../timer.ts";
 
 /** The core reconnects; the client never does, and holds nothing back meanwhile. */
-const OPTIONS = {
+export const OPTIONS = {
   lazyConnect: true,
   retryStrategy: () => null,
   autoResubscribe: false,
@@ -26,7 +24,13 @@ const OPTIONS = {
   // What a client of the user's may have set: replies have one shape here.
   replyMapping: "legacy",
   stringNumbers: false,
+  readOnly: false,
+  sentinelRetryStrategy: () => null,
+  keyPrefix: "",
 } satisfies RedisOptions;
+
+/** The server was made a replica, or its cluster is down: another one is to be found. */
+const DEPOSED = /^(READONLY|CLUSTERDOWN) /;
 
 /** One connection, and what became of it. */
 export class Link {
@@ -49,6 +53,8 @@ export class Link {
     this.client = client;
     // Only this event tells why; rejections just say "Connection is closed."
     client.on("error", (error) => this.#reason = withoutCommand(error));
+    // The client hears one error of a socket; TLS has a second one where the first was an alert.
+    client.once("connect", () => this.#socket?.on("error", () => {}));
     this.#ended = new Promise((resolve) => {
       client.once("end", () => {
         this.lost = true;
@@ -60,9 +66,20 @@ export class Link {
     this.ready.catch(() => {});
   }
 
+  /** Whether commands can be sent now. */
+  get open(): boolean {
+    return this.client.status === "ready";
+  }
+
   /** What an error of the client means: that the link is lost, or that the server refused. */
   explain(error: unknown): unknown {
-    return isReply(error) ? withoutCommand(error) : this.#lostError(error);
+    if (!isReply(error)) return this.#lostError(error);
+    const reply = withoutCommand(error) as Error;
+    if (DEPOSED.test(reply.message)) {
+      this.#reason ??= reply;
+      this.#cut();
+    }
+    return reply;
   }
 
   /** PING; without an answer the socket is cut. */
@@ -87,7 +104,8 @@ export class Link {
 
   async #connect(): Promise<void> {
     // `connectTimeout` ends with the TCP handshake: this is for a server that is silent from then on.
-    const stop = after(OPTIONS.connectTimeout, () => {
+    const limit = this.client.options.connectTimeout ?? OPTIONS.connectTimeout;
+    const stop = after(limit, () => {
       this.#reason ??= new Error(
         "it accepts connections and does not answer, perhaps for want of TLS",
       );
@@ -110,67 +128,19 @@ export class Link {
 
   /** A half-open socket never says that it has ended: it is destroyed. */
   #cut(): void {
-    const { stream } = this.client as { stream?: { destroyed: boolean; destroy(): void } };
-    if (stream?.destroyed) return;
+    const socket = this.#socket;
+    if (socket?.destroyed) return;
     this.client.disconnect();
-    stream?.destroy();
+    socket?.destroy();
+  }
+
+  get #socket(): Socket | undefined {
+    return (this.client as { stream?: Socket }).stream;
   }
 
   #lostError(cause: unknown = this.#reason): ConnectionError {
     return new ConnectionError("the connection to the server was lost", { cause });
   }
-}
-
-/** Where a backend's connections lead, and how each is made. */
-export interface Clients {
-  /** As it appears in messages. */
-  readonly address: string;
-  /** Makes a client that is not connected. */
-  readonly make: () => Redis;
-}
-
-/** The clients of a URL, or duplicates of the one that the user has. */
-export async function clientsOf(address: Address, options: BackendOptions): Promise<Clients> {
-  const { client } = options;
-  if (client !== undefined) {
-    if (
-      typeof (client as Partial<Redis>).duplicate !== "function" ||
-      "isCluster" in Object(client) && (client as { isCluster?: boolean }).isCluster
-    ) {
-      throw new TypeError("Cannot use client: it is not a `Redis` of ioredis");
-    }
-    return { address: String(address), make: () => (client as Redis).duplicate(OPTIONS) };
-  }
-  const settings = settingsOf(address);
-  const { Redis } = await importClient<typeof import("ioredis")>("ioredis");
-  return {
-    address: `${address.scheme}://${address.servers(6379)[0]}`,
-    make: () => new Redis(settings),
-  };
-}
-
-function settingsOf(address: Address) {
-  if (address.hosts.length > 1) {
-    throw new TypeError(
-      `Cannot open "${address}": it names several hosts, ${address.scheme}:// takes one`,
-    );
-  }
-  const db = address.path === "" ? 0 : Number(address.path);
-  if (!Number.isInteger(db) || db < 0) {
-    throw new TypeError(`Cannot open "${address}": database "${address.path}" is not a number`);
-  }
-  const { hostname = "localhost", port = 6379 } = address.hosts[0] ?? {};
-  return {
-    ...OPTIONS,
-    host: hostname,
-    port,
-    db,
-    ...address.username !== undefined && { username: address.username },
-    ...address.password !== undefined && { password: address.password },
-    // An IP address is no server name: Deno refuses it.
-    ...address.scheme.startsWith("rediss") &&
-      { tls: isIP(hostname) ? {} : { servername: hostname } },
-  };
 }
 
 /** A reply carries the command that it answers, and a login carries the password. */
@@ -189,4 +159,28 @@ export function bufferOf(payload: Payload): Buffer | string {
   return typeof payload === "string"
     ? payload
     : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
+}
+
+/**
+ * Publishes payloads as one pipeline: one promise for each.
+ *
+ * @param command `spublish` for the shard channels of a cluster.
+ */
+export function publishOn(
+  link: Link,
+  command: "publish" | "spublish",
+  channel: string,
+  payloads: readonly Payload[],
+): Promise<unknown>[] {
+  if (payloads.length === 1) {
+    const reply = link.client[command](channel, bufferOf(payloads[0]!));
+    return [reply.catch((error) => Promise.reject(link.explain(error)))];
+  }
+  const pipeline = link.client.pipeline();
+  for (const payload of payloads) pipeline[command](channel, bufferOf(payload));
+  const replies = pipeline.exec().catch((error) => Promise.reject(link.explain(error)));
+  return payloads.map(async (_, index) => {
+    const [error] = (await replies)?.[index] ?? [];
+    if (error) throw link.explain(error);
+  });
 }

@@ -21,7 +21,8 @@ export function recordOf([id, fields]: Entry): BackendRecord | PassedRecord {
   for (let index = 0; index < fields.length; index += 2) {
     if (fields[index]!.length !== FIELD.length || fields[index]!.toString() !== FIELD) continue;
     const payload = fields[index + 1]!;
-    return { payload, place: placeOf(id.toString(), witnessOf(payload)) };
+    const place = placeOf(id.toString(), witnessOf(payload));
+    return { payload, place, timestamp: place.at };
   }
   return { place: placeOf(id.toString(), witnessOf(fields[1] ?? "")) };
 }

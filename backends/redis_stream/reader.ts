@@ -9,6 +9,7 @@ import type { Item, LogGap, Page, ReadOptions } from "../../backend.ts";
 import { RefusedError } from "../../errors.ts";
 import { comparePlaces, type Place, Position } from "../../position.ts";
 import type { Link } from "../redis/link.ts";
+import type { StreamOptions } from "./writer.ts";
 import { type Entry, idBefore, idOf, placeOf, recordOf } from "./entry.ts";
 
 /** Which entries: from an id to an id, the newest first if it is `back`. */
@@ -42,17 +43,17 @@ interface Info {
  */
 export class Reader {
   readonly #link: Link;
-  readonly #maxlen: number;
+  readonly #options: StreamOptions;
   #asked: Asked[] = [];
   #busy = false;
 
   /**
    * @param link Where it asks.
-   * @param maxlen How many entries a stream keeps, about; 0 for all.
+   * @param options How entries are kept.
    */
-  constructor(link: Link, maxlen: number) {
+  constructor(link: Link, options: StreamOptions) {
     this.#link = link;
-    this.#maxlen = maxlen;
+    this.#options = options;
   }
 
   /** The position behind the last entry of a stream. */
@@ -104,7 +105,8 @@ export class Reader {
     if (!info) return [];
     const missed = info.added === undefined ? undefined : info.added - info.length;
     // Where it is not known: a stream that has reached its length may have lost some.
-    const lost = missed ?? (this.#maxlen > 0 && info.length >= this.#maxlen ? 1 : 0);
+    const { maxlen } = this.#options;
+    const lost = missed ?? (maxlen > 0 && info.length >= maxlen ? 1 : 0);
     if (lost <= 0) return entries.map(recordOf);
     const gap: LogGap = { cause: "trimmed", ...missed !== undefined && !before && { missed } };
     return behindGap(gap, entries, before ?? positionOf(info.last));
@@ -137,8 +139,11 @@ export class Reader {
   }
 
   async #together(ask: (client: ChainableCommander) => ChainableCommander): Promise<Reply[]> {
+    const { client } = this.#link;
     try {
-      return await ask(this.#link.client.multi()).exec() ?? [];
+      // What is sent in one turn stays together.
+      if (this.#options.asking) client.asking().catch(() => {});
+      return await ask(client.multi()).exec() ?? [];
     } catch (error) {
       throw refusal(this.#link, error);
     }
@@ -158,11 +163,12 @@ export class Reader {
       const asked = this.#asked;
       this.#asked = [];
       const pipeline = this.#link.client.pipeline();
-      for (const { range } of asked) add(pipeline, range);
+      const { asking } = this.#options;
+      for (const { range } of asked) add(asking ? pipeline.asking() : pipeline, range);
       try {
         const replies = await pipeline.exec() ?? [];
         asked.forEach(({ succeed, fail }, index) => {
-          const [error, entries] = replies[index]!;
+          const [error, entries] = replies[asking ? index * 2 + 1 : index]!;
           if (error) fail(refusal(this.#link, error));
           else succeed(entries as Entry[]);
         });

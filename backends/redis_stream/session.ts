@@ -5,12 +5,17 @@
  */
 
 import type { Redis } from "ioredis";
+import { ConnectionError } from "../../errors.ts";
 import type { Position } from "../../position.ts";
 import { Link } from "../redis/link.ts";
+import { type Listener, Subscriber } from "../redis/subscriber.ts";
 import { Reader, refusal } from "./reader.ts";
 import { Sweep } from "./sweep.ts";
 import { Watch } from "./watch.ts";
-import { wakeOf, Writer } from "./writer.ts";
+import { type StreamOptions, WAKES, type Wakes, Writer } from "./writer.ts";
+
+/** What a tail reads by. */
+type Pages = Pick<Reader, "read" | "end">;
 
 /**
  * Two connections: one for commands, and with the first tail one that hears
@@ -19,82 +24,98 @@ import { wakeOf, Writer } from "./writer.ts";
 export class Session {
   /** Settles once commands can be sent. */
   readonly ready: Promise<void>;
+  /** Where commands are sent. */
+  readonly commands: Link;
   /** Publishes. */
   readonly writer: Writer;
   /** Reads. */
   readonly reader: Reader;
   readonly #make: () => Redis;
-  readonly #commands: Link;
-  #wakes: Link | undefined;
+  readonly #wakes: Wakes;
+  #ears: Subscriber | undefined;
   readonly #sweep: Sweep;
-  /** By the name of their wakes. */
-  readonly #watches = new Map<string, Watch>();
+  readonly #watches = new Set<Watch>();
+  #closed = false;
 
   /**
    * @param make Makes a client that is not connected.
-   * @param maxlen How many entries a stream keeps, about; 0 for all.
+   * @param options How entries are kept and told of.
    */
-  constructor(make: () => Redis, maxlen: number) {
+  constructor(make: () => Redis, options: StreamOptions) {
     this.#make = make;
-    this.#commands = new Link(make(), (error) => this.#end(error));
-    this.ready = this.#commands.ready;
-    this.writer = new Writer(this.#commands, maxlen);
-    this.reader = new Reader(this.#commands, maxlen);
-    this.#sweep = new Sweep(this.#commands);
+    this.#wakes = options.wakes;
+    this.commands = new Link(make(), (error) => this.#end(error));
+    this.ready = this.commands.ready;
+    this.writer = new Writer(this.commands, options);
+    this.reader = new Reader(this.commands, options);
+    this.#sweep = new Sweep(this.commands, options.wakes !== WAKES);
   }
 
   /** Whether a connection was lost: then it is of no more use. */
   get lost(): boolean {
-    return this.#commands.lost || this.#wakes?.lost === true;
+    return this.commands.lost || this.#ears?.link.lost === true;
   }
 
   /** SUBSCRIBE to the wakes of a stream, answered; only then its end is looked for. */
-  async tail(channel: string, after: Position | undefined): Promise<Watch["tail"]> {
-    const link = this.#wakes ??= this.#listen();
-    await link.ready;
-    const wake = wakeOf(channel);
+  async tail(
+    channel: string,
+    after: Position | undefined,
+    pages: Pages = this.reader,
+  ): Promise<Watch["tail"]> {
+    let watch: Watch | undefined;
+    let failure: { readonly reason: unknown } | undefined;
+    const leave = await this.#listen(channel, {
+      push: () => watch?.wake(),
+      error: (reason) => {
+        failure = { reason };
+        void watch?.fail(reason);
+      },
+    });
     try {
-      await link.client.subscribe(wake);
+      const position = after ?? await pages.end(channel);
+      if (failure || this.lost) throw failure?.reason ?? this.commands.explain(undefined);
+      watch = new Watch(channel, position, pages, async () => {
+        this.#sweep.delete(watch!);
+        this.#watches.delete(watch!);
+        await leave?.();
+      });
     } catch (error) {
-      throw refusal(link, error);
-    }
-    let position: Position;
-    try {
-      position = after ?? await this.reader.end(channel);
-      if (this.lost) throw link.explain(undefined);
-    } catch (error) {
-      if (!this.lost) await link.client.unsubscribe(wake).catch(() => {});
+      await leave?.().catch(() => {});
       throw error;
     }
-    const watch = new Watch(channel, position, this.reader, async () => {
-      this.#sweep.delete(watch);
-      if (this.#watches.get(wake) === watch) this.#watches.delete(wake);
-      if (!this.lost) await link.client.unsubscribe(wake);
-    });
-    this.#watches.set(wake, watch);
+    this.#watches.add(watch);
     this.#sweep.add(watch);
     return watch.tail;
   }
 
   /** PING on each connection. */
   async probe(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.#commands.probe(signal), this.#wakes?.probe(signal)]);
+    await Promise.all([this.commands.probe(signal), this.#ears?.link.probe(signal)]);
   }
 
   /** Shuts both sockets. */
   async close(): Promise<void> {
+    this.#closed = true;
     this.#sweep.stop();
-    await Promise.all([this.#commands.close(), this.#wakes?.close()]);
+    await Promise.all([this.commands.close(), this.#ears?.link.close()]);
   }
 
-  #listen(): Link {
-    const link = new Link(this.#make(), (error) => this.#end(error));
-    link.client.on("message", (wake: string) => this.#watches.get(wake)?.wake());
-    return link;
+  async #listen(channel: string, listener: Listener): Promise<(() => Promise<void>) | undefined> {
+    if (this.#closed) throw new ConnectionError("the connection to the server is closed");
+    this.#ears ??= new Subscriber(this.#make(), { onLost: (error) => this.#end(error) });
+    const { link } = this.#ears;
+    await link.ready;
+    const wake = this.#wakes.of(channel);
+    if (wake === undefined) return undefined;
+    try {
+      return await this.#ears.listen(this.#wakes.subscribe, wake, listener);
+    } catch (error) {
+      throw refusal(link, error);
+    }
   }
 
   #end(error: unknown): void {
-    for (const watch of this.#watches.values()) watch.tail.error(error);
+    for (const watch of this.#watches) watch.tail.error(error);
     this.#watches.clear();
     this.#sweep.stop();
   }

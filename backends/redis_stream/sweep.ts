@@ -5,6 +5,8 @@
  */
 
 import type { Link } from "../redis/link.ts";
+import { movedError } from "../redis/subscriber.ts";
+import { redirectionOf } from "../redis_cluster/slots.ts";
 import { after } from "../../timer.ts";
 import type { Watch } from "./watch.ts";
 
@@ -20,15 +22,20 @@ const EACH = 0.2;
  */
 export class Sweep {
   readonly #link: Link;
+  readonly #apart: boolean;
   readonly #watches = new Set<Watch>();
   #next: Iterator<Watch, undefined> = this.#watches.values();
   /** Stops the timer, while there is one. */
   #stop: (() => void) | undefined;
   #stopped = false;
 
-  /** @param link Where it asks. */
-  constructor(link: Link) {
+  /**
+   * @param link Where it asks.
+   * @param apart Whether it asks a node of a cluster.
+   */
+  constructor(link: Link, apart = false) {
     this.#link = link;
+    this.#apart = apart;
   }
 
   /** A stream is asked about from now on. */
@@ -86,24 +93,29 @@ export class Sweep {
   async #ask(slice: readonly Watch[]): Promise<void> {
     const { client } = this.#link;
     const pipeline = client.pipeline();
-    const keys = slice.map(({ channel }) => channel);
-    const ids = slice.map(({ id }) => id);
-    pipeline.xread("COUNT", 1, "STREAMS", ...keys, ...ids);
-    for (const key of keys) pipeline.xlen(key);
+    // Keys of different slots can only be asked about one by one.
+    for (const group of this.#apart ? slice.map((watch) => [watch]) : [slice]) {
+      const [keys, ids] = [group.map(({ channel }) => channel), group.map(({ id }) => id)];
+      pipeline.xread("COUNT", 1, "STREAMS", ...keys, ...ids);
+    }
+    for (const { channel } of slice) pipeline.xlen(channel);
     // A connection that is lost ends the tails by itself.
-    const replies = await pipeline.exec().catch(() => undefined);
+    const replies = await pipeline.exec().catch(() => undefined) as Reply[] | null | undefined;
     if (!replies || this.#stopped) return;
-    const [[, streams], ...lengths] = replies as [unknown, unknown][] as [
-      [unknown, [key: string, entries: unknown][] | null | undefined],
-      ...[error: unknown, length: number][],
-    ];
-    const prefix = client.options.keyPrefix?.length ?? 0;
-    const moved = new Set(streams?.map(([key]) => key.slice(prefix)));
+    const lengths = replies.splice(-slice.length);
+    const streams = replies.flatMap(([, streams]) => streams as Streams ?? []);
+    const moved = new Set(streams.map(([key]) => key));
     slice.forEach((watch, index) => {
       const [error, length] = lengths[index]!;
+      if (redirectionOf(error)?.kind === "MOVED") void watch.fail(movedError());
       // What is no stream any more is told by a read.
-      if (error || moved.has(watch.channel)) watch.wake();
-      else watch.check(length);
+      else if (error || moved.has(watch.channel)) watch.wake();
+      else watch.check(length as number);
     });
   }
 }
+
+type Reply = [error: unknown, reply: unknown];
+
+/** What XREAD tells: nothing if there is nothing new. */
+type Streams = [key: string, entries: unknown][] | null | undefined;

@@ -22,7 +22,8 @@ export class Watch {
   readonly channel: string;
   /** What the core reads. */
   readonly tail: LogTail;
-  readonly #reader: Reader;
+  readonly #leave: () => Promise<void> | void;
+  readonly #reader: Pick<Reader, "read">;
   #seen: Position;
   #limit = FIRST;
   /** Whether a read is under way, or will follow as soon as the core wants more. */
@@ -35,18 +36,19 @@ export class Watch {
    * @param channel The stream.
    * @param position What it begins behind.
    * @param reader Reads the stream.
-   * @param cancel Nobody wants the tail any more.
+   * @param leave The tail has ended, or nobody wants it any more.
    */
   constructor(
     channel: string,
     position: Position,
-    reader: Reader,
-    cancel: () => Promise<void> | void,
+    reader: Pick<Reader, "read">,
+    leave: () => Promise<void> | void,
   ) {
     this.channel = channel;
     this.#reader = reader;
     this.#seen = position;
-    this.tail = new LogTail({ position, cancel, read: (options) => this.#read(options) });
+    this.#leave = leave;
+    this.tail = new LogTail({ position, cancel: leave, read: (options) => this.#read(options) });
   }
 
   /** Whether nothing would be read if nobody told of it. */
@@ -57,6 +59,13 @@ export class Watch {
   /** The id of the last entry that was read. */
   get id(): string {
     return idOf(this.#seen.in(0));
+  }
+
+  /** Errors the tail. */
+  async fail(reason: unknown): Promise<void> {
+    this.tail.error(reason);
+    // Whether it is still there to be left does not matter.
+    await Promise.resolve(this.#leave()).catch(() => {});
   }
 
   /** There may be something new. */
@@ -95,6 +104,9 @@ export class Watch {
       }
       if (count >= limit) this.wake();
       return page;
+    } catch (error) {
+      void this.fail(error);
+      throw error;
     } finally {
       this.#reading = false;
     }

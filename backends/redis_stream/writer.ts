@@ -8,6 +8,7 @@ import type { Payload } from "../../backend.ts";
 import { Position } from "../../position.ts";
 import { sizeOf } from "../../record_source.ts";
 import { bufferOf, type Link } from "../redis/link.ts";
+import type { Kind } from "../redis/subscriber.ts";
 import { FIELD, placeOf, witnessOf } from "./entry.ts";
 
 /** What one pipeline holds at most: a burst begins to be answered before it is sent. */
@@ -22,9 +23,31 @@ interface Waiting {
   readonly fail: (reason: unknown) => void;
 }
 
-/** The pub/sub channel on which a publisher tells that a stream has new entries. */
-export function wakeOf(channel: string): string {
-  return `${channel}:wake`;
+/** How a publisher tells that a stream has new entries. */
+export interface Wakes {
+  /** The pub/sub channel for a stream, if there can be one. */
+  readonly of: (channel: string) => string | undefined;
+  /** What publishes there. */
+  readonly publish: "publish" | "spublish";
+  /** What listens there. */
+  readonly subscribe: Kind;
+}
+
+/** The wakes of a server. */
+export const WAKES: Wakes = {
+  of: (channel) => `${channel}:wake`,
+  publish: "publish",
+  subscribe: "subscribe",
+};
+
+/** How a stream's entries are kept and told of. */
+export interface StreamOptions {
+  /** How many entries a stream keeps, about; 0 for all. */
+  readonly maxlen: number;
+  /** How new ones are told of. */
+  readonly wakes: Wakes;
+  /** Whether a node of a cluster is asked for what it does not own yet. */
+  readonly asking?: boolean;
 }
 
 /**
@@ -33,16 +56,16 @@ export function wakeOf(channel: string): string {
  */
 export class Writer {
   readonly #link: Link;
-  readonly #maxlen: number;
+  readonly #options: StreamOptions;
   #waiting: Waiting[] = [];
 
   /**
    * @param link Where it sends.
-   * @param maxlen How many entries a stream keeps, about; 0 for all.
+   * @param options How entries are kept and told of.
    */
-  constructor(link: Link, maxlen: number) {
+  constructor(link: Link, options: StreamOptions) {
     this.#link = link;
-    this.#maxlen = maxlen;
+    this.#options = options;
   }
 
   /** Resolves, for each payload, once the server has stored it. */
@@ -68,20 +91,24 @@ export class Writer {
 
   async #send(batch: readonly Waiting[]): Promise<void> {
     const pipeline = this.#link.client.pipeline();
-    const maxlen = this.#maxlen;
+    const { maxlen, wakes, asking } = this.#options;
     const channels = new Set<string>();
     for (const { channel, payload } of batch) {
       channels.add(channel);
+      if (asking) pipeline.asking();
       const bytes = bufferOf(payload);
       if (maxlen === 0) pipeline.xadd(channel, "*", FIELD, bytes);
       else pipeline.xadd(channel, "MAXLEN", "~", maxlen, "*", FIELD, bytes);
     }
     // A hint, no more: whether it is refused does not matter to what is stored.
-    for (const channel of channels) pipeline.publish(wakeOf(channel), "");
+    for (const channel of channels) {
+      const wake = wakes.of(channel);
+      if (wake !== undefined) pipeline[wakes.publish](wake, "");
+    }
     try {
       const replies = await pipeline.exec() ?? [];
       batch.forEach(({ payload, succeed, fail }, index) => {
-        const [error, id] = replies[index]!;
+        const [error, id] = replies[asking ? index * 2 + 1 : index]!;
         if (error) fail(this.#link.explain(error));
         else succeed(Position.of(placeOf(id as string, witnessOf(payload))));
       });

@@ -11,7 +11,7 @@ export type HarnessData = Pick<Harness, "name" | "features" | "names"> & {
 type BrokerData = Omit<HarnessData, "url"> & { readonly broker?: string };
 
 const BROKERS: BrokerData[] = [
-  { name: "redis", features: { crossProcess: true, binary: true } },
+  { name: "redis", features: { crossProcess: true, binary: true, patterns: true } },
   {
     name: "redis-stream",
     broker: "redis",

@@ -3,7 +3,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
 import { Redis } from "ioredis";
-import { Broadcast, ConnectionError, type Gap } from "../../mod.ts";
+import { Broadcast, ConnectionError, type Gap, RefusedError } from "../../mod.ts";
 import { messages, numbered, take, uniqueChannel } from "../conformance/harness.ts";
 import { Rig, state } from "../faults.ts";
 import { Proxy } from "../proxy.ts";
@@ -12,7 +12,7 @@ import { closed } from "./stream.ts";
 
 const PATIENCE = 30_000;
 /** Keeps what it has accepted. */
-const DURABLE = ["--appendonly", "yes", "--appendfsync", "always"];
+export const DURABLE = ["--appendonly", "yes", "--appendfsync", "always"];
 
 /** A rig whose URL names this backend. */
 export class StreamRig extends Rig {
@@ -121,6 +121,23 @@ export function faults(): void {
     await broadcast.publish(channel, "after");
     const [after] = await take(subscription, 1);
     assertEquals([after!.message, after!.gap?.cause], ["after", "epoch"]);
+  });
+
+  fault("a server that became a replica counts as lost", [], async ({ server, url }) => {
+    await using broadcast = new Broadcast(`${url}?timeout=60s`);
+    const channel = uniqueChannel();
+    await broadcast.publish(channel, "before");
+    const again = state(broadcast, "reconnecting").then(() => state(broadcast, "connected"));
+    const admin = new Redis(server.url);
+    // As behind a name that leads to another server by now: the connection outlives the change.
+    await admin.replicaof("127.0.0.1", 1);
+    await assertRejects(() => broadcast.publish(channel, "refused"), RefusedError, "READONLY");
+    await admin.replicaof("NO", "ONE");
+    await broadcast.publish(channel, "after");
+    await again;
+    const history = await broadcast.history(channel);
+    assertEquals(history.map(({ message }) => message), ["before", "after"]);
+    await closed(admin);
   });
 
   fault("history waits for no connection that is lost for good", [], async ({ proxy, url }) => {

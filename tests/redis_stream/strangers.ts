@@ -85,7 +85,9 @@ export function strangers(url: string): void {
       const error = await assertRejects<Error>(attempt as () => Promise<unknown>, RefusedError);
       assertEquals(error.message, `Cannot ${what} "${stream.key}": ${reason}`);
     }
-    await broadcast.publish(uniqueChannel(), "others go on");
+    const other = uniqueChannel();
+    await broadcast.publish(other, "others go on");
+    await stream.client.del(other);
   });
 
   Deno.test("redis-stream: a stream that becomes something else ends its subscriptions", async () => {
@@ -123,6 +125,25 @@ export function strangers(url: string): void {
     await broadcast.disconnect();
     assertEquals(await client.del(channel) as unknown, "1");
     await closed(client);
+  });
+
+  Deno.test("redis-stream: a prefix stands before keys and wakes", async () => {
+    await using stream = await Stream.open(url);
+    const [app, channel] = [`${uniqueChannel()}:`, stream.key];
+    await using broadcast = new Broadcast(`${url}?prefix=${app}`);
+    const subscription = await broadcast.subscribe(channel);
+    await stream.publish("not ours");
+    const wakes: string[] = [];
+    const listener = stream.client.duplicate();
+    listener.on("message", (wake) => wakes.push(wake));
+    await listener.subscribe(`${app}${channel}:wake`);
+    const id = await broadcast.publish(channel, "ours");
+    const [event] = await take(subscription, 1);
+    assertEquals([event!.channel, event!.message, event!.id], [channel, "ours", id]);
+    await listener.ping();
+    assertEquals(wakes, [`${app}${channel}:wake`]);
+    assertEquals(await stream.client.del(`${app}${channel}`), 1);
+    await closed(listener);
   });
 
   Deno.test("redis-stream: who may not publish wakes stores all the same", async () => {

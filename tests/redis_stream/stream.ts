@@ -4,6 +4,9 @@ import type { Backend, Item, Payload, Position, Tail } from "../../backend.ts";
 import { open } from "../../backends/redis_stream.ts";
 import { uniqueChannel } from "../conformance/harness.ts";
 
+/** The keys of channels that tests make up, whatever was made of their names. */
+export const TEST_KEYS = "[Tt][Ee][Ss][Tt]-*";
+
 /** A stream of a test's own: a backend on it, and a client as other programs have it. */
 export class Stream implements AsyncDisposable {
   readonly key: string = uniqueChannel();
@@ -60,6 +63,20 @@ export async function until(tail: Tail, message: string): Promise<unknown[]> {
   while (!items.includes(message)) items.push(...(await reader.read()).value!.map(told));
   reader.releaseLock();
   return items;
+}
+
+/** Removes the streams of channels, of those whose names go on behind theirs, and in capitals. */
+export async function remove(url: string, channels: readonly string[]): Promise<void> {
+  const client = new Redis(url);
+  const names = new Set(channels);
+  const wanted = (key: string) => names.has(/^test-\w+-\w+-\d+/.exec(key.toLowerCase())?.[0] ?? "");
+  let cursor = "0";
+  do {
+    const [next, keys] = await client.scan(cursor, "MATCH", TEST_KEYS, "COUNT", 1_000);
+    await Promise.all(keys.filter(wanted).map((key) => client.del(key)));
+    cursor = next;
+  } while (cursor !== "0");
+  await closed(client);
 }
 
 /** Ends a client; resolves once its socket is shut. */

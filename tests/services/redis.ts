@@ -1,3 +1,4 @@
+import { certify } from "./certificate.ts";
 import { provide } from "./debian.ts";
 import { Server } from "./server.ts";
 import { ask, find, freePort, type Located } from "./service.ts";
@@ -40,8 +41,51 @@ export async function start(options: RedisOptions = {}): Promise<Server> {
   });
 }
 
+/** A certificate that servers and clients show each other, in files of its own. */
+export class Trust implements AsyncDisposable {
+  readonly certificate: string;
+  readonly key: string;
+  readonly #folder: string;
+
+  private constructor(folder: string, certificate: string, key: string) {
+    this.#folder = folder;
+    this.certificate = certificate;
+    this.key = key;
+  }
+
+  static async establish(): Promise<Trust> {
+    const folder = await Deno.makeTempDir({ prefix: "tls-" });
+    const { certificate, key } = await certify(folder);
+    return new Trust(folder, certificate, key);
+  }
+
+  /** What a server, a node or a sentinel is told: names and values. */
+  settings(port: number): [name: string, value: string][] {
+    return [
+      ["tls-port", `${port}`],
+      ["tls-cert-file", this.certificate],
+      ["tls-key-file", this.key],
+      ["tls-ca-cert-file", this.certificate],
+    ];
+  }
+
+  /** The same as arguments. */
+  args(port: number): string[] {
+    return this.settings(port).flatMap(([name, value]) => [`--${name}`, value]);
+  }
+
+  /** The parameters of a client's URL. */
+  get parameters(): URLSearchParams {
+    return new URLSearchParams({ ca: this.certificate, cert: this.certificate, key: this.key });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Deno.remove(this.#folder, { recursive: true });
+  }
+}
+
 /** A server that asks for a password serves, too. */
-function answers(port: number): Promise<boolean> {
+export function answers(port: number): Promise<boolean> {
   return ask(port, "PING\r\n", (reply) => {
     const text = new TextDecoder().decode(reply);
     return text.startsWith("+PONG") || text.startsWith("-NOAUTH");

@@ -1,0 +1,102 @@
+/**
+ * How a master is found by those who watch it.
+ *
+ * @module
+ */
+
+import { createConnection, isIP, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
+import type { RedisOptions } from "ioredis";
+import type { Host } from "../../address.ts";
+import { Link, OPTIONS } from "./link.ts";
+
+/** How long one sentinel may take: there are others. */
+const PATIENCE = 2_000;
+
+/** The sentinels of a URL. */
+export interface Sentinels {
+  /** Where they are. */
+  readonly hosts: readonly Host[];
+  /** What they call the master. */
+  readonly master: string;
+  /** How they let a client in. */
+  readonly settings: Pick<RedisOptions, "username" | "password" | "tls">;
+}
+
+/** What makes the connections of a client. */
+type Connector = NonNullable<RedisOptions["Connector"]>;
+
+/**
+ * Connects clients to the master, as one sentinel after the other is asked where
+ * that is. The client library's own one leaves timers behind, and does not say
+ * which of the sentinels' answers was of no use.
+ */
+export function connectorOf(
+  { AbstractConnector, Redis }: typeof import("ioredis"),
+  { hosts, master, settings }: Sentinels,
+): Connector {
+  // The one that has answered last is asked first.
+  let order = [...hosts];
+
+  return class extends AbstractConnector {
+    #asked: Link | undefined;
+    #fail: (error: Error) => void = () => {};
+
+    constructor() {
+      super(PATIENCE);
+    }
+
+    override check({ role = "master" }: { readonly role?: string }): boolean {
+      if (role === "master") return true;
+      this.#fail(new Error(`what the sentinels call the master "${master}" is a ${role}`));
+      return false;
+    }
+
+    override async connect(emit: (type: string, error: Error) => void): Promise<Socket> {
+      this.connecting = true;
+      this.#fail = (error) => emit("error", error);
+      const { hostname, port } = await this.#find();
+      const host = { host: hostname, port: port! };
+      const name = isIP(hostname) ? {} : { servername: hostname };
+      const { tls } = settings;
+      const socket = tls ? connectTls({ ...host, ...name, ...tls }) : createConnection(host);
+      socket.once("error", (error) => this.firstError = error);
+      return this.stream = socket;
+    }
+
+    override disconnect(): void {
+      super.disconnect();
+      void this.#asked?.close();
+    }
+
+    async #find(): Promise<Host> {
+      let failure: unknown;
+      for (const sentinel of order) {
+        try {
+          const found = await this.#ask(sentinel);
+          order = [sentinel, ...order.filter((other) => other !== sentinel)];
+          return found;
+        } catch (error) {
+          if (!this.connecting) throw error;
+          failure = error;
+        }
+      }
+      throw failure;
+    }
+
+    async #ask({ hostname, port = 26379 }: Host): Promise<Host> {
+      const address = { host: hostname, port, connectTimeout: PATIENCE };
+      const link = this.#asked = new Link(new Redis({ ...OPTIONS, ...settings, ...address }));
+      try {
+        await link.ready;
+        const found = await link.client.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", master);
+        if (!this.connecting) throw new Error("it was closed");
+        if (!found) throw new Error(`the sentinels know no master "${master}"`);
+        const [name, port] = found as [string, string];
+        return { hostname: name, port: Number(port) };
+      } finally {
+        await link.close();
+      }
+    }
+  };
+}

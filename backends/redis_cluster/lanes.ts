@@ -1,0 +1,133 @@
+/**
+ * The way of payloads to a node that may not be the right one any more.
+ *
+ * @module
+ */
+
+import type { Payload } from "../../backend.ts";
+import { type Cluster, type Node, REDIRECTIONS, type Route } from "./cluster.ts";
+import { redirectionOf } from "./slots.ts";
+
+/** Sends payloads of one channel: one promise for each. */
+export type Send<N, Result> = (
+  route: Route<N>,
+  channel: string,
+  payloads: readonly Payload[],
+) => readonly Promise<Result>[];
+
+/** A payload that is not answered yet. */
+interface Letter<Result> {
+  readonly payload: Payload;
+  readonly succeed: (result: Result) => void;
+  readonly fail: (reason: unknown) => void;
+  redirections: number;
+}
+
+/**
+ * Keeps the order of each channel when its slot moves: what comes back is sent
+ * elsewhere, once all that is under way has been answered, and before all that
+ * was given meanwhile.
+ */
+export class Lanes<N extends Node, Result> {
+  readonly #cluster: Cluster<N>;
+  readonly #send: Send<N, Result>;
+  readonly #lanes = new Map<string, Lane<N, Result>>();
+
+  /**
+   * @param cluster Where they go.
+   * @param send How they go.
+   */
+  constructor(cluster: Cluster<N>, send: Send<N, Result>) {
+    this.#cluster = cluster;
+    this.#send = send;
+  }
+
+  /** Publishes the payloads of one channel: one promise for each. */
+  publish(channel: string, payloads: readonly Payload[]): Promise<Result>[] {
+    let lane = this.#lanes.get(channel);
+    if (!lane) {
+      lane = new Lane(this.#cluster, this.#send, channel, () => this.#lanes.delete(channel));
+      this.#lanes.set(channel, lane);
+    }
+    return lane.publish(payloads);
+  }
+}
+
+/** The payloads of one channel that are not answered yet. */
+class Lane<N extends Node, Result> {
+  readonly #cluster: Cluster<N>;
+  readonly #send: Send<N, Result>;
+  readonly #channel: string;
+  readonly #onIdle: () => void;
+  /** How many are under way. */
+  #flying = 0;
+  /** What has come back, and why. */
+  #returned: Letter<Result>[] = [];
+  #error: unknown;
+  #route: Route<N> | undefined;
+  /** What was given since something has come back. */
+  #waiting: Letter<Result>[] = [];
+
+  constructor(cluster: Cluster<N>, send: Send<N, Result>, channel: string, onIdle: () => void) {
+    this.#cluster = cluster;
+    this.#send = send;
+    this.#channel = channel;
+    this.#onIdle = onIdle;
+  }
+
+  publish(payloads: readonly Payload[]): Promise<Result>[] {
+    const letters: Letter<Result>[] = [];
+    const answers = payloads.map((payload) =>
+      new Promise<Result>((succeed, fail) => {
+        letters.push({ payload, succeed, fail, redirections: 0 });
+      })
+    );
+    if (this.#returned.length > 0) this.#waiting.push(...letters);
+    else this.#fly(letters);
+    return answers;
+  }
+
+  #fly(letters: readonly Letter<Result>[], redirected?: Route<N>): void {
+    try {
+      const route = this.#route = redirected ?? this.#cluster.route(this.#channel);
+      const answers = this.#send(route, this.#channel, letters.map(({ payload }) => payload));
+      this.#flying += letters.length;
+      letters.forEach((letter, index) => {
+        answers[index]!.then(
+          (result) => {
+            letter.succeed(result);
+            this.#land();
+          },
+          (error) => {
+            if (redirectionOf(error) && letter.redirections++ < REDIRECTIONS) {
+              this.#returned.push(letter);
+              this.#error = error;
+            } else letter.fail(error);
+            this.#land();
+          },
+        );
+      });
+    } catch (error) {
+      for (const { fail } of letters) fail(error);
+      if (this.#flying === 0) this.#onIdle();
+    }
+  }
+
+  #land(): void {
+    if (--this.#flying > 0) return;
+    if (this.#returned.length > 0) void this.#turn();
+    else this.#onIdle();
+  }
+
+  async #turn(): Promise<void> {
+    try {
+      const { redirections } = this.#returned[0]!;
+      const route = await this.#cluster.redirect(this.#error, this.#route!, redirections - 1);
+      const letters = [...this.#returned.splice(0), ...this.#waiting.splice(0)];
+      this.#fly(letters, route);
+    } catch (error) {
+      for (const { fail } of [...this.#returned.splice(0), ...this.#waiting.splice(0)]) fail(error);
+      this.#onIdle();
+    }
+  }
+}
