@@ -15,6 +15,8 @@ const URLS: Record<keyof typeof CLIENTS, string> = {
   ioredis: "redis://localhost",
   postgres: "postgres://localhost",
   kafkajs: "kafka://localhost",
+  "@nats-io/transport-node": "nats://localhost",
+  "@nats-io/jetstream": "nats-stream://localhost",
 };
 
 let tarball: Tarball;

@@ -20,6 +20,17 @@ const BROKERS: BrokerData[] = [
     features: { crossProcess: true, binary: true, log: true },
   },
   { name: "kafka", features: { crossProcess: true, binary: true, log: true }, limit: 1_000_000 },
+  {
+    name: "nats",
+    features: { crossProcess: true, binary: true, patterns: true },
+    limit: 1_048_576,
+  },
+  {
+    name: "nats-stream",
+    broker: "nats",
+    features: { crossProcess: true, binary: true, log: true, patterns: true, patternLog: true },
+    limit: 1_048_576,
+  },
 ];
 
 /** Memory, and the brokers that `tests/run.ts` has located. */

@@ -1,0 +1,174 @@
+/**
+ * Reads pages of a stream.
+ *
+ * @module
+ */
+
+import type { BackendRecord, Item, LogGap, Page, ReadOptions, Target } from "../../backend.ts";
+import { Position } from "../../position.ts";
+import { channelOf, subjectOf, subjectsOf } from "../nats/subject.ts";
+import { placeOf, type State, type Store } from "./store.ts";
+import { type Stored, View } from "./view.ts";
+
+/** What lies behind a position, read at one moment. */
+interface Stretch {
+  /** Before it was read. */
+  readonly begun: State;
+  /** What was read, the record of the position first if it came back. */
+  readonly messages: readonly Stored[];
+  /** How far it reaches. */
+  readonly end: number;
+}
+
+/** What a target is called in the stream. */
+export function filterOf(prefix: string, target: Target): string {
+  return `${prefix}.${typeof target === "string" ? subjectOf(target) : subjectsOf(target)}`;
+}
+
+/** Reads pages, inclusive of the last record seen. */
+export class Reader {
+  readonly #store: Store;
+
+  /** @param store The stream. */
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  /** The position behind the last record of a target: of its own, if it has one. */
+  async end(target: Target): Promise<Position> {
+    const { epoch, last } = await this.#store.state();
+    const own = await this.#store.find({ last_by_subj: filterOf(this.#store.name, target) });
+    return Position.of(placeOf(own ?? last, epoch));
+  }
+
+  /** A page of what a target has. */
+  async read(target: Target, options: ReadOptions): Promise<Page> {
+    for (;;) {
+      const begun = await this.#store.state();
+      const page = await (options.after
+        ? this.#behind(target, { ...options, after: options.after }, begun)
+        : this.#newest(target, options, begun));
+      // What was read of a stream that is gone would be taken for the new one's.
+      if ((await this.#store.state()).epoch === begun.epoch) {
+        return page;
+      }
+    }
+  }
+
+  async #behind(
+    target: Target,
+    { after, before, limit }: ReadOptions & { readonly after: Position },
+    begun: State,
+  ): Promise<Page> {
+    const { epoch, last } = begun;
+    const { at, witness } = after.in(0) ?? placeOf(0, epoch);
+    const isSame = before?.in(0)?.witness === epoch;
+    const to = before ? isSame ? before.in(0)!.at : 0 : Infinity;
+    if (witness !== epoch || at > last) {
+      const restart = Position.of(placeOf(0, epoch));
+      const gap: LogGap = { cause: witness === epoch ? "ahead" : "epoch", restart };
+      const messages = to > 1 ? await this.#take(target, 1, to, limit) : [];
+      return { from: after, items: [gap, ...this.#records(target, messages, epoch)] };
+    }
+    if (to <= at + 1) return { from: after, items: [] };
+    const messages = await this.#take(target, at, to, limit + 1);
+    const cameBack = messages[0]?.at === at;
+    const fresh = messages.slice(cameBack ? 1 : 0).slice(0, limit);
+    const items: Item[] = this.#records(target, fresh, epoch);
+    const isShort = messages.length <= limit;
+    const end = isShort ? Math.min(last, to - 1) : fresh.at(-1)!.at;
+    if (await this.#misses(target, at, cameBack, { begun, messages: fresh, end })) {
+      const restart = Position.of(placeOf(end, epoch));
+      items.unshift({ cause: "trimmed", ...items.length === 0 && { restart } });
+    }
+    return { from: after, items };
+  }
+
+  /**
+   * Whether anything between a sequence and the end of what was read behind it may be
+   * missing. All that a stream forgets it forgets from the oldest on, as a whole or of
+   * each channel: a channel whose last record is still there has lost nothing since.
+   */
+  async #misses(
+    target: Target,
+    at: number,
+    cameBack: boolean,
+    { begun, messages, end }: Stretch,
+  ): Promise<boolean> {
+    const now = await this.#store.state();
+    const isChannel = typeof target === "string";
+    if (now.first > at + 1 && (!cameBack || now.first !== begun.first)) return true;
+    if (now.deleted === 0) return false;
+    if (isChannel && cameBack) {
+      return now.isCapped && await this.#store.find({ seq: at }) === undefined;
+    }
+    const to = isChannel ? (messages[0]?.at ?? end + 1) - 1 : end;
+    const missing = await this.#store.deleted(at + 1, to);
+    return missing === undefined || missing.length > 0;
+  }
+
+  async #take(target: Target, from: number, to: number, limit: number): Promise<Stored[]> {
+    const view = await View.open(this.#store, filterOf(this.#store.name, target), from);
+    try {
+      return (await view.take(limit)).filter(({ at }) => at < to);
+    } finally {
+      view.close();
+    }
+  }
+
+  /** A stream is only read forwards: where the last so many begin is guessed, and counted. */
+  async #newest(target: Target, { before, limit }: ReadOptions, begun: State): Promise<Page> {
+    const { epoch, first, last } = begun;
+    const place = before?.in(0);
+    const to = place ? place.witness === epoch ? place.at : 0 : last + 1;
+    if (to <= first) return { from: Position.of(placeOf(Math.max(0, to - 1), epoch)), items: [] };
+    const later = to > last ? 0 : await this.#count(target, to);
+    let [low, high] = [first, to];
+    let from = Math.max(first, to - 2 * limit - 64);
+    for (;;) {
+      const count = await this.#count(target, from) - later;
+      if (count <= limit) {
+        if (from === first) break;
+        high = from;
+        // Twice as far as it would take if they lay as close as these.
+        const stride = (to - from) * Math.min(16, 2 * (limit + 1) / Math.max(1, count));
+        from = Math.max(low, Math.ceil(to - stride));
+      } else if (count > 4 * limit + 64 && high - from > 1) {
+        low = from;
+        from = Math.floor((from + high) / 2);
+      } else break;
+    }
+    const messages = await this.#take(target, from, to, Infinity);
+    const kept = messages.slice(-limit);
+    const earlier = messages.at(-limit - 1)?.at ?? (kept[0] ? from : to) - 1;
+    return {
+      from: Position.of(placeOf(earlier, epoch)),
+      items: this.#records(target, kept, epoch),
+    };
+  }
+
+  async #count(target: Target, from: number): Promise<number> {
+    const view = await View.open(this.#store, filterOf(this.#store.name, target), from);
+    view.close();
+    return view.count;
+  }
+
+  #records(target: Target, messages: readonly Stored[], epoch: string): Item[] {
+    return messages.map(({ at, message, timestamp }) => {
+      const record = { payload: message.data, timestamp, place: placeOf(at, epoch) };
+      return typeof target === "string" ? record : named(
+        record,
+        message.subject.slice(this.#store.name.length + 1),
+      );
+    });
+  }
+}
+
+/** What no channel is called like is nobody's event. */
+function named(
+  { payload, place, timestamp }: Required<Omit<BackendRecord, "channel">>,
+  subject: string,
+): Item {
+  const channel = channelOf(subject);
+  return channel === undefined ? { place } : { payload, place, timestamp, channel };
+}

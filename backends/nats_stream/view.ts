@@ -1,0 +1,110 @@
+/**
+ * What one channel, or all that match a pattern, have in a stream.
+ *
+ * @module
+ */
+
+import type { AckPolicy, ConsumerInfo, DeliverPolicy } from "@nats-io/jetstream";
+import type { Msg } from "@nats-io/transport-node";
+import { ConnectionError } from "../../errors.ts";
+import { random } from "../../id.ts";
+import { after } from "../../timer.ts";
+import type { Store } from "./store.ts";
+
+/** A message as a consumer brings it. */
+export interface Stored {
+  /** Its sequence in the stream. */
+  readonly at: number;
+  /** The whole of it. */
+  readonly message: Msg;
+  /** When it was stored, in milliseconds since 1970. */
+  readonly timestamp: number;
+}
+
+/** How long the server keeps a consumer that nobody asks, in nanoseconds. */
+const IDLE = 30_000_000_000;
+/** How long it may be silent amid a page. */
+const SILENCE = 5_000;
+
+/** A place in a stream from which the messages of some subjects can be read on. */
+export class View {
+  /** How many there are from there on. */
+  readonly count: number;
+  readonly #store: Store;
+  readonly #consumer: string;
+
+  private constructor(store: Store, { name, num_pending }: ConsumerInfo) {
+    this.#store = store;
+    this.#consumer = name;
+    this.count = num_pending;
+  }
+
+  /** Begins to look at a sequence. */
+  static async open(store: Store, subject: string, from: number): Promise<View> {
+    const { consumers } = store.manager;
+    const info = await store.call(consumers.add(store.name, {
+      filter_subject: subject,
+      deliver_policy: "by_start_sequence" satisfies DeliverPolicy,
+      opt_start_seq: Math.max(1, from),
+      ack_policy: "none" satisfies AckPolicy,
+      inactive_threshold: IDLE,
+      mem_storage: true,
+      num_replicas: 1,
+    }));
+    return new View(store, info);
+  }
+
+  /** The next so many messages; less only if there are no more. */
+  async take(limit: number): Promise<Stored[]> {
+    const { link, name } = this.#store;
+    const batch = Math.min(limit, this.count);
+    if (batch === 0) return [];
+    const taken: Stored[] = [];
+    const inbox = `_INBOX.${random()}`;
+    let [done, fail] = [() => {}, (_: unknown) => {}];
+    const page = new Promise<void>((...settle) => [done, fail] = settle);
+    const silence = () =>
+      after(SILENCE, () => fail(new ConnectionError("JetStream fell silent amid a page")));
+    let stop = silence();
+    const hear = (error: Error | null, message: Msg): void => {
+      stop();
+      stop = silence();
+      if (error) return fail(error);
+      // A status has no place in the stream: there are no more, or no consumer.
+      const code = message.headers?.code ?? 0;
+      if (code === 503 || code === 409) {
+        return fail(new ConnectionError("the stream, or what reads it, was removed meanwhile"));
+      }
+      if (code > 0 || !message.reply) return done();
+      taken.push(storedOf(message, message.reply));
+      if (taken.length === batch) done();
+    };
+    const subscription = link.client.subscribe(inbox, { callback: hear });
+    try {
+      const request = JSON.stringify({ batch, no_wait: true });
+      link.client.publish(`$JS.API.CONSUMER.MSG.NEXT.${name}.${this.#consumer}`, request, {
+        reply: inbox,
+      });
+      await link.unlessLost(page);
+    } finally {
+      stop();
+      subscription.unsubscribe();
+    }
+    return taken;
+  }
+
+  /** Lets the server forget it, as it would by itself in a while. */
+  close(): void {
+    this.#store.manager.consumers.delete(this.#store.name, this.#consumer).catch(() => {});
+  }
+}
+
+/**
+ * `$JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>.<count>.<time>.<pending>`;
+ * newer servers put a domain and an account before the stream.
+ */
+function storedOf(message: Msg, reply: string): Stored {
+  const tokens = reply.split(".");
+  const [sequence, , time] = tokens.slice(tokens.length > 9 ? 7 : 5);
+  return { at: Number(sequence), message, timestamp: Math.floor(Number(time) / 1e6) };
+}

@@ -1,0 +1,21 @@
+import { withBroker } from "./broker.ts";
+import { conformance } from "./conformance.ts";
+import { faults, Rig } from "./faults.ts";
+import { Proxy } from "./proxy.ts";
+import { start } from "./services/nats.ts";
+
+withBroker("nats", (url) => {
+  const streams = url.replace(/^[^:]*/, "nats-stream");
+
+  conformance(Deno.test, {
+    name: "nats-stream",
+    features: { crossProcess: true, binary: true, log: true, patterns: true, patternLog: true },
+    limit: 1_048_576,
+    target: () => streams,
+  });
+
+  faults("nats-stream", async () => {
+    const server = await start();
+    return new Rig(server, await Proxy.start(server.port), "nats-stream");
+  }, { log: true });
+});
