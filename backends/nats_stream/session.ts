@@ -36,7 +36,7 @@ export class Session {
     // The stream was removed, made anew, or has another leader, who may not know what the last
     // one has told. A server that forbids to listen to that says so, which is no harm.
     this.#advisories = this.link.client.subscribe(`$JS.EVENT.ADVISORY.STREAM.*.${store.name}`, {
-      callback: (error) => error || this.#look(),
+      callback: (error) => error ? undefined : this.#look(),
     });
     this.link.loss.addEventListener("abort", () => this.#end());
   }
