@@ -35,7 +35,7 @@
  */
 
 import { Buffer } from "node:buffer";
-import type { Msg, MsgHdrs, Subscription } from "@nats-io/transport-node";
+import type { Msg, Subscription } from "@nats-io/transport-node";
 import type { Address } from "../address.ts";
 import type {
   Backend,
@@ -49,11 +49,9 @@ import { ClosedError, RefusedError } from "../errors.ts";
 import { RecordSource } from "../record_source.ts";
 import { SEQUENCE_HEADER, Sequencer, SequenceTracker } from "../sequence.ts";
 import { type Dial, dialOf } from "./nats/dial.ts";
+import { HEADER_LENGTH, headerOf } from "./nats/header.ts";
 import type { Link } from "./nats/link.ts";
 import { channelOf, checkPublish, subjectOf, subjectsOf } from "./nats/subject.ts";
-
-/** What the header takes, at most: its own line, the name, a nonce and a count. */
-const HEADER_LENGTH = 80;
 
 /** What was sent to a subject, and not confirmed yet. */
 interface Batch {
@@ -129,7 +127,8 @@ export class NatsBackend implements Backend {
     try {
       for (const payload of payloads) {
         const fits = headers && Buffer.byteLength(payload) + HEADER_LENGTH <= limit;
-        const header = fits && { headers: headerOf(this.#sequencer.next(channel)) };
+        const header = fits &&
+          { headers: headerOf(SEQUENCE_HEADER, this.#sequencer.next(channel)) };
         link.client.publish(batch.subject, payload, header || {});
       }
       await confirmed;
@@ -186,12 +185,6 @@ export class NatsBackend implements Backend {
     const link = await this.#connecting?.catch(() => undefined) ?? this.#link;
     await link?.close();
   }
-}
-
-/** The client only asks headers for their bytes. */
-function headerOf(sequence: string): MsgHdrs {
-  const bytes = Buffer.from(`NATS/1.0\r\n${SEQUENCE_HEADER}: ${sequence}\r\n\r\n`);
-  return { encode: () => bytes } as Partial<MsgHdrs & { encode(): Uint8Array }> as MsgHdrs;
 }
 
 /** Makes the backend of `nats://`. */

@@ -9,7 +9,7 @@ import type { Item, Page, ReadOptions, Tail } from "../../backend.ts";
 import { PageSize } from "../../log_tail.ts";
 import { Position } from "../../position.ts";
 import { sizeOf } from "../../record_source.ts";
-import { placeOf } from "./store.ts";
+import { placeOf, timeOf } from "./store.ts";
 
 /** What may wait for the core; past that the stream is read again. */
 const BYTES = 4 * 1024 * 1024;
@@ -124,7 +124,13 @@ export class LiveTail implements Tail {
     if (this.#options.channelOf && channel === undefined) this.#waiting.push({ place });
     else {
       const { data: payload } = message;
-      this.#waiting.push({ payload, place, ...channel !== undefined && { channel } });
+      const timestamp = timeOf(message);
+      this.#waiting.push({
+        payload,
+        place,
+        ...channel !== undefined && { channel },
+        ...timestamp !== undefined && { timestamp },
+      });
       this.#bytes += sizeOf(payload);
     }
     this.#lasts.set(subject, at);

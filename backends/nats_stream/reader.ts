@@ -4,10 +4,10 @@
  * @module
  */
 
-import type { BackendRecord, Item, LogGap, Page, ReadOptions, Target } from "../../backend.ts";
+import type { Item, LogGap, Page, ReadOptions, Target } from "../../backend.ts";
 import { Position } from "../../position.ts";
 import { channelOf, subjectOf, subjectsOf } from "../nats/subject.ts";
-import { placeOf, type State, type Store } from "./store.ts";
+import { placeOf, type State, type Store, timeOf } from "./store.ts";
 import { type Stored, View } from "./view.ts";
 
 /** What lies behind a position, read at one moment. */
@@ -67,11 +67,11 @@ export class Reader {
     if (witness !== epoch || at > last) {
       const restart = Position.of(placeOf(0, epoch));
       const gap: LogGap = { cause: witness === epoch ? "ahead" : "epoch", restart };
-      const messages = to > 1 ? await this.#take(target, 1, to, limit) : [];
+      const messages = to > 1 ? await this.#take(await this.#open(target, 1), to, limit) : [];
       return { from: after, items: [gap, ...this.#records(target, messages, epoch)] };
     }
     if (to <= at + 1) return { from: after, items: [] };
-    const messages = await this.#take(target, at, to, limit + 1);
+    const messages = await this.#take(await this.#open(target, at), to, limit + 1);
     const cameBack = messages[0]?.at === at;
     const fresh = messages.slice(cameBack ? 1 : 0).slice(0, limit);
     const items: Item[] = this.#records(target, fresh, epoch);
@@ -107,8 +107,11 @@ export class Reader {
     return missing === undefined || missing.length > 0;
   }
 
-  async #take(target: Target, from: number, to: number, limit: number): Promise<Stored[]> {
-    const view = await View.open(this.#store, filterOf(this.#store.name, target), from);
+  #open(target: Target, from: number): Promise<View> {
+    return View.open(this.#store, filterOf(this.#store.name, target), from);
+  }
+
+  async #take(view: View, to: number, limit: number): Promise<Stored[]> {
     try {
       return (await view.take(limit)).filter(({ at }) => at < to);
     } finally {
@@ -124,11 +127,11 @@ export class Reader {
     if (to <= first) return { from: Position.of(placeOf(Math.max(0, to - 1), epoch)), items: [] };
     const later = to > last ? 0 : await this.#count(target, to);
     let [low, high] = [first, to];
-    let from = Math.max(first, to - 2 * limit - 64);
+    let from = Math.max(first, to - 2 * limit - 6);
+    let view = await this.#open(target, from);
     for (;;) {
-      const count = await this.#count(target, from) - later;
-      if (count <= limit) {
-        if (from === first) break;
+      const count = view.count - later;
+      if (count <= limit && from > first) {
         high = from;
         // Twice as far as it would take if they lay as close as these.
         const stride = (to - from) * Math.min(16, 2 * (limit + 1) / Math.max(1, count));
@@ -137,8 +140,10 @@ export class Reader {
         low = from;
         from = Math.floor((from + high) / 2);
       } else break;
+      view.close();
+      view = await this.#open(target, from);
     }
-    const messages = await this.#take(target, from, to, Infinity);
+    const messages = await this.#take(view, to, Infinity);
     const kept = messages.slice(-limit);
     const earlier = messages.at(-limit - 1)?.at ?? (kept[0] ? from : to) - 1;
     return {
@@ -148,27 +153,23 @@ export class Reader {
   }
 
   async #count(target: Target, from: number): Promise<number> {
-    const view = await View.open(this.#store, filterOf(this.#store.name, target), from);
+    const view = await this.#open(target, from);
     view.close();
     return view.count;
   }
 
   #records(target: Target, messages: readonly Stored[], epoch: string): Item[] {
     return messages.map(({ at, message, timestamp }) => {
-      const record = { payload: message.data, timestamp, place: placeOf(at, epoch) };
-      return typeof target === "string" ? record : named(
-        record,
-        message.subject.slice(this.#store.name.length + 1),
-      );
+      const time = timeOf(message) ?? (this.#store.tellsTime ? timestamp : undefined);
+      const record = {
+        payload: message.data,
+        ...time !== undefined && { timestamp: time },
+        place: placeOf(at, epoch),
+      };
+      if (typeof target === "string") return record;
+      const channel = channelOf(message.subject.slice(this.#store.name.length + 1));
+      // What no channel is called like is nobody's event.
+      return channel === undefined ? { place: record.place } : { ...record, channel };
     });
   }
-}
-
-/** What no channel is called like is nobody's event. */
-function named(
-  { payload, place, timestamp }: Required<Omit<BackendRecord, "channel">>,
-  subject: string,
-): Item {
-  const channel = channelOf(subject);
-  return channel === undefined ? { place } : { payload, place, timestamp, channel };
 }

@@ -5,6 +5,7 @@
  */
 
 import type { JetStreamManager, StreamConfig, StreamInfo } from "@nats-io/jetstream";
+import type { Msg } from "@nats-io/transport-node";
 import { ConnectionError, RefusedError } from "../../errors.ts";
 import type { Place } from "../../position.ts";
 import type { Link } from "../nats/link.ts";
@@ -63,6 +64,12 @@ export class Store {
   /** Under which the server tells of what it has stored. */
   get live(): string {
     return `${this.name}-live`;
+  }
+
+  /** Whether the server tells the time of a message live, too: before version 2.10 only in a page. */
+  get tellsTime(): boolean {
+    const [major = 0, minor = 0] = (this.link.client.info?.version ?? "").split(".").map(Number);
+    return major > 2 || major === 2 && minor >= 10;
   }
 
   /**
@@ -140,6 +147,15 @@ export class Store {
       `stream "${this.name}" is not one of ours: it must have the subject "${src}" and republish it to "${dest}", or choose another one with ?stream=`,
     );
   }
+}
+
+/** The header that has the time of a message: from version 2.10 on the server writes it. */
+export const TIME_HEADER = "Nats-Time-Stamp";
+
+/** When a message was stored, or sent, in milliseconds since 1970, if its header says so. */
+export function timeOf({ headers }: Msg): number | undefined {
+  const time = Date.parse(headers?.get(TIME_HEADER) ?? "");
+  return Number.isNaN(time) ? undefined : time;
 }
 
 /** The place of a sequence. */

@@ -4,14 +4,16 @@
  * @module
  */
 
+import { Buffer } from "node:buffer";
 import type { Msg, Subscription } from "@nats-io/transport-node";
 import type { Payload } from "../../backend.ts";
 import { ConnectionError, RefusedError } from "../../errors.ts";
 import { random } from "../../id.ts";
 import { Position } from "../../position.ts";
 import { after } from "../../timer.ts";
+import { HEADER_LENGTH, headerOf } from "../nats/header.ts";
 import { subjectOf } from "../nats/subject.ts";
-import { placeOf, type State, type Store } from "./store.ts";
+import { placeOf, type State, type Store, TIME_HEADER } from "./store.ts";
 
 /** How long an answer may take. */
 const LIMIT = 10_000;
@@ -63,13 +65,18 @@ export class Writer {
   publish(channel: string, payloads: readonly Payload[]): Promise<Position>[] {
     const subject = `${this.#store.name}.${subjectOf(channel)}`;
     const { client, loss } = this.#store.link;
+    const { max_payload: limit = 0, headers } = client.info ?? {};
+    const time = headers && !this.#store.tellsTime &&
+      headerOf(TIME_HEADER, new Date().toISOString());
     return payloads.map((payload) =>
       new Promise((succeed, fail) => {
         if (loss.aborted) return fail(loss.reason);
         const number = ++this.#number;
         this.#sent.set(number, { subject, succeed, fail });
         this.#stop ??= this.#limit();
-        client.publish(subject, payload, { reply: `${this.#inbox}.${number}` });
+        const reply = `${this.#inbox}.${number}`;
+        const isTimed = time && Buffer.byteLength(payload) + HEADER_LENGTH <= limit;
+        client.publish(subject, payload, isTimed ? { reply, headers: time } : { reply });
       })
     );
   }
