@@ -1,6 +1,7 @@
 import { withBroker } from "./broker.ts";
 import { conformance } from "./conformance.ts";
 import { faults, Rig } from "./faults.ts";
+import { holes } from "./nats_stream/holes.ts";
 import { Proxy } from "./proxy.ts";
 import { start } from "./services/nats.ts";
 
@@ -18,4 +19,6 @@ withBroker("nats", (url) => {
     const server = await start();
     return new Rig(server, await Proxy.start(server.port), "nats-stream");
   }, { log: true });
+
+  holes(url);
 });

@@ -7,7 +7,7 @@
 import type { Msg } from "@nats-io/transport-node";
 import type { Item, Page, ReadOptions, Tail } from "../../backend.ts";
 import { PageSize } from "../../log_tail.ts";
-import { Position } from "../../position.ts";
+import type { Position } from "../../position.ts";
 import { sizeOf } from "../../record_source.ts";
 import { placeOf, timeOf } from "./store.ts";
 

@@ -4,19 +4,26 @@
  * @module
  */
 
-import type { Item, LogGap, Page, ReadOptions, Target } from "../../backend.ts";
+import type { Item, Page, ReadOptions, Target } from "../../backend.ts";
 import { Position } from "../../position.ts";
 import { channelOf, subjectOf, subjectsOf } from "../nats/subject.ts";
 import { placeOf, type State, type Store, timeOf } from "./store.ts";
 import { type Stored, View } from "./view.ts";
 
-/** What lies behind a position, read at one moment. */
+/** What lies behind a position, as it was read. */
 interface Stretch {
-  /** Before it was read. */
+  readonly after: Position;
+  /** Why the stream cannot go on behind the position: it was read from its beginning. */
+  readonly cause: "epoch" | "ahead" | undefined;
+  /** The stream before that. */
   readonly begun: State;
-  /** What was read, the record of the position first if it came back. */
+  /** The sequence of the position. */
+  readonly at: number;
+  /** Whether its record came back. */
+  readonly cameBack: boolean;
+  /** What follows it. */
   readonly messages: readonly Stored[];
-  /** How far it reaches. */
+  /** How far that reaches. */
   readonly end: number;
 }
 
@@ -43,59 +50,59 @@ export class Reader {
 
   /** A page of what a target has. */
   async read(target: Target, options: ReadOptions): Promise<Page> {
+    const { after } = options;
     for (;;) {
       const begun = await this.#store.state();
-      const page = await (options.after
-        ? this.#behind(target, { ...options, after: options.after }, begun)
-        : this.#newest(target, options, begun));
+      const found = after
+        ? await this.#stretch(target, { ...options, after }, begun)
+        : await this.#newest(target, options, begun);
+      const now = await this.#store.state();
       // What was read of a stream that is gone would be taken for the new one's.
-      if ((await this.#store.state()).epoch === begun.epoch) {
-        return page;
-      }
+      if (now.epoch !== begun.epoch) continue;
+      return "items" in found ? found : await this.#judge(target, found, now);
     }
   }
 
-  async #behind(
+  /** Reads what lies behind a position, its own record included. */
+  async #stretch(
     target: Target,
     { after, before, limit }: ReadOptions & { readonly after: Position },
     begun: State,
-  ): Promise<Page> {
+  ): Promise<Stretch> {
     const { epoch, last } = begun;
     const { at, witness } = after.in(0) ?? placeOf(0, epoch);
     const isSame = before?.in(0)?.witness === epoch;
     const to = before ? isSame ? before.in(0)!.at : 0 : Infinity;
-    if (witness !== epoch || at > last) {
-      const restart = Position.of(placeOf(0, epoch));
-      const gap: LogGap = { cause: witness === epoch ? "ahead" : "epoch", restart };
-      const messages = to > 1 ? await this.#take(await this.#open(target, 1), to, limit) : [];
-      return { from: after, items: [gap, ...this.#records(target, messages, epoch)] };
-    }
-    if (to <= at + 1) return { from: after, items: [] };
-    const messages = await this.#take(await this.#open(target, at), to, limit + 1);
-    const cameBack = messages[0]?.at === at;
+    const cause = witness !== epoch ? "epoch" : at > last ? "ahead" : undefined;
+    const from = cause ? 0 : at;
+    if (to <= from + 1) return { after, cause, begun, at, cameBack: true, messages: [], end: at };
+    const count = cause ? limit : limit + 1;
+    const messages = await this.#take(await this.#open(target, from), to, count);
+    const cameBack = messages[0]?.at === from;
     const fresh = messages.slice(cameBack ? 1 : 0).slice(0, limit);
-    const items: Item[] = this.#records(target, fresh, epoch);
-    const isShort = messages.length <= limit;
-    const end = isShort ? Math.min(last, to - 1) : fresh.at(-1)!.at;
-    if (await this.#misses(target, at, cameBack, { begun, messages: fresh, end })) {
-      const restart = Position.of(placeOf(end, epoch));
+    const end = messages.length < count ? Math.min(last, to - 1) : fresh.at(-1)!.at;
+    return { after, cause, begun, at, cameBack, messages: fresh, end };
+  }
+
+  /** Whether it follows the position, and what is told if it does not. */
+  async #judge(target: Target, stretch: Stretch, now: State): Promise<Page> {
+    const { after, cause, messages, end } = stretch;
+    const items: Item[] = this.#records(target, messages, now.epoch);
+    if (cause) items.unshift({ cause, restart: Position.of(placeOf(0, now.epoch)) });
+    else if (stretch.end > stretch.at && await this.#misses(target, stretch, now)) {
+      const restart = Position.of(placeOf(end, now.epoch));
       items.unshift({ cause: "trimmed", ...items.length === 0 && { restart } });
     }
     return { from: after, items };
   }
 
   /**
-   * Whether anything between a sequence and the end of what was read behind it may be
+   * Whether anything between the position and the end of what was read behind it may be
    * missing. All that a stream forgets it forgets from the oldest on, as a whole or of
    * each channel: a channel whose last record is still there has lost nothing since.
    */
-  async #misses(
-    target: Target,
-    at: number,
-    cameBack: boolean,
-    { begun, messages, end }: Stretch,
-  ): Promise<boolean> {
-    const now = await this.#store.state();
+  async #misses(target: Target, stretch: Stretch, now: State): Promise<boolean> {
+    const { begun, at, cameBack, messages, end } = stretch;
     const isChannel = typeof target === "string";
     if (now.first > at + 1 && (!cameBack || now.first !== begun.first)) return true;
     if (now.deleted === 0) return false;

@@ -33,10 +33,10 @@ export class View {
   readonly #store: Store;
   readonly #consumer: string;
 
-  private constructor(store: Store, { name, num_pending }: ConsumerInfo) {
+  private constructor(store: Store, info: ConsumerInfo) {
     this.#store = store;
-    this.#consumer = name;
-    this.count = num_pending;
+    this.#consumer = info.name;
+    this.count = info.num_pending;
   }
 
   /** Begins to look at a sequence. */
