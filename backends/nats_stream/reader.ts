@@ -4,11 +4,14 @@
  * @module
  */
 
-import type { Item, Page, ReadOptions, Target } from "../../backend.ts";
+import type { BackendRecord, Item, Page, ReadOptions, Target } from "../../backend.ts";
 import { Position } from "../../position.ts";
 import { channelOf, subjectOf, subjectsOf } from "../nats/subject.ts";
 import { placeOf, type State, type Store, timeOf } from "./store.ts";
 import { type Stored, View } from "./view.ts";
+
+/** How many messages a page before a position is made of at least, where not all may match. */
+const LEAST = 256;
 
 /** What lies behind a position, as it was read. */
 interface Stretch {
@@ -126,37 +129,50 @@ export class Reader {
     }
   }
 
-  /** A stream is only read forwards: where the last so many begin is guessed, and counted. */
   async #newest(target: Target, { before, limit }: ReadOptions, begun: State): Promise<Page> {
     const { epoch, first, last } = begun;
     const place = before?.in(0);
     const to = place ? place.witness === epoch ? place.at : 0 : last + 1;
     if (to <= first) return { from: Position.of(placeOf(Math.max(0, to - 1), epoch)), items: [] };
-    const later = to > last ? 0 : await this.#count(target, to);
-    let [low, high] = [first, to];
-    let from = Math.max(first, to - 2 * limit - 6);
-    let view = await this.#open(target, from);
-    for (;;) {
-      const count = view.count - later;
-      if (count <= limit && from > first) {
-        high = from;
-        // Twice as far as it would take if they lay as close as these.
-        const stride = (to - from) * Math.min(16, 2 * (limit + 1) / Math.max(1, count));
-        from = Math.max(low, Math.ceil(to - stride));
-      } else if (count > 4 * limit + 64 && high - from > 1) {
-        low = from;
-        from = Math.floor((from + high) / 2);
-      } else break;
-      view.close();
-      view = await this.#open(target, from);
-    }
+    // The server narrows a pattern down, and no more: there may be a lot that does not match.
+    const isChannel = typeof target === "string";
+    const wanted = isChannel ? limit : Math.max(limit, LEAST);
+    const { view, from } = await this.#before(target, first, to, to <= last, wanted);
     const messages = await this.#take(view, to, Infinity);
-    const kept = messages.slice(-limit);
-    const earlier = messages.at(-limit - 1)?.at ?? (kept[0] ? from : to) - 1;
-    return {
-      from: Position.of(placeOf(earlier, epoch)),
-      items: this.#records(target, kept, epoch),
-    };
+    const items = this.#records(target, messages, epoch);
+    let start = Math.max(0, items.length - wanted);
+    for (let index = items.length - 1, left = limit; index >= start; index--) {
+      const { channel } = items[index] as BackendRecord;
+      if (!isChannel && (channel === undefined || !target.matches(channel))) continue;
+      if (--left === 0) start = index;
+    }
+    const earlier = items[start - 1]?.place?.at ?? (items.length > 0 ? from : to) - 1;
+    return { from: Position.of(placeOf(earlier, epoch)), items: items.slice(start) };
+  }
+
+  /**
+   * A view that begins so far before a sequence that more than so many lie between. A
+   * stream is only read forwards: where they begin is guessed, and counted.
+   */
+  async #before(target: Target, first: number, to: number, isPast: boolean, wanted: number) {
+    const later = isPast ? await this.#count(target, to) : 0;
+    let low: number | undefined;
+    let high = to;
+    let from = Math.max(first, to - 2 * wanted - 6);
+    for (;;) {
+      const view = await this.#open(target, from);
+      const count = view.count - later;
+      const isEnough = count > wanted || from === first;
+      if (isEnough && (count <= 4 * wanted + 64 || high - from <= 1)) return { view, from };
+      view.close();
+      if (isEnough) low = from;
+      else high = from;
+      // Twice as far as it would take if all lay as close as these.
+      const stride = (to - from) * Math.min(16, 2 * (wanted + 1) / Math.max(1, count));
+      from = low === undefined
+        ? Math.max(first, Math.floor(to - stride))
+        : Math.floor((low + high) / 2);
+    }
   }
 
   async #count(target: Target, from: number): Promise<number> {
