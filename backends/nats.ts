@@ -66,7 +66,12 @@ export class NatsBackend implements Backend {
   /** As it appears in messages. */
   readonly address: string;
   /** What it can do. */
-  readonly features: BackendFeatures = { crossProcess: true, binary: true, patterns: true };
+  readonly features: BackendFeatures = {
+    crossProcess: true,
+    binary: true,
+    orderPerPublisher: true,
+    patterns: true,
+  };
   readonly #dial: Dial;
   readonly #sequencer = new Sequencer();
   readonly #tails = new Map<RecordSource, Subscription>();

@@ -1,7 +1,10 @@
 import { withBroker } from "./broker.ts";
 import { conformance } from "./conformance.ts";
 import { faults, Rig } from "./faults.ts";
+import { access } from "./nats/access.ts";
+import { client } from "./nats/client.ts";
 import { holes } from "./nats_stream/holes.ts";
+import { strangers } from "./nats_stream/strangers.ts";
 import { Proxy } from "./proxy.ts";
 import { start } from "./services/nats.ts";
 
@@ -21,4 +24,7 @@ withBroker("nats", (url) => {
   }, { log: true });
 
   holes(url);
+  strangers(url);
+  access("nats-stream");
+  client("nats-stream");
 });

@@ -12,6 +12,7 @@ import type { BackendOptions } from "../../backend.ts";
 import { importClient } from "../../client.ts";
 import { ConnectionError, RefusedError } from "../../errors.ts";
 import { after } from "../../timer.ts";
+import { guard } from "./guard.ts";
 import { Link } from "./link.ts";
 
 /** The port of servers that name none. */
@@ -54,7 +55,7 @@ export async function dialOf(address: Address, { client }: BackendOptions): Prom
     connect: async () => {
       const options = await configure();
       try {
-        return new Link(await connect(options), false);
+        return new Link(await guard(() => connect(options)), false);
       } catch (error) {
         throw isRefusal(error) ? new RefusedError(error.message, { cause: error }) : error;
       }

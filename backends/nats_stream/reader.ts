@@ -137,17 +137,23 @@ export class Reader {
     // The server narrows a pattern down, and no more: there may be a lot that does not match.
     const isChannel = typeof target === "string";
     const wanted = isChannel ? limit : Math.max(limit, LEAST);
-    const { view, from } = await this.#before(target, first, to, to <= last, wanted);
-    const messages = await this.#take(view, to, Infinity);
+    const { view, from, count } = await this.#before(target, first, to, to <= last, wanted);
+    const messages = await this.#take(view, to, count);
     const items = this.#records(target, messages, epoch);
-    let start = Math.max(0, items.length - wanted);
-    for (let index = items.length - 1, left = limit; index >= start; index--) {
-      const { channel } = items[index] as BackendRecord;
-      if (!isChannel && (channel === undefined || !target.matches(channel))) continue;
-      if (--left === 0) start = index;
-    }
+    const start = this.#startOf(target, items, wanted, limit);
     const earlier = items[start - 1]?.place?.at ?? (items.length > 0 ? from : to) - 1;
     return { from: Position.of(placeOf(earlier, epoch)), items: items.slice(start) };
+  }
+
+  /** Where the newest begin: of a channel or, with what lies between them, of all that match. */
+  #startOf(target: Target, items: readonly Item[], wanted: number, limit: number): number {
+    const start = Math.max(0, items.length - wanted);
+    if (typeof target === "string") return start;
+    const matching = items.flatMap((item, index) => {
+      const { channel } = item as BackendRecord;
+      return channel !== undefined && target.matches(channel) ? [index] : [];
+    });
+    return Math.max(start, matching.at(-limit) ?? 0);
   }
 
   /**
@@ -158,12 +164,12 @@ export class Reader {
     const later = isPast ? await this.#count(target, to) : 0;
     let low: number | undefined;
     let high = to;
-    let from = Math.max(first, to - 2 * wanted - 6);
+    let from = Math.max(first, to - wanted - 8);
     for (;;) {
       const view = await this.#open(target, from);
       const count = view.count - later;
       const isEnough = count > wanted || from === first;
-      if (isEnough && (count <= 4 * wanted + 64 || high - from <= 1)) return { view, from };
+      if (isEnough && (count <= 4 * wanted + 64 || high - from <= 1)) return { view, from, count };
       view.close();
       if (isEnough) low = from;
       else high = from;

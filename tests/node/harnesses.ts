@@ -22,7 +22,7 @@ const BROKERS: BrokerData[] = [
   { name: "kafka", features: { crossProcess: true, binary: true, log: true }, limit: 1_000_000 },
   {
     name: "nats",
-    features: { crossProcess: true, binary: true, patterns: true },
+    features: { crossProcess: true, binary: true, orderPerPublisher: true, patterns: true },
     limit: 1_048_576,
   },
   {
