@@ -48,7 +48,7 @@ export class Reader {
   async end(target: Target): Promise<Position> {
     const { epoch, last } = await this.#store.state();
     const own = await this.#store.find({ last_by_subj: filterOf(this.#store.name, target) });
-    return Position.of(placeOf(own ?? last, epoch));
+    return Position.of(placeOf(own?.seq ?? last, epoch));
   }
 
   /** A page of what a target has. */
@@ -137,12 +137,27 @@ export class Reader {
     // The server narrows a pattern down, and no more: there may be a lot that does not match.
     const isChannel = typeof target === "string";
     const wanted = isChannel ? limit : Math.max(limit, LEAST);
+    if (isChannel && limit === 1 && !before) return await this.#last(target, to, epoch);
     const { view, from, count } = await this.#before(target, first, to, to <= last, wanted);
     const messages = await this.#take(view, to, count);
     const items = this.#records(target, messages, epoch);
     const start = this.#startOf(target, items, wanted, limit);
     const earlier = items[start - 1]?.place?.at ?? (items.length > 0 ? from : to) - 1;
     return { from: Position.of(placeOf(earlier, epoch)), items: items.slice(start) };
+  }
+
+  /** What is asked for most needs no view. */
+  async #last(channel: string, to: number, epoch: string): Promise<Page> {
+    const message = await this.#store.find({
+      last_by_subj: filterOf(this.#store.name, channel),
+    });
+    if (!message) return { from: Position.of(placeOf(to - 1, epoch)), items: [] };
+    const { data, header: headers, seq: at, time, subject } = message;
+    const stored = { at, timestamp: time.getTime(), message: { data, headers, subject } };
+    return {
+      from: Position.of(placeOf(at - 1, epoch)),
+      items: this.#records(channel, [stored], epoch),
+    };
   }
 
   /** Where the newest begin: of a channel or, with what lies between them, of all that match. */

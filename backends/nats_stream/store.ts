@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { JetStreamManager, StreamConfig, StreamInfo } from "@nats-io/jetstream";
+import type { JetStreamManager, StoredMsg, StreamConfig, StreamInfo } from "@nats-io/jetstream";
 import type { Msg } from "@nats-io/transport-node";
 import { ConnectionError, RefusedError } from "../../errors.ts";
 import type { Place } from "../../position.ts";
@@ -100,10 +100,9 @@ export class Store {
     return (state.deleted ?? []).filter((sequence) => sequence >= from && sequence <= to);
   }
 
-  /** The sequence of a message: the last one of a subject, or one that may still be there. */
-  async find(query: { last_by_subj: string } | { seq: number }): Promise<number | undefined> {
-    const message = await this.call(this.manager.streams.getMessage(this.name, query));
-    return message?.seq;
+  /** The last message of a subject, or one that may still be there. */
+  async find(query: { last_by_subj: string } | { seq: number }): Promise<StoredMsg | undefined> {
+    return await this.call(this.manager.streams.getMessage(this.name, query)) ?? undefined;
   }
 
   /** Settles as a request does, with the errors that the core knows. */
@@ -153,7 +152,7 @@ export class Store {
 export const TIME_HEADER = "Nats-Time-Stamp";
 
 /** When a message was stored, or sent, in milliseconds since 1970, if its header says so. */
-export function timeOf({ headers }: Msg): number | undefined {
+export function timeOf({ headers }: Pick<Msg, "headers">): number | undefined {
   const time = Date.parse(headers?.get(TIME_HEADER) ?? "");
   return Number.isNaN(time) ? undefined : time;
 }

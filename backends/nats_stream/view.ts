@@ -15,14 +15,16 @@ import type { Store } from "./store.ts";
 export interface Stored {
   /** Its sequence in the stream. */
   readonly at: number;
-  /** The whole of it. */
-  readonly message: Msg;
+  /** The rest of it. */
+  readonly message: Pick<Msg, "data" | "headers" | "subject">;
   /** When it was stored, in milliseconds since 1970. */
   readonly timestamp: number;
 }
 
 /** How long the server keeps a consumer that nobody asks, in nanoseconds. */
 const IDLE = 30_000_000_000;
+/** What one request brings, about: a server cuts off who has too much under way, from 64 MiB. */
+const BYTES = 4 * 1024 * 1024;
 /** How long it may be silent amid a page. */
 const SILENCE = 5_000;
 
@@ -56,13 +58,20 @@ export class View {
 
   /** The next so many messages; less only if there are no more. */
   async take(limit: number): Promise<Stored[]> {
-    const { link, name } = this.#store;
-    const batch = Math.min(limit, this.count);
-    if (batch === 0) return [];
     const taken: Stored[] = [];
+    const wanted = Math.min(limit, this.count);
+    while (taken.length < wanted && await this.#round(taken, wanted)) { /* once more */ }
+    return taken;
+  }
+
+  /** Asks once, for no more than the server can have under way; whether there may be more. */
+  async #round(taken: Stored[], wanted: number): Promise<boolean> {
+    const { link, name } = this.#store;
+    const { max_payload: largest = 0 } = link.client.info ?? {};
+    const before = taken.length;
     const inbox = `_INBOX.${random()}`;
-    let [done, fail] = [() => {}, (_: unknown) => {}];
-    const page = new Promise<void>((...settle) => [done, fail] = settle);
+    let [done, fail] = [(_: boolean) => {}, (_: unknown) => {}];
+    const round = new Promise<boolean>((...settle) => [done, fail] = settle);
     const silence = () =>
       after(SILENCE, () => fail(new ConnectionError("JetStream fell silent amid a page")));
     let stop = silence();
@@ -70,27 +79,27 @@ export class View {
       stop();
       stop = silence();
       if (error) return fail(error);
-      // A status has no place in the stream: there are no more, or no consumer.
-      const code = message.headers?.code ?? 0;
-      if (code === 503 || code === 409) {
-        return fail(new ConnectionError("the stream, or what reads it, was removed meanwhile"));
+      const { code = 0, description = "" } = message.headers ?? {};
+      if (code === 0) {
+        taken.push(storedOf(message, message.reply!));
+        return taken.length === wanted ? done(true) : undefined;
       }
-      if (code > 0 || !message.reply) return done();
-      taken.push(storedOf(message, message.reply));
-      if (taken.length === batch) done();
+      // Status 404 and 408 tell that there are no more.
+      if (code !== 409 && code !== 503) return done(false);
+      if (/maxbytes/i.test(description) && taken.length > before) return done(true);
+      fail(new ConnectionError(`the stream cannot be read on: ${description || "it was removed"}`));
     };
     const subscription = link.client.subscribe(inbox, { callback: hear });
     try {
-      const request = JSON.stringify({ batch, no_wait: true });
-      link.client.publish(`$JS.API.CONSUMER.MSG.NEXT.${name}.${this.#consumer}`, request, {
-        reply: inbox,
-      });
-      await link.unlessLost(page);
+      const batch = wanted - before;
+      const request = { batch, no_wait: true, max_bytes: Math.max(BYTES, 2 * largest) };
+      const subject = `$JS.API.CONSUMER.MSG.NEXT.${name}.${this.#consumer}`;
+      link.client.publish(subject, JSON.stringify(request), { reply: inbox });
+      return await link.unlessLost(round);
     } finally {
       stop();
       subscription.unsubscribe();
     }
-    return taken;
   }
 
   /** Lets the server forget it, as it would by itself in a while. */

@@ -84,7 +84,7 @@ export function wire(url: string): void {
   });
 
   Deno.test("nats: a subscriber that the server finds too slow has a gap", async () => {
-    await using server = await start({ config: "max_payload: 200000\nmax_pending: 300000" });
+    await using server = await start({ config: 'write_deadline: "200ms"\nmax_pending: 8000000' });
     await using proxy = await Proxy.start(server.port);
     await using slow = new Broadcast(proxy.url(server.url));
     await using publisher = new Broadcast(server.url);
@@ -96,7 +96,7 @@ export function wire(url: string): void {
     const next = take(subscription, 1);
     proxy.stall();
     const large = "x".repeat(100_000);
-    for (const _ of numbered(200)) await publisher.publish(channel, large);
+    for (const _ of numbered(300)) await publisher.publish(channel, large);
     proxy.cut();
     proxy.resume();
     assertEquals((await gap.promise).cause, "disconnect");

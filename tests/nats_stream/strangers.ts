@@ -92,14 +92,14 @@ export function strangers(url: string): void {
   });
 
   Deno.test("nats-stream: a subscriber that the server finds too slow loses nothing", async () => {
-    await using server = await start({ config: "max_payload: 200000\nmax_pending: 300000" });
+    await using server = await start({ config: 'write_deadline: "200ms"\nmax_pending: 8000000' });
     await using proxy = await Proxy.start(server.port);
     await using slow = new Broadcast(`nats-stream://127.0.0.1:${proxy.port}`);
     await using publisher = new Broadcast(`nats-stream://127.0.0.1:${server.port}`);
     const subscription = await slow.subscribe("x");
     const lost = state(slow, "reconnecting");
     proxy.stall();
-    const large = numbered(100).map((message) => message.padEnd(100_000));
+    const large = numbered(300).map((message) => message.padEnd(100_000));
     for (const message of large) await publisher.publish("x", message);
     proxy.cut();
     proxy.resume();
