@@ -34,7 +34,8 @@
  * ## Escape hatch
  *
  * Pass a connected `NatsConnection` as `client`: it is used, and never closed. It
- * reconnects by itself; what it loses meanwhile is read from the stream.
+ * reconnects by itself; what it loses meanwhile is read from the stream. The
+ * library `@nats-io/jetstream` is loaded all the same.
  *
  * @module
  */

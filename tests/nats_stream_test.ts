@@ -1,21 +1,31 @@
+import { connect } from "@nats-io/transport-node";
+import { jetstreamManager } from "@nats-io/jetstream";
 import { withBroker } from "./broker.ts";
 import { conformance } from "./conformance.ts";
+import { uniqueChannel } from "./conformance/harness.ts";
 import { faults, Rig } from "./faults.ts";
 import { access } from "./nats/access.ts";
 import { client } from "./nats/client.ts";
 import { holes } from "./nats_stream/holes.ts";
+import { Log } from "./nats_stream/log.ts";
 import { strangers } from "./nats_stream/strangers.ts";
 import { Proxy } from "./proxy.ts";
 import { start } from "./services/nats.ts";
 
 withBroker("nats", (url) => {
-  const streams = url.replace(/^[^:]*/, "nats-stream");
+  const stream = uniqueChannel();
 
   conformance(Deno.test, {
     name: "nats-stream",
     features: { crossProcess: true, binary: true, log: true, patterns: true, patternLog: true },
     limit: 1_048_576,
-    target: () => streams,
+    target: () => Log.url(url, stream),
+  });
+
+  Deno.test("nats-stream: what these tests leave behind is removed", async () => {
+    const client = await connect({ servers: url });
+    await (await jetstreamManager(client)).streams.delete(stream);
+    await client.close();
   });
 
   faults("nats-stream", async () => {

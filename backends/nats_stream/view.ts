@@ -92,9 +92,10 @@ export class View {
     const subscription = link.client.subscribe(inbox, { callback: hear });
     try {
       const batch = wanted - before;
-      const request = { batch, no_wait: true, max_bytes: Math.max(BYTES, 2 * largest) };
+      const most = Math.max(BYTES, 2 * largest);
+      const request = JSON.stringify({ batch, no_wait: true, max_bytes: most });
       const subject = `$JS.API.CONSUMER.MSG.NEXT.${name}.${this.#consumer}`;
-      link.client.publish(subject, JSON.stringify(request), { reply: inbox });
+      link.client.publish(subject, request, { reply: inbox });
       return await link.unlessLost(round);
     } finally {
       stop();

@@ -4,7 +4,10 @@ import type { Harness } from "../conformance.ts";
 export type HarnessData = Pick<Harness, "name" | "features"> & { url: string; limit?: number };
 
 /** A backend, and the broker whose URL it is reached by, under a scheme of its own. */
-type BrokerData = Omit<HarnessData, "url"> & { readonly broker?: string };
+type BrokerData = Omit<HarnessData, "url"> & {
+  readonly broker?: string;
+  readonly parameters?: string;
+};
 
 const BROKERS: BrokerData[] = [
   { name: "redis", features: { crossProcess: true, binary: true } },
@@ -28,6 +31,7 @@ const BROKERS: BrokerData[] = [
   {
     name: "nats-stream",
     broker: "nats",
+    parameters: "?stream=broadcaster-test&storage=memory&retention=10m",
     features: { crossProcess: true, binary: true, log: true, patterns: true, patternLog: true },
     limit: 1_048_576,
   },
@@ -35,9 +39,9 @@ const BROKERS: BrokerData[] = [
 
 /** Memory, and the brokers that `tests/run.ts` has located. */
 export function harnesses(): HarnessData[] {
-  const located = BROKERS.flatMap(({ broker, ...data }) => {
+  const located = BROKERS.flatMap(({ broker, parameters = "", ...data }) => {
     const url = Deno.env.get(`${(broker ?? data.name).toUpperCase()}_URL`);
-    return url ? [{ ...data, url: url.replace(/^[^:]*/, data.name) }] : [];
+    return url ? [{ ...data, url: url.replace(/^[^:]*/, data.name) + parameters }] : [];
   });
   return [
     {
