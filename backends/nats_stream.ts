@@ -52,11 +52,12 @@ import type {
   TailOptions,
   Target,
 } from "../backend.ts";
+import { importClient } from "../client.ts";
 import { ClosedError } from "../errors.ts";
 import type { Position } from "../position.ts";
 import { type Dial, dialOf } from "./nats/dial.ts";
 import { checkPublish } from "./nats/subject.ts";
-import { Session } from "./nats_stream/session.ts";
+import { type Manage, Session } from "./nats_stream/session.ts";
 import type { Limits } from "./nats_stream/store.ts";
 
 /** How long events are kept, in milliseconds. */
@@ -77,6 +78,7 @@ export class NatsStreamBackend implements Backend {
     patternLog: true,
   };
   readonly #dial: Dial;
+  readonly #manage: Manage;
   readonly #limits: Limits;
   #connecting: Promise<Session> | undefined;
   #session: Session | undefined;
@@ -86,11 +88,13 @@ export class NatsStreamBackend implements Backend {
    * A backend that connects when it is asked to.
    *
    * @param dial How it connects.
+   * @param manage Makes what manages streams.
    * @param limits The stream's name, and what it is created with.
    */
-  constructor(dial: Dial, limits: Limits) {
+  constructor(dial: Dial, manage: Manage, limits: Limits) {
     this.address = dial.address;
     this.#dial = dial;
+    this.#manage = manage;
     this.#limits = limits;
   }
 
@@ -141,14 +145,17 @@ export class NatsStreamBackend implements Backend {
   }
 
   async #open(): Promise<Session> {
-    return await Session.open(await this.#dial.connect(), this.#limits);
+    return await Session.open(await this.#dial.connect(), this.#manage, this.#limits);
   }
 }
 
 /** Makes the backend of `nats-stream://`. */
 export async function open(address: Address, options: BackendOptions): Promise<Backend> {
   const limits = limitsOf(address);
-  return new NatsStreamBackend(await dialOf(address, options), limits);
+  const { jetstreamManager } = await importClient<typeof import("@nats-io/jetstream")>(
+    "@nats-io/jetstream",
+  );
+  return new NatsStreamBackend(await dialOf(address, options), jetstreamManager, limits);
 }
 
 function limitsOf(address: Address): Limits {

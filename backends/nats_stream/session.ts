@@ -4,9 +4,9 @@
  * @module
  */
 
+import type { jetstreamManager } from "@nats-io/jetstream";
 import type { Subscription } from "@nats-io/transport-node";
 import type { Target } from "../../backend.ts";
-import { importClient } from "../../client.ts";
 import { RefusedError } from "../../errors.ts";
 import type { Position } from "../../position.ts";
 import type { Link } from "../nats/link.ts";
@@ -15,6 +15,9 @@ import { LiveTail } from "./live_tail.ts";
 import { filterOf, Reader } from "./reader.ts";
 import { type Limits, Store } from "./store.ts";
 import { Writer } from "./writer.ts";
+
+/** Makes what manages streams over a client. */
+export type Manage = typeof jetstreamManager;
 
 /** One connection, and the stream at its other end. */
 export class Session {
@@ -42,12 +45,9 @@ export class Session {
   }
 
   /** Finds the stream, or creates it. */
-  static async open(link: Link, limits: Limits): Promise<Session> {
+  static async open(link: Link, manage: Manage, limits: Limits): Promise<Session> {
     try {
-      const { jetstreamManager } = await importClient<typeof import("@nats-io/jetstream")>(
-        "@nats-io/jetstream",
-      );
-      const manager = await jetstreamManager(link.client, { checkAPI: false });
+      const manager = await manage(link.client, { checkAPI: false });
       const store = new Store(link, manager, limits);
       return new Session(store, new Writer(store, await store.state()));
     } catch (error) {
