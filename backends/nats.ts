@@ -5,9 +5,9 @@
  *
  * `nats://[user:password@]host[:port][,host[:port]…]`, or `nats://token@host`.
  * The port is 4222 if none is named; of several servers of a cluster one is
- * used. A server that offers TLS is used with it; `tls=true` asks for it, `false`
- * declines. `ca`, `cert` and `key` name PEM files. For credentials of another
- * kind, pass a client.
+ * used. A server that offers TLS is used with it; `tls=true` asks for it.
+ * `ca`, `cert` and `key` name PEM files. For credentials of another kind, pass a
+ * client.
  *
  * ## Delivery
  *

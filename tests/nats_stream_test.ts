@@ -1,5 +1,3 @@
-import { connect } from "@nats-io/transport-node";
-import { jetstreamManager } from "@nats-io/jetstream";
 import { withBroker } from "./broker.ts";
 import { conformance } from "./conformance.ts";
 import { uniqueChannel } from "./conformance/harness.ts";
@@ -10,7 +8,7 @@ import { holes } from "./nats_stream/holes.ts";
 import { Log } from "./nats_stream/log.ts";
 import { strangers } from "./nats_stream/strangers.ts";
 import { Proxy } from "./proxy.ts";
-import { start } from "./services/nats.ts";
+import { removeStream, start } from "./services/nats.ts";
 
 withBroker("nats", (url) => {
   const stream = uniqueChannel();
@@ -22,11 +20,7 @@ withBroker("nats", (url) => {
     target: () => Log.url(url, stream),
   });
 
-  Deno.test("nats-stream: what these tests leave behind is removed", async () => {
-    const client = await connect({ servers: url });
-    await (await jetstreamManager(client)).streams.delete(stream);
-    await client.close();
-  });
+  Deno.test.afterAll(() => removeStream(url, stream));
 
   faults("nats-stream", async () => {
     const server = await start();

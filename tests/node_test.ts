@@ -6,6 +6,7 @@ import type { App } from "./node/app.ts";
 import { harnesses } from "./node/harnesses.ts";
 import { said } from "./node/process.ts";
 import { provide, type Provided, RUNTIMES } from "./node/runtime.ts";
+import { removeStream } from "./services/nats.ts";
 import { PROJECT, Tarball } from "./node/tarball.ts";
 
 const HERE = join(import.meta.dirname!, "node");
@@ -37,6 +38,8 @@ Deno.test.beforeAll(async () => {
 });
 
 Deno.test.afterAll(async () => {
+  const nats = Deno.env.get("NATS_URL");
+  if (nats) await removeStream(nats, "broadcaster-test");
   for (const created of [app, bare, tarball]) await created?.[Symbol.asyncDispose]();
 });
 

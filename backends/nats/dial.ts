@@ -94,7 +94,6 @@ function configuration(address: Address): () => Promise<ConnectionOptions> {
       // Without it a server that offers TLS is used with it.
       ...(tls === "true" || files.length > 0) &&
         { tls: Object.fromEntries(await Promise.all(texts)) },
-      ...tls === "false" && { tls: null },
     };
   };
 }

@@ -1,6 +1,7 @@
 /** What others do with the same stream, or the same server. */
 
 import { assertEquals, assertRejects } from "@std/assert";
+import { headers } from "@nats-io/transport-node";
 import { Address } from "../../address.ts";
 import { open } from "../../backends/nats_stream.ts";
 import { Broadcast, RefusedError } from "../../mod.ts";
@@ -25,16 +26,27 @@ export function strangers(url: string): void {
     assertEquals(await messages(all, 1), ["somebody's"]);
   });
 
-  Deno.test("nats-stream: what the server tells nobody of is read", async () => {
+  Deno.test("nats-stream: what is told live and does not follow is looked up", async () => {
     await using log = await Log.open(url);
     await using broadcast = new Broadcast(Log.url(url, log.name));
     const subscription = await broadcast.subscribe("x");
-    const [event] = await Promise.all([take(subscription, 1), broadcast.publish("x", "a")]);
-    // A message that claims that another one was before it, which did not come.
-    await log.publish("x", "b");
-    await broadcast.publish("x", "c");
-    assertEquals(await messages(subscription, 2), ["b", "c"]);
-    assertEquals(event[0]!.gap, undefined);
+    await broadcast.publish("x", "a");
+    // Whoever may publish there can only make a subscriber read: what is stored is what counts.
+    for (const [sequence, before] of [[5, 4], [1, 0], [3, 2]]) {
+      const forged = headers();
+      forged.set("Nats-Sequence", `${sequence}`);
+      forged.set("Nats-Last-Sequence", `${before}`);
+      log.client.publish(`${log.name}-live.x`, "forged", { headers: forged });
+    }
+    log.client.publish(`${log.name}-live.x`, "bare");
+    await log.client.flush();
+    await broadcast.publish("x", "b");
+    const events = await take(subscription, 2);
+    assertEquals(events.map(({ message, gap }) => [message, gap]), [
+      ["a", undefined],
+      ["b", undefined],
+    ]);
+    assertEquals((await broadcast.history("x")).map(({ id }) => id), events.map(({ id }) => id));
   });
 
   Deno.test("nats-stream: a stream is created with the limits of the URL", async () => {

@@ -1,4 +1,6 @@
 import { join } from "node:path";
+import { connect } from "@nats-io/transport-node";
+import { jetstreamManager } from "@nats-io/jetstream";
 import { provide } from "./debian.ts";
 import { Server } from "./server.ts";
 import { ask, find, freePort, type Located } from "./service.ts";
@@ -46,4 +48,12 @@ function answers(port: number, jetstream: boolean): Promise<boolean> {
     const text = new TextDecoder().decode(reply);
     return text.startsWith("INFO ") && text.includes('"jetstream":true') === jetstream;
   });
+}
+
+/** Removes a stream that tests have left on a server, if it is there. */
+export async function removeStream(url: string, name: string): Promise<void> {
+  const client = await connect({ servers: url });
+  const { streams } = await jetstreamManager(client, { checkAPI: false });
+  await streams.delete(name).catch(() => {});
+  await client.close();
 }
