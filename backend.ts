@@ -67,6 +67,8 @@ export interface BackendFeatures {
   readonly crossProcess: boolean;
   /** Payloads may be any bytes, not only text. */
   readonly binary: boolean;
+  /** Order is each publisher's own: other processes may see those of several in another one. */
+  readonly orderPerPublisher?: boolean;
   /** Events are stored: it has `read()`, and every record and tail a place. */
   readonly log?: boolean;
   /** There are tails of patterns. */

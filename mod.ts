@@ -84,6 +84,12 @@ const BACKENDS: Record<string, Scheme> = {
     () => import("./backends/kafka.ts"),
     ...["sasl", "tls", "ca", "cert", "key", "clientId", "create", "replication"],
   ),
+  nats: scheme(() => import("./backends/nats.ts"), "tls", "ca", "cert", "key"),
+  "nats-stream": scheme(
+    () => import("./backends/nats_stream.ts"),
+    ...["tls", "ca", "cert", "key", "stream", "retention", "maxlen", "maxBytes", "storage"],
+    "replicas",
+  ),
 };
 
 /** How a scheme is served. */

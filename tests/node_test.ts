@@ -6,6 +6,7 @@ import type { App } from "./node/app.ts";
 import { harnesses } from "./node/harnesses.ts";
 import { said } from "./node/process.ts";
 import { provide, type Provided, RUNTIMES } from "./node/runtime.ts";
+import { removeStream } from "./services/nats.ts";
 import { PROJECT, Tarball } from "./node/tarball.ts";
 
 const HERE = join(import.meta.dirname!, "node");
@@ -15,6 +16,8 @@ const URLS: Record<keyof typeof CLIENTS, string> = {
   ioredis: "redis://localhost",
   postgres: "postgres://localhost",
   kafkajs: "kafka://localhost",
+  "@nats-io/transport-node": "nats://localhost",
+  "@nats-io/jetstream": "nats-stream://localhost",
 };
 
 let tarball: Tarball;
@@ -35,6 +38,8 @@ Deno.test.beforeAll(async () => {
 });
 
 Deno.test.afterAll(async () => {
+  const nats = Deno.env.get("NATS_URL");
+  if (nats) await removeStream(nats, "broadcaster-test");
   for (const created of [app, bare, tarball]) await created?.[Symbol.asyncDispose]();
 });
 

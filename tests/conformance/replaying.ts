@@ -1,6 +1,7 @@
 /** @module The past, and the way from there into the present. */
 
 import assert from "node:assert/strict";
+import { LOGS } from "../../log.ts";
 import type { BroadcastEvent } from "../../mod.ts";
 import { messages, numbered, type Scope, type Suite, take, uniqueChannel } from "./harness.ts";
 
@@ -17,7 +18,7 @@ export function replaying({ name, features, test }: Suite): void {
         name: "TypeError",
         message: `Cannot read history of "${channel}": ${
           broadcastName(name)
-        } keeps no log, backends that do are memory, redis-stream, postgres-stream, kafka`,
+        } keeps no log, backends that do are ${LOGS.join(", ")}`,
       };
       await assert.rejects(broadcast.history(channel), refusal);
       await assert.rejects(broadcast.subscribe(channel, { history: 1 }), refusal);

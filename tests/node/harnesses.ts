@@ -8,7 +8,10 @@ export type HarnessData = Pick<Harness, "name" | "features" | "names"> & {
 };
 
 /** A backend, and the broker whose URL it is reached by, under a scheme of its own. */
-type BrokerData = Omit<HarnessData, "url"> & { readonly broker?: string };
+type BrokerData = Omit<HarnessData, "url"> & {
+  readonly broker?: string;
+  readonly parameters?: string;
+};
 
 const BROKERS: BrokerData[] = [
   { name: "redis", features: { crossProcess: true, binary: true, patterns: true } },
@@ -29,13 +32,25 @@ const BROKERS: BrokerData[] = [
     limit: 1_000_000,
     names: NAMES,
   },
+  {
+    name: "nats",
+    features: { crossProcess: true, binary: true, orderPerPublisher: true, patterns: true },
+    limit: 1_048_576,
+  },
+  {
+    name: "nats-stream",
+    broker: "nats",
+    parameters: "?stream=broadcaster-test&storage=memory&retention=10m",
+    features: { crossProcess: true, binary: true, log: true, patterns: true, patternLog: true },
+    limit: 1_048_576,
+  },
 ];
 
 /** Memory, and the brokers that `tests/run.ts` has located. */
 export function harnesses(): HarnessData[] {
-  const located = BROKERS.flatMap(({ broker, ...data }) => {
+  const located = BROKERS.flatMap(({ broker, parameters = "", ...data }) => {
     const url = Deno.env.get(`${(broker ?? data.name).toUpperCase()}_URL`);
-    return url ? [{ ...data, url: url.replace(/^[^:]*/, data.name) }] : [];
+    return url ? [{ ...data, url: url.replace(/^[^:]*/, data.name) + parameters }] : [];
   });
   return [
     {

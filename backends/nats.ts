@@ -1,0 +1,198 @@
+/**
+ * NATS: subjects, without a past.
+ *
+ * ## URLs
+ *
+ * `nats://[user:password@]host[:port][,host[:port]…]`, or `nats://token@host`.
+ * The port is 4222 if none is named; of several servers of a cluster one is
+ * used. A server that offers TLS is used with it; `tls=true` asks for it.
+ * `ca`, `cert` and `key` name PEM files. For credentials of another kind, pass a
+ * client.
+ *
+ * ## Delivery
+ *
+ * At most once, and in the order of each publisher. What is published while the
+ * connection is lost is lost too, and told as a gap; so it is if the server
+ * closes the connection to a process that is too slow. Events carry a header,
+ * `broadcaster-sequence`, by which a subscriber finds, with the exact count, what
+ * servers have lost between them. What other programs publish without it may be
+ * lost there without notice.
+ *
+ * A channel is the subject of that name: other programs may publish and
+ * subscribe to it. What a subject cannot hold, such as spaces, `*`, `>` and `%`,
+ * is written as its UTF-8 bytes, `%20`, a token that is empty as `%`, and a first
+ * `$` or `_INBOX` begins with `%24` or `%5F`. A subject has at most 2,048 bytes,
+ * and a payload what the server allows: 1 MiB, unless it was set. A pattern is
+ * narrowed down to the tokens before its first `*`: `room.*` asks for `room.>`, and
+ * `room*` for every subject that there is.
+ *
+ * ## Escape hatch
+ *
+ * Pass a connected `NatsConnection` as `client`: it is used, and never closed. It
+ * reconnects by itself; what it loses meanwhile is a gap.
+ *
+ * @module
+ */
+
+import { Buffer } from "node:buffer";
+import type { Msg, Subscription } from "@nats-io/transport-node";
+import type { Address } from "../address.ts";
+import type {
+  Backend,
+  BackendFeatures,
+  BackendOptions,
+  Payload,
+  Tail,
+  Target,
+} from "../backend.ts";
+import { ClosedError, RefusedError } from "../errors.ts";
+import { RecordSource } from "../record_source.ts";
+import { SEQUENCE_HEADER, Sequencer, SequenceTracker } from "../sequence.ts";
+import { type Dial, dialOf } from "./nats/dial.ts";
+import { HEADER_LENGTH, headerOf } from "./nats/header.ts";
+import type { Link } from "./nats/link.ts";
+import { channelOf, checkPublish, subjectOf, subjectsOf } from "./nats/subject.ts";
+
+/** What was sent to a subject, and not confirmed yet. */
+interface Batch {
+  readonly subject: string;
+  error?: Error;
+}
+
+/** One connection, however many channels. */
+export class NatsBackend implements Backend {
+  /** The scheme. */
+  readonly name = "nats";
+  /** As it appears in messages. */
+  readonly address: string;
+  /** What it can do. */
+  readonly features: BackendFeatures = {
+    crossProcess: true,
+    binary: true,
+    orderPerPublisher: true,
+    patterns: true,
+  };
+  readonly #dial: Dial;
+  readonly #sequencer = new Sequencer();
+  readonly #tails = new Map<RecordSource, Subscription>();
+  readonly #batches = new Set<Batch>();
+  #connecting: Promise<Link> | undefined;
+  #link: Link | undefined;
+  #closed = false;
+
+  /**
+   * A backend that connects when it is asked to.
+   *
+   * @param dial How it connects.
+   */
+  constructor(dial: Dial) {
+    this.address = dial.address;
+    this.#dial = dial;
+  }
+
+  /** Whether the connection was not lost. */
+  get connected(): boolean {
+    return !this.#link?.lost;
+  }
+
+  /** Opens the connection. */
+  async connect(): Promise<void> {
+    if (this.#closed) throw new ClosedError("Cannot use backend: it is closed");
+    if (this.#link && !this.#link.lost) return;
+    await this.#link?.close();
+    this.#connecting ??= this.#dial.connect().finally(() => this.#connecting = undefined);
+    const link = await this.#connecting;
+    this.#link = link;
+    link.onDenied = (subject, error) => {
+      for (const batch of this.#batches) if (batch.subject === subject) batch.error = error;
+    };
+    link.loss.addEventListener("abort", () => {
+      for (const [source, subscription] of this.#tails) {
+        // A client of the user's would subscribe again.
+        subscription.unsubscribe();
+        source.error(link.loss.reason);
+      }
+      this.#tails.clear();
+    });
+  }
+
+  /** Names and payloads that the server would refuse. */
+  check(channel: string, payload?: Payload): void {
+    checkPublish(channel, payload, this.#link?.client.info?.max_payload);
+  }
+
+  /** PUB, and a PING behind all that one turn brings. */
+  async publish(channel: string, payloads: readonly Payload[]): Promise<void> {
+    const link = this.#link!;
+    const { max_payload: limit = 0, headers = false } = link.client.info ?? {};
+    const batch: Batch = { subject: subjectOf(channel) };
+    this.#batches.add(batch);
+    // Before the payloads: it goes behind them, in the same write.
+    const confirmed = link.confirm();
+    try {
+      for (const payload of payloads) {
+        const fits = headers && Buffer.byteLength(payload) + HEADER_LENGTH <= limit;
+        const header = fits &&
+          { headers: headerOf(SEQUENCE_HEADER, this.#sequencer.next(channel)) };
+        link.client.publish(batch.subject, payload, header || {});
+      }
+      await confirmed;
+    } catch (error) {
+      link.loss.throwIfAborted();
+      throw error;
+    } finally {
+      this.#batches.delete(batch);
+    }
+    if (batch.error) throw batch.error;
+  }
+
+  /** SUB, confirmed. */
+  async tail(target: Target): Promise<Tail> {
+    const link = this.#link!;
+    link.loss.throwIfAborted();
+    const isPattern = typeof target !== "string";
+    const tracker = new SequenceTracker();
+    let refusal: RefusedError | undefined;
+    const hear = (error: Error | null, { subject, headers, data }: Msg): void => {
+      if (error) {
+        refusal = new RefusedError(error.message, { cause: error });
+        return source.error(refusal);
+      }
+      const channel = isPattern ? channelOf(subject) : undefined;
+      if (isPattern && channel === undefined) return;
+      const missed = tracker.missed(headers?.get(SEQUENCE_HEADER));
+      if (missed > 0) source.push({ cause: "unknown", missed });
+      source.push({ payload: data, ...channel !== undefined && { channel } });
+    };
+    const subject = isPattern ? subjectsOf(target) : subjectOf(target);
+    const subscription = link.client.subscribe(subject, { callback: hear });
+    const source = new RecordSource(async () => {
+      this.#tails.delete(source);
+      subscription.unsubscribe();
+      // Lost, it has nothing left to confirm.
+      await link.confirm().catch(() => {});
+    });
+    this.#tails.set(source, subscription);
+    await link.confirm();
+    if (refusal) this.#tails.delete(source);
+    if (refusal) throw refusal;
+    return source;
+  }
+
+  /** PING. */
+  async probe(signal: AbortSignal): Promise<void> {
+    await this.#link?.probe(signal);
+  }
+
+  /** Shuts the socket. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    const link = await this.#connecting?.catch(() => undefined) ?? this.#link;
+    await link?.close();
+  }
+}
+
+/** Makes the backend of `nats://`. */
+export async function open(address: Address, options: BackendOptions): Promise<Backend> {
+  return new NatsBackend(await dialOf(address, options));
+}

@@ -1,0 +1,105 @@
+/**
+ * How a connection to a NATS server is made.
+ *
+ * @module
+ */
+
+import { readFile } from "node:fs/promises";
+import type { ConnectionOptions, NatsConnection } from "@nats-io/transport-node";
+import { unlessAborted } from "../../abort.ts";
+import type { Address } from "../../address.ts";
+import type { BackendOptions } from "../../backend.ts";
+import { importClient } from "../../client.ts";
+import { ConnectionError, RefusedError } from "../../errors.ts";
+import { after } from "../../timer.ts";
+import { guard } from "./guard.ts";
+import { Link } from "./link.ts";
+
+/** The port of servers that name none. */
+const PORT = 4222;
+/** How long a connection may take. */
+const LIMIT = 10_000;
+
+/** The core reconnects, and looks whether a connection is half-open; the client is the safety net. */
+const OPTIONS = {
+  reconnect: false,
+  pingInterval: 10_000,
+  maxPingOut: 2,
+  timeout: LIMIT,
+  noAsyncTraces: true,
+} satisfies ConnectionOptions;
+
+/** Where the connections of a backend lead, and how each is made. */
+export interface Dial {
+  /** As it appears in messages. */
+  readonly address: string;
+  /** Connects. */
+  readonly connect: () => Promise<Link>;
+}
+
+/** To the servers of a URL, or over the client that the user has. */
+export async function dialOf(address: Address, { client }: BackendOptions): Promise<Dial> {
+  if (client !== undefined) {
+    const given = client as Partial<NatsConnection> | null;
+    if (typeof given?.publish !== "function" || typeof given.status !== "function") {
+      throw new TypeError("Cannot use client: it is not a `NatsConnection` of @nats-io");
+    }
+    return { address: String(address), connect: () => borrow(client as NatsConnection) };
+  }
+  const configure = configuration(address);
+  const { connect } = await importClient<typeof import("@nats-io/transport-node")>(
+    "@nats-io/transport-node",
+  );
+  return {
+    address: `${address.scheme}://${address.servers(PORT).join(",")}`,
+    connect: async () => {
+      const options = await configure();
+      try {
+        return new Link(await guard(() => connect(options)), false);
+      } catch (error) {
+        throw isRefusal(error) ? new RefusedError(error.message, { cause: error }) : error;
+      }
+    },
+  };
+}
+
+/** Waits for the user's client to be connected, as it may be about to reconnect. */
+async function borrow(client: NatsConnection): Promise<Link> {
+  if (client.isClosed()) throw new RefusedError("the client that was given is closed");
+  const limit = new AbortController();
+  const stop = after(LIMIT, () => limit.abort(new ConnectionError("the client is not connected")));
+  try {
+    await unlessAborted(limit.signal, client.flush());
+  } finally {
+    stop();
+  }
+  return new Link(client, true);
+}
+
+/** Checks the URL now; files are read each time it connects, since certificates are renewed. */
+function configuration(address: Address): () => Promise<ConnectionOptions> {
+  const { username, password, parameters } = address;
+  if (address.path) {
+    throw new TypeError(`Cannot open "${address}": NATS has nothing to name by a path`);
+  }
+  const files = (["ca", "cert", "key"] as const).filter((name) => parameters.has(name));
+  const tls = address.choice("tls", ["true", "false"]);
+  const login = password === undefined ? { token: username } : { user: username, pass: password };
+  return async () => {
+    const texts = files.map(async (name) => [name, await readFile(parameters.get(name)!, "utf8")]);
+    return {
+      ...OPTIONS,
+      servers: address.servers(PORT),
+      ...username !== undefined && login as ConnectionOptions,
+      // Without it a server that offers TLS is used with it.
+      ...(tls === "true" || files.length > 0) &&
+        { tls: Object.fromEntries(await Promise.all(texts)) },
+    };
+  };
+}
+
+/** Whether the server has answered, and said no. */
+function isRefusal(error: unknown): error is Error {
+  return error instanceof Error &&
+    ["AuthorizationError", "UserAuthenticationExpiredError"].includes(error.name);
+}

@@ -1,0 +1,219 @@
+/**
+ * Reads pages of a stream.
+ *
+ * @module
+ */
+
+import type { BackendRecord, Item, Page, ReadOptions, Target } from "../../backend.ts";
+import { Position } from "../../position.ts";
+import { channelOf, subjectOf, subjectsOf } from "../nats/subject.ts";
+import { placeOf, type State, type Store, timeOf } from "./store.ts";
+import { type Stored, View } from "./view.ts";
+
+/** How many messages a page before a position is made of at least, where not all may match. */
+const LEAST = 256;
+
+/** What lies behind a position, as it was read. */
+interface Stretch {
+  readonly after: Position;
+  /** Why the stream cannot go on behind the position: it was read from its beginning. */
+  readonly cause: "epoch" | "ahead" | undefined;
+  /** The stream before that. */
+  readonly begun: State;
+  /** The sequence of the position. */
+  readonly at: number;
+  /** Whether its record came back. */
+  readonly cameBack: boolean;
+  /** What follows it. */
+  readonly messages: readonly Stored[];
+  /** How far that reaches. */
+  readonly end: number;
+}
+
+/** What a target is called in the stream. */
+export function filterOf(prefix: string, target: Target): string {
+  return `${prefix}.${typeof target === "string" ? subjectOf(target) : subjectsOf(target)}`;
+}
+
+/** Reads pages, inclusive of the last record seen. */
+export class Reader {
+  readonly #store: Store;
+
+  /** @param store The stream. */
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  /** The position behind the last record of a target: of its own, if it has one. */
+  async end(target: Target): Promise<Position> {
+    const { epoch, last } = await this.#store.state();
+    const own = await this.#store.find({ last_by_subj: filterOf(this.#store.name, target) });
+    return Position.of(placeOf(own?.seq ?? last, epoch));
+  }
+
+  /** A page of what a target has. */
+  async read(target: Target, options: ReadOptions): Promise<Page> {
+    const { after } = options;
+    for (;;) {
+      const begun = await this.#store.state();
+      const found = after
+        ? await this.#stretch(target, { ...options, after }, begun)
+        : await this.#newest(target, options, begun);
+      const now = await this.#store.state();
+      // What was read of a stream that is gone would be taken for the new one's.
+      if (now.epoch !== begun.epoch) continue;
+      return "items" in found ? found : await this.#judge(target, found, now);
+    }
+  }
+
+  /** Reads what lies behind a position, its own record included. */
+  async #stretch(
+    target: Target,
+    { after, before, limit }: ReadOptions & { readonly after: Position },
+    begun: State,
+  ): Promise<Stretch> {
+    const { epoch, last } = begun;
+    const { at, witness } = after.in(0) ?? placeOf(0, epoch);
+    const isSame = before?.in(0)?.witness === epoch;
+    const to = before ? isSame ? before.in(0)!.at : 0 : Infinity;
+    const cause = witness !== epoch ? "epoch" : at > last ? "ahead" : undefined;
+    const from = cause ? 0 : at;
+    if (to <= from + 1) return { after, cause, begun, at, cameBack: true, messages: [], end: at };
+    const count = cause ? limit : limit + 1;
+    const messages = await this.#take(await this.#open(target, from), to, count);
+    const cameBack = messages[0]?.at === from;
+    const fresh = messages.slice(cameBack ? 1 : 0).slice(0, limit);
+    const end = messages.length < count ? Math.min(last, to - 1) : fresh.at(-1)!.at;
+    return { after, cause, begun, at, cameBack, messages: fresh, end };
+  }
+
+  /** Whether it follows the position, and what is told if it does not. */
+  async #judge(target: Target, stretch: Stretch, now: State): Promise<Page> {
+    const { after, cause, messages, end } = stretch;
+    const items: Item[] = this.#records(target, messages, now.epoch);
+    if (cause) items.unshift({ cause, restart: Position.of(placeOf(0, now.epoch)) });
+    else if (stretch.end > stretch.at && await this.#misses(target, stretch, now)) {
+      const restart = Position.of(placeOf(end, now.epoch));
+      items.unshift({ cause: "trimmed", ...items.length === 0 && { restart } });
+    }
+    return { from: after, items };
+  }
+
+  /**
+   * Whether anything between the position and the end of what was read behind it may be
+   * missing. All that a stream forgets it forgets from the oldest on, as a whole or of
+   * each channel: a channel whose last record is still there has lost nothing since.
+   */
+  async #misses(target: Target, stretch: Stretch, now: State): Promise<boolean> {
+    const { begun, at, cameBack, messages, end } = stretch;
+    const isChannel = typeof target === "string";
+    if (now.first > at + 1 && (!cameBack || now.first !== begun.first)) return true;
+    if (now.deleted === 0) return false;
+    if (isChannel && cameBack) {
+      return now.isCapped && await this.#store.find({ seq: at }) === undefined;
+    }
+    const to = isChannel ? (messages[0]?.at ?? end + 1) - 1 : end;
+    const missing = await this.#store.deleted(at + 1, to);
+    return missing === undefined || missing.length > 0;
+  }
+
+  #open(target: Target, from: number): Promise<View> {
+    return View.open(this.#store, filterOf(this.#store.name, target), from);
+  }
+
+  async #take(view: View, to: number, limit: number): Promise<Stored[]> {
+    try {
+      return (await view.take(limit)).filter(({ at }) => at < to);
+    } finally {
+      view.close();
+    }
+  }
+
+  async #newest(target: Target, { before, limit }: ReadOptions, begun: State): Promise<Page> {
+    const { epoch, first, last } = begun;
+    const place = before?.in(0);
+    const to = place ? place.witness === epoch ? place.at : 0 : last + 1;
+    if (to <= first) return { from: Position.of(placeOf(Math.max(0, to - 1), epoch)), items: [] };
+    // The server narrows a pattern down, and no more: there may be a lot that does not match.
+    const isChannel = typeof target === "string";
+    const wanted = isChannel ? limit : Math.max(limit, LEAST);
+    if (isChannel && limit === 1 && !before) return await this.#last(target, to, epoch);
+    const { view, from, count } = await this.#before(target, first, to, to <= last, wanted);
+    const messages = await this.#take(view, to, count);
+    const items = this.#records(target, messages, epoch);
+    const start = this.#startOf(target, items, wanted, limit);
+    const earlier = items[start - 1]?.place?.at ?? (items.length > 0 ? from : to) - 1;
+    return { from: Position.of(placeOf(earlier, epoch)), items: items.slice(start) };
+  }
+
+  /** What is asked for most needs no view. */
+  async #last(channel: string, to: number, epoch: string): Promise<Page> {
+    const message = await this.#store.find({
+      last_by_subj: filterOf(this.#store.name, channel),
+    });
+    if (!message) return { from: Position.of(placeOf(to - 1, epoch)), items: [] };
+    const { data, header: headers, seq: at, time, subject } = message;
+    const stored = { at, timestamp: time.getTime(), message: { data, headers, subject } };
+    return {
+      from: Position.of(placeOf(at - 1, epoch)),
+      items: this.#records(channel, [stored], epoch),
+    };
+  }
+
+  /** Where the newest begin: of a channel or, with what lies between them, of all that match. */
+  #startOf(target: Target, items: readonly Item[], wanted: number, limit: number): number {
+    const start = Math.max(0, items.length - wanted);
+    if (typeof target === "string") return start;
+    const matching = items.flatMap((item, index) => {
+      const { channel } = item as BackendRecord;
+      return channel !== undefined && target.matches(channel) ? [index] : [];
+    });
+    return Math.max(start, matching.at(-limit) ?? 0);
+  }
+
+  /**
+   * A view that begins so far before a sequence that more than so many lie between. A
+   * stream is only read forwards: where they begin is guessed, and counted.
+   */
+  async #before(target: Target, first: number, to: number, isPast: boolean, wanted: number) {
+    const later = isPast ? await this.#count(target, to) : 0;
+    let low: number | undefined;
+    let high = to;
+    let from = Math.max(first, to - wanted - 8);
+    for (;;) {
+      const view = await this.#open(target, from);
+      const count = view.count - later;
+      const isEnough = count > wanted || from === first;
+      if (isEnough && (count <= 4 * wanted + 64 || high - from <= 1)) return { view, from, count };
+      view.close();
+      if (isEnough) low = from;
+      else high = from;
+      // Twice as far as it would take if all lay as close as these.
+      const stride = (to - from) * Math.min(16, 2 * (wanted + 1) / Math.max(1, count));
+      from = low === undefined
+        ? Math.max(first, Math.floor(to - stride))
+        : Math.floor((low + high) / 2);
+    }
+  }
+
+  async #count(target: Target, from: number): Promise<number> {
+    const view = await this.#open(target, from);
+    view.close();
+    return view.count;
+  }
+
+  #records(target: Target, messages: readonly Stored[], epoch: string): Item[] {
+    return messages.map(({ at, message, timestamp }) => {
+      const time = timeOf(message) ?? (this.#store.tellsTime ? timestamp : undefined);
+      const record = {
+        payload: message.data,
+        ...time !== undefined && { timestamp: time },
+        place: placeOf(at, epoch),
+      };
+      if (typeof target === "string") return record;
+      const channel = channelOf(message.subject.slice(this.#store.name.length + 1));
+      // What no channel is called like is nobody's event.
+      return channel === undefined ? { place: record.place } : { ...record, channel };
+    });
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * The way of payloads into the stream.
+ *
+ * @module
+ */
+
+import { Buffer } from "node:buffer";
+import type { Msg, Subscription } from "@nats-io/transport-node";
+import type { Payload } from "../../backend.ts";
+import { ConnectionError, RefusedError } from "../../errors.ts";
+import { random } from "../../id.ts";
+import { Position } from "../../position.ts";
+import { after } from "../../timer.ts";
+import { HEADER_LENGTH, headerOf } from "../nats/header.ts";
+import { subjectOf } from "../nats/subject.ts";
+import { placeOf, type State, type Store, TIME_HEADER } from "./store.ts";
+
+/** How long an answer may take. */
+const LIMIT = 10_000;
+
+/** A payload that was sent. */
+interface Sent {
+  readonly subject: string;
+  readonly succeed: (position: Position) => void;
+  readonly fail: (reason: unknown) => void;
+}
+
+/** What the server answers. */
+interface Answer {
+  readonly seq?: number;
+  readonly error?: { readonly description: string };
+}
+
+/** Sends, and hears of each payload what has become of it: one subscription for all answers. */
+export class Writer {
+  readonly #store: Store;
+  readonly #inbox = `_INBOX.${random()}`;
+  readonly #answers: Subscription;
+  readonly #sent = new Map<number, Sent>();
+  #number = 0;
+  #state: State;
+  #stop: (() => void) | undefined;
+
+  /**
+   * @param store The stream.
+   * @param state The stream as it is.
+   */
+  constructor(store: Store, state: State) {
+    this.#store = store;
+    this.#state = state;
+    const { client, loss } = store.link;
+    this.#answers = client.subscribe(`${this.#inbox}.*`, {
+      callback: (error, message) => error ? this.#fail(error) : this.#hear(message),
+    });
+    loss.addEventListener("abort", () => this.#fail(loss.reason));
+    store.link.onDenied = (subject, error) => this.#fail(error, (sent) => sent.subject === subject);
+  }
+
+  /** The stream was begun anew: its sequences are others. */
+  renew(state: State): void {
+    this.#state = state;
+  }
+
+  /** Resolves, for each payload, once the server has stored it. */
+  publish(channel: string, payloads: readonly Payload[]): Promise<Position>[] {
+    const subject = `${this.#store.name}.${subjectOf(channel)}`;
+    const { client, loss } = this.#store.link;
+    const { max_payload: limit = 0, headers } = client.info ?? {};
+    const time = headers && !this.#store.tellsTime &&
+      headerOf(TIME_HEADER, new Date().toISOString());
+    return payloads.map((payload) =>
+      new Promise((succeed, fail) => {
+        if (loss.aborted) return fail(loss.reason);
+        const number = ++this.#number;
+        this.#sent.set(number, { subject, succeed, fail });
+        this.#stop ??= this.#limit();
+        const reply = `${this.#inbox}.${number}`;
+        const isTimed = time && Buffer.byteLength(payload) + HEADER_LENGTH <= limit;
+        client.publish(subject, payload, isTimed ? { reply, headers: time } : { reply });
+      })
+    );
+  }
+
+  /** Nobody is told any more. */
+  close(): void {
+    this.#stop?.();
+    this.#answers.unsubscribe();
+  }
+
+  #hear(message: Msg): void {
+    const number = Number(message.subject.slice(this.#inbox.length + 1));
+    const sent = this.#sent.get(number);
+    if (!sent) return;
+    this.#sent.delete(number);
+    if (message.headers?.code === 503) {
+      // It is there again for what comes next.
+      this.#store.state().then((state) => this.renew(state), () => {});
+      return sent.fail(new RefusedError(`no stream stores it, "${this.#store.name}" was removed`));
+    }
+    const { seq, error } = JSON.parse(message.string()) as Answer;
+    if (seq === undefined) sent.fail(new RefusedError(error?.description ?? "it was not stored"));
+    else sent.succeed(Position.of(placeOf(seq, this.#state.epoch)));
+  }
+
+  #fail(reason: unknown, which: (sent: Sent) => boolean = () => true): void {
+    for (const [number, sent] of this.#sent) {
+      if (!which(sent)) continue;
+      this.#sent.delete(number);
+      sent.fail(reason);
+    }
+  }
+
+  /** Whatever was sent before this is answered by then, or never. */
+  #limit(): () => void {
+    const last = this.#number;
+    return after(LIMIT, () => {
+      for (const [number, { fail }] of this.#sent) {
+        if (number > last) break;
+        this.#sent.delete(number);
+        fail(new ConnectionError("JetStream did not answer"));
+      }
+      this.#stop = this.#sent.size > 0 ? this.#limit() : undefined;
+    });
+  }
+}
