@@ -68,6 +68,7 @@ const REDIS = [
 /** The backends, by scheme. Only a literal import survives being published. */
 const BACKENDS: Record<string, Scheme> = {
   memory: scheme(() => import("./backends/memory.ts"), "history"),
+  "broadcast-channel": scheme(() => import("./backends/broadcast_channel.ts")),
   redis: scheme(() => import("./backends/redis.ts"), ...REDIS),
   rediss: scheme(() => import("./backends/redis.ts"), ...REDIS),
   "redis-stream": scheme(() => import("./backends/redis_stream.ts"), ...REDIS, "maxlen"),

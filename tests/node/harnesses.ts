@@ -58,6 +58,11 @@ export function harnesses(): HarnessData[] {
       url: "memory://",
       features: { crossProcess: false, binary: true, log: true, patterns: true, patternLog: true },
     },
+    {
+      name: "broadcast-channel",
+      url: "broadcast-channel://",
+      features: { crossProcess: true, binary: true, orderPerPublisher: true },
+    },
     ...located,
   ];
 }
