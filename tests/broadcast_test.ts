@@ -17,7 +17,7 @@ import { messages, take } from "./conformance/harness.ts";
 const CORE = "buffer, linger, timeout, probe";
 const ENCODE = "; in a user name or a password, / ? # @ : are written %2F %3F %23 %40 %3A";
 const SCHEMES =
-  "memory, redis, rediss, redis-stream, rediss-stream, postgres, postgresql, postgres-stream, postgresql-stream, kafka";
+  "memory, broadcast-channel, redis, rediss, redis-stream, rediss-stream, postgres, postgresql, postgres-stream, postgresql-stream, kafka, mqtt, mqtts, nats, nats-stream";
 
 for (
   const [url, message] of [
@@ -35,7 +35,7 @@ for (
     ],
     [
       "redis://u:s3cret@h/0?x=1",
-      `Cannot open "redis://h/0": unknown parameter "x", known parameters are ${CORE}`,
+      `Cannot open "redis://h/0": unknown parameter "x", known parameters are ${CORE}, prefix, cluster, sentinel, sentinelUsername, sentinelPassword, ca, cert, key`,
     ],
     [
       "memory://?linger=soon",

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import * as chromium from "./services/chromium.ts";
 import * as kafka from "./services/kafka.ts";
+import * as mqtt from "./services/mqtt.ts";
 import * as nats from "./services/nats.ts";
 import * as postgres from "./services/postgres.ts";
 import * as redis from "./services/redis.ts";
@@ -20,6 +21,7 @@ const SERVICES = [
   { name: "postgres", variable: "POSTGRES_URL", locate: postgres.locate },
   { name: "kafka", variable: "KAFKA_URL", locate: kafka.locate },
   { name: "kafka4", variable: "KAFKA4_URL", locate: locateKafka4 },
+  { name: "mqtt", variable: "MQTT_URL", locate: mqtt.locate },
   { name: "nats", variable: "NATS_URL", locate: nats.locate },
   { name: "chromium", variable: "CHROMIUM_PATH", locate: chromium.locate },
 ];

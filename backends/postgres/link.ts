@@ -87,6 +87,8 @@ export class Link {
     }
     await this.ready.catch(() => {});
     await this.#ended;
+    // With statements waiting, the client has set a timer to connect again, which `#connect` refuses.
+    await new Promise((resolve) => setTimeout(resolve, 0));
   }
 
   /** The socket is our own, so that a half-open one can be destroyed. */

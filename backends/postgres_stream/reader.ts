@@ -242,6 +242,7 @@ function recordsOf(epoch: string, rows: readonly Row[]): BackendRecord[] {
       // The client's own buffers share memory with others.
       payload: new Uint8Array(row[2] as Uint8Array),
       place: placeOf(epoch, ...idOf(row)),
+      timestamp: Number(row[1]) / 1_000,
     }))
     .sort((one, other) => one.place.at - other.place.at);
 }

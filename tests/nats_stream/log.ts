@@ -1,3 +1,4 @@
+import { ConnectionError } from "../../mod.ts";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { Address } from "../../address.ts";
@@ -43,10 +44,16 @@ export class Log implements AsyncDisposable {
     return await Promise.all(answers);
   }
 
-  /** What lies behind a position, in words. */
+  /** What lies behind a position, in words: asked again, as the core does, if it fell silent. */
   async behind(target: Target, after: Position, limit = 100): Promise<unknown[]> {
-    const { items } = await this.backend.read!(target, { after, limit });
-    return items.map(told);
+    for (let tries = 3;; tries--) {
+      try {
+        const { items } = await this.backend.read!(target, { after, limit });
+        return items.map(told);
+      } catch (error) {
+        if (!(error instanceof ConnectionError) || tries === 0) throw error;
+      }
+    }
   }
 
   /** Removes the stream, and makes it again as it was. */

@@ -33,6 +33,10 @@ const BROKERS: BrokerData[] = [
     names: NAMES,
   },
   {
+    name: "mqtt",
+    features: { crossProcess: true, binary: true, orderPerPublisher: true, patterns: true },
+  },
+  {
     name: "nats",
     features: { crossProcess: true, binary: true, orderPerPublisher: true, patterns: true },
     limit: 1_048_576,

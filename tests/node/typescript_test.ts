@@ -57,7 +57,12 @@ Deno.test("the types of each export hold beside its client", async () => {
     `export * as export${number} from "${config.name}${subpath.slice(1)}";\n`
   );
   await app.write("exports.ts", lines.join(""));
-  assertEquals(await check("latest", [...RESOLUTIONS[0]!, ...NODE], "exports.ts"), "");
+  const errors = await check("latest", [...RESOLUTIONS[0]!, ...NODE], "exports.ts");
+  // Those within a client's own types are not ours.
+  const ours = errors.split(/\n(?=\S)/).filter((error) =>
+    !/^node_modules\/(?!@broadcaster\/)/.test(error)
+  );
+  assertEquals(ours.join("\n"), "");
 });
 
 /** What a compiler finds wrong with a file of the app. */

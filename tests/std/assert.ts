@@ -18,11 +18,11 @@ export function assertFalse(expr: unknown, msg = ""): asserts expr is false {
 }
 
 export function assertEquals<T>(actual: T, expected: T, msg?: string): void {
-  assert_.deepStrictEqual(actual, expected, msg);
+  assert_.deepStrictEqual(actual, expected, msg!);
 }
 
 export function assertNotEquals<T>(actual: T, expected: T, msg?: string): void {
-  assert_.notDeepStrictEqual(actual, expected, msg);
+  assert_.notDeepStrictEqual(actual, expected, msg!);
 }
 
 export function assertStrictEquals<T>(
@@ -30,11 +30,11 @@ export function assertStrictEquals<T>(
   expected: T,
   msg?: string,
 ): asserts actual is T {
-  assert_.strictEqual(actual, expected, msg);
+  assert_.strictEqual(actual, expected, msg!);
 }
 
 export function assertNotStrictEquals<T>(actual: T, expected: T, msg?: string): void {
-  assert_.notStrictEqual(actual, expected, msg);
+  assert_.notStrictEqual(actual, expected, msg!);
 }
 
 export function assertExists<T>(actual: T, msg?: string): asserts actual is NonNullable<T> {
@@ -51,11 +51,11 @@ export function assertInstanceOf<T>(
 }
 
 export function assertMatch(actual: string, expected: RegExp, msg?: string): void {
-  assert_.match(actual, expected, msg);
+  assert_.match(actual, expected, msg!);
 }
 
 export function assertNotMatch(actual: string, expected: RegExp, msg?: string): void {
-  assert_.doesNotMatch(actual, expected, msg);
+  assert_.doesNotMatch(actual, expected, msg!);
 }
 
 export function assertStringIncludes(actual: string, expected: string, msg = ""): void {

@@ -1,0 +1,177 @@
+/**
+ * MQTT 5.
+ *
+ * ## URLs
+ *
+ * `mqtt://[user[:password]@]host[:port][?parameters]`, port 1883 unless it is named; `mqtts://` for
+ * TLS, port 8883.
+ *
+ * | parameter | |
+ * |---|---|
+ * | `ca` | path of a PEM file with the authorities to trust; implies TLS, as do the next two |
+ * | `cert`, `key` | paths of PEM files with the client's own certificate and its key |
+ * | `clientId` | the name that the server knows the connection by; drawn anew unless it is named |
+ *
+ * A channel is the topic of its name: `+`, `#`, `%`, control characters and a
+ * `$` at the beginning become `%XX` for each of their bytes. A topic has at most
+ * 65,535 bytes.
+ *
+ * ## Delivery
+ *
+ * With QoS 1, in the order of each publisher. What is published while the
+ * connection is lost is lost too, and told as a gap. A server that finds this
+ * process too slow drops messages, and says nothing: each message carries its
+ * number in a user property, so that a hole is told as a gap with the exact
+ * count, once a later message of the same publisher arrives. What other programs
+ * publish has no number. Bridges between servers may lose messages as well.
+ * Retained messages are of the past, and not delivered.
+ *
+ * A pattern is narrowed to whole levels at its beginning: `room/*` is asked for
+ * as `room/#`, `room*` as `#`, which brings every message to this process.
+ *
+ * ## Escape hatch
+ *
+ * Pass a connected `MqttClient` with `protocolVersion: 5` as `client`. It is
+ * used and never closed; that it may reconnect by itself is told as a gap.
+ *
+ * @module
+ */
+
+import { Buffer } from "node:buffer";
+import type { Address } from "../address.ts";
+import type {
+  Backend,
+  BackendFeatures,
+  BackendOptions,
+  Payload,
+  Tail,
+  Target,
+} from "../backend.ts";
+import { ClosedError } from "../errors.ts";
+import { RecordSource } from "../record_source.ts";
+import { SEQUENCE_HEADER, Sequencer, SequenceTracker } from "../sequence.ts";
+import { type Dial, dialOf } from "./mqtt/dial.ts";
+import { Filters, type Listener } from "./mqtt/filters.ts";
+import type { Link } from "./mqtt/link.ts";
+import { channelOf, filterOf, topicOf } from "./mqtt/topic.ts";
+
+/** What the protocol allows for a packet. */
+const LARGEST = 268_435_455;
+/** What surrounds topic and payload, at most. */
+const OVERHEAD = 128;
+
+/** One connection, however many channels. */
+export class MqttBackend implements Backend {
+  /** The scheme. */
+  readonly name = "mqtt";
+  /** As it appears in messages. */
+  readonly address: string;
+  /** What it can do. */
+  readonly features: BackendFeatures = {
+    crossProcess: true,
+    binary: true,
+    orderPerPublisher: true,
+    patterns: true,
+  };
+  readonly #dial: Dial;
+  readonly #sequencer = new Sequencer();
+  #connecting: Promise<Link> | undefined;
+  #link: Link | undefined;
+  #filters: Filters | undefined;
+  #closed = false;
+
+  /**
+   * A backend that connects when it is asked to.
+   *
+   * @param dial How it connects.
+   */
+  constructor(dial: Dial) {
+    this.address = dial.address;
+    this.#dial = dial;
+  }
+
+  /** Whether the connection was not lost. */
+  get connected(): boolean {
+    return !this.#link?.lost;
+  }
+
+  /** Opens the connection. */
+  async connect(): Promise<void> {
+    if (this.#closed) throw new ClosedError("Cannot use backend: it is closed");
+    if (this.#link && !this.#link.lost) return;
+    await this.#link?.close();
+    this.#connecting ??= this.#dial.connect().finally(() => this.#connecting = undefined);
+    this.#link = await this.#connecting;
+    this.#filters = new Filters(this.#link);
+  }
+
+  /** Names and payloads that the server would refuse. */
+  check(channel: string, payload: Payload = ""): void {
+    const size = Buffer.byteLength(topicOf(channel)) + Buffer.byteLength(payload) + OVERHEAD;
+    const largest = this.#link?.largest ?? LARGEST;
+    if (size <= largest) return;
+    throw new RangeError(
+      `Cannot publish to "${channel}" on mqtt: the message takes up to ${size} bytes, the server takes ${largest}`,
+    );
+  }
+
+  /** PUBLISH, each answered by the server. */
+  publish(channel: string, payloads: readonly Payload[]): readonly Promise<unknown>[] {
+    const link = this.#link!;
+    const topic = topicOf(channel);
+    return payloads.map((payload) => {
+      const userProperties = { [SEQUENCE_HEADER]: this.#sequencer.next(channel) };
+      const options = { qos: 1, properties: { userProperties } } as const;
+      const message = typeof payload === "string" ? payload : Buffer.from(payload);
+      return link.askInTurn((answer) => link.client.publish(topic, message, options, answer))
+        .then(() => {});
+    });
+  }
+
+  /** SUBSCRIBE, answered. */
+  async tail(target: Target): Promise<Tail> {
+    const [link, filters] = [this.#link!, this.#filters!];
+    link.loss.throwIfAborted();
+    const isPattern = typeof target !== "string";
+    const filter = filterOf(target);
+    const tracker = new SequenceTracker();
+    const hear: Listener = (topic, payload, { properties }) => {
+      const channel = isPattern ? channelOf(topic) : undefined;
+      if (isPattern && channel === undefined) return;
+      const header = properties?.userProperties?.[SEQUENCE_HEADER];
+      const missed = tracker.missed(Array.isArray(header) ? header[0] : header);
+      if (missed > 0) source.push({ cause: "unknown", missed });
+      source.push({ payload, ...channel !== undefined && { channel } });
+    };
+    const lose = () => source.error(link.loss.reason);
+    const source = new RecordSource(async () => {
+      link.loss.removeEventListener("abort", lose);
+      await filters.remove(filter, hear);
+    });
+    link.loss.addEventListener("abort", lose, { once: true });
+    try {
+      await filters.add(filter, hear);
+    } catch (error) {
+      link.loss.removeEventListener("abort", lose);
+      throw error;
+    }
+    return source;
+  }
+
+  /** PINGREQ. */
+  async probe(signal: AbortSignal): Promise<void> {
+    await this.#link?.probe(signal);
+  }
+
+  /** Shuts the socket. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    const link = await this.#connecting?.catch(() => undefined) ?? this.#link;
+    await link?.close();
+  }
+}
+
+/** Makes the backend of `mqtt://` and `mqtts://`. */
+export async function open(address: Address, options: BackendOptions): Promise<Backend> {
+  return new MqttBackend(await dialOf(address, options));
+}

@@ -1,0 +1,106 @@
+/**
+ * What one connection has subscribed to.
+ *
+ * @module
+ */
+
+import type { IPublishPacket } from "mqtt";
+import type { Link } from "./link.ts";
+
+/** Told of each message. */
+export type Listener = (topic: string, payload: Uint8Array, packet: IPublishPacket) => void;
+
+/** One filter, and who listens by it. */
+interface Filter {
+  readonly id: number;
+  readonly listeners: Set<Listener>;
+  /** Settles once the server has answered the last question about it. */
+  answered: Promise<unknown>;
+}
+
+/**
+ * One subscription per filter, each with an identifier of its own, so that a
+ * message that several stand for is told apart. A server knows a filter once:
+ * those who want the same share it.
+ */
+export class Filters {
+  readonly #link: Link;
+  readonly #filters = new Map<string, Filter>();
+  readonly #byId = new Map<number, Filter>();
+  #last = 0;
+
+  /** @param link Where they are subscribed to. */
+  constructor(link: Link) {
+    this.#link = link;
+    const stop = link.listen((topic, payload, packet) => this.#hear(topic, payload, packet));
+    link.loss.addEventListener("abort", stop, { once: true });
+  }
+
+  /** Subscribes, or joins who has, and resolves once the server has confirmed. */
+  async add(name: string, listener: Listener): Promise<void> {
+    const filter = this.#filters.get(name) ?? this.#make(name);
+    const isFirst = filter.listeners.size === 0;
+    filter.listeners.add(listener);
+    if (isFirst) filter.answered = this.#after(filter, () => this.#subscribe(name, filter));
+    try {
+      await filter.answered;
+    } catch (error) {
+      filter.listeners.delete(listener);
+      this.#forget(name, filter);
+      throw error;
+    }
+  }
+
+  /** Leaves; the last one to do so unsubscribes, and resolves once the server has confirmed. */
+  async remove(name: string, listener: Listener): Promise<void> {
+    const filter = this.#filters.get(name);
+    if (!filter?.listeners.delete(listener) || filter.listeners.size > 0) return;
+    filter.answered = this.#after(filter, async () => {
+      if (filter.listeners.size > 0 || this.#link.lost) return;
+      await this.#link.ask((answer) => this.#link.client.unsubscribe(name, answer));
+      this.#forget(name, filter);
+    });
+    await filter.answered;
+  }
+
+  #make(name: string): Filter {
+    const filter = {
+      id: ++this.#last,
+      listeners: new Set<Listener>(),
+      answered: Promise.resolve(),
+    };
+    this.#filters.set(name, filter);
+    this.#byId.set(filter.id, filter);
+    return filter;
+  }
+
+  #forget(name: string, filter: Filter): void {
+    if (filter.listeners.size > 0 || this.#filters.get(name) !== filter) return;
+    this.#filters.delete(name);
+    this.#byId.delete(filter.id);
+  }
+
+  #after(filter: Filter, ask: () => Promise<unknown>): Promise<unknown> {
+    const answered = filter.answered.catch(() => {}).then(ask);
+    answered.catch(() => {});
+    return answered;
+  }
+
+  async #subscribe(name: string, { id: subscriptionIdentifier }: Filter): Promise<void> {
+    // What is retained was published before.
+    const options = { qos: 1, rh: 2, properties: { subscriptionIdentifier } } as const;
+    await this.#link.ask((answer) =>
+      this.#link.client.subscribe(name, options, (error) => answer(error))
+    );
+  }
+
+  #hear(topic: string, payload: Uint8Array, packet: IPublishPacket): void {
+    const { subscriptionIdentifier: ids } = packet.properties ?? {};
+    // A server sends a copy for each filter, or one with all their identifiers.
+    for (const id of ids === undefined ? [] : [ids].flat()) {
+      for (const listener of this.#byId.get(id)?.listeners ?? []) {
+        listener(topic, payload, packet);
+      }
+    }
+  }
+}

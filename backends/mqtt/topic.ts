@@ -1,0 +1,60 @@
+/**
+ * Channels as MQTT topics.
+ *
+ * @module
+ */
+
+import type { Pattern, Target } from "../../backend.ts";
+
+/** What the protocol allows. */
+const LONGEST = 65_535;
+
+/** What acts as a wildcard, or servers refuse: the rest stands for itself. */
+// deno-lint-ignore no-control-regex
+const RESERVED = /[%+#\u0000-\u001f\u007f-\u009f\ufdd0-\ufdef\ufffe\uffff]|^\$/g;
+
+/**
+ * The topic of a channel: the same, but for reserved characters and a `$` at the
+ * beginning, which become `%XX` for each of their bytes.
+ *
+ * @throws {RangeError} If it is too long.
+ */
+export function topicOf(channel: string): string {
+  const topic = channel.replace(RESERVED, encode);
+  const length = new TextEncoder().encode(topic).length;
+  if (length <= LONGEST) return topic;
+  throw new RangeError(
+    `Cannot use channel "${
+      channel.slice(0, 40)
+    }…" on mqtt: its topic has ${length} bytes, the limit is ${LONGEST}`,
+  );
+}
+
+/** The channel of a topic; none if no channel has that topic. */
+export function channelOf(topic: string): string | undefined {
+  if (!topic.includes("%")) return topic.startsWith("$") ? undefined : topic;
+  try {
+    const channel = topic.replace(/(?:%[0-9A-F]{2})+/g, decodeURIComponent);
+    return channel.replace(RESERVED, encode) === topic ? channel : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The narrowest filter for a channel, or for all that match a pattern: whole levels at its beginning. */
+export function filterOf(target: Target): string {
+  return typeof target === "string" ? topicOf(target) : filterOfPattern(target);
+}
+
+function filterOfPattern({ pieces }: Pattern): string {
+  const beginning = pieces[0]!;
+  if (pieces.length === 1) return topicOf(beginning);
+  return `${topicOf(beginning.slice(0, beginning.lastIndexOf("/") + 1))}#`;
+}
+
+function encode(character: string): string {
+  return Array.from(
+    new TextEncoder().encode(character),
+    (byte) => `%${byte.toString(16).toUpperCase().padStart(2, "0")}`,
+  ).join("");
+}
