@@ -1,5 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import mqtt from "mqtt";
+import { end } from "../backends/mqtt/link.ts";
 import { channelOf, topicOf } from "../backends/mqtt/topic.ts";
 import { Broadcast, RefusedError } from "../mod.ts";
 import { withBroker } from "./broker.ts";
@@ -35,7 +36,7 @@ withBroker("mqtt", (url) => {
     assertEquals(await heard, [channel, "ours"]);
     await stranger.publishAsync(channel, "theirs");
     assertEquals(await messages(subscription, 2), ["ours", "theirs"]);
-    await stranger.endAsync();
+    await end(stranger);
   });
 
   Deno.test("mqtt: what is retained was published before, and is not delivered", async () => {
@@ -47,7 +48,7 @@ withBroker("mqtt", (url) => {
     await broadcast.publish(channel, "new");
     assertEquals(await messages(subscription, 1), ["new"]);
     await stranger.publishAsync(channel, "", { retain: true, qos: 1 });
-    await stranger.endAsync();
+    await end(stranger);
   });
 
   Deno.test("mqtt: a client that the user has is used and never closed", async () => {
@@ -59,7 +60,7 @@ withBroker("mqtt", (url) => {
     assertEquals(await messages(subscription, 1), ["hello"]);
     await broadcast.disconnect();
     assertEquals(client.connected, true);
-    await client.endAsync();
+    await end(client);
   });
 
   Deno.test("mqtt: a client that speaks MQTT 3 is refused", async () => {
@@ -70,7 +71,7 @@ withBroker("mqtt", (url) => {
       error.message,
       "Cannot use client: it speaks MQTT 3, which cannot tell overlapping subscriptions apart, connect it with protocolVersion: 5",
     );
-    await client.endAsync();
+    await end(client);
   });
 
   Deno.test("mqtt: a wrong password is refused, and never shown", async () => {
