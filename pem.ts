@@ -17,21 +17,24 @@ export interface Pem {
   readonly key?: string;
 }
 
-/** The URL parameters that are paths of PEM files. */
-export const PEM_PARAMETERS = ["ca", "cert", "key"] as const;
-
-/** Whether a URL names any. */
-export function namesPem({ parameters }: Address): boolean {
-  return PEM_PARAMETERS.some((name) => parameters.has(name));
+/** The parameters of a URL that are paths of PEM files. */
+export function pemParameters({ parameters }: Address): readonly (keyof Pem)[] {
+  return (["ca", "cert", "key"] as const).filter((name) => parameters.has(name));
 }
 
 /**
- * The files that a URL names.
+ * The files that a URL names: read each time, since certificates are renewed.
  *
- * @throws {Error} If one cannot be read.
+ * @throws {TypeError} If one cannot be read.
  */
-export async function readPem({ parameters }: Address): Promise<Pem> {
-  const texts = PEM_PARAMETERS.filter((name) => parameters.has(name))
-    .map(async (name) => [name, await readFile(parameters.get(name)!, "utf8")] as const);
+export async function readPem(address: Address): Promise<Pem> {
+  const texts = pemParameters(address).map(async (name) => {
+    const path = address.parameters.get(name)!;
+    try {
+      return [name, await readFile(path, "utf8")] as const;
+    } catch {
+      throw address.invalid(name, path, "the path of a file that can be read");
+    }
+  });
   return Object.fromEntries(await Promise.all(texts));
 }

@@ -6,11 +6,11 @@
  * @module
  */
 
-import { readFile } from "node:fs/promises";
 import type { Socket } from "node:net";
 import type { Broker as KafkaBroker, ITopicConfig, Kafka, KafkaConfig, SASLOptions } from "kafkajs";
 import type { Address } from "../../address.ts";
 import { importClient } from "../../client.ts";
+import { pemParameters, readPem } from "../../pem.ts";
 import type { KafkaError } from "./errors.ts";
 
 /** A record as kafkajs decodes it. */
@@ -192,22 +192,14 @@ export function configuration(address: Address): () => Promise<KafkaConfig> {
   if (address.path) {
     throw new TypeError(`Cannot open "${address}": kafka has nothing to name by a path`);
   }
-  const files = (["ca", "cert", "key"] as const).filter((name) => parameters.has(name));
-  const isSecure = address.choice("tls", ["true", "false"]) === "true" || files.length > 0;
+  const isSecure = address.choice("tls", ["true", "false"]) === "true" ||
+    pemParameters(address).length > 0;
   return async () => {
-    const texts = files.map(async (name) => {
-      const path = parameters.get(name)!;
-      try {
-        return [name, await readFile(path, "utf8")];
-      } catch {
-        throw address.invalid(name, path, "the path of a file that can be read");
-      }
-    });
     const sasl = mechanism && { sasl: { mechanism, username, password } as SASLOptions };
     return {
       brokers: address.servers(9092),
       clientId: parameters.get("clientId") ?? "broadcaster",
-      ...isSecure && { ssl: Object.fromEntries(await Promise.all(texts)) },
+      ...isSecure && { ssl: await readPem(address) },
       ...sasl,
       connectionTimeout: 1_000,
       requestTimeout: 10_000,

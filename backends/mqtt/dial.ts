@@ -10,7 +10,7 @@ import type { Address, Host } from "../../address.ts";
 import type { BackendOptions } from "../../backend.ts";
 import { importClient } from "../../client.ts";
 import { RefusedError } from "../../errors.ts";
-import { namesPem, readPem } from "../../pem.ts";
+import { pemParameters, readPem } from "../../pem.ts";
 import { end, explain, Link } from "./link.ts";
 
 /** The core reconnects and subscribes again; the client never does, and holds nothing back. */
@@ -40,7 +40,7 @@ export async function dialOf(address: Address, { client }: BackendOptions): Prom
     return { address: String(address), connect: () => borrow(given) };
   }
   const { hostname: host = "localhost", port } = hostOf(address);
-  const isSecure = address.scheme === "mqtts" || namesPem(address);
+  const isSecure = address.scheme === "mqtts" || pemParameters(address).length > 0;
   const { username, password } = address;
   const clientId = address.parameters.get("clientId");
   const { default: mqtt } = await importClient<{ default: typeof import("mqtt").default }>("mqtt");

@@ -4,13 +4,13 @@
  * @module
  */
 
-import { readFile } from "node:fs/promises";
 import type { ConnectionOptions, NatsConnection } from "@nats-io/transport-node";
 import { unlessAborted } from "../../abort.ts";
 import type { Address } from "../../address.ts";
 import type { BackendOptions } from "../../backend.ts";
 import { importClient } from "../../client.ts";
 import { ConnectionError, RefusedError } from "../../errors.ts";
+import { pemParameters, readPem } from "../../pem.ts";
 import { after } from "../../timer.ts";
 import { guard } from "./guard.ts";
 import { Link } from "./link.ts";
@@ -78,22 +78,19 @@ async function borrow(client: NatsConnection): Promise<Link> {
 
 /** Checks the URL now; files are read each time it connects, since certificates are renewed. */
 function configuration(address: Address): () => Promise<ConnectionOptions> {
-  const { username, password, parameters } = address;
+  const { username, password } = address;
   if (address.path) {
     throw new TypeError(`Cannot open "${address}": NATS has nothing to name by a path`);
   }
-  const files = (["ca", "cert", "key"] as const).filter((name) => parameters.has(name));
   const tls = address.choice("tls", ["true", "false"]);
   const login = password === undefined ? { token: username } : { user: username, pass: password };
   return async () => {
-    const texts = files.map(async (name) => [name, await readFile(parameters.get(name)!, "utf8")]);
     return {
       ...OPTIONS,
       servers: address.servers(PORT),
       ...username !== undefined && login as ConnectionOptions,
       // Without it a server that offers TLS is used with it.
-      ...(tls === "true" || files.length > 0) &&
-        { tls: Object.fromEntries(await Promise.all(texts)) },
+      ...(tls === "true" || pemParameters(address).length > 0) && { tls: await readPem(address) },
     };
   };
 }

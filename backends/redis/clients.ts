@@ -4,12 +4,12 @@
  * @module
  */
 
-import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import type { Cluster, Redis, RedisOptions } from "ioredis";
 import { Address, type Host } from "../../address.ts";
 import type { BackendOptions } from "../../backend.ts";
 import { importClient } from "../../client.ts";
+import { pemParameters, readPem } from "../../pem.ts";
 import { OPTIONS } from "./link.ts";
 import { connectorOf, type Sentinels } from "./sentinel.ts";
 
@@ -173,18 +173,17 @@ function sentinelsOf(address: Address, tls: RedisOptions["tls"]): Sentinels | un
 
 /** What TLS needs, where the scheme asks for it. */
 async function tlsOf(address: Address): Promise<RedisOptions["tls"]> {
-  const { parameters, scheme } = address;
-  const files = (["ca", "cert", "key"] as const).filter((name) => parameters.has(name));
+  const { scheme } = address;
   if (!scheme.startsWith("rediss")) {
-    if (files.length === 0) return undefined;
+    const [file] = pemParameters(address);
+    if (file === undefined) return undefined;
     throw new TypeError(
-      `Cannot open "${address}": parameter "${files[0]}" is for TLS, which is ${
+      `Cannot open "${address}": parameter "${file}" is for TLS, which is ${
         scheme.replace("redis", "rediss")
       }://`,
     );
   }
-  const texts = files.map(async (name) => [name, await readFile(parameters.get(name)!, "utf8")]);
-  return Object.fromEntries(await Promise.all(texts));
+  return await readPem(address);
 }
 
 /** The settings of one server. */
