@@ -38,6 +38,7 @@
  */
 
 import { Buffer } from "node:buffer";
+import { onAbort } from "../abort.ts";
 import type { Address } from "../address.ts";
 import type {
   Backend,
@@ -143,16 +144,15 @@ export class MqttBackend implements Backend {
       if (missed > 0) source.push({ cause: "unknown", missed });
       source.push({ payload, ...channel !== undefined && { channel } });
     };
-    const lose = () => source.error(link.loss.reason);
     const source = new RecordSource(async () => {
-      link.loss.removeEventListener("abort", lose);
+      forget();
       await filters.remove(filter, hear);
     });
-    link.loss.addEventListener("abort", lose, { once: true });
+    const forget = onAbort(link.loss, () => source.error(link.loss.reason));
     try {
       await filters.add(filter, hear);
     } catch (error) {
-      link.loss.removeEventListener("abort", lose);
+      forget();
       throw error;
     }
     return source;

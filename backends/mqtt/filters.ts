@@ -5,6 +5,7 @@
  */
 
 import type { IPublishPacket } from "mqtt";
+import { onAbort } from "../../abort.ts";
 import type { Link } from "./link.ts";
 
 /** Told of each message. */
@@ -33,7 +34,7 @@ export class Filters {
   constructor(link: Link) {
     this.#link = link;
     const stop = link.listen((topic, payload, packet) => this.#hear(topic, payload, packet));
-    link.loss.addEventListener("abort", stop, { once: true });
+    onAbort(link.loss, stop);
   }
 
   /** Subscribes, or joins who has, and resolves once the server has confirmed. */
