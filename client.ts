@@ -10,6 +10,7 @@ export const CLIENTS = {
   ioredis: "^6.0.0",
   postgres: "^3.4.9",
   kafkajs: "2.2.4",
+  amqplib: "^2.3.1",
   mqtt: "^5.16.0",
   "@nats-io/transport-node": "^3.4.0",
   "@nats-io/jetstream": "^3.4.0",

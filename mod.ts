@@ -85,6 +85,8 @@ const BACKENDS: Record<string, Scheme> = {
     () => import("./backends/kafka.ts"),
     ...["sasl", "tls", "ca", "cert", "key", "clientId", "create", "replication"],
   ),
+  amqp: scheme(() => import("./backends/amqp.ts"), "exchange", "ca", "cert", "key"),
+  amqps: scheme(() => import("./backends/amqp.ts"), "exchange", "ca", "cert", "key"),
   mqtt: scheme(() => import("./backends/mqtt.ts"), "ca", "cert", "key", "clientId"),
   mqtts: scheme(() => import("./backends/mqtt.ts"), "ca", "cert", "key", "clientId"),
   nats: scheme(() => import("./backends/nats.ts"), "tls", "ca", "cert", "key"),

@@ -16,6 +16,7 @@ const URLS: Record<keyof typeof CLIENTS, string> = {
   ioredis: "redis://localhost",
   postgres: "postgres://localhost",
   kafkajs: "kafka://localhost",
+  amqplib: "amqp://localhost",
   mqtt: "mqtt://localhost",
   "@nats-io/transport-node": "nats://localhost",
   "@nats-io/jetstream": "nats-stream://localhost",

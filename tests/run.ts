@@ -5,6 +5,7 @@
 
 import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
+import * as amqp from "./services/amqp.ts";
 import * as chromium from "./services/chromium.ts";
 import * as kafka from "./services/kafka.ts";
 import * as mqtt from "./services/mqtt.ts";
@@ -21,6 +22,7 @@ const SERVICES = [
   { name: "postgres", variable: "POSTGRES_URL", locate: postgres.locate },
   { name: "kafka", variable: "KAFKA_URL", locate: kafka.locate },
   { name: "kafka4", variable: "KAFKA4_URL", locate: locateKafka4 },
+  { name: "amqp", variable: "AMQP_URL", locate: amqp.locate },
   { name: "mqtt", variable: "MQTT_URL", locate: mqtt.locate },
   { name: "nats", variable: "NATS_URL", locate: nats.locate },
   { name: "chromium", variable: "CHROMIUM_PATH", locate: chromium.locate },

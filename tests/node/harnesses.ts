@@ -33,6 +33,11 @@ const BROKERS: BrokerData[] = [
     names: NAMES,
   },
   {
+    name: "amqp",
+    features: { crossProcess: true, binary: true, orderPerPublisher: true, patterns: true },
+    limit: 16 * 1024 * 1024,
+  },
+  {
     name: "mqtt",
     features: { crossProcess: true, binary: true, orderPerPublisher: true, patterns: true },
   },

@@ -2,7 +2,15 @@ type Node = Deno.lint.Node;
 
 /** Packages that only a computed import may load: see `client.ts`. */
 const CLIENTS = [
-  ...["ioredis", "postgres", "kafkajs", "mqtt", "@nats-io/transport-node", "@nats-io/jetstream"],
+  ...[
+    "ioredis",
+    "postgres",
+    "kafkajs",
+    "amqplib",
+    "mqtt",
+    "@nats-io/transport-node",
+    "@nats-io/jetstream",
+  ],
 ];
 
 /** What published code must not contain, as selectors of its syntax tree. */

@@ -1,0 +1,203 @@
+/**
+ * RabbitMQ, and what speaks AMQP 0-9-1.
+ *
+ * ## URLs
+ *
+ * `amqp://[user[:password]@]host[:port][/vhost][?parameters]`, port 5672 unless it is named, user
+ * and password `guest`, virtual host `/`; `amqps://` for TLS, port 5671.
+ *
+ * | parameter | |
+ * |---|---|
+ * | `exchange` | the topic exchange that is published to, `broadcaster` by default; made, durable, if it is missing |
+ * | `ca` | path of a PEM file with the authorities to trust; implies TLS, as do the next two |
+ * | `cert`, `key` | paths of PEM files with the client's own certificate and its key |
+ *
+ * A channel is the routing key of its name, of at most 255 bytes. A word that is
+ * `*` or `#` alone, and each `%`, become `%2A`, `%23` and `%25`.
+ *
+ * ## Delivery
+ *
+ * Published with a confirm. Each channel that is subscribed to has a queue of
+ * its own, which goes with the connection: what is published while that is lost
+ * is lost too, and told as a gap; so is a queue that somebody deletes. Each
+ * message carries its number in a header, so that what a policy drops from the
+ * queue (`max-length`) is told as a gap with the exact count, once a later
+ * message of the same publisher arrives. What other programs publish has no
+ * number.
+ *
+ * A pattern is narrowed to whole words at both ends: `room.*.end` is bound as
+ * `room.#.end`, `room*` as `#`, which brings every message to this process.
+ *
+ * ## Escape hatch
+ *
+ * Pass a connection of amqplib (`ChannelModel`) as `client`. Channels of our own
+ * are opened on it, and it is never closed.
+ *
+ * @module
+ */
+
+import { Buffer } from "node:buffer";
+import type { ConsumeMessage } from "amqplib";
+import type { Address } from "../address.ts";
+import type {
+  Backend,
+  BackendFeatures,
+  BackendOptions,
+  Payload,
+  Tail,
+  Target,
+} from "../backend.ts";
+import { ClosedError, ConnectionError } from "../errors.ts";
+import { RecordSource } from "../record_source.ts";
+import { SEQUENCE_HEADER, Sequencer, SequenceTracker } from "../sequence.ts";
+import { type Dial, dialOf } from "./amqp/dial.ts";
+import { bindingOf, channelOf, keyOf } from "./amqp/key.ts";
+import { type Link, onLoss } from "./amqp/link.ts";
+
+/** What a server takes unless it is told otherwise; past it, it closes the channel. */
+const LARGEST = 128 * 1024 * 1024;
+
+/** One connection, however many channels. */
+export class AmqpBackend implements Backend {
+  /** The scheme. */
+  readonly name = "amqp";
+  /** As it appears in messages. */
+  readonly address: string;
+  /** What it can do. */
+  readonly features: BackendFeatures = {
+    crossProcess: true,
+    binary: true,
+    orderPerPublisher: true,
+    patterns: true,
+  };
+  readonly #dial: Dial;
+  readonly #sequencer = new Sequencer();
+  readonly #tails = new Set<RecordSource>();
+  #connecting: Promise<Link> | undefined;
+  #link: Link | undefined;
+  #closed = false;
+
+  /**
+   * A backend that connects when it is asked to.
+   *
+   * @param dial How it connects.
+   */
+  constructor(dial: Dial) {
+    this.address = dial.address;
+    this.#dial = dial;
+  }
+
+  /** Whether the connection was not lost. */
+  get connected(): boolean {
+    return !this.#link?.lost;
+  }
+
+  /** Opens the connection, and makes the exchange. */
+  async connect(): Promise<void> {
+    if (this.#closed) throw new ClosedError("Cannot use backend: it is closed");
+    if (this.#link && !this.#link.lost) return;
+    await this.#link?.close();
+    this.#connecting ??= this.#dial.connect().finally(() => this.#connecting = undefined);
+    const link = this.#link = await this.#connecting;
+    const lose = (error: unknown) => {
+      for (const source of this.#tails) source.error(error);
+      this.#tails.clear();
+    };
+    onLoss(link, () => lose(link.loss.reason));
+    link.onDeaf = lose;
+    await link.ask(link.control.open());
+  }
+
+  /** Names and payloads that the server would refuse. */
+  check(channel: string, payload: Payload = ""): void {
+    keyOf(channel);
+    const length = Buffer.byteLength(payload);
+    if (length <= LARGEST) return;
+    throw new RangeError(
+      `Cannot publish to "${channel}" on amqp: the payload has ${length} bytes, the limit is ${LARGEST}`,
+    );
+  }
+
+  /** PUBLISH, each confirmed. */
+  publish(channel: string, payloads: readonly Payload[]): readonly Promise<unknown>[] {
+    const link = this.#link!;
+    const { exchange } = this.#dial;
+    const key = keyOf(channel);
+    const opened = link.ask(link.publishing.open());
+    return payloads.map(async (payload) => {
+      const headers = { [SEQUENCE_HEADER]: this.#sequencer.next(channel) };
+      const content = typeof payload === "string"
+        ? Buffer.from(payload)
+        : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
+      const lane = await opened;
+      await link.ask(
+        new Promise<void>((resolve, reject) =>
+          lane.publish(exchange, key, content, { headers }, (error) => {
+            if (!error) return resolve();
+            // Closed, the channel leaves open what became of those without an answer.
+            const cause = link.publishing.reason;
+            reject(cause ? new ConnectionError("the server closed the channel", { cause }) : error);
+          })
+        ),
+      );
+    });
+  }
+
+  /** A queue, bound and consumed: each answered. */
+  async tail(target: Target): Promise<Tail> {
+    const link = this.#link!;
+    link.loss.throwIfAborted();
+    const binding = bindingOf(target);
+    const control = await link.ask(link.control.open());
+    const { queue } = await link.ask(
+      control.assertQueue("", { exclusive: true, autoDelete: true, durable: false }),
+    );
+    await link.ask(control.bindQueue(queue, this.#dial.exchange, binding));
+    const consuming = await link.ask(link.consuming.open());
+    const source: RecordSource = new RecordSource(async () => {
+      if (!this.#tails.delete(source) || link.lost) return;
+      // The queue goes with its only consumer.
+      await link.ask(consuming.cancel(consumerTag));
+    });
+    const listener = listenerOf(source, typeof target !== "string");
+    const { consumerTag } = await link.ask(
+      consuming.consume(queue, (message) => {
+        if (message) return listener(message);
+        this.#tails.delete(source);
+        source.error(new ConnectionError("the queue was deleted"));
+      }, { noAck: true, exclusive: true }),
+    );
+    this.#tails.add(source);
+    return source;
+  }
+
+  /** A question on the channel that consumes. */
+  async probe(signal: AbortSignal): Promise<void> {
+    await this.#link?.probe(signal);
+  }
+
+  /** Shuts the socket. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    const link = await this.#connecting?.catch(() => undefined) ?? this.#link;
+    await link?.close();
+  }
+}
+
+/** What becomes of a message. */
+function listenerOf(source: RecordSource, isPattern: boolean): (message: ConsumeMessage) => void {
+  const tracker = new SequenceTracker();
+  return ({ fields, properties, content }) => {
+    const channel = isPattern ? channelOf(fields.routingKey) : undefined;
+    if (isPattern && channel === undefined) return;
+    const header: unknown = properties.headers?.[SEQUENCE_HEADER];
+    const missed = tracker.missed(typeof header === "string" ? header : undefined);
+    if (missed > 0) source.push({ cause: "unknown", missed });
+    source.push({ payload: content, ...channel !== undefined && { channel } });
+  };
+}
+
+/** Makes the backend of `amqp://` and `amqps://`. */
+export async function open(address: Address, options: BackendOptions): Promise<Backend> {
+  return new AmqpBackend(await dialOf(address, options));
+}

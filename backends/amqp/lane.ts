@@ -1,0 +1,60 @@
+/**
+ * An AMQP channel: here a lane, since channels are something else.
+ *
+ * @module
+ */
+
+import type { Channel } from "amqplib";
+import { ConnectionError } from "../../errors.ts";
+
+/**
+ * A lane of a connection. What the server refuses closes it, with all that is
+ * under way on it; the next use opens it anew.
+ *
+ * @typeParam Kind What kind of channel it is.
+ */
+export class Lane<Kind extends Channel> {
+  readonly #make: () => Promise<Kind>;
+  readonly #onClosed: (error: ConnectionError) => void;
+  #channel: Promise<Kind> | undefined;
+  /** Why the server has closed it, last. */
+  reason: Error | undefined;
+
+  /**
+   * @param make Opens it.
+   * @param onClosed Told when the server has closed it.
+   */
+  constructor(make: () => Promise<Kind>, onClosed: (error: ConnectionError) => void = () => {}) {
+    this.#make = make;
+    this.#onClosed = onClosed;
+  }
+
+  /** The channel, open; those who ask are answered in their order. */
+  open(): Promise<Kind> {
+    return this.#channel ??= this.#open();
+  }
+
+  /** Closes it, if it is open. */
+  async close(): Promise<void> {
+    const channel = await this.#channel?.catch(() => undefined);
+    await channel?.close().catch(() => {});
+  }
+
+  async #open(): Promise<Kind> {
+    let channel: Kind;
+    try {
+      channel = await this.#make();
+    } catch (error) {
+      this.#channel = undefined;
+      throw error;
+    }
+    this.reason = undefined;
+    channel.on("error", (error) => this.reason = error);
+    channel.on("close", () => {
+      this.#channel = undefined;
+      const cause = this.reason;
+      this.#onClosed(new ConnectionError("the server closed the channel", { cause }));
+    });
+    return channel;
+  }
+}

@@ -1,0 +1,63 @@
+import { join } from "node:path";
+import { provide, run } from "./debian.ts";
+import { Server } from "./server.ts";
+import { ask, find, freePort, type Located } from "./service.ts";
+
+/** Where Debian has the server itself, past the script that changes the user. */
+const SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server";
+
+/** Finds an AMQP server for this run. */
+export function locate(): Promise<Located> {
+  return find({
+    variable: "AMQP_URL",
+    start,
+    usual: async () => await answers(5672) ? "amqp://guest:guest@127.0.0.1:5672" : undefined,
+  });
+}
+
+/** Starts a RabbitMQ of a test's own: a node that knows no other. */
+export async function start(): Promise<Server> {
+  const command = await provide("rabbitmq-server", "rabbitmq-server", async () => {
+    const file = await Deno.stat(SERVER).catch(() => undefined);
+    return file && SERVER;
+  });
+  const [port, between] = [freePort(), freePort()];
+  const directory = await Deno.makeTempDir({ prefix: "amqp-" });
+  await Deno.writeTextFile(join(directory, "plugins"), "[].\n");
+  await Deno.writeTextFile(
+    join(directory, "rabbitmq.conf"),
+    `listeners.tcp.local = 127.0.0.1:${port}\nlog.file = false\nlog.console = true\n`,
+  );
+  const variables = {
+    HOME: directory,
+    RABBITMQ_NODENAME: `broadcaster-${port}@localhost`,
+    RABBITMQ_DIST_PORT: `${between}`,
+    RABBITMQ_MNESIA_BASE: join(directory, "data"),
+    RABBITMQ_LOG_BASE: join(directory, "logs"),
+    RABBITMQ_CONFIG_FILE: join(directory, "rabbitmq.conf"),
+    RABBITMQ_ENABLED_PLUGINS_FILE: join(directory, "plugins"),
+    RABBITMQ_PID_FILE: join(directory, "pid"),
+    // Erlang's name server would outlive the node.
+    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: "+S 1:1 -setcookie broadcaster",
+  };
+  return await Server.start({
+    name: "rabbitmq",
+    url: `amqp://guest:guest@127.0.0.1:${port}`,
+    port,
+    directory,
+    command: "env",
+    args: [...Object.entries(variables).map(([name, value]) => `${name}=${value}`), command],
+    answers: () => answers(port),
+  });
+}
+
+/** Runs `rabbitmqctl` on the local node, as its user. */
+export async function control(...args: string[]): Promise<string> {
+  return await run("rabbitmqctl", ["-q", ...args]);
+}
+
+/** Says which protocol it speaks, and is asked to log in. */
+function answers(port: number): Promise<boolean> {
+  const header = new Uint8Array([0x41, 0x4d, 0x51, 0x50, 0, 0, 9, 1]);
+  return ask(port, header, (reply) => reply[0] === 1 && reply[8] === 10);
+}
