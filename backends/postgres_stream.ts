@@ -19,6 +19,10 @@
  * back, is told as a gap. Ids have holes, so how many events are missing is not
  * known. NOTIFY only wakes readers; what it loses is found within a second.
  *
+ * A pattern follows each channel that matches, and finds new ones at once if a
+ * hint tells of them, else within a second. It reads them as they are when it is
+ * subscribed to: after a lost connection there is a gap.
+ *
  * A payload has at most 128 MiB, a channel name at most 1,024 bytes without NUL.
  *
  * An application publishes within its own transaction by a function of SQL, with
@@ -74,6 +78,7 @@ import type {
   ReadOptions,
   Tail,
   TailOptions,
+  Target,
 } from "../backend.ts";
 import { importClient } from "../client.ts";
 import { ClosedError, RefusedError } from "../errors.ts";
@@ -89,9 +94,9 @@ import {
   OwnDatabase,
   restoring,
 } from "./postgres_stream/database.ts";
+import { LiveEnds } from "./postgres_stream/live_ends.ts";
 import { Reader } from "./postgres_stream/reader.ts";
 import { NAME_LIMIT, PAYLOAD_LIMIT } from "./postgres_stream/schema.ts";
-import { Tails } from "./postgres_stream/tails.ts";
 import { Upkeep } from "./postgres_stream/upkeep.ts";
 import { Writer } from "./postgres_stream/writer.ts";
 
@@ -107,7 +112,12 @@ export class PostgresStreamBackend implements Backend {
   /** As it appears in messages. */
   readonly address: string;
   /** What it can do. */
-  readonly features: BackendFeatures = { crossProcess: true, binary: true, log: true };
+  readonly features: BackendFeatures = {
+    crossProcess: true,
+    binary: true,
+    log: true,
+    patterns: true,
+  };
   readonly #retention: number;
   readonly #dial: (events: DatabaseEvents) => Database;
   /** Tells the hints of this process from those of others. */
@@ -166,11 +176,11 @@ export class PostgresStreamBackend implements Backend {
   }
 
   /** LISTEN, answered; then the newest row of the channel. */
-  async tail(channel: string, options: TailOptions = {}): Promise<Tail> {
-    const { ready, tails, listening } = this.#openReading();
+  async tail(target: Target, options: TailOptions = {}): Promise<Tail> {
+    const { ready, ends, listening } = this.#openReading();
     await ready;
     await listening();
-    return await tails.open(channel, options);
+    return await ends.open(target, options);
   }
 
   /** Reads that come together go as one statement. */
@@ -196,7 +206,7 @@ export class PostgresStreamBackend implements Backend {
     this.#closed = true;
     writing?.upkeep.close();
     if (!closed && writing && !writing.database.lost) await writing.writer.close();
-    reading?.tails.lose(lostError());
+    reading?.ends.lose(lostError());
     await Promise.all([writing?.database.close(), reading?.database.close()]);
   }
 
@@ -213,7 +223,7 @@ export class PostgresStreamBackend implements Backend {
     const writer = new Writer({
       query,
       sender: this.#sender,
-      onWritten: (channels) => this.#reading?.tails.wake(channels),
+      onWritten: (channels) => this.#reading?.ends.wake(channels),
     });
     const ready = database.ready.then(() => database.install());
     ready.catch(() => {});
@@ -224,19 +234,19 @@ export class PostgresStreamBackend implements Backend {
     this.#refuseClosed();
     if (this.#reading && !this.#reading.database.lost) return this.#reading;
     const database = this.#dial({
-      onNotify: (hint) => tails.hear(hint),
-      onLost: (error) => tails.lose(error),
+      onNotify: (hint) => ends.hear(hint),
+      onLost: (error) => ends.lose(error),
     });
     const query = restoring(database);
     const reader = new Reader(query);
-    const tails = new Tails({ query, reader, sender: this.#sender });
+    const ends = new LiveEnds({ query, reader, sender: this.#sender });
     const ready = database.ready.catch((error) => {
       throw error instanceof RefusedError ? error : lostError(error);
     });
     ready.catch(() => {});
     let heard: Promise<void> | undefined;
     const listening = () => heard ??= database.listen();
-    this.#reading = { database, ready, reader, tails, listening };
+    this.#reading = { database, ready, reader, ends, listening };
     return this.#reading;
   }
 
@@ -276,7 +286,7 @@ interface Reading {
   readonly database: Database;
   readonly ready: Promise<void>;
   readonly reader: Reader;
-  readonly tails: Tails;
+  readonly ends: LiveEnds;
   /** Resolves once it is listening. */
   readonly listening: () => Promise<void>;
 }

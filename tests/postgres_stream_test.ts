@@ -8,6 +8,7 @@ import { messages, numbered, take, uniqueChannel } from "./conformance/harness.t
 import { faults, Rig } from "./faults.ts";
 import { TestDatabase } from "./postgres_stream/database.ts";
 import { gaps } from "./postgres_stream/gaps.ts";
+import { patterns } from "./postgres_stream/patterns.ts";
 import { publish, transactions } from "./postgres_stream/transactions.ts";
 import { Proxy } from "./proxy.ts";
 import { start } from "./services/postgres.ts";
@@ -17,7 +18,7 @@ withBroker("postgres", (server) => {
 
   conformance(Deno.test, {
     name: "postgres-stream",
-    features: { crossProcess: true, binary: true, log: true },
+    features: { crossProcess: true, binary: true, log: true, patterns: true },
     limit: 1_000_000,
     target: () => url,
   });
@@ -29,6 +30,7 @@ withBroker("postgres", (server) => {
 
   transactions(server);
   gaps(server);
+  patterns(server);
 
   Deno.test("postgres-stream: a payload of several megabytes arrives, live and again", async () => {
     await using broadcast = new Broadcast(url, { codec: bytes() });

@@ -101,6 +101,12 @@ export class Tails {
     for (const hash of hashes) this.wake(this.#names.get(hash) ?? []);
   }
 
+  /** Whether a hint is of this process, or of channels that it may be about. */
+  knows(hint: string): boolean {
+    const [sender, ...hashes] = hint.split(" ");
+    return sender === this.#options.sender || hashes.every((hash) => this.#names.has(hash));
+  }
+
   /** The session is lost, or closed: they end, behind what they have read. */
   lose(error: Error): void {
     this.#lost = error;

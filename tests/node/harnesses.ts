@@ -24,7 +24,7 @@ const BROKERS: BrokerData[] = [
   {
     name: "postgres-stream",
     broker: "postgres",
-    features: { crossProcess: true, binary: true, log: true },
+    features: { crossProcess: true, binary: true, log: true, patterns: true },
   },
   {
     name: "kafka",
