@@ -1,6 +1,6 @@
 /**
- * Realtime broadcast channels over memory, Redis, Postgres and Kafka, behind
- * one small API whose subscriptions are `ReadableStream`s.
+ * Realtime broadcast channels over memory, Redis, Postgres, Kafka, RabbitMQ, NATS
+ * and MQTT, behind one small API whose subscriptions are `ReadableStream`s.
  *
  * @example
  * ```ts

@@ -1,0 +1,112 @@
+/** The README's table of brokers cannot lie: each cell that says something exact is held against the backend. */
+
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { join } from "node:path";
+import { Address } from "../address.ts";
+import type { Backend, BackendModule } from "../backend.ts";
+import { CLIENTS } from "../client.ts";
+
+const ROOT = join(import.meta.dirname!, "..");
+const README = await Deno.readTextFile(join(ROOT, "README.md"));
+const MOD = await Deno.readTextFile(join(ROOT, "mod.ts"));
+
+/** A row of the table. */
+interface Row {
+  readonly schemes: string[];
+  readonly cells: Record<string, string>;
+}
+
+const ROWS = rowsOf(README);
+/** The files of the backends, by scheme. */
+const FILES = new Map(
+  [...MOD.matchAll(/^ {2}"?([\w-]+)"?: scheme\(\s*\(\) => import\("\.\/backends\/(\w+)\.ts"\)/gm)]
+    .map(([, scheme, file]) => [scheme!, file!]),
+);
+
+Deno.test("the README's table has every scheme", () => {
+  assertEquals(ROWS.flatMap(({ schemes }) => schemes).sort(), [...FILES.keys()].sort());
+});
+
+for (const { schemes, cells } of ROWS) {
+  const [scheme] = schemes;
+  const file = FILES.get(scheme!)!;
+
+  Deno.test(`${scheme}://: the clients that it needs are those that it loads`, async () => {
+    assertEquals(new Set(schemes.map((scheme) => FILES.get(scheme))), new Set([file]));
+    const sources = await sourcesOf(file);
+    const loaded = Object.keys(CLIENTS).filter((name) => sources.includes(`"${name}"`));
+    const named = [...cells.needs!.matchAll(/`((?:@[\w-]+\/)?[\w-]+)(?:@[\d.]+)?`/g)];
+    assertEquals(named.map(([, name]) => name).sort(), loaded.sort());
+  });
+
+  Deno.test(`${scheme}://: order, log, patterns and payloads are as its features say`, async () => {
+    const { features } = await open(scheme!, file);
+    assertEquals(
+      [/^each publisher's own/.test(cells.order!), cells.log !== "none", cells.patterns],
+      [
+        features.orderPerPublisher === true,
+        features.log === true,
+        features.patternLog ? "yes, resumable" : features.patterns ? "yes" : "no",
+      ],
+    );
+    assertEquals(/^any bytes/.test(cells.payload!), features.binary);
+  });
+
+  const longest = /(?<!\d)([\d,]+) bytes|: (\d+) of/.exec(cells["channel name"]!);
+  Deno.test(`${scheme}://: channel names are as long as it says`, async () => {
+    const backend = await open(scheme!, file);
+    if (!longest) {
+      assertEquals(cells["channel name"], "any");
+      backend.check?.("any 🎉\0*#>".repeat(1_000));
+      return;
+    }
+    const length = count(longest[1] ?? longest[2]!);
+    backend.check!("x".repeat(length));
+    assertThrows(() => backend.check!("x".repeat(length + 1)), RangeError);
+  });
+
+  const limit = /([\d,]+) (bytes|MiB)$/.exec(cells.payload!);
+  if (!limit) continue;
+  Deno.test(`${scheme}://: payloads are as large as it says`, async () => {
+    const backend = await open(scheme!, file);
+    const bytes = count(limit[1]!) * (limit[2] === "MiB" ? 1024 ** 2 : 1);
+    const payload = (length: number) =>
+      backend.features.binary ? new Uint8Array(length) : "x".repeat(length);
+    backend.check!("channel", payload(bytes));
+    assertThrows(() => backend.check!("channel", payload(bytes + 1)), RangeError);
+  });
+}
+
+function rowsOf(text: string): Row[] {
+  const table = text.slice(text.indexOf("| URL ")).split("\n\n")[0]!.split("\n");
+  const [head, , ...rows] = table.map((line) =>
+    line.split(/(?<!\\)\|/).slice(1, -1).map((cell) => cell.trim())
+  );
+  assert(head && rows.length > 5);
+  return rows.map((row) => ({
+    schemes: [...row[0]!.matchAll(/`([\w-]+):\/\//g)].map(([, scheme]) => scheme!),
+    cells: Object.fromEntries(head.map((name, index) => [name, row[index]!])),
+  }));
+}
+
+/** The backend of a scheme, which does not connect. */
+async function open(scheme: string, file: string): Promise<Backend> {
+  const module: BackendModule = await import(`../backends/${file}.ts`);
+  return await module.open(new Address(`${scheme}://`), {});
+}
+
+/** All that a backend's file and its folder say. */
+async function sourcesOf(file: string): Promise<string> {
+  let text = await Deno.readTextFile(join(ROOT, "backends", `${file}.ts`));
+  const folders = new Set([...text.matchAll(/from "\.\/(\w+)\//g)].map(([, folder]) => folder!));
+  for (const folder of folders) {
+    for await (const { name } of Deno.readDir(join(ROOT, "backends", folder))) {
+      text += await Deno.readTextFile(join(ROOT, "backends", folder, name));
+    }
+  }
+  return text.replace(/^import[^;]*;$/gm, "");
+}
+
+function count(text: string): number {
+  return Number(text.replaceAll(",", ""));
+}
