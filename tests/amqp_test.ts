@@ -11,6 +11,8 @@ import { messages, take, uniqueChannel } from "./conformance/harness.ts";
 import { faults, Rig } from "./faults.ts";
 import { Proxy } from "./proxy.ts";
 import { start } from "./services/amqp.ts";
+import { certify } from "./services/certificate.ts";
+import { freePort } from "./services/service.ts";
 
 withBroker("amqp", (url) => {
   conformance(Deno.test, {
@@ -116,6 +118,23 @@ withBroker("amqp", (url) => {
       error.message.replace(/\/\/\S+:/, "//…:"),
       'Cannot connect to amqp://…: the server refuses virtual host "no/such"',
     );
+  });
+
+  Deno.test("amqps: a server whose authority is named is trusted, and no other", async () => {
+    const folder = await Deno.makeTempDir();
+    const { certificate, key } = await certify(folder);
+    const port = freePort();
+    await using _server = await start(
+      `listeners.ssl.local = 127.0.0.1:${port}\nssl_options.certfile = ${certificate}\n` +
+        `ssl_options.keyfile = ${key}`,
+    );
+    await using broadcast = new Broadcast(`amqps://127.0.0.1:${port}?ca=${certificate}`);
+    const subscription = await broadcast.subscribe("chatroom");
+    await broadcast.publish("chatroom", "hello");
+    assertEquals(await messages(subscription, 1), ["hello"]);
+    await using distrustful = new Broadcast(`amqps://127.0.0.1:${port}`);
+    await assertRejects(() => distrustful.connect(), Error, "certificate");
+    await Deno.remove(folder, { recursive: true });
   });
 
   Deno.test("amqp: an exchange of another kind is refused", async () => {

@@ -8,7 +8,9 @@ import { conformance } from "./conformance.ts";
 import { messages, numbered, take, uniqueChannel } from "./conformance/harness.ts";
 import { faults, Rig } from "./faults.ts";
 import { Proxy } from "./proxy.ts";
+import { certify } from "./services/certificate.ts";
 import { start } from "./services/mqtt.ts";
+import { freePort } from "./services/service.ts";
 
 withBroker("mqtt", (url) => {
   conformance(Deno.test, {
@@ -85,6 +87,27 @@ withBroker("mqtt", (url) => {
     assertEquals(Deno.inspect(error, { depth: 10 }).includes("s3cret"), false);
     await using right = new Broadcast(`mqtt://me:right@127.0.0.1:${server.port}`);
     await right.connect();
+  });
+
+  Deno.test("mqtts: a server whose authority is named is trusted, and no other", async () => {
+    const folder = await Deno.makeTempDir();
+    const { certificate, key } = await certify(folder);
+    const port = freePort();
+    const listener = `listener ${port} 127.0.0.1\ncertfile ${certificate}\nkeyfile ${key}`;
+    await using _server = await start({ config: listener });
+    await using broadcast = new Broadcast(`mqtts://127.0.0.1:${port}?ca=${certificate}`);
+    const subscription = await broadcast.subscribe("chatroom");
+    await broadcast.publish("chatroom", "hello");
+    assertEquals(await messages(subscription, 1), ["hello"]);
+    await using distrustful = new Broadcast(`mqtts://127.0.0.1:${port}`);
+    await assertRejects(() => distrustful.connect(), Error, "certificate");
+    await using nameless = new Broadcast(`mqtts://127.0.0.1:${port}?ca=/no/such/file`);
+    await assertRejects(
+      () => nameless.connect(),
+      Error,
+      'parameter "ca" must be the path of a file',
+    );
+    await Deno.remove(folder, { recursive: true });
   });
 
   Deno.test("mqtt: what the server drops for a slow reader is counted exactly", async () => {

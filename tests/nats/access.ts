@@ -3,6 +3,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { Broadcast, ConnectionError, RefusedError } from "../../mod.ts";
 import { messages } from "../conformance/harness.ts";
+import { certify } from "../services/certificate.ts";
 import { start } from "../services/nats.ts";
 
 export function access(scheme: "nats" | "nats-stream"): void {
@@ -46,6 +47,23 @@ export function access(scheme: "nats" | "nats-stream"): void {
       error.message,
       `Cannot connect to ${scheme}://127.0.0.1:1: connection refused`,
     );
+  });
+
+  Deno.test(`${scheme}: a server whose authority is named is trusted, and no other`, async () => {
+    const folder = await Deno.makeTempDir();
+    const { certificate, key } = await certify(folder);
+    await using server = await start({
+      config: `tls { cert_file: "${certificate}", key_file: "${key}" }`,
+    });
+    // By its name: on Deno the client cannot check an address.
+    const url = `${scheme}://localhost:${server.port}`;
+    await using broadcast = new Broadcast(`${url}?ca=${certificate}`);
+    const subscription = await broadcast.subscribe("chatroom");
+    await broadcast.publish("chatroom", "hello");
+    assertEquals(await messages(subscription, 1), ["hello"]);
+    await using distrustful = new Broadcast(`${url}?tls=true`);
+    await assertRejects(() => distrustful.connect(), Error);
+    await Deno.remove(folder, { recursive: true });
   });
 
   Deno.test(`${scheme}: a server without TLS is refused where TLS is asked for`, async () => {

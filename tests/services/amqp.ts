@@ -10,13 +10,17 @@ const SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 export function locate(): Promise<Located> {
   return find({
     variable: "AMQP_URL",
-    start,
+    start: () => start(),
     usual: async () => await answers(5672) ? "amqp://guest:guest@127.0.0.1:5672" : undefined,
   });
 }
 
-/** Starts a RabbitMQ of a test's own: a node that knows no other. */
-export async function start(): Promise<Server> {
+/**
+ * Starts a RabbitMQ of a test's own: a node that knows no other.
+ *
+ * @param config More of its configuration, such as `listeners.ssl.default = 5671`.
+ */
+export async function start(config = ""): Promise<Server> {
   const command = await provide("rabbitmq-server", "rabbitmq-server", async () => {
     const file = await Deno.stat(SERVER).catch(() => undefined);
     return file && SERVER;
@@ -26,7 +30,7 @@ export async function start(): Promise<Server> {
   await Deno.writeTextFile(join(directory, "plugins"), "[].\n");
   await Deno.writeTextFile(
     join(directory, "rabbitmq.conf"),
-    `listeners.tcp.local = 127.0.0.1:${port}\nlog.file = false\nlog.console = true\n`,
+    `listeners.tcp.local = 127.0.0.1:${port}\nlog.file = false\nlog.console = true\n${config}\n`,
   );
   const variables = {
     HOME: directory,

@@ -8,7 +8,7 @@ export async function certify(folder: string): Promise<{ certificate: string; ke
   await run(await provide("openssl", "openssl"), [
     ...["req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=tests"],
     ...["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"],
-    ...["-addext", "subjectAltName=IP:127.0.0.1"],
+    ...["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"],
     ...["-addext", "basicConstraints=critical,CA:FALSE"],
     ...["-keyout", key, "-out", certificate],
   ]);
