@@ -59,10 +59,13 @@ export type { SettingsOptions } from "./settings.ts";
 export { Subscription, type SubscriptionIterator } from "./subscription.ts";
 export type { ChannelPattern, SubscribeTarget } from "./target.ts";
 
+/** Paths of PEM files. */
+const PEM = ["ca", "cert", "key"];
+
 /** What the URLs of Redis have in common. */
 const REDIS = [
   ...["prefix", "cluster", "sentinel", "sentinelUsername", "sentinelPassword"],
-  ...["ca", "cert", "key"],
+  ...PEM,
 ];
 
 /** The backends, by scheme. Only a literal import survives being published. */
@@ -73,26 +76,28 @@ const BACKENDS: Record<string, Scheme> = {
   rediss: scheme(() => import("./backends/redis.ts"), ...REDIS),
   "redis-stream": scheme(() => import("./backends/redis_stream.ts"), ...REDIS, "maxlen"),
   "rediss-stream": scheme(() => import("./backends/redis_stream.ts"), ...REDIS, "maxlen"),
-  postgres: scheme(() => import("./backends/postgres.ts"), "sslmode"),
-  postgresql: scheme(() => import("./backends/postgres.ts"), "sslmode"),
-  "postgres-stream": scheme(() => import("./backends/postgres_stream.ts"), "sslmode", "retention"),
+  postgres: scheme(() => import("./backends/postgres.ts"), "sslmode", ...PEM),
+  postgresql: scheme(() => import("./backends/postgres.ts"), "sslmode", ...PEM),
+  "postgres-stream": scheme(
+    () => import("./backends/postgres_stream.ts"),
+    ...["sslmode", ...PEM, "retention"],
+  ),
   "postgresql-stream": scheme(
     () => import("./backends/postgres_stream.ts"),
-    "sslmode",
-    "retention",
+    ...["sslmode", ...PEM, "retention"],
   ),
   kafka: scheme(
     () => import("./backends/kafka.ts"),
-    ...["sasl", "tls", "ca", "cert", "key", "clientId", "create", "replication"],
+    ...["sasl", "tls", ...PEM, "clientId", "create", "replication"],
   ),
-  amqp: scheme(() => import("./backends/amqp.ts"), "exchange", "ca", "cert", "key"),
-  amqps: scheme(() => import("./backends/amqp.ts"), "exchange", "ca", "cert", "key"),
-  mqtt: scheme(() => import("./backends/mqtt.ts"), "ca", "cert", "key", "clientId"),
-  mqtts: scheme(() => import("./backends/mqtt.ts"), "ca", "cert", "key", "clientId"),
-  nats: scheme(() => import("./backends/nats.ts"), "tls", "ca", "cert", "key"),
+  amqp: scheme(() => import("./backends/amqp.ts"), "exchange", ...PEM),
+  amqps: scheme(() => import("./backends/amqp.ts"), "exchange", ...PEM),
+  mqtt: scheme(() => import("./backends/mqtt.ts"), ...PEM, "clientId"),
+  mqtts: scheme(() => import("./backends/mqtt.ts"), ...PEM, "clientId"),
+  nats: scheme(() => import("./backends/nats.ts"), "tls", ...PEM),
   "nats-stream": scheme(
     () => import("./backends/nats_stream.ts"),
-    ...["tls", "ca", "cert", "key", "stream", "retention", "maxlen", "maxBytes", "storage"],
+    ...["tls", ...PEM, "stream", "retention", "maxlen", "maxBytes", "storage"],
     "replicas",
   ),
 };

@@ -6,7 +6,8 @@
  * `nats://[user:password@]host[:port][,host[:port]…]`, or `nats://token@host`.
  * The port is 4222 if none is named; of several servers of a cluster one is
  * used. A server that offers TLS is used with it; `tls=true` asks for it.
- * `ca`, `cert` and `key` name PEM files. For credentials of another kind, pass a
+ * `ca`, `cert` and `key` name PEM files; on Deno a server that is checked so is to be
+ * named, not addressed by its IP. For credentials of another kind, pass a
  * client.
  *
  * ## Delivery

@@ -5,8 +5,10 @@
  *
  * `postgres://[[user][:password]@]host[:port][/database]`, or `postgresql://`.
  * Parameters: `sslmode`, one of `disable` (the default), `prefer`, `require`
- * and `verify-full`, with libpq's meaning. It must be a session of its own: a
- * pooler in transaction mode drops LISTEN.
+ * and `verify-full`, with libpq's meaning; `ca`, `cert` and `key`, paths of PEM
+ * files, which imply `verify-full`. It must be a session of its own: a pooler in
+ * transaction mode drops LISTEN. There is no pool: a process has one connection
+ * to publish, and one to listen.
  *
  * ## Delivery
  *
@@ -128,7 +130,7 @@ export async function open(address: Address, options: BackendOptions): Promise<B
     }
     return new PostgresBackend(String(address), () => new BorrowedSession(client));
   }
-  const settings = settingsOf(address);
+  const settings = await settingsOf(address);
   const { default: postgres } = await importClient<{ default: Postgres }>("postgres");
   return new PostgresBackend(
     shownAs("postgres", address),

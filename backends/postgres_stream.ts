@@ -8,8 +8,9 @@
  * `postgresql-stream://`. Parameters: `retention`, how long events are kept,
  * such as `30m`, `12h` or `7d` (the default), and `forever` or `0` for never
  * removing any; `sslmode`, one of `disable` (the default), `prefer`, `require`
- * and `verify-full`, with libpq's meaning. It must be a session of its own: a
- * pooler in transaction mode drops LISTEN.
+ * and `verify-full`, with libpq's meaning; `ca`, `cert` and `key`, paths of PEM
+ * files, which imply that. It must be a session of its own: a pooler in
+ * transaction mode drops LISTEN.
  *
  * ## Delivery
  *
@@ -267,7 +268,7 @@ export async function open(address: Address, options: BackendOptions): Promise<B
     const dial = (events: DatabaseEvents) => new BorrowedDatabase(client, events);
     return new PostgresStreamBackend(String(address), retention, dial);
   }
-  const settings = settingsOf(address);
+  const settings = await settingsOf(address);
   const { default: postgres } = await importClient<{ default: Postgres }>("postgres");
   const dial = (events: DatabaseEvents) => new OwnDatabase(postgres, settings, events);
   return new PostgresStreamBackend(shownAs("postgres-stream", address), retention, dial);

@@ -6,7 +6,8 @@ import { conformance } from "./conformance.ts";
 import { messages, uniqueChannel } from "./conformance/harness.ts";
 import { faults, Rig } from "./faults.ts";
 import { Proxy } from "./proxy.ts";
-import { start } from "./services/postgres.ts";
+import { certify } from "./services/certificate.ts";
+import { serverUser, start } from "./services/postgres.ts";
 
 withBroker("postgres", (url) => {
   conformance(Deno.test, {
@@ -20,6 +21,37 @@ withBroker("postgres", (url) => {
     const server = await start();
     return new Rig(server, await Proxy.start(server.port));
   });
+
+  for (const scheme of ["postgres", "postgres-stream"]) {
+    Deno.test(`${scheme}: TLS as sslmode says, and an authority that is named`, async () => {
+      const folder = await Deno.makeTempDir();
+      const { certificate, key } = await certify(folder);
+      const user = await serverUser();
+      for (const path of user ? [folder, certificate, key] : []) {
+        await Deno.chown(path, user!.uid, user!.gid);
+      }
+      await Deno.chmod(key, 0o600);
+      await using server = await start({
+        settings: { ssl: "on", ssl_cert_file: certificate, ssl_key_file: key },
+      });
+      const at = (parameters: string) =>
+        `${scheme}://postgres@localhost:${server.port}/postgres${parameters}`;
+      for (const parameters of ["?sslmode=require", `?ca=${certificate}`]) {
+        await using broadcast = new Broadcast(at(parameters));
+        const subscription = await broadcast.subscribe("chatroom");
+        await broadcast.publish("chatroom", parameters);
+        assertEquals(await messages(subscription, 1), [parameters]);
+      }
+      const sql = postgres(at("").replace("-stream", ""), { ssl: "require", max: 1 });
+      const [{ ssl } = { ssl: false }] = await sql`select ssl from pg_stat_ssl
+        where pid = pg_backend_pid()`;
+      assertEquals(ssl, true);
+      await sql.end();
+      await using distrustful = new Broadcast(at("?sslmode=verify-full"));
+      await assertRejects(() => distrustful.connect(), Error, "certificate");
+      await Deno.remove(folder, { recursive: true });
+    });
+  }
 
   Deno.test("postgres: 7,999 bytes arrive and 8,000 are refused, in bytes", async () => {
     await using broadcast = new Broadcast(url);

@@ -6,6 +6,7 @@
 
 import type { Options } from "postgres";
 import type { Address } from "../../address.ts";
+import { pemParameters, readPem } from "../../pem.ts";
 
 /** What the client library is told. */
 export type Settings = Options<Record<never, never>>;
@@ -13,9 +14,9 @@ export type Settings = Options<Record<never, never>>;
 /**
  * The settings of a URL.
  *
- * @throws {TypeError} If it names several hosts.
+ * @throws {TypeError} If it names several hosts, or a file that cannot be read.
  */
-export function settingsOf(address: Address): Settings {
+export async function settingsOf(address: Address): Promise<Settings> {
   if (address.hosts.length > 1) {
     throw new TypeError(
       `Cannot open "${address}": it names several hosts, ${address.scheme}:// takes one`,
@@ -23,10 +24,11 @@ export function settingsOf(address: Address): Settings {
   }
   const { hostname = "localhost", port = 5432 } = address.hosts[0] ?? {};
   const ssl = address.choice("sslmode", ["disable", "prefer", "require", "verify-full"]);
+  const isChecked = pemParameters(address).length > 0;
   return {
     host: hostname,
     port,
-    ssl: ssl === undefined || ssl === "disable" ? false : ssl,
+    ssl: isChecked ? await readPem(address) : ssl === undefined || ssl === "disable" ? false : ssl,
     ...address.path !== "" && { database: address.path },
     ...address.username !== undefined && { username: address.username },
     ...address.password !== undefined && { password: address.password },

@@ -67,8 +67,8 @@ async function folders(): Promise<string[]> {
   }
 }
 
-/** PostgreSQL refuses to run as root. */
-async function serverUser(): Promise<{ uid: number; gid: number } | undefined> {
+/** Whom it runs as: PostgreSQL refuses to do so as root. */
+export async function serverUser(): Promise<{ uid: number; gid: number } | undefined> {
   if (Deno.uid() !== 0) return undefined;
   const [uid, gid] = await Promise.all(["-u", "-g"].map((flag) => run("id", [flag, "postgres"])));
   return { uid: Number(uid), gid: Number(gid) };
