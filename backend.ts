@@ -71,6 +71,8 @@ export interface BackendFeatures {
   readonly orderPerPublisher?: boolean;
   /** Events are stored: it has `read()`, and every record and tail a place. */
   readonly log?: boolean;
+  /** A publisher is not told where its record lies, though there is a log. */
+  readonly tellsNoPlace?: boolean;
   /** There are tails of patterns. */
   readonly patterns?: boolean;
   /** A position covers all channels together: it has `read()` for patterns, too. */

@@ -22,7 +22,14 @@ const KEPT = 16;
 const REST = 1_000;
 
 /** The backends that keep one. */
-export const LOGS = ["memory", "redis-stream", "postgres-stream", "kafka", "nats-stream"] as const;
+export const LOGS = [
+  "memory",
+  "redis-stream",
+  "postgres-stream",
+  "kafka",
+  "amqp-stream",
+  "nats-stream",
+] as const;
 
 /** What a log needs to know. */
 export interface LogOptions<Message> extends DecodeOptions<Message> {

@@ -101,11 +101,17 @@ export class LogTail implements Tail {
       if (items.length === 0) continue;
       if (items.length >= limit) this.#hinted = true;
       this.#pageSize.learn(items);
-      for (const item of items) {
-        if (item.place) this.#seen = this.#seen.with(item.place);
-        else this.#seen = ("restart" in item && item.restart) || this.#seen;
-      }
+      this.#seen = behind(this.#seen, items);
       return items;
     }
   }
+}
+
+/** The position behind items that follow another one. */
+export function behind(position: Position, items: readonly Item[]): Position {
+  return items.reduce(
+    (seen, item) =>
+      item.place ? seen.with(item.place) : ("restart" in item && item.restart) || seen,
+    position,
+  );
 }

@@ -68,6 +68,9 @@ const REDIS = [
   ...PEM,
 ];
 
+/** What the URLs of RabbitMQ's streams have. */
+const STREAM = [...PEM, "retention", "maxBytes", "segmentBytes"];
+
 /** The backends, by scheme. Only a literal import survives being published. */
 const BACKENDS: Record<string, Scheme> = {
   memory: scheme(() => import("./backends/memory.ts"), "history"),
@@ -92,6 +95,8 @@ const BACKENDS: Record<string, Scheme> = {
   ),
   amqp: scheme(() => import("./backends/amqp.ts"), "exchange", ...PEM),
   amqps: scheme(() => import("./backends/amqp.ts"), "exchange", ...PEM),
+  "amqp-stream": scheme(() => import("./backends/amqp_stream.ts"), ...STREAM),
+  "amqps-stream": scheme(() => import("./backends/amqp_stream.ts"), ...STREAM),
   mqtt: scheme(() => import("./backends/mqtt.ts"), ...PEM, "clientId"),
   mqtts: scheme(() => import("./backends/mqtt.ts"), ...PEM, "clientId"),
   nats: scheme(() => import("./backends/nats.ts"), "tls", ...PEM),

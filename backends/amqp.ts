@@ -36,7 +36,6 @@
  * @module
  */
 
-import { Buffer } from "node:buffer";
 import type { ConsumeMessage } from "amqplib";
 import type { Address } from "../address.ts";
 import type {
@@ -53,9 +52,10 @@ import { SEQUENCE_HEADER, Sequencer, SequenceTracker } from "../sequence.ts";
 import { type Dial, dialOf } from "./amqp/dial.ts";
 import { bindingOf, channelOf, keyOf } from "./amqp/key.ts";
 import { type Link, onLoss } from "./amqp/link.ts";
+import { checkPayload, contentOf } from "./amqp/payload.ts";
 
-/** What a server takes unless it is told otherwise; past it, it closes the channel. */
-const LARGEST = 128 * 1024 * 1024;
+/** What is published to unless the URL says otherwise. */
+const EXCHANGE = "broadcaster";
 
 /** One connection, however many channels. */
 export class AmqpBackend implements Backend {
@@ -71,6 +71,7 @@ export class AmqpBackend implements Backend {
     patterns: true,
   };
   readonly #dial: Dial;
+  readonly #exchange: string;
   readonly #sequencer = new Sequencer();
   readonly #tails = new Set<RecordSource>();
   #connecting: Promise<Link> | undefined;
@@ -81,10 +82,12 @@ export class AmqpBackend implements Backend {
    * A backend that connects when it is asked to.
    *
    * @param dial How it connects.
+   * @param exchange The topic exchange that is published to.
    */
-  constructor(dial: Dial) {
+  constructor(dial: Dial, exchange: string = EXCHANGE) {
     this.address = dial.address;
     this.#dial = dial;
+    this.#exchange = exchange;
   }
 
   /** Whether the connection was not lost. */
@@ -97,49 +100,35 @@ export class AmqpBackend implements Backend {
     if (this.#closed) throw new ClosedError("Cannot use backend: it is closed");
     if (this.#link && !this.#link.lost) return;
     await this.#link?.close();
-    this.#connecting ??= this.#dial.connect().finally(() => this.#connecting = undefined);
+    this.#connecting ??= this.#dial.connect((channel) =>
+      channel.assertExchange(this.#exchange, "topic", { durable: true })
+    ).finally(() => this.#connecting = undefined);
     const link = this.#link = await this.#connecting;
     const lose = (error: unknown) => {
       for (const source of this.#tails) source.error(error);
       this.#tails.clear();
     };
     onLoss(link, () => lose(link.loss.reason));
-    link.onDeaf = lose;
+    link.consuming.onClosed(lose);
     await link.ask(link.control.open());
   }
 
   /** Names and payloads that the server would refuse. */
   check(channel: string, payload: Payload = ""): void {
     keyOf(channel);
-    const length = Buffer.byteLength(payload);
-    if (length <= LARGEST) return;
-    throw new RangeError(
-      `Cannot publish to "${channel}" on amqp: the payload has ${length} bytes, the limit is ${LARGEST}`,
-    );
+    checkPayload(this.name, channel, payload);
   }
 
   /** PUBLISH, each confirmed. */
   publish(channel: string, payloads: readonly Payload[]): readonly Promise<unknown>[] {
     const link = this.#link!;
-    const { exchange } = this.#dial;
+    const exchange = this.#exchange;
     const key = keyOf(channel);
     const opened = link.ask(link.publishing.open());
     return payloads.map(async (payload) => {
       const headers = { [SEQUENCE_HEADER]: this.#sequencer.next(channel) };
-      const content = typeof payload === "string"
-        ? Buffer.from(payload)
-        : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
-      const lane = await opened;
-      await link.ask(
-        new Promise<void>((resolve, reject) =>
-          lane.publish(exchange, key, content, { headers }, (error) => {
-            if (!error) return resolve();
-            // Closed, the channel leaves open what became of those without an answer.
-            const cause = link.publishing.reason;
-            reject(cause ? new ConnectionError("the server closed the channel", { cause }) : error);
-          })
-        ),
-      );
+      const content = contentOf(payload);
+      await link.send(await opened, { exchange, key, content, headers });
     });
   }
 
@@ -152,7 +141,7 @@ export class AmqpBackend implements Backend {
     const { queue } = await link.ask(
       control.assertQueue("", { exclusive: true, autoDelete: true, durable: false }),
     );
-    await link.ask(control.bindQueue(queue, this.#dial.exchange, binding));
+    await link.ask(control.bindQueue(queue, this.#exchange, binding));
     const consuming = await link.ask(link.consuming.open());
     const source: RecordSource = new RecordSource(async () => {
       if (!this.#tails.delete(source) || link.lost) return;
@@ -199,5 +188,6 @@ function listenerOf(source: RecordSource, isPattern: boolean): (message: Consume
 
 /** Makes the backend of `amqp://` and `amqps://`. */
 export async function open(address: Address, options: BackendOptions): Promise<Backend> {
-  return new AmqpBackend(await dialOf(address, options));
+  const exchange = address.parameters.get("exchange") ?? EXCHANGE;
+  return new AmqpBackend(await dialOf(address, options), exchange);
 }

@@ -17,7 +17,7 @@ import { messages, take } from "./conformance/harness.ts";
 const CORE = "buffer, linger, timeout, probe";
 const ENCODE = "; in a user name or a password, / ? # @ : are written %2F %3F %23 %40 %3A";
 const SCHEMES =
-  "memory, broadcast-channel, redis, rediss, redis-stream, rediss-stream, postgres, postgresql, postgres-stream, postgresql-stream, kafka, amqp, amqps, mqtt, mqtts, nats, nats-stream";
+  "memory, broadcast-channel, redis, rediss, redis-stream, rediss-stream, postgres, postgresql, postgres-stream, postgresql-stream, kafka, amqp, amqps, amqp-stream, amqps-stream, mqtt, mqtts, nats, nats-stream";
 
 for (
   const [url, message] of [

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { ChannelModel } from "amqplib";
+import type { Channel, ChannelModel } from "amqplib";
 import type { Address, Host } from "../../address.ts";
 import type { BackendOptions } from "../../backend.ts";
 import { importClient } from "../../client.ts";
@@ -15,22 +15,20 @@ import { explain, Link } from "./link.ts";
 /** How long a connection may take, and how often both ends say that they live. */
 const LIMIT = 10_000;
 const HEARTBEAT = 10;
-/** What is published to unless the URL says otherwise. */
-const EXCHANGE = "broadcaster";
+
+/** Makes what is to be there before a channel of control is used. */
+export type Prepare = (channel: Channel) => Promise<unknown>;
 
 /** Where the connections of a backend lead, and how each is made. */
 export interface Dial {
   /** As it appears in messages. */
   readonly address: string;
-  /** What is published to. */
-  readonly exchange: string;
   /** Connects. */
-  readonly connect: () => Promise<Link>;
+  readonly connect: (prepare: Prepare) => Promise<Link>;
 }
 
 /** To the server of a URL, or over the connection that the user has. */
 export async function dialOf(address: Address, { client }: BackendOptions): Promise<Dial> {
-  const exchange = address.parameters.get("exchange") ?? EXCHANGE;
   if (client !== undefined) {
     const model = client as ChannelModel;
     if (typeof model?.createConfirmChannel !== "function" || !model.connection) {
@@ -38,21 +36,20 @@ export async function dialOf(address: Address, { client }: BackendOptions): Prom
     }
     let isClosed = false;
     model.on("close", () => isClosed = true);
-    const connect = () =>
+    const connect = (prepare: Prepare) =>
       isClosed
         ? Promise.reject(new RefusedError("the connection that was given is closed"))
-        : Promise.resolve(new Link(model, exchange, true));
-    return { address: String(address), exchange, connect };
+        : Promise.resolve(new Link(model, prepare, true));
+    return { address: String(address), connect };
   }
   const { hostname = "localhost", port } = hostOf(address);
-  const isSecure = address.scheme === "amqps" || pemParameters(address).length > 0;
+  const isSecure = address.scheme.startsWith("amqps") || pemParameters(address).length > 0;
   const { username, password } = address;
   const { connect } = await importClient<typeof import("amqplib")>("amqplib");
   const standard = isSecure ? 5671 : 5672;
   return {
     address: `${address.scheme}://${address.servers(standard)[0]}`,
-    exchange,
-    connect: async () => {
+    connect: async (prepare) => {
       const to = {
         protocol: isSecure ? "amqps" : "amqp",
         hostname,
@@ -65,7 +62,7 @@ export async function dialOf(address: Address, { client }: BackendOptions): Prom
       };
       const options = { timeout: LIMIT, noDelay: true, ...isSecure && await readPem(address) };
       try {
-        return new Link(await connect(to, options), exchange, false);
+        return new Link(await connect(to, options), prepare, false);
       } catch (error) {
         // All that the client says of it is what it had hoped for.
         if (!/ConnectionOpenOk/.test(String(error))) throw explain(error);
@@ -78,5 +75,7 @@ export async function dialOf(address: Address, { client }: BackendOptions): Prom
 
 function hostOf(address: Address): Partial<Host> {
   if (address.hosts.length <= 1) return address.hosts[0] ?? {};
-  throw new TypeError(`Cannot open "${address}": it names several hosts, amqp:// takes one`);
+  throw new TypeError(
+    `Cannot open "${address}": it names several hosts, ${address.scheme}:// takes one`,
+  );
 }

@@ -15,18 +15,20 @@ import { ConnectionError } from "../../errors.ts";
  */
 export class Lane<Kind extends Channel> {
   readonly #make: () => Promise<Kind>;
-  readonly #onClosed: (error: ConnectionError) => void;
+  readonly #told = new Set<(error: ConnectionError) => void>();
   #channel: Promise<Kind> | undefined;
   /** Why the server has closed it, last. */
   reason: Error | undefined;
 
-  /**
-   * @param make Opens it.
-   * @param onClosed Told when the server has closed it.
-   */
-  constructor(make: () => Promise<Kind>, onClosed: (error: ConnectionError) => void = () => {}) {
+  /** @param make Opens it. */
+  constructor(make: () => Promise<Kind>) {
     this.#make = make;
-    this.#onClosed = onClosed;
+  }
+
+  /** Calls back whenever it was closed. Returns what forgets it. */
+  onClosed(callback: (error: ConnectionError) => void): () => void {
+    this.#told.add(callback);
+    return () => void this.#told.delete(callback);
   }
 
   /** The channel, open; those who ask are answered in their order. */
@@ -53,7 +55,8 @@ export class Lane<Kind extends Channel> {
     channel.on("close", () => {
       this.#channel = undefined;
       const cause = this.reason;
-      this.#onClosed(new ConnectionError("the server closed the channel", { cause }));
+      const error = new ConnectionError("the server closed the channel", { cause });
+      for (const tell of [...this.#told]) tell(error);
     });
     return channel;
   }

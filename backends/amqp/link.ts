@@ -4,15 +4,31 @@
  * @module
  */
 
+import type { Buffer } from "node:buffer";
 import type { Socket } from "node:net";
-import type { Channel, ChannelModel, ConfirmChannel } from "amqplib";
+import type { Channel, ChannelModel, ConfirmChannel, Message } from "amqplib";
 import { onAbort, unlessAborted } from "../../abort.ts";
 import { ConnectionError, RefusedError } from "../../errors.ts";
 import { after } from "../../timer.ts";
+import type { Prepare } from "./dial.ts";
 import { Lane } from "./lane.ts";
 
 /** How long the server may take to say goodbye. */
 const FAREWELL = 1_000;
+
+/** A message on its way. */
+export interface Sending {
+  /** Where it goes first; the queue of its key, if that has no name. */
+  readonly exchange: string;
+  /** The routing key. */
+  readonly key: string;
+  /** The payload. */
+  readonly content: Buffer;
+  /** What is said of it. */
+  readonly headers: Record<string, unknown>;
+  /** Whether it comes back if it goes nowhere. */
+  readonly mandatory?: boolean;
+}
 
 /** One connection. Once it is lost, it stays so. */
 export class Link {
@@ -22,10 +38,12 @@ export class Link {
   readonly control: Lane<Channel>;
   /** Consumes. */
   readonly consuming: Lane<Channel>;
+  /** Consumes as well, what is read and done with. */
+  readonly reading: Lane<Channel>;
   /** Publishes. */
   readonly publishing: Lane<ConfirmChannel>;
-  /** Told when the lane that consumes was closed by itself. */
-  onDeaf: (error: ConnectionError) => void = () => {};
+  /** Told of what was to be delivered to somebody, and could not. */
+  onReturned: (message: Message) => void = () => {};
   readonly #loss = new AbortController();
   readonly #model: ChannelModel;
   readonly #borrowed: boolean;
@@ -35,10 +53,10 @@ export class Link {
 
   /**
    * @param model A connection that is open.
-   * @param exchange What is published to; made if it is not there.
+   * @param prepare Makes what is to be there before the control lane is used.
    * @param borrowed Whether it is the user's: it is never closed.
    */
-  constructor(model: ChannelModel, exchange: string, borrowed: boolean) {
+  constructor(model: ChannelModel, prepare: Prepare, borrowed: boolean) {
     this.#model = model;
     this.#borrowed = borrowed;
     this.loss = this.#loss.signal;
@@ -46,11 +64,16 @@ export class Link {
       const channel = await model.createChannel();
       // Without a listener, what the server refuses here would end the process.
       channel.on("error", () => {});
-      await channel.assertExchange(exchange, "topic", { durable: true });
+      await prepare(channel);
       return channel;
     });
-    this.consuming = new Lane(() => model.createChannel(), (error) => this.onDeaf(error));
-    this.publishing = new Lane(() => model.createConfirmChannel());
+    this.consuming = new Lane(() => model.createChannel());
+    this.reading = new Lane(() => model.createChannel());
+    this.publishing = new Lane(async () => {
+      const channel = await model.createConfirmChannel();
+      channel.on("return", (message: Message) => this.onReturned(message));
+      return channel;
+    });
     model.on("error", this.#onError);
     model.on("close", this.#onClose);
   }
@@ -68,6 +91,29 @@ export class Link {
       this.loss.throwIfAborted();
       throw explain(error);
     }
+  }
+
+  /** Sends a message; resolves once it is confirmed. */
+  async send(lane: ConfirmChannel, { exchange, key, content, ...options }: Sending): Promise<void> {
+    await this.ask(
+      new Promise<void>((resolve, reject) =>
+        lane.publish(exchange, key, content, options, (error) => {
+          if (!error) return resolve();
+          // Closed, the channel leaves open what became of those without an answer.
+          const cause = this.publishing.reason;
+          reject(cause ? new ConnectionError("the server closed the channel", { cause }) : error);
+        })
+      ),
+    );
+  }
+
+  /** Uses a channel of its own, which what the server refuses may close. */
+  async apart<Value>(use: (channel: Channel) => Promise<Value>): Promise<Value> {
+    const channel = await this.ask(this.#model.createChannel());
+    channel.on("error", () => {});
+    const value = await this.ask(use(channel));
+    await this.ask(channel.close());
+    return value;
   }
 
   /** A question that has nothing to answer but that it was heard; cut if the signal aborts first. */
@@ -107,7 +153,13 @@ export class Link {
   }
 
   get #lanes() {
-    return [this.control, this.consuming, this.publishing] as const;
+    return [this.control, this.consuming, this.reading, this.publishing] as const;
+  }
+
+  async #window(): Promise<Channel> {
+    const channel = await this.#model.createChannel();
+    await channel.prefetch(0);
+    return channel;
   }
 
   /** The client keeps it to itself. */
@@ -137,6 +189,10 @@ export function onLoss(link: Link, callback: () => void): () => void {
 /** What an error of the client means: that the server has answered, and refused, or something else. */
 export function explain(error: unknown): unknown {
   if (!(error instanceof Error)) return error;
+  // What the server refuses one of those who share a channel ends what the others asked.
+  if (/^Channel (?:ended|closed)\b/.test(error.message)) {
+    return new ConnectionError("the server closed the channel", { cause: error });
+  }
   const { code } = error as { code?: unknown };
   const isRefusal = typeof code === "number" && code >= 300 ||
     / (?:402|403|404|405|406|530|540) \(/.test(error.message);

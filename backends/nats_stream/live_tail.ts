@@ -6,7 +6,7 @@
 
 import type { Msg } from "@nats-io/transport-node";
 import type { Item, Page, ReadOptions, Tail } from "../../backend.ts";
-import { PageSize } from "../../log_tail.ts";
+import { behind, PageSize } from "../../log_tail.ts";
 import type { Position } from "../../position.ts";
 import { sizeOf } from "../../record_source.ts";
 import { placeOf, timeOf } from "./store.ts";
@@ -186,13 +186,4 @@ export class LiveTail implements Tail {
     this.#seen = behind(this.#seen, items);
     return items;
   }
-}
-
-/** The position behind items that follow another one. */
-function behind(position: Position, items: readonly Item[]): Position {
-  return items.reduce(
-    (seen, item) =>
-      item.place ? seen.with(item.place) : ("restart" in item && item.restart) || seen,
-    position,
-  );
 }

@@ -7,9 +7,10 @@
 import type { Payload } from "../../backend.ts";
 import { Position } from "../../position.ts";
 import { sizeOf } from "../../record_source.ts";
+import { witnessOf } from "../../witness.ts";
 import { bufferOf, type Link } from "../redis/link.ts";
 import type { Kind } from "../redis/subscriber.ts";
-import { FIELD, placeOf, witnessOf } from "./entry.ts";
+import { FIELD, placeOf } from "./entry.ts";
 
 /** What one pipeline holds at most: a burst begins to be answered before it is sent. */
 const COMMANDS = 1_024;

@@ -1,10 +1,11 @@
 /** @module Who gets what, and in which order. */
 
 import assert from "node:assert/strict";
-import { messages, numbered, type Suite, take, uniqueChannel } from "./harness.ts";
+import { alsoUsed, messages, numbered, type Suite, take, uniqueChannel } from "./harness.ts";
+import { NAMES } from "./names.ts";
 
 /** Cases on delivery and order. */
-export function delivery({ test, features }: Suite): void {
+export function delivery({ test, features, names = NAMES }: Suite): void {
   test("a subscriber gets the channel, the message and an id", async ({ open, channel }) => {
     const broadcast = open();
     const subscription = await broadcast.subscribe(channel);
@@ -96,12 +97,14 @@ export function delivery({ test, features }: Suite): void {
 
   test("nothing crosses from one channel to another", async ({ open, channel }) => {
     const broadcast = open();
-    const names = [channel, `${channel}.sub`, `${channel}-sub`, channel.toUpperCase()];
-    const subscriptions = await Promise.all(names.map((name) => broadcast.subscribe(name)));
-    await Promise.all(names.map((name) => broadcast.publish(name, `to ${name}`)));
-    await Promise.all(names.map((name) => broadcast.publish(name, "end")));
+    const derived = names.map((name) => `${channel}${name}`);
+    const all = [channel, `${channel}.sub`, `${channel}-sub`, channel.toUpperCase(), ...derived];
+    const used = all.map(alsoUsed);
+    const subscriptions = await Promise.all(used.map((name) => broadcast.subscribe(name)));
+    await Promise.all(used.map((name) => broadcast.publish(name, `to ${name}`)));
+    await Promise.all(used.map((name) => broadcast.publish(name, "end")));
     for (const [index, subscription] of subscriptions.entries()) {
-      assert.deepEqual(await messages(subscription, 2), [`to ${names[index]}`, "end"]);
+      assert.deepEqual(await messages(subscription, 2), [`to ${used[index]}`, "end"]);
     }
   });
 

@@ -1,7 +1,7 @@
 /** @module How a broadcast ends. */
 
 import assert from "node:assert/strict";
-import { messages, numbered, type Suite, take } from "./harness.ts";
+import { alsoUsed, messages, numbered, type Suite, take } from "./harness.ts";
 
 const CLOSED = {
   name: "ClosedError",
@@ -55,7 +55,7 @@ export function endings({ test }: Suite): void {
         broadcast.connect(),
         broadcast.subscribe(channel),
         broadcast.subscribe(channel),
-        broadcast.subscribe(`${channel}-other`),
+        broadcast.subscribe(alsoUsed(`${channel}-other`)),
       ];
       for (let turn = 0; turn < round; turn++) await Promise.resolve();
       const ended = broadcast.disconnect();

@@ -100,6 +100,12 @@ export function uniqueChannel(): string {
   return name;
 }
 
+/** A channel whose name a case has made up by itself, so that it is cleaned as well. */
+export function alsoUsed(name: string): string {
+  made.push(name);
+  return name;
+}
+
 /** Settles as the promise does, or rejects when it takes too long. */
 export async function within<Value>(promise: Promise<Value>, limit = DEADLINE): Promise<Value> {
   let timer: ReturnType<typeof setTimeout> | undefined;

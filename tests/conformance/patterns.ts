@@ -1,32 +1,11 @@
 /** @module All channels that match. */
 
 import assert from "node:assert/strict";
+import { NAMES } from "./names.ts";
 import { messages, numbered, type Suite, take, uniqueChannel } from "./harness.ts";
 
-/** Names that a broker may take for wildcards, separators or nothing at all. */
-const WEIRD = [
-  "..",
-  ".a.",
-  "a*b",
-  "a>b",
-  "a#b",
-  "a+b",
-  "a/b/",
-  "//",
-  "a b",
-  `'"\``,
-  "[a]?\\",
-  "%_",
-  "#",
-  ">",
-  "+",
-  "*",
-  "🎉",
-  "é".repeat(20),
-];
-
 /** Cases on patterns. */
-export function patterns({ features, test, names = WEIRD }: Suite): void {
+export function patterns({ features, test, names = NAMES }: Suite): void {
   if (!features.patterns) {
     test("a pattern is refused at the call", async ({ open, channel }) => {
       const broadcast = open();

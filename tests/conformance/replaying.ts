@@ -31,7 +31,7 @@ export function replaying({ name, features, test }: Suite): void {
     const subscription = await broadcast.subscribe(channel);
     const id = await broadcast.publish(channel, "hello");
     const [event] = await take(subscription, 1);
-    assert.equal(id, event!.id);
+    assert.equal(id, features.tellsNoPlace ? undefined : event!.id);
   });
 
   test("history starts with the most recent events, and goes on live", async ({ open, channel }) => {
@@ -111,7 +111,8 @@ export function replaying({ name, features, test }: Suite): void {
       message: `Cannot read history of "${channel}" from "yesterday": it is not an event id`,
     });
     const other = uniqueChannel();
-    const foreign = await broadcast.publish(other, "other") ?? "";
+    await broadcast.publish(other, "other");
+    const [foreign] = await idsOf(broadcast, other);
     await assert.rejects(broadcast.history(channel, { after: foreign }), {
       name: "TypeError",
       message:
@@ -226,7 +227,8 @@ export function replaying({ name, features, test }: Suite): void {
     const broadcast = open({ buffer: 32 });
     const witness = await broadcast.subscribe(channel);
     const all = take(witness, EVENTS);
-    const ids = await publishAll(broadcast, channel, numbered(100));
+    await publishAll(broadcast, channel, numbered(100));
+    const ids = await idsOf(broadcast, channel);
     const publishing = publishSlowly(open(), broadcast, scope, 100);
     const joins = Array.from({ length: READERS }, async (_, number) => {
       const from = Math.floor(Math.random() * ids.length);
@@ -266,14 +268,18 @@ export function replaying({ name, features, test }: Suite): void {
   });
 }
 
-/** Publishes in one go; the ids, where they are known. */
+/** Publishes in one go. */
 async function publishAll(
   broadcast: ReturnType<Scope["open"]>,
   channel: string,
   messages: readonly string[],
-): Promise<string[]> {
-  const ids = await Promise.all(messages.map((message) => broadcast.publish(channel, message)));
-  return ids.map((id) => id!);
+): Promise<void> {
+  await Promise.all(messages.map((message) => broadcast.publish(channel, message)));
+}
+
+/** The ids of the newest events: not every publisher knows them. */
+async function idsOf(broadcast: ReturnType<Scope["open"]>, channel: string): Promise<string[]> {
+  return (await broadcast.history(channel)).map(({ id }) => id);
 }
 
 /** Publishes the rest in small batches, from another process where that is possible. */

@@ -1,0 +1,31 @@
+/**
+ * Payloads as AMQP bodies.
+ *
+ * @module
+ */
+
+import { Buffer } from "node:buffer";
+import type { Payload } from "../../backend.ts";
+
+/** What a server takes unless it is told otherwise; past it, it closes the channel. */
+const LARGEST = 128 * 1024 * 1024;
+
+/**
+ * Refuses a payload that the server would not take.
+ *
+ * @throws {RangeError} If it is too long.
+ */
+export function checkPayload(name: string, channel: string, payload: Payload): void {
+  const length = Buffer.byteLength(payload);
+  if (length <= LARGEST) return;
+  throw new RangeError(
+    `Cannot publish to "${channel}" on ${name}: the payload has ${length} bytes, the limit is ${LARGEST}`,
+  );
+}
+
+/** The body of a payload: its own bytes, not a copy. */
+export function contentOf(payload: Payload): Buffer {
+  return typeof payload === "string"
+    ? Buffer.from(payload)
+    : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
+}

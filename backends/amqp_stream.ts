@@ -1,0 +1,171 @@
+/**
+ * RabbitMQ streams, from 3.9 on: channels with a past.
+ *
+ * ## URLs
+ *
+ * `amqp-stream://…` and `amqps-stream://…`, with host, login, virtual host and TLS
+ * as for `amqp://`. A channel is a stream queue, which is created when it is first
+ * used, with these limits; one that is there keeps its own.
+ *
+ * | parameter | |
+ * |---|---|
+ * | `retention` | how long events are kept, such as `30m`, `12h` or `7d` (the default); `forever` or `0` for no limit |
+ * | `maxBytes` | what the events of a channel may take together; no limit by default |
+ * | `segmentBytes` | the size of a stream's files, 16 MiB by default: the server drops the past by whole files, and never the last one |
+ * | `ca`, `cert`, `key` | paths of PEM files, as for `amqp://` |
+ *
+ * The queue has the channel's name, so that other programs can publish to it
+ * through the default exchange, and consume it: each message is an event. Only a
+ * `%`, a line break, and the first letter of what begins with `amq.` become
+ * `%25`, `%0A`, `%61`. A name has at most 234 bytes, less those of the virtual host.
+ *
+ * ## Delivery
+ *
+ * In one order, and without loss as long as the stream keeps it, also over a lost
+ * connection: published with a confirm, read by offset. What was removed before it
+ * was read is told as a gap, as is a stream that was deleted. The server does not
+ * tell a publisher where its message lies: `publish()` resolves without an id.
+ *
+ * Nor does it tell where a stream ends. So who begins to listen at the end, and who
+ * asks for the newest events, first publishes an empty message with the header
+ * `broadcaster-mark`, which is nobody's event here; other programs see it.
+ * Consumers of RabbitMQ's own stream protocol that store their offsets on the
+ * server use up offsets: where several follow one another, a gap is told though
+ * nothing is missing.
+ *
+ * Each stream costs the server a process and files: it is meant for hundreds of
+ * channels, not for a hundred thousand.
+ *
+ * ## Escape hatch
+ *
+ * Pass a connection of amqplib (`ChannelModel`) as `client`. Channels of our own
+ * are opened on it, and it is never closed.
+ *
+ * @module
+ */
+
+import type { Address } from "../address.ts";
+import type {
+  Backend,
+  BackendFeatures,
+  BackendOptions,
+  Page,
+  Payload,
+  ReadOptions,
+  Tail,
+  TailOptions,
+} from "../backend.ts";
+import { ClosedError } from "../errors.ts";
+import { type Dial, dialOf } from "./amqp/dial.ts";
+import { checkPayload } from "./amqp/payload.ts";
+import { type Limits, queueOf } from "./amqp_stream/queue.ts";
+import { Session } from "./amqp_stream/session.ts";
+
+/** How long events are kept, in milliseconds, and the size of a stream's files. */
+const RETENTION = 7 * 24 * 60 * 60 * 1_000;
+const SEGMENT = 16 * 1024 * 1024;
+
+/** One connection, however many channels. */
+export class AmqpStreamBackend implements Backend {
+  /** The scheme. */
+  readonly name = "amqp-stream";
+  /** As it appears in messages. */
+  readonly address: string;
+  /** What it can do. */
+  readonly features: BackendFeatures = {
+    crossProcess: true,
+    binary: true,
+    log: true,
+    tellsNoPlace: true,
+  };
+  readonly #dial: Dial;
+  readonly #limits: Limits;
+  readonly #vhost: string;
+  #connecting: Promise<Session> | undefined;
+  #session: Session | undefined;
+  #closed = false;
+
+  /**
+   * A backend that connects when it is asked to.
+   *
+   * @param dial How it connects.
+   * @param limits What streams are created with.
+   * @param vhost The virtual host, which shortens names.
+   */
+  constructor(dial: Dial, limits: Limits, vhost = "/") {
+    this.address = dial.address;
+    this.#dial = dial;
+    this.#limits = limits;
+    this.#vhost = vhost;
+  }
+
+  /** Whether the connection was not lost. */
+  get connected(): boolean {
+    return !this.#session?.link.lost;
+  }
+
+  /** Opens the connection. */
+  async connect(): Promise<void> {
+    if (this.#closed) throw new ClosedError("Cannot use backend: it is closed");
+    if (this.#session && !this.#session.link.lost) return;
+    await this.#session?.link.close();
+    this.#connecting ??= this.#open().finally(() => this.#connecting = undefined);
+    this.#session = await this.#connecting;
+  }
+
+  /** Names and payloads that the server would refuse. */
+  check(channel: string, payload: Payload = ""): void {
+    queueOf(channel, this.#vhost);
+    checkPayload(this.name, channel, payload);
+  }
+
+  /** PUBLISH to the queue, each confirmed. */
+  publish(channel: string, payloads: readonly Payload[]): readonly Promise<void>[] {
+    return this.#session!.writer.publish(queueOf(channel, this.#vhost), payloads);
+  }
+
+  /** The live end of the stream. */
+  tail(channel: string, { after }: TailOptions = {}): Promise<Tail> {
+    return this.#session!.tail(queueOf(channel, this.#vhost), after);
+  }
+
+  /** A page, from the last message that was seen. */
+  read(channel: string, options: ReadOptions): Promise<Page> {
+    return this.#session!.reader.read(queueOf(channel, this.#vhost), options);
+  }
+
+  /** A question on the channel that consumes. */
+  async probe(signal: AbortSignal): Promise<void> {
+    await this.#session?.link.probe(signal);
+  }
+
+  /** Shuts the socket. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    const session = await this.#connecting?.catch(() => undefined) ?? this.#session;
+    await session?.link.close();
+  }
+
+  async #open(): Promise<Session> {
+    const link = await this.#dial.connect(() => Promise.resolve());
+    return new Session(link, this.#limits);
+  }
+}
+
+/** Makes the backend of `amqp-stream://` and `amqps-stream://`. */
+export async function open(address: Address, options: BackendOptions): Promise<Backend> {
+  const limits = limitsOf(address);
+  return new AmqpStreamBackend(await dialOf(address, options), limits, address.path || "/");
+}
+
+function limitsOf(address: Address): Limits {
+  const isForever = address.parameters.get("retention") === "forever";
+  const retention = isForever ? 0 : address.duration("retention") ?? RETENTION;
+  const maxBytes = address.count("maxBytes");
+  return {
+    // In whole seconds: the server knows nothing shorter.
+    ...retention > 0 && { "x-max-age": `${Math.ceil(retention / 1_000)}s` },
+    ...maxBytes !== undefined && { "x-max-length-bytes": maxBytes },
+    "x-stream-max-segment-size-bytes": address.count("segmentBytes") ?? SEGMENT,
+  };
+}

@@ -1,0 +1,212 @@
+/**
+ * Reads streams.
+ *
+ * @module
+ */
+
+import type { Channel } from "amqplib";
+import type { Item, LogGap, Page, ReadOptions } from "../../backend.ts";
+import { type Place, Position } from "../../position.ts";
+import type { Lane } from "../amqp/lane.ts";
+import type { Link } from "../amqp/link.ts";
+import { Ends, type Known } from "./ends.ts";
+import type { Queues } from "./queue.ts";
+import { Shared } from "./shared.ts";
+import { isAt, itemsOf, type Stored, withoutMarks } from "./stored.ts";
+import { type Offset, View } from "./view.ts";
+import type { Writer } from "./writer.ts";
+
+/** How long the server may take to send what it has, in milliseconds. */
+const LIMIT = 5_000;
+/** How many messages the server sends ahead at most. */
+const WINDOW = 1_024;
+/** How many records may be no events, at first, where the newest events are looked for. */
+const SPARE = 16;
+
+/** Which part of a stream is taken. */
+interface Range {
+  readonly queue: string;
+  /** Where it begins: a record is known to lie there, or behind it. */
+  readonly from: Offset;
+  /** Where it ends, if something is known to lie there; else at the end of the stream. */
+  readonly to: number | undefined;
+  /** How many events. */
+  readonly limit: number;
+  /** How many records are sent ahead, if not as many. */
+  readonly window?: number;
+  /** One that does not count. */
+  readonly seen?: Place | undefined;
+}
+
+/** A stream that is read from a mark on. */
+export interface Begun {
+  /** What reads it. */
+  readonly view: View;
+  /** Where the mark lies. */
+  readonly mark: Place;
+  /** What has come behind it already. */
+  readonly behind: readonly Stored[];
+}
+
+/** Reads pages, inclusive of the last record seen. */
+export class Reader {
+  readonly #link: Link;
+  readonly #queues: Queues;
+  readonly #ends: Ends;
+  readonly #pages = new Shared<Page>();
+
+  /**
+   * @param link Where it reads.
+   * @param queues What it reads.
+   * @param writer Publishes its marks.
+   */
+  constructor(link: Link, queues: Queues, writer: Writer) {
+    this.#link = link;
+    this.#queues = queues;
+    this.#ends = new Ends(writer);
+  }
+
+  /** A page of a stream. */
+  async read(queue: string, { after, before, limit }: ReadOptions): Promise<Page> {
+    await this.#queues.makeReadable(queue);
+    const known = await this.#known(queue, after?.in(0)?.at ?? 0);
+    const place = before && (before.in(0)?.at ?? 0);
+    const to = place !== undefined && place <= known.end.at ? place : undefined;
+    if (!after) {
+      const key = `${to} ${limit} ${queue}`;
+      return await this.#pages.ask(key, () => this.#newest(queue, known, to, limit));
+    }
+    if (before && after.reaches(before)) return { from: after, items: [] };
+    return { from: after, items: await this.#behind(after, known, { queue, to, limit }) };
+  }
+
+  /** Reads a stream from a mark on, published for this: what comes behind it is new. */
+  async begin(queue: string, lane: Lane<Channel> = this.#link.consuming): Promise<Begun> {
+    await this.#queues.makeReadable(queue);
+    const view = await this.#view(lane, queue, "next");
+    try {
+      const witness = await this.#ends.mark(queue);
+      for (;;) {
+        const records = await view.next(LIMIT);
+        const index = records.findIndex(({ place }) => place.witness === witness);
+        this.#ends.learn(queue, records);
+        if (index < 0) continue;
+        return { view, mark: records[index]!.place, behind: records.slice(index + 1) };
+      }
+    } catch (error) {
+      leave(view);
+      throw error;
+    }
+  }
+
+  /** Reads a stream from a place on that it has. */
+  async follow(queue: string, place: Place | undefined): Promise<View> {
+    await this.#queues.makeReadable(queue);
+    return await this.#view(this.#link.consuming, queue, place?.at ?? "first");
+  }
+
+  /** A place that the stream reaches: no lower than an offset, if it reaches that. */
+  async #known(queue: string, least: number): Promise<Known> {
+    const known = this.#ends.of(queue);
+    if (known && known.end.at >= least) return known;
+    const { view, mark: end } = await this.begin(queue, this.#link.reading);
+    leave(view);
+    return this.#ends.of(queue) ?? { end, event: -1 };
+  }
+
+  async #behind(
+    after: Position,
+    { end }: Known,
+    range: Omit<Range, "from">,
+  ): Promise<readonly Item[]> {
+    const last = after.in(0);
+    if (last && last.at > end.at) return await this.#anew("ahead", range);
+    const records = await this.#take({ ...range, from: last?.at ?? "first", seen: last });
+    const [first] = records;
+    if (!last) return itemsOf(records, { isTrimmed: first && first.place.at > 0, end });
+    if (first?.place.at !== last.at) return itemsOf(records, { isTrimmed: true, end });
+    if (!isAt(first, last)) return await this.#anew("epoch", range);
+    return itemsOf(records.slice(1), { last });
+  }
+
+  /** All that the stream has: it is not the one that was read. */
+  async #anew(cause: "ahead" | "epoch", range: Omit<Range, "from">): Promise<readonly Item[]> {
+    const records = await this.#take({ ...range, from: "first" });
+    const gap: LogGap = { cause, restart: Position.start };
+    return [gap, ...itemsOf(records)];
+  }
+
+  /** The newest events: a stream is only read forwards, so where they begin is guessed. */
+  async #newest(
+    queue: string,
+    { end, event }: Known,
+    to: number | undefined,
+    limit: number,
+  ): Promise<Page> {
+    const base = Math.min(to ?? Infinity, event < 0 ? end.at : event + 1);
+    for (let spare = SPARE;; spare *= 4) {
+      const from = Math.max(0, base - limit - spare);
+      const window = limit + spare;
+      const records = await this.#take({ queue, from, to, limit: Infinity, window });
+      const events = records.flatMap(({ payload }, index) => payload === undefined ? [] : [index]);
+      const start = events.at(-limit) ?? 0;
+      const isAll = from === 0 || records.length > 0 && records[0]!.place.at > from + 1;
+      if (start === 0 && !isAll) continue;
+      const earlier = records[events.length > 0 ? start - 1 : records.length - 1];
+      return {
+        from: earlier ? Position.of(earlier.place) : Position.start,
+        items: events.length > 0 ? itemsOf(records.slice(start)) : [],
+      };
+    }
+  }
+
+  /** A part of a stream; what was not full by then ends in a mark, which is left out. */
+  async #take({ queue, from, to, limit, window = limit, seen }: Range): Promise<readonly Stored[]> {
+    // Asked for before there is a view, one mark ends the pages of all who read at a time.
+    let mark = to === undefined && this.#isNear(queue, from, limit)
+      ? this.#ends.mark(queue)
+      : undefined;
+    mark?.catch(() => {});
+    const view = await this.#view(this.#link.reading, queue, from, window + 2);
+    const taken: Stored[] = [];
+    let events = 0;
+    try {
+      for (;;) {
+        const records = await view.next(LIMIT);
+        const witness = await mark;
+        for (const stored of records) {
+          const { place, payload } = stored;
+          const isEnd = to === undefined ? place.witness === witness : place.at >= to;
+          if (isEnd) return withoutMarks(taken, seen);
+          taken.push(stored);
+          if (payload !== undefined && place.at !== seen?.at) events++;
+          if (events >= limit) return taken;
+        }
+        const reached = taken.at(-1)!.place.at;
+        if (to === undefined && this.#isNear(queue, reached, 0)) mark ??= this.#ends.mark(queue);
+      }
+    } catch (error) {
+      this.#ends.forget(queue);
+      throw error;
+    } finally {
+      this.#ends.learn(queue, taken);
+      leave(view);
+    }
+  }
+
+  /** Whether so many events behind an offset may lead beyond what is known of a stream. */
+  #isNear(queue: string, from: Offset, limit: number): boolean {
+    const end = this.#ends.of(queue)?.end.at ?? 0;
+    return (typeof from === "number" ? from : 0) + 2 * limit >= end;
+  }
+
+  #view(lane: Lane<Channel>, queue: string, from: Offset, window = WINDOW): Promise<View> {
+    const options = { link: this.#link, lane, queue, from };
+    return View.open({ ...options, window: Math.min(window, WINDOW) });
+  }
+}
+
+/** Nobody waits for it, nor cares how it ended. */
+function leave(view: View): void {
+  view.close().catch(() => {});
+}

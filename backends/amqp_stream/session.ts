@@ -1,0 +1,49 @@
+/**
+ * All that lives as long as one connection.
+ *
+ * @module
+ */
+
+import type { Tail } from "../../backend.ts";
+import { behind } from "../../log_tail.ts";
+import { Position } from "../../position.ts";
+import type { Link } from "../amqp/link.ts";
+import { type Limits, Queues } from "./queue.ts";
+import { Reader } from "./reader.ts";
+import { StreamTail } from "./tail.ts";
+import { Writer } from "./writer.ts";
+
+/** The streams, as one connection has them. */
+export class Session {
+  /** The connection. */
+  readonly link: Link;
+  /** Publishes. */
+  readonly writer: Writer;
+  /** Reads pages. */
+  readonly reader: Reader;
+
+  /**
+   * @param link The connection.
+   * @param limits What streams are created with.
+   */
+  constructor(link: Link, limits: Limits) {
+    this.link = link;
+    const queues = new Queues(link, limits);
+    this.writer = new Writer(link, queues);
+    this.reader = new Reader(link, queues, this.writer);
+  }
+
+  /** The live end of a stream. */
+  async tail(queue: string, after: Position | undefined): Promise<Tail> {
+    const { reader } = this;
+    if (!after) {
+      const { view, mark: last, behind: items } = await reader.begin(queue);
+      return new StreamTail({ position: Position.of(last), items, view, last });
+    }
+    // Whether the position is one of the stream is what a page has to find out, too.
+    const { items } = await reader.read(queue, { after, limit: 1 });
+    const again = behind(after, items).in(0);
+    const view = await reader.follow(queue, again);
+    return new StreamTail({ position: after, items, view, again });
+  }
+}

@@ -1,0 +1,68 @@
+/**
+ * The way of payloads into their streams.
+ *
+ * @module
+ */
+
+import type { Message } from "amqplib";
+import type { Payload } from "../../backend.ts";
+import { RefusedError } from "../../errors.ts";
+import { random } from "../../id.ts";
+import { SEQUENCE_HEADER, Sequencer } from "../../sequence.ts";
+import { witnessOf } from "../../witness.ts";
+import type { Link } from "../amqp/link.ts";
+import { contentOf } from "../amqp/payload.ts";
+import type { Queues } from "./queue.ts";
+import { MARK_HEADER, TIME_HEADER } from "./stored.ts";
+
+/** Publishes, each message confirmed. */
+export class Writer {
+  readonly #link: Link;
+  readonly #queues: Queues;
+  readonly #sequencer = new Sequencer();
+  /** What came back, by what is in its header: the server confirms it all the same. */
+  readonly #returned = new Set<unknown>();
+
+  /**
+   * @param link Where it publishes.
+   * @param queues Where the messages go.
+   */
+  constructor(link: Link, queues: Queues) {
+    this.#link = link;
+    this.#queues = queues;
+    link.onReturned = ({ properties }: Message) =>
+      void this.#returned.add(nameOf(properties.headers));
+  }
+
+  /** Resolves, for each payload, once the server has stored it. */
+  publish(queue: string, payloads: readonly Payload[]): Promise<void>[] {
+    return payloads.map((payload) =>
+      this.#send(queue, payload, {
+        [SEQUENCE_HEADER]: this.#sequencer.next(queue),
+        [TIME_HEADER]: Date.now(),
+      })
+    );
+  }
+
+  /** Stores a mark. Resolves with its witness. */
+  async mark(queue: string): Promise<string> {
+    const mark = random();
+    await this.#send(queue, "", { [MARK_HEADER]: mark });
+    return witnessOf(mark);
+  }
+
+  async #send(queue: string, payload: Payload, headers: Record<string, unknown>): Promise<void> {
+    await this.#queues.make(queue);
+    const lane = await this.#link.ask(this.#link.publishing.open());
+    const content = contentOf(payload);
+    await this.#link.send(lane, { exchange: "", key: queue, content, headers, mandatory: true });
+    if (!this.#returned.delete(nameOf(headers))) return;
+    this.#queues.forget(queue);
+    throw new RefusedError(`stream "${queue}" was deleted`);
+  }
+}
+
+/** What tells a message from every other one. */
+function nameOf(headers: Record<string, unknown> | undefined): unknown {
+  return headers?.[SEQUENCE_HEADER] ?? headers?.[MARK_HEADER];
+}

@@ -1,0 +1,16 @@
+import { queueOf } from "../backends/amqp_stream/queue.ts";
+import { removeStreams } from "./amqp_stream/remove.ts";
+import { withBroker } from "./broker.ts";
+import { conformance } from "./conformance.ts";
+
+withBroker("amqp", (url) => {
+  const stream = url.replace(/^[^:]*/, "amqp-stream");
+
+  conformance(Deno.test, {
+    name: "amqp-stream",
+    features: { crossProcess: true, binary: true, log: true, tellsNoPlace: true },
+    limit: 16 * 1024 * 1024,
+    target: () => stream,
+    clean: (channels) => removeStreams(url, channels.map((channel) => queueOf(channel, "/"))),
+  });
+});

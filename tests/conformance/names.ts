@@ -1,0 +1,30 @@
+/** @module What may follow in the name of a channel. */
+
+/** What a broker may take for wildcards, separators or nothing at all: 30 bytes at most. */
+export const WEIRD: readonly string[] = [
+  "..",
+  ".a.",
+  "a*b",
+  "a>b",
+  "a#b",
+  "a+b",
+  "a/b/",
+  "//",
+  "a b",
+  "a\nb",
+  "a\r\nb",
+  "ab",
+  "a%0Ab",
+  `'"\``,
+  "[a]?\\",
+  "%_",
+  "#",
+  ">",
+  "+",
+  "*",
+  "🎉",
+  "é".repeat(15),
+];
+
+/** Those, and a long one. */
+export const NAMES: readonly string[] = [...WEIRD, "x".repeat(170)];
