@@ -58,7 +58,8 @@ import type {
 import { ClosedError } from "../errors.ts";
 import { type Dial, dialOf } from "./amqp/dial.ts";
 import { checkPayload } from "./amqp/payload.ts";
-import { type Limits, queueOf } from "./amqp_stream/queue.ts";
+import { queueOf } from "./amqp_stream/queue.ts";
+import type { Limits } from "./amqp_stream/queues.ts";
 import { Session } from "./amqp_stream/session.ts";
 
 /** How long events are kept, in milliseconds, and the size of a stream's files. */

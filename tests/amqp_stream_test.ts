@@ -2,6 +2,9 @@ import { queueOf } from "../backends/amqp_stream/queue.ts";
 import { removeStreams } from "./amqp_stream/remove.ts";
 import { withBroker } from "./broker.ts";
 import { conformance } from "./conformance.ts";
+import { faults, Rig } from "./faults.ts";
+import { Proxy } from "./proxy.ts";
+import { startWithStreams } from "./services/amqp.ts";
 
 withBroker("amqp", (url) => {
   const stream = url.replace(/^[^:]*/, "amqp-stream");
@@ -13,4 +16,9 @@ withBroker("amqp", (url) => {
     target: () => stream,
     clean: (channels) => removeStreams(url, channels.map((channel) => queueOf(channel, "/"))),
   });
+
+  faults("amqp-stream", async () => {
+    const server = await startWithStreams();
+    return new Rig(server, await Proxy.start(server.port), "amqp-stream");
+  }, { shared: true, patience: 60_000, log: true });
 });

@@ -10,7 +10,7 @@ import { type Place, Position } from "../../position.ts";
 import type { Lane } from "../amqp/lane.ts";
 import type { Link } from "../amqp/link.ts";
 import { Ends, type Known } from "./ends.ts";
-import type { Queues } from "./queue.ts";
+import type { Queues } from "./queues.ts";
 import { Shared } from "./shared.ts";
 import { isAt, itemsOf, type Stored, withoutMarks } from "./stored.ts";
 import { type Offset, View } from "./view.ts";
@@ -201,8 +201,13 @@ export class Reader {
   }
 
   #view(lane: Lane<Channel>, queue: string, from: Offset, window = WINDOW): Promise<View> {
-    const options = { link: this.#link, lane, queue, from };
-    return View.open({ ...options, window: Math.min(window, WINDOW) });
+    return View.open({
+      ...{ link: this.#link, lane, queue, from, window: Math.min(window, WINDOW) },
+      onDeleted: () => {
+        this.#queues.forget(queue);
+        this.#ends.forget(queue);
+      },
+    });
   }
 }
 

@@ -8,7 +8,7 @@ import type { Tail } from "../../backend.ts";
 import { behind } from "../../log_tail.ts";
 import { Position } from "../../position.ts";
 import type { Link } from "../amqp/link.ts";
-import { type Limits, Queues } from "./queue.ts";
+import { type Limits, Queues } from "./queues.ts";
 import { Reader } from "./reader.ts";
 import { StreamTail } from "./tail.ts";
 import { Writer } from "./writer.ts";

@@ -27,6 +27,8 @@ export interface ViewOptions {
   readonly from: Offset;
   /** How many messages the server sends ahead. */
   readonly window: number;
+  /** Told that there is no such stream any more. */
+  readonly onDeleted: () => void;
 }
 
 /**
@@ -36,6 +38,7 @@ export interface ViewOptions {
 export class View {
   readonly #link: Link;
   readonly #channel: Channel;
+  readonly #onDeleted: () => void;
   /** Who would tell it that nothing comes any more. */
   readonly #forget: (() => void)[];
   readonly #tag = random();
@@ -44,17 +47,19 @@ export class View {
   #failure: unknown;
   #awake: () => void = () => {};
 
-  private constructor(link: Link, lane: Lane<Channel>, channel: Channel) {
+  private constructor({ link, lane, onDeleted }: ViewOptions, channel: Channel) {
     this.#link = link;
     this.#channel = channel;
+    this.#onDeleted = onDeleted;
     const fail = (error: unknown) => this.#fail(error);
     this.#forget = [onLoss(link, () => fail(link.loss.reason)), lane.onClosed(fail)];
   }
 
   /** Resolves once the server reads: what is published from then on comes. */
-  static async open({ link, lane, queue, from, window }: ViewOptions): Promise<View> {
+  static async open(options: ViewOptions): Promise<View> {
+    const { link, lane, queue, from, window } = options;
     const channel = await link.ask(lane.open());
-    const view = new View(link, lane, channel);
+    const view = new View(options, channel);
     try {
       await link.ask(Promise.all([
         channel.prefetch(window),
@@ -65,7 +70,9 @@ export class View {
       return view;
     } catch (error) {
       view.#leave();
-      throw error;
+      if (!/\b404\b.*no queue/.test(String(error))) throw error;
+      options.onDeleted();
+      throw new ConnectionError("the stream was deleted", { cause: error });
     }
   }
 
@@ -106,7 +113,10 @@ export class View {
   }
 
   #hear(message: ConsumeMessage | null): void {
-    if (!message) return this.#fail(new ConnectionError("the stream was deleted"));
+    if (!message) {
+      this.#onDeleted();
+      return this.#fail(new ConnectionError("the stream was deleted"));
+    }
     this.#waiting.push(message);
     this.#awake();
   }

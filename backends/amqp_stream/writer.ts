@@ -12,7 +12,7 @@ import { SEQUENCE_HEADER, Sequencer } from "../../sequence.ts";
 import { witnessOf } from "../../witness.ts";
 import type { Link } from "../amqp/link.ts";
 import { contentOf } from "../amqp/payload.ts";
-import type { Queues } from "./queue.ts";
+import type { Queues } from "./queues.ts";
 import { MARK_HEADER, TIME_HEADER } from "./stored.ts";
 
 /** Publishes, each message confirmed. */

@@ -1,7 +1,8 @@
 import { join } from "node:path";
+import { connect } from "amqplib";
 import { provide, run } from "./debian.ts";
 import { Server } from "./server.ts";
-import { ask, find, freePort, type Located } from "./service.ts";
+import { ask, find, freePort, type Located, until } from "./service.ts";
 
 /** Where Debian has the server itself, past the script that changes the user. */
 const SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server";
@@ -21,6 +22,28 @@ export function locate(): Promise<Located> {
  * @param config More of its configuration, such as `listeners.ssl.default = 5671`.
  */
 export async function start(config = ""): Promise<Server> {
+  return (await launch(config)).server;
+}
+
+/**
+ * Starts one whose first stream is on disk: that of a node which dies within a second of it is
+ * down for ever, since the node has forgotten who was to take care of streams.
+ */
+export async function startWithStreams(): Promise<Server> {
+  const { server, data } = await launch("");
+  const client = await connect(server.url);
+  const lane = await client.createChannel();
+  await lane.assertQueue("first", { durable: true, arguments: { "x-queue-type": "stream" } });
+  const names = join(data, "names.dets");
+  await until(
+    async () => (await Deno.readTextFile(names)).includes("rabbit_stream_coordinator"),
+    "Cannot start rabbitmq with a stream",
+  );
+  await client.close();
+  return server;
+}
+
+async function launch(config: string): Promise<{ server: Server; data: string }> {
   const command = await provide("rabbitmq-server", "rabbitmq-server", async () => {
     const file = await Deno.stat(SERVER).catch(() => undefined);
     return file && SERVER;
@@ -32,9 +55,10 @@ export async function start(config = ""): Promise<Server> {
     join(directory, "rabbitmq.conf"),
     `listeners.tcp.local = 127.0.0.1:${port}\nlog.file = false\nlog.console = true\n${config}\n`,
   );
+  const node = `broadcaster-${port}@localhost`;
   const variables = {
     HOME: directory,
-    RABBITMQ_NODENAME: `broadcaster-${port}@localhost`,
+    RABBITMQ_NODENAME: node,
     RABBITMQ_DIST_PORT: `${between}`,
     RABBITMQ_MNESIA_BASE: join(directory, "data"),
     RABBITMQ_LOG_BASE: join(directory, "logs"),
@@ -44,7 +68,7 @@ export async function start(config = ""): Promise<Server> {
     // Erlang's name server would outlive the node.
     RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: "+S 1:1 -setcookie broadcaster",
   };
-  return await Server.start({
+  const server = await Server.start({
     name: "rabbitmq",
     url: `amqp://guest:guest@127.0.0.1:${port}`,
     port,
@@ -53,6 +77,7 @@ export async function start(config = ""): Promise<Server> {
     args: [...Object.entries(variables).map(([name, value]) => `${name}=${value}`), command],
     answers: () => answers(port),
   });
+  return { server, data: join(directory, "data", node, "coordination", node) };
 }
 
 /** Runs `rabbitmqctl` on the local node, as its user. */
