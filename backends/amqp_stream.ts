@@ -135,7 +135,7 @@ export class AmqpStreamBackend implements Backend {
     return this.#session!.reader.read(queueOf(channel, this.#vhost), options);
   }
 
-  /** A question on the channel that consumes. */
+  /** A question that has nothing to answer. */
   async probe(signal: AbortSignal): Promise<void> {
     await this.#session?.link.probe(signal);
   }
@@ -149,6 +149,8 @@ export class AmqpStreamBackend implements Backend {
 
   async #open(): Promise<Session> {
     const link = await this.#dial.connect(() => Promise.resolve());
+    // A connection that is given may be closed.
+    await link.ask(link.publishing.open());
     return new Session(link, this.#limits);
   }
 }

@@ -1,5 +1,7 @@
 import { queueOf } from "../backends/amqp_stream/queue.ts";
+import { holes } from "./amqp_stream/holes.ts";
 import { removeStreams } from "./amqp_stream/remove.ts";
+import { strangers } from "./amqp_stream/strangers.ts";
 import { withBroker } from "./broker.ts";
 import { conformance } from "./conformance.ts";
 import { faults, Rig } from "./faults.ts";
@@ -21,4 +23,7 @@ withBroker("amqp", (url) => {
     const server = await startWithStreams();
     return new Rig(server, await Proxy.start(server.port), "amqp-stream");
   }, { shared: true, patience: 60_000, log: true });
+
+  holes(url);
+  strangers(url);
 });

@@ -14,6 +14,7 @@ const LOGS: [broker: string, url: (url: string) => string][] = [
   ["redis", (url) => `${url.replace(/^redis/, "redis-stream")}?maxlen=20000`],
   ["postgres", (url) => url.replace(/^postgres(ql)?/, "postgres-stream")],
   ["kafka", (url) => url],
+  ["amqp", (url) => url.replace(/^amqp/, "amqp-stream")],
 ];
 
 for (const [broker, urlOf] of LOGS) withBroker(broker, (url) => apart(broker, urlOf(url)));

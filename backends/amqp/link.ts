@@ -38,8 +38,6 @@ export class Link {
   readonly control: Lane<Channel>;
   /** Consumes. */
   readonly consuming: Lane<Channel>;
-  /** Consumes as well, what is read and done with. */
-  readonly reading: Lane<Channel>;
   /** Publishes. */
   readonly publishing: Lane<ConfirmChannel>;
   /** Told of what was to be delivered to somebody, and could not. */
@@ -68,7 +66,6 @@ export class Link {
       return channel;
     });
     this.consuming = new Lane(() => model.createChannel());
-    this.reading = new Lane(() => model.createChannel());
     this.publishing = new Lane(async () => {
       const channel = await model.createConfirmChannel();
       channel.on("return", (message: Message) => this.onReturned(message));
@@ -107,10 +104,16 @@ export class Link {
     );
   }
 
-  /** Uses a channel of its own, which what the server refuses may close. */
-  async apart<Value>(use: (channel: Channel) => Promise<Value>): Promise<Value> {
+  /** A channel of somebody's own: what the server refuses there closes nothing else. */
+  async open(): Promise<Channel> {
     const channel = await this.ask(this.#model.createChannel());
     channel.on("error", () => {});
+    return channel;
+  }
+
+  /** Uses such a channel once. */
+  async apart<Value>(use: (channel: Channel) => Promise<Value>): Promise<Value> {
+    const channel = await this.open();
     const value = await this.ask(use(channel));
     await this.ask(channel.close());
     return value;
@@ -153,7 +156,7 @@ export class Link {
   }
 
   get #lanes() {
-    return [this.control, this.consuming, this.reading, this.publishing] as const;
+    return [this.control, this.consuming, this.publishing] as const;
   }
 
   async #window(): Promise<Channel> {

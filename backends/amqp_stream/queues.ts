@@ -4,12 +4,9 @@
  * @module
  */
 
-import type { Channel } from "amqplib";
 import { ConnectionError, RefusedError } from "../../errors.ts";
-import { random } from "../../id.ts";
 import { backoff } from "../../timer.ts";
 import type { Link } from "../amqp/link.ts";
-import { consume } from "./view.ts";
 
 /** How often a stream that is not ready is asked for again: for some seconds. */
 const ATTEMPTS = 7;
@@ -22,7 +19,6 @@ export class Queues {
   readonly #link: Link;
   readonly #limits: Limits;
   readonly #made = new Map<string, Promise<void>>();
-  readonly #readable = new Map<string, Promise<void>>();
 
   /**
    * @param link Where they are made.
@@ -35,61 +31,23 @@ export class Queues {
 
   /** Resolves once there is a queue, a stream. */
   make(queue: string): Promise<void> {
-    return this.#once(this.#made, queue, () => this.#make(queue));
-  }
-
-  /**
-   * Resolves once it can be read as well. It is tried apart: where it fails, the server closes
-   * the channel, with all that is read through it.
-   */
-  makeReadable(queue: string): Promise<void> {
-    return this.#once(this.#readable, queue, async () => {
-      await this.make(queue);
-      await this.#patiently(() => this.#link.apart((channel) => tryToRead(channel, queue)));
+    const known = this.#made.get(queue);
+    if (known) return known;
+    const making = this.#make(queue).catch((error) => {
+      this.forget(queue);
+      throw error;
     });
+    this.#made.set(queue, making);
+    return making;
   }
 
   /** It was deleted: who uses it next makes it again. */
   forget(queue: string): void {
     this.#made.delete(queue);
-    this.#readable.delete(queue);
-  }
-
-  #once(done: Map<string, Promise<void>>, queue: string, make: () => Promise<void>): Promise<void> {
-    const known = done.get(queue);
-    if (known) return known;
-    const making = make().catch((error) => {
-      this.forget(queue);
-      throw error;
-    });
-    done.set(queue, making);
-    return making;
-  }
-
-  async #make(queue: string): Promise<void> {
-    if (await this.#declare(queue, this.#limits)) return;
-    // It is there, with other limits, or it is no stream.
-    await this.#declare(queue, {});
-  }
-
-  /** Whether there is such a queue, just so. */
-  async #declare(queue: string, limits: Limits): Promise<boolean> {
-    const options = { durable: true, arguments: { "x-queue-type": "stream", ...limits } };
-    try {
-      await this.#patiently(() =>
-        this.#link.apart((channel) => channel.assertQueue(queue, options))
-      );
-      return true;
-    } catch (error) {
-      const [, other] = /inequivalent arg '([\w-]+)'/.exec(String(error)) ?? [];
-      if (other === undefined) throw error;
-      if (limits === this.#limits || /^x-(?!queue-type$)/.test(other)) return false;
-      throw new RefusedError(`queue "${queue}" is there, and is not a stream`, { cause: error });
-    }
   }
 
   /** A server that starts, and one where two make a stream at a time, names it before it is ready. */
-  async #patiently<Value>(ask: () => Promise<Value>): Promise<Value> {
+  async patiently<Value>(ask: () => Promise<Value>): Promise<Value> {
     for (let attempt = 0;; attempt++) {
       try {
         return await ask();
@@ -102,11 +60,26 @@ export class Queues {
       }
     }
   }
-}
 
-async function tryToRead(channel: Channel, queue: string): Promise<void> {
-  await channel.prefetch(1);
-  const tag = random();
-  await consume(channel, queue, "next", tag, () => {});
-  await channel.cancel(tag);
+  async #make(queue: string): Promise<void> {
+    if (await this.#declare(queue, this.#limits)) return;
+    // It is there, with other limits, or it is no stream.
+    await this.#declare(queue, {});
+  }
+
+  /** Whether there is such a queue, just so. */
+  async #declare(queue: string, limits: Limits): Promise<boolean> {
+    const options = { durable: true, arguments: { "x-queue-type": "stream", ...limits } };
+    try {
+      await this.patiently(() =>
+        this.#link.apart((channel) => channel.assertQueue(queue, options))
+      );
+      return true;
+    } catch (error) {
+      const [, other] = /inequivalent arg '([\w-]+)'/.exec(String(error)) ?? [];
+      if (other === undefined) throw error;
+      if (limits === this.#limits || /^x-(?!queue-type$)/.test(other)) return false;
+      throw new RefusedError(`queue "${queue}" is there, and is not a stream`, { cause: error });
+    }
+  }
 }

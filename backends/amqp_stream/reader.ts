@@ -4,10 +4,8 @@
  * @module
  */
 
-import type { Channel } from "amqplib";
 import type { Item, LogGap, Page, ReadOptions } from "../../backend.ts";
 import { type Place, Position } from "../../position.ts";
-import type { Lane } from "../amqp/lane.ts";
 import type { Link } from "../amqp/link.ts";
 import { Ends, type Known } from "./ends.ts";
 import type { Queues } from "./queues.ts";
@@ -68,7 +66,7 @@ export class Reader {
 
   /** A page of a stream. */
   async read(queue: string, { after, before, limit }: ReadOptions): Promise<Page> {
-    await this.#queues.makeReadable(queue);
+    await this.#queues.make(queue);
     const known = await this.#known(queue, after?.in(0)?.at ?? 0);
     const place = before && (before.in(0)?.at ?? 0);
     const to = place !== undefined && place <= known.end.at ? place : undefined;
@@ -81,9 +79,9 @@ export class Reader {
   }
 
   /** Reads a stream from a mark on, published for this: what comes behind it is new. */
-  async begin(queue: string, lane: Lane<Channel> = this.#link.consuming): Promise<Begun> {
-    await this.#queues.makeReadable(queue);
-    const view = await this.#view(lane, queue, "next");
+  async begin(queue: string): Promise<Begun> {
+    await this.#queues.make(queue);
+    const view = await this.#view(queue, "next");
     try {
       const witness = await this.#ends.mark(queue);
       for (;;) {
@@ -101,15 +99,15 @@ export class Reader {
 
   /** Reads a stream from a place on that it has. */
   async follow(queue: string, place: Place | undefined): Promise<View> {
-    await this.#queues.makeReadable(queue);
-    return await this.#view(this.#link.consuming, queue, place?.at ?? "first");
+    await this.#queues.make(queue);
+    return await this.#view(queue, place?.at ?? "first");
   }
 
   /** A place that the stream reaches: no lower than an offset, if it reaches that. */
   async #known(queue: string, least: number): Promise<Known> {
     const known = this.#ends.of(queue);
     if (known && known.end.at >= least) return known;
-    const { view, mark: end } = await this.begin(queue, this.#link.reading);
+    const { view, mark: end } = await this.begin(queue);
     leave(view);
     return this.#ends.of(queue) ?? { end, event: -1 };
   }
@@ -167,7 +165,7 @@ export class Reader {
       ? this.#ends.mark(queue)
       : undefined;
     mark?.catch(() => {});
-    const view = await this.#view(this.#link.reading, queue, from, window + 2);
+    const view = await this.#view(queue, from, window + 2);
     const taken: Stored[] = [];
     let events = 0;
     try {
@@ -200,14 +198,15 @@ export class Reader {
     return (typeof from === "number" ? from : 0) + 2 * limit >= end;
   }
 
-  #view(lane: Lane<Channel>, queue: string, from: Offset, window = WINDOW): Promise<View> {
-    return View.open({
-      ...{ link: this.#link, lane, queue, from, window: Math.min(window, WINDOW) },
+  #view(queue: string, from: Offset, window = WINDOW): Promise<View> {
+    const options = {
+      ...{ link: this.#link, queue, from, window: Math.min(window, WINDOW) },
       onDeleted: () => {
         this.#queues.forget(queue);
         this.#ends.forget(queue);
       },
-    });
+    };
+    return this.#queues.patiently(() => View.open(options));
   }
 }
 

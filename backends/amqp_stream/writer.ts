@@ -58,7 +58,7 @@ export class Writer {
     await this.#link.send(lane, { exchange: "", key: queue, content, headers, mandatory: true });
     if (!this.#returned.delete(nameOf(headers))) return;
     this.#queues.forget(queue);
-    throw new RefusedError(`stream "${queue}" was deleted`);
+    throw new RefusedError(`stream "${queue}" was deleted, it is made again for the next message`);
   }
 }
 

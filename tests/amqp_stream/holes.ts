@@ -1,0 +1,117 @@
+/** What is removed, wiped or overtaken, and who learns of it. */
+
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { Position } from "../../backend.ts";
+import { Broadcast, type Gap } from "../../mod.ts";
+import { ConnectionError } from "../../errors.ts";
+import { Stream, told, until } from "./stream.ts";
+
+export function holes(url: string): void {
+  const scheme = url.replace(/^amqp/, "amqp-stream");
+
+  Deno.test("amqp-stream: what the server has dropped behind a position is a gap", async () => {
+    await using stream = await Stream.open(url);
+    await stream.makeSmall();
+    await stream.publish("a", "b");
+    const [, b] = await stream.newest(2);
+    await stream.flood();
+    const items = await stream.read(Position.of(b!.place!), 10);
+    assertEquals(told(items[0]!), "trimmed");
+    assert(items[1]!.place!.at > b!.place!.at + 100);
+    assertEquals((await stream.behind(Position.start, 1))[0], "trimmed");
+    assertEquals(items.slice(1).map(told), Array(10).fill(" ".repeat(5_000)));
+  });
+
+  Deno.test("amqp-stream: the records that the server makes of its own are no gaps", async () => {
+    await using stream = await Stream.open(url);
+    await stream.make({ "x-stream-max-segment-size-bytes": 20_000 });
+    const tail = await stream.backend.tail(stream.name);
+    for (let batch = 0; batch < 20; batch++) await stream.publish(" ".repeat(5_000), "small");
+    await stream.publish("last");
+    const words = await until(tail, "last");
+    assertEquals(words.length, 41);
+    const newest = await stream.newest(41);
+    const offsets = newest.flatMap(({ place }) => place ? [place.at] : []);
+    assert(offsets.at(-1)! - offsets[0]! > 42, "the server has made no files");
+    assertEquals(newest.map(told), words);
+    assertEquals(await stream.behind(Position.start), words);
+    await tail.records.cancel();
+  });
+
+  Deno.test("amqp-stream: a tail that is outrun says so", async () => {
+    await using stream = await Stream.open(url);
+    await stream.makeSmall();
+    const tail = await stream.backend.tail(stream.name);
+    await stream.publish("a");
+    assertEquals(await until(tail, "a"), ["a"]);
+    // As many as the server sends ahead are not lost: more than that, and past what it keeps.
+    for (let count = 0; count < 8; count++) await stream.flood();
+    await stream.publish("last");
+    const words = await until(tail, "last");
+    const gap = words.indexOf("trimmed");
+    assert(gap > 0 && words.length < 1_600, `${words.length} came, and ${gap} before a gap`);
+    await tail.records.cancel();
+  });
+
+  Deno.test("amqp-stream: a position ahead of a stream, and one of another stream, are gaps", async () => {
+    await using stream = await Stream.open(url);
+    await stream.make();
+    await stream.publish("a", "b", "c", "d");
+    const [a, , , d] = await stream.newest(4);
+    assertEquals(await stream.behind(Position.of(d!.place!)), []);
+    await stream.remove();
+    await stream.make();
+    await stream.renew();
+    assertEquals(await stream.behind(Position.of(d!.place!)), ["ahead"]);
+    await stream.publish("x", "y");
+    assertEquals(await stream.behind(Position.of(a!.place!)), ["epoch", "x", "y"]);
+    assertEquals(await stream.behind(Position.start), ["x", "y"]);
+  });
+
+  Deno.test("amqp-stream: a stream that is deleted is made again, and every reader is told", async () => {
+    await using stream = await Stream.open(url);
+    await using broadcast = new Broadcast(scheme);
+    const subscription = await broadcast.subscribe(stream.name);
+    await broadcast.publish(stream.name, "before");
+    const iterator = subscription[Symbol.asyncIterator]();
+    assertEquals((await iterator.next()).value!.message, "before");
+    const told = new Promise<Gap>((resolve) =>
+      broadcast.addEventListener("gap", ({ gap }) => resolve(gap))
+    );
+    const next = iterator.next();
+    await stream.remove();
+    assert(["ahead", "epoch"].includes((await told).cause));
+    await broadcast.publish(stream.name, "after");
+    const { message, gap } = (await next).value!;
+    assertEquals([message, gap?.cause], ["after", (await told).cause]);
+    assertEquals(broadcast.state, "connected");
+  });
+
+  Deno.test("amqp-stream: a publisher learns that its stream was deleted", async () => {
+    await using stream = await Stream.open(url);
+    await using broadcast = new Broadcast(scheme);
+    await broadcast.publish(stream.name, "one");
+    await stream.remove();
+    const error = await assertRejects(() => broadcast.publish(stream.name, "two"));
+    assertEquals(
+      (error as Error).message,
+      `Cannot publish to "${stream.name}": stream "${stream.name}" was deleted, it is made again for the next message`,
+    );
+    await broadcast.publish(stream.name, "three");
+    const events = await broadcast.history(stream.name);
+    assertEquals(events.map(({ message }) => message), ["three"]);
+  });
+
+  Deno.test("amqp-stream: who looks beyond the end of a stream that was replaced does not wait for ever", async () => {
+    await using stream = await Stream.open(url);
+    await stream.make();
+    await stream.publish(...Array.from({ length: 50 }, (_, number) => `${number}`));
+    const all = await stream.newest(50);
+    await stream.remove();
+    await stream.make();
+    // Nothing of ours reads it: the end that is known is that of the stream before.
+    const reading = stream.behind(Position.of(all[40]!.place!), 1);
+    await assertRejects(() => reading, ConnectionError, "sent nothing");
+    assertEquals(await stream.behind(Position.of(all[40]!.place!), 1), ["ahead"]);
+  });
+}
