@@ -11,6 +11,7 @@ import { lifecycle } from "./conformance/lifecycle.ts";
 import { patterns } from "./conformance/patterns.ts";
 import { payloads } from "./conformance/payloads.ts";
 import { resuming } from "./conformance/resuming.ts";
+import { joining } from "./conformance/joining.ts";
 import { replaying } from "./conformance/replaying.ts";
 import { several } from "./conformance/several.ts";
 import { type Harness, prepare, type Runner } from "./conformance/harness.ts";
@@ -31,6 +32,7 @@ export function conformance(test: Runner, harness: Harness): void {
   endings(suite);
   resuming(suite);
   replaying(suite);
+  joining(suite);
   several(suite);
   patterns(suite);
 }

@@ -4,6 +4,7 @@ import { Broadcast, ConnectionError, RefusedError } from "../mod.ts";
 import { withBroker } from "./broker.ts";
 import { conformance } from "./conformance.ts";
 import { messages, uniqueChannel } from "./conformance/harness.ts";
+import { WEIRD } from "./conformance/names.ts";
 import { faults, Rig } from "./faults.ts";
 import { Proxy } from "./proxy.ts";
 import { certify } from "./services/certificate.ts";
@@ -14,6 +15,8 @@ withBroker("postgres", (url) => {
     name: "postgres",
     features: { crossProcess: true, binary: false },
     limit: 7_999,
+    // Of 63 bytes at most.
+    names: WEIRD,
     target: () => url,
   });
 

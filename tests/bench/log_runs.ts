@@ -4,13 +4,17 @@
  * @module
  */
 
+import { Buffer } from "node:buffer";
+import * as amqp from "amqplib";
 import { Redis } from "ioredis";
 import kafkajs, { type Kafka } from "kafkajs";
 import postgres from "postgres";
+import * as amqpModule from "../../backends/amqp_stream.ts";
 import * as kafkaModule from "../../backends/kafka.ts";
 import * as memoryModule from "../../backends/memory.ts";
 import * as postgresModule from "../../backends/postgres_stream.ts";
 import * as redisModule from "../../backends/redis_stream.ts";
+import { removeStreams } from "../amqp_stream/remove.ts";
 import type { BareLog, LogUnderTest } from "./logs.ts";
 
 /** `memory://`, as much as it may keep. */
@@ -103,6 +107,36 @@ export function kafkaLog(url: string): LogUnderTest {
       await admin.connect();
       await admin.deleteTopics({ topics: [...topics] });
       await admin.disconnect();
+    },
+  };
+}
+
+/** `amqp-stream://` beside messages that amqplib sends, and whose confirms it waits for. */
+export function amqpLog(url: string): LogUnderTest {
+  return {
+    name: "amqp-stream://",
+    url: url.replace("amqp:", "amqp-stream:"),
+    module: amqpModule,
+    largest: 100_000,
+    bare: () => bareAmqp(url),
+    clean: (channels) => removeStreams(url, channels),
+  };
+}
+
+async function bareAmqp(url: string): Promise<BareLog> {
+  const client = await amqp.connect(url, { noDelay: true });
+  const lane = await client.createConfirmChannel();
+  const queue = `bench-${crypto.randomUUID()}`;
+  await lane.assertQueue(queue, { durable: true, arguments: { "x-queue-type": "stream" } });
+  return {
+    name: "amqplib, a publish each",
+    publish: (messages) => {
+      for (const message of messages) lane.sendToQueue(queue, Buffer.from(message));
+      return lane.waitForConfirms();
+    },
+    close: async () => {
+      await lane.deleteQueue(queue);
+      await client.close();
     },
   };
 }

@@ -1,16 +1,17 @@
 /**
  * Every number of the README, side by side in one run: `deno task bench [group …]`, with the groups
- * `memory`, `redis`, `postgres`, `kafka`, and `logs`: the past of each of those that are named, or
+ * `memory`, `redis`, `postgres`, `kafka`, `amqp`, and `logs`: the past of each of those that are named, or
  * of all. Fails if a target is missed by more than the spread.
  */
 
+import * as amqpService from "../services/amqp.ts";
 import * as kafkaService from "../services/kafka.ts";
 import * as postgresService from "../services/postgres.ts";
 import * as redisService from "../services/redis.ts";
 import { find, type Located } from "../services/service.ts";
 import { fanOut } from "./fan_out.ts";
 import { kafka } from "./kafka.ts";
-import { kafkaLog, memoryLog, postgresLog, redisLog } from "./log_runs.ts";
+import { amqpLog, kafkaLog, memoryLog, postgresLog, redisLog } from "./log_runs.ts";
 import { logs, type LogUnderTest } from "./logs.ts";
 import { postgres } from "./postgres.ts";
 import { redis } from "./redis.ts";
@@ -22,6 +23,7 @@ const BROKERS = {
   redis: { locate: redisService.locate, measure: redis, log: redisLog },
   postgres: { locate: postgresService.locate, measure: postgres, log: postgresLog },
   kafka: { locate: locateKafka, measure: kafka, log: kafkaLog },
+  amqp: { locate: amqpService.locate, measure: undefined, log: amqpLog },
 };
 
 const reports: Report[] = [];
@@ -43,7 +45,7 @@ async function main(): Promise<number> {
     for (const [name, { locate, measure, log }] of Object.entries(BROKERS)) {
       if (!wanted.has(name) && !wanted.has(`${name} log`)) continue;
       await withBroker(name, await locate(), async (url) => {
-        if (wanted.has(name)) show(await measure(url));
+        if (wanted.has(name) && measure) show(await measure(url));
         if (wanted.has(`${name} log`)) await past(log(url));
       });
     }

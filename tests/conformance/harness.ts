@@ -144,3 +144,20 @@ export async function messages(
 export function numbered(count: number, prefix = "m"): string[] {
   return Array.from({ length: count }, (_, number) => `${prefix}${number}`);
 }
+
+/** Publishes in one go. */
+export async function publishAll(
+  broadcast: ReturnType<Scope["open"]>,
+  channel: string,
+  messages: readonly string[],
+): Promise<void> {
+  await Promise.all(messages.map((message) => broadcast.publish(channel, message)));
+}
+
+/** The ids of the newest events: not every publisher knows them. */
+export async function idsOf(
+  broadcast: ReturnType<Scope["open"]>,
+  channel: string,
+): Promise<string[]> {
+  return (await broadcast.history(channel)).map(({ id }) => id);
+}

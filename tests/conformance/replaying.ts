@@ -2,12 +2,15 @@
 
 import assert from "node:assert/strict";
 import { LOGS } from "../../log.ts";
-import type { BroadcastEvent } from "../../mod.ts";
-import { messages, numbered, type Scope, type Suite, take, uniqueChannel } from "./harness.ts";
-
-/** How many events each case of the join publishes, and how many subscribe meanwhile. */
-const EVENTS = 600;
-const READERS = 100;
+import {
+  idsOf,
+  messages,
+  numbered,
+  publishAll,
+  type Suite,
+  take,
+  uniqueChannel,
+} from "./harness.ts";
 
 /** Cases on what a log adds, and on its refusal where there is none. */
 export function replaying({ name, features, test }: Suite): void {
@@ -221,84 +224,6 @@ export function replaying({ name, features, test }: Suite): void {
     await broadcast.disconnect();
     assert.match(String(await reading), /^(m\d+|undefined)$/);
   });
-
-  test("a join at any id, while others publish, loses and repeats nothing", async (scope) => {
-    const { open, channel } = scope;
-    const broadcast = open({ buffer: 32 });
-    const witness = await broadcast.subscribe(channel);
-    const all = take(witness, EVENTS);
-    await publishAll(broadcast, channel, numbered(100));
-    const ids = await idsOf(broadcast, channel);
-    const publishing = publishSlowly(open(), broadcast, scope, 100);
-    const joins = Array.from({ length: READERS }, async (_, number) => {
-      const from = Math.floor(Math.random() * ids.length);
-      // Some begin at once, some in the middle of it.
-      for (let turns = 0; turns < number; turns++) await broadcast.history(channel, { limit: 1 });
-      const subscription = await broadcast.subscribe(channel, { after: ids[from] });
-      return { from, events: await take(subscription, EVENTS - from - 1) };
-    });
-    await publishing;
-    const events = await all;
-    assert.deepEqual(events.map(({ message }) => message), numbered(EVENTS));
-    for (const { from, events: seen } of await Promise.all(joins)) {
-      same(seen, events.slice(from + 1));
-    }
-  });
-
-  test("a join with any history, while others publish, is without a hole", async (scope) => {
-    const { open, channel } = scope;
-    const broadcast = open({ buffer: 32 });
-    await publishAll(broadcast, channel, numbered(100));
-    const publishing = publishSlowly(open(), broadcast, scope, 100);
-    const joins = Array.from({ length: READERS }, async (_, number) => {
-      for (let turns = 0; turns < number; turns++) await broadcast.history(channel, { limit: 1 });
-      const history = 1 + Math.floor(Math.random() * 90);
-      const subscription = await broadcast.subscribe(channel, { history });
-      const seen: unknown[] = [];
-      for await (const { message, gap } of subscription) {
-        assert.equal(gap, undefined);
-        seen.push(message);
-        if (message === `m${EVENTS - 1}`) break;
-      }
-      assert.ok(seen.length >= history);
-      assert.deepEqual(seen, numbered(EVENTS).slice(-seen.length));
-    });
-    await publishing;
-    await Promise.all(joins);
-  });
-}
-
-/** Publishes in one go. */
-async function publishAll(
-  broadcast: ReturnType<Scope["open"]>,
-  channel: string,
-  messages: readonly string[],
-): Promise<void> {
-  await Promise.all(messages.map((message) => broadcast.publish(channel, message)));
-}
-
-/** The ids of the newest events: not every publisher knows them. */
-async function idsOf(broadcast: ReturnType<Scope["open"]>, channel: string): Promise<string[]> {
-  return (await broadcast.history(channel)).map(({ id }) => id);
-}
-
-/** Publishes the rest in small batches, from another process where that is possible. */
-async function publishSlowly(
-  other: ReturnType<Scope["open"]>,
-  same: ReturnType<Scope["open"]>,
-  { channel, crossProcess }: Scope,
-  from: number,
-): Promise<void> {
-  const publisher = crossProcess ? other : same;
-  const rest = numbered(EVENTS).slice(from);
-  while (rest.length > 0) await publishAll(publisher, channel, rest.splice(0, 7));
-}
-
-function same(
-  seen: readonly BroadcastEvent<unknown>[],
-  expected: readonly BroadcastEvent<unknown>[],
-): void {
-  assert.deepEqual(seen, expected);
 }
 
 function broadcastName(name: string): string {

@@ -1,4 +1,5 @@
 import type { Harness } from "../conformance.ts";
+import { WEIRD } from "../conformance/names.ts";
 import { NAMES } from "../kafka/names.ts";
 
 /** What `suite.mjs` makes a harness of. Without a limit there is none. */
@@ -20,7 +21,12 @@ const BROKERS: BrokerData[] = [
     broker: "redis",
     features: { crossProcess: true, binary: true, log: true },
   },
-  { name: "postgres", features: { crossProcess: true, binary: false }, limit: 7_999 },
+  {
+    name: "postgres",
+    features: { crossProcess: true, binary: false },
+    limit: 7_999,
+    names: WEIRD,
+  },
   {
     name: "postgres-stream",
     broker: "postgres",
@@ -35,6 +41,12 @@ const BROKERS: BrokerData[] = [
   {
     name: "amqp",
     features: { crossProcess: true, binary: true, orderPerPublisher: true, patterns: true },
+    limit: 16 * 1024 * 1024,
+  },
+  {
+    name: "amqp-stream",
+    broker: "amqp",
+    features: { crossProcess: true, binary: true, log: true, tellsNoPlace: true },
     limit: 16 * 1024 * 1024,
   },
   {
