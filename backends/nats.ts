@@ -134,7 +134,7 @@ export class NatsBackend implements Backend {
       for (const payload of payloads) {
         const fits = headers && Buffer.byteLength(payload) + HEADER_LENGTH <= limit;
         const header = fits &&
-          { headers: headerOf(SEQUENCE_HEADER, this.#sequencer.next(channel)) };
+          { headers: headerOf({ [SEQUENCE_HEADER]: this.#sequencer.next(channel) }) };
         link.client.publish(batch.subject, payload, header || {});
       }
       await confirmed;

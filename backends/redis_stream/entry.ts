@@ -4,14 +4,13 @@
  * @module
  */
 
-import { Buffer } from "node:buffer";
-import type { BackendRecord, PassedRecord, Payload } from "../../backend.ts";
+import type { Buffer } from "node:buffer";
+import type { BackendRecord, PassedRecord } from "../../backend.ts";
 import type { Place } from "../../position.ts";
+import { witnessOf } from "../../witness.ts";
 
 /** The field that carries the payload. */
 export const FIELD = "message";
-/** How much of a payload makes its witness. */
-const HEAD = 64;
 
 /** An entry as the client gives it: its id, then names and values in turn. */
 export type Entry = readonly [id: Buffer, fields: readonly Buffer[]];
@@ -52,30 +51,4 @@ export function idBefore(place: Place | undefined): string | undefined {
   if (place.sub > 0) return `${place.at}-${place.sub - 1}`;
   // Without a sequence it is the largest of that time.
   return place.at > 0 ? `${place.at - 1}` : undefined;
-}
-
-/**
- * Tells a payload from another one that has its id in a stream that was begun
- * anew: a hash of its length and its first bytes, of a text as of its UTF-8.
- */
-export function witnessOf(payload: Payload): string {
-  const length = Buffer.byteLength(payload);
-  // A character that ends behind the head may begin within it.
-  const head = typeof payload === "string" && !isPlain(payload)
-    ? Buffer.from(payload.slice(0, HEAD + 1))
-    : payload;
-  let hash = Math.imul(0x811c9dc5 ^ length, 0x01000193);
-  for (let index = 0; index < Math.min(HEAD, head.length); index++) {
-    const byte = typeof head === "string" ? head.charCodeAt(index) : head[index]!;
-    hash = Math.imul(hash ^ byte, 0x01000193);
-  }
-  return (hash >>> 0).toString(36);
-}
-
-/** Whether the head of a text is ASCII: each unit one byte. */
-function isPlain(text: string): boolean {
-  for (let index = 0; index < Math.min(HEAD, text.length); index++) {
-    if (text.charCodeAt(index) > 0x7f) return false;
-  }
-  return true;
 }

@@ -9,7 +9,8 @@ import { Position } from "../../position.ts";
 import { sizeOf } from "../../record_source.ts";
 import { bufferOf, type Link } from "../redis/link.ts";
 import type { Kind } from "../redis/subscriber.ts";
-import { FIELD, placeOf, witnessOf } from "./entry.ts";
+import { witnessOf } from "../../witness.ts";
+import { FIELD, placeOf } from "./entry.ts";
 
 /** What one pipeline holds at most: a burst begins to be answered before it is sent. */
 const COMMANDS = 1_024;
