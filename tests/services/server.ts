@@ -25,6 +25,8 @@ export class Server implements AsyncDisposable {
   readonly port: number;
   /** Its own folder, with its data. */
   readonly directory: string;
+  /** The path of its program. */
+  readonly command: string;
   #options: ServerOptions;
   #process: Deno.ChildProcess | undefined;
 
@@ -32,6 +34,7 @@ export class Server implements AsyncDisposable {
     this.url = options.url;
     this.port = options.port;
     this.directory = options.directory;
+    this.command = options.command;
     this.#options = options;
   }
 
