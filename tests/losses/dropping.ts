@@ -46,30 +46,32 @@ export async function drops(broker: Dropping): Promise<void> {
   const send = (name: typeof PUBLISHERS[number]) =>
     publish[name](`${name} ${published[name]++} `.padEnd(size));
   const subscription = await subscriber.subscribe(channel);
+  const received = { heard: [] as number[], unheard: [] as number[], foreign: [] as number[] };
+  let missed = 0;
+  const hear = async () => {
+    const [event] = await take(subscription, 1);
+    const [name, number] = String(event!.message).split(" ") as [typeof PUBLISHERS[number], string];
+    received[name].push(Number(number));
+    if (!event!.gap) return;
+    assertEquals([event!.gap.cause, name], ["unknown", "heard"]);
+    missed += event!.gap.missed!;
+  };
+  const both = (async () => {
+    while (received.heard.length === 0 || received.foreign.length === 0) await hear();
+  })();
+  let areHeard = false;
+  void both.then(() => areHeard = true);
   // Where nodes tell each other who listens, the first may be too early.
-  const first = take(subscription, 1);
-  let isHeard = false;
-  void first.then(() => isHeard = true);
-  await until(async () => (await Promise.all([send("heard"), send("foreign")]), isHeard), "Deaf");
+  await until(async () => (await Promise.all([send("heard"), send("foreign")]), areHeard), "Deaf");
+  await both;
   broker.begin();
   await Promise.all(numbered(count).flatMap(() => [send("heard"), send("foreign")]));
   await Promise.all(numbered(count).map(() => send("unheard")));
   const dropped = { ...published };
   await broker.end();
-  const [start] = await first;
-  const received = { heard: [] as number[], unheard: [] as number[], foreign: [] as number[] };
-  let missed = 0;
-  const hear = ({ message, gap }: typeof start & object) => {
-    const [name, number] = String(message).split(" ") as [typeof PUBLISHERS[number], string];
-    received[name].push(Number(number));
-    if (!gap) return;
-    assertEquals([gap.cause, name], ["unknown", "heard"]);
-    missed += gap.missed!;
-  };
-  hear(start!);
   const isDone = () => PUBLISHERS.every((name) => received[name].at(-1)! >= dropped[name]);
   const reading = (async () => {
-    while (!isDone()) (await take(subscription, 1)).forEach(hear);
+    while (!isDone()) await hear();
   })();
   await until(async () => {
     if (!isDone()) await Promise.all(PUBLISHERS.map(send));

@@ -5,6 +5,7 @@ import { Broadcast, type BroadcastEvent } from "../../mod.ts";
 import { uniqueChannel, within } from "../conformance/harness.ts";
 
 const COUNT = 2_000;
+const PATIENCE = 20_000;
 
 /** Between threads it loses, and tells nobody; within the thread it does not. */
 export function betweenThreads(): void {
@@ -18,7 +19,7 @@ export function betweenThreads(): void {
     await within(ready);
     worker.postMessage({ channel, count: COUNT, done });
     // This thread hears nothing until all is posted.
-    Atomics.wait(done, 0, 0);
+    assert(Atomics.wait(done, 0, 0, PATIENCE) !== "timed-out", "The worker does not post");
     worker.postMessage("end");
     const events: BroadcastEvent<string>[] = [];
     for await (const event of subscription) {
