@@ -271,7 +271,8 @@ export class Tee<Message> {
   }
 }
 
+/** Whether it is certain: of a record that was found and not read nothing is known but its place. */
 function isSame(one: Place, other: Place): boolean {
   return one.shard === other.shard && comparePlaces(one, other) === 0 &&
-    (one.witness === other.witness || one.witness === "" || other.witness === "");
+    one.witness === other.witness;
 }

@@ -1,5 +1,5 @@
 /**
- * What recognises a record by its content.
+ * Recognises a record, where a log may give its place again.
  *
  * @module
  */
@@ -12,9 +12,13 @@ const HEAD = 64;
 
 /**
  * Tells a payload from another one that has its place in a log that was begun
- * anew: a hash of its length and its first bytes, of a text as of its UTF-8.
+ * anew, or set back: a hash of its length and its first bytes, of a text as of
+ * its UTF-8.
+ *
+ * @param payload What was published.
+ * @param mark What else is known of it, in ASCII.
  */
-export function witnessOf(payload: Payload): string {
+export function witnessOf(payload: Payload, mark = ""): string {
   const length = Buffer.byteLength(payload);
   // A character that ends behind the head may begin within it.
   const head = typeof payload === "string" && !isPlain(payload)
@@ -24,6 +28,9 @@ export function witnessOf(payload: Payload): string {
   for (let index = 0; index < Math.min(HEAD, head.length); index++) {
     const byte = typeof head === "string" ? head.charCodeAt(index) : head[index]!;
     hash = Math.imul(hash ^ byte, 0x01000193);
+  }
+  for (let index = 0; index < mark.length; index++) {
+    hash = Math.imul(hash ^ mark.charCodeAt(index), 0x01000193);
   }
   return (hash >>> 0).toString(36);
 }

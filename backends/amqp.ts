@@ -22,8 +22,8 @@
  * is lost too, and told as a gap; so is a queue that somebody deletes. Each
  * message carries its number in a header, so that what a policy drops from the
  * queue (`max-length`) is told as a gap with the exact count, once a later
- * message of the same publisher arrives. What other programs publish has no
- * number.
+ * message of the same publisher arrives, if an earlier one had. What other
+ * programs publish has no number.
  *
  * A pattern is narrowed to whole words at both ends: `room.*.end` is bound as
  * `room.#.end`, `room*` as `#`, which brings every message to this process.

@@ -24,7 +24,8 @@
  * ## Delivery
  *
  * The topic is the log. A tail that is opened again goes on behind the last
- * event, on every partition: nothing is lost while the broker stores it. What
+ * event, on every partition: nothing is lost while the broker stores it. What an
+ * unclean leader election loses is a gap to who had seen it, and to nobody else. What
  * retention, compaction or `DeleteRecords` removed before it was read is a gap,
  * and so is a topic that was deleted and made anew. `missed` is not known, as
  * offsets also count the markers of transactions; and where compaction removed

@@ -22,8 +22,9 @@
  * connection is lost is lost too, and told as a gap. A server that finds this
  * process too slow drops messages, and says nothing: each message carries its
  * number in a user property, so that a hole is told as a gap with the exact
- * count, once a later message of the same publisher arrives. What other programs
- * publish has no number. Bridges between servers may lose messages as well.
+ * count, once a later message of the same publisher arrives, if an earlier one
+ * had. What other programs publish has no number. Bridges between servers may lose
+ * messages as well, and carry the numbers only if they speak MQTT 5.
  * Retained messages are of the past, and not delivered.
  *
  * A pattern is narrowed to whole levels at its beginning: `room/*` is asked for

@@ -16,8 +16,9 @@
  * connection is lost is lost too, and told as a gap; so it is if the server
  * closes the connection to a process that is too slow. Events carry a header,
  * `broadcaster-sequence`, by which a subscriber finds, with the exact count, what
- * servers have lost between them. What other programs publish without it may be
- * lost there without notice.
+ * servers have lost between two events of one publisher. What other programs
+ * publish without it may be lost there without notice, as may what a publisher
+ * sends before the first event that arrives of it.
  *
  * A channel is the subject of that name: other programs may publish and
  * subscribe to it. What a subject cannot hold, such as spaces, `*`, `>` and `%`,
@@ -134,7 +135,7 @@ export class NatsBackend implements Backend {
       for (const payload of payloads) {
         const fits = headers && Buffer.byteLength(payload) + HEADER_LENGTH <= limit;
         const header = fits &&
-          { headers: headerOf(SEQUENCE_HEADER, this.#sequencer.next(channel)) };
+          { headers: headerOf({ [SEQUENCE_HEADER]: this.#sequencer.next(channel) }) };
         link.client.publish(batch.subject, payload, header || {});
       }
       await confirmed;

@@ -16,7 +16,10 @@
  *
  * In one order over all channels, and without loss as long as the stream keeps
  * it, also over a lost connection. What was removed before it was read is told
- * as a gap, as is a stream that was deleted and begun anew. Where a channel's
+ * as a gap, as is a stream that was deleted and begun anew. A server that crashes
+ * with its machine loses what it had not synced yet (`sync_interval`): a gap to
+ * those who had seen some of that, since each message carries a number by which
+ * it is told from what later takes its place. Where a channel's
  * last record is gone, a gap is told if others were removed behind it, since
  * whose they were is not known. A pattern that resumes has one position for all
  * its channels; with `maxlen`, or after a purge, it is told of gaps that may

@@ -16,9 +16,10 @@
  *
  * In each channel in the order of commit, the same for all, and exactly once as
  * long as the events are kept: after a lost connection the subscription goes on
- * where it was. What was removed, or a log that was emptied, made anew or set
- * back, is told as a gap. Ids have holes, so how many events are missing is not
- * known. NOTIFY only wakes readers; what it loses is found within a second.
+ * where it was. What was removed, or a log that was emptied, made anew or set back
+ * (by a standby that lagged, or a crash with `synchronous_commit` off: told to who
+ * had seen what is lost) is a gap; of how many events is not known, since ids have
+ * holes. NOTIFY only wakes readers; what it loses is found within a second.
  *
  * A pattern follows each channel that matches, and finds new ones at once if a
  * hint tells of them, else within a second. It reads them as they are when it is

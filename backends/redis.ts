@@ -28,9 +28,9 @@
  * In a cluster an event goes by sharded pub/sub (`SPUBLISH`, `SSUBSCRIBE`),
  * within the node that owns the channel's slot, so other programs must use that
  * too; where the server has none, before Redis 7, by `PUBLISH`, which reaches
- * other nodes. A node that is lost is a gap on its channels alone, and so is a
- * slot that moves. Publishing waits until every master can be reached. Shards
- * have no patterns: there a subscription to one is refused.
+ * other nodes, unless it is lost between them. A node that is lost is a gap on its
+ * channels alone, and so is a slot that moves. Publishing waits until every master
+ * can be reached. Shards have no patterns: there a subscription to one is refused.
  *
  * ## Escape hatch
  *

@@ -1,22 +1,14 @@
-/** The README's table of brokers cannot lie: each cell that says something exact is held against the backend. */
+/** The README's table of brokers cannot lie: each cell that says something exact is held against the backend; what can be lost, in `losses_test.ts`. */
 
-import { assert, assertEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import { join } from "node:path";
 import { Address } from "../address.ts";
 import type { Backend, BackendModule } from "../backend.ts";
 import { CLIENTS } from "../client.ts";
+import { ROOT, ROWS } from "./readme.ts";
 
-const ROOT = join(import.meta.dirname!, "..");
-const README = await Deno.readTextFile(join(ROOT, "README.md"));
 const MOD = await Deno.readTextFile(join(ROOT, "mod.ts"));
 
-/** A row of the table. */
-interface Row {
-  readonly schemes: string[];
-  readonly cells: Record<string, string>;
-}
-
-const ROWS = rowsOf(README);
 /** The files of the backends, by scheme. */
 const FILES = new Map(
   [...MOD.matchAll(/^ {2}"?([\w-]+)"?: scheme\(\s*\(\) => import\("\.\/backends\/(\w+)\.ts"\)/gm)]
@@ -75,18 +67,6 @@ for (const { schemes, cells } of ROWS) {
     backend.check!("channel", payload(bytes));
     assertThrows(() => backend.check!("channel", payload(bytes + 1)), RangeError);
   });
-}
-
-function rowsOf(text: string): Row[] {
-  const table = text.slice(text.indexOf("| URL ")).split("\n\n")[0]!.split("\n");
-  const [head, , ...rows] = table.map((line) =>
-    line.split(/(?<!\\)\|/).slice(1, -1).map((cell) => cell.trim())
-  );
-  assert(head && rows.length > 5);
-  return rows.map((row) => ({
-    schemes: [...row[0]!.matchAll(/`([\w-]+):\/\//g)].map(([, scheme]) => scheme!),
-    cells: Object.fromEntries(head.map((name, index) => [name, row[index]!])),
-  }));
 }
 
 /** The backend of a scheme, which does not connect. */

@@ -68,6 +68,11 @@ export class Proxy implements AsyncDisposable {
     await once(server, "listening");
   }
 
+  /** Leads new connections elsewhere, as an address does behind which another server takes over. */
+  redirect(targetPort: number): void {
+    this.#target = targetPort;
+  }
+
   /** Ends everything; resolves once nothing is open. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.refuse();

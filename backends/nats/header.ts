@@ -1,5 +1,5 @@
 /**
- * The one header that a message has.
+ * The headers that a message has.
  *
  * @module
  */
@@ -7,12 +7,13 @@
 import { Buffer } from "node:buffer";
 import type { MsgHdrs } from "@nats-io/transport-node";
 
-/** What it takes at most: a line of the protocol, a name and a value. */
-export const HEADER_LENGTH = 80;
+/** What they take at most: a line of the protocol, two names and values. */
+export const HEADER_LENGTH = 112;
 
-/** A header without the library: the client only asks for its bytes. */
-export function headerOf(name: string, value: string): MsgHdrs {
-  const bytes = Buffer.from(`NATS/1.0\r\n${name}: ${value}\r\n\r\n`);
+/** Headers without the library: the client only asks for their bytes. */
+export function headerOf(fields: Readonly<Record<string, string>>): MsgHdrs {
+  const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`);
+  const bytes = Buffer.from(`NATS/1.0\r\n${lines.join("")}\r\n`);
   const headers: Partial<MsgHdrs> & { encode(): Uint8Array } = { encode: () => bytes };
   return headers as unknown as MsgHdrs;
 }

@@ -9,7 +9,8 @@ import type { Item, Page, ReadOptions, Tail } from "../../backend.ts";
 import { behind, PageSize } from "../../log_tail.ts";
 import type { Position } from "../../position.ts";
 import { sizeOf } from "../../record_source.ts";
-import { placeOf, timeOf } from "./store.ts";
+import { checkOfStored, epochIn, placeOf } from "./place.ts";
+import { timeOf } from "./store.ts";
 
 /** What may wait for the core; past that the stream is read again. */
 const BYTES = 4 * 1024 * 1024;
@@ -119,11 +120,12 @@ export class LiveTail implements Tail {
     const last = this.#lasts.get(subject) ?? 0;
     if (at <= this.#top || before > Math.max(last, this.#floor)) return false;
     if (this.#bytes > BYTES || this.#lasts.size >= SUBJECTS) return false;
-    const place = placeOf(at, this.#live.in(0)?.witness ?? "");
+    const { data: payload, headers } = message;
+    const begun = this.#live.in(0);
+    const place = placeOf(at, begun ? epochIn(begun) : "", checkOfStored(payload, headers));
     const channel = this.#options.channelOf?.(subject);
     if (this.#options.channelOf && channel === undefined) this.#waiting.push({ place });
     else {
-      const { data: payload } = message;
       const timestamp = timeOf(message);
       this.#waiting.push({
         payload,

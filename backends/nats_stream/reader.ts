@@ -5,9 +5,10 @@
  */
 
 import type { BackendRecord, Item, Page, ReadOptions, Target } from "../../backend.ts";
-import { Position } from "../../position.ts";
+import { type Place, Position } from "../../position.ts";
 import { channelOf, subjectOf, subjectsOf } from "../nats/subject.ts";
-import { placeOf, type State, type Store, timeOf } from "./store.ts";
+import { checkIn, checkOfStored, epochIn, placeOf } from "./place.ts";
+import { type State, type Store, timeOf } from "./store.ts";
 import { type Stored, View } from "./view.ts";
 
 /** How many messages a page before a position is made of at least, where not all may match. */
@@ -48,7 +49,10 @@ export class Reader {
   async end(target: Target): Promise<Position> {
     const { epoch, last } = await this.#store.state();
     const own = await this.#store.find({ last_by_subj: filterOf(this.#store.name, target) });
-    return Position.of(placeOf(own?.seq ?? last, epoch));
+    // Another one's tells as well whether the stream is still the same up to there.
+    const found = own ?? (last > 0 ? await this.#store.find({ seq: last }) : undefined);
+    const check = found && checkOfStored(found.data, found.header);
+    return Position.of(placeOf(found?.seq ?? last, epoch, check));
   }
 
   /** A page of what a target has. */
@@ -71,20 +75,35 @@ export class Reader {
     target: Target,
     { after, before, limit }: ReadOptions & { readonly after: Position },
     begun: State,
+    isOther = false,
   ): Promise<Stretch> {
     const { epoch, last } = begun;
-    const { at, witness } = after.in(0) ?? placeOf(0, epoch);
-    const isSame = before?.in(0)?.witness === epoch;
-    const to = before ? isSame ? before.in(0)!.at : 0 : Infinity;
-    const cause = witness !== epoch ? "epoch" : at > last ? "ahead" : undefined;
+    const place = after.in(0) ?? placeOf(0, epoch);
+    const { at } = place;
+    const end = before?.in(0);
+    const to = before ? end && epochIn(end) === epoch ? end.at : 0 : Infinity;
+    const isAnew = isOther || epochIn(place) !== epoch;
+    const cause = isAnew ? "epoch" : at > last ? "ahead" : undefined;
     const from = cause ? 0 : at;
     if (to <= from + 1) return { after, cause, begun, at, cameBack: true, messages: [], end: at };
     const count = cause ? limit : limit + 1;
     const messages = await this.#take(await this.#open(target, from), to, count);
     const cameBack = messages[0]?.at === from;
+    if (!cause && await this.#isOther(place, cameBack ? messages[0] : undefined, begun)) {
+      return await this.#stretch(target, { after, before, limit }, begun, true);
+    }
     const fresh = messages.slice(cameBack ? 1 : 0).slice(0, limit);
-    const end = messages.length < count ? Math.min(last, to - 1) : fresh.at(-1)!.at;
-    return { after, cause, begun, at, cameBack, messages: fresh, end };
+    const reached = messages.length < count ? Math.min(last, to - 1) : fresh.at(-1)!.at;
+    return { after, cause, begun, at, cameBack, messages: fresh, end: reached };
+  }
+
+  /** Whether another message has the place: the stream was set back, and went on otherwise. */
+  async #isOther(place: Place, stored: Stored | undefined, { first }: State): Promise<boolean> {
+    const check = checkIn(place);
+    if (check === "" || place.at < first) return false;
+    if (stored) return checkOfStored(stored.message.data, stored.message.headers) !== check;
+    const found = await this.#store.find({ seq: place.at });
+    return found !== undefined && checkOfStored(found.data, found.header) !== check;
   }
 
   /** Whether it follows the position, and what is told if it does not. */
@@ -132,7 +151,7 @@ export class Reader {
   async #newest(target: Target, { before, limit }: ReadOptions, begun: State): Promise<Page> {
     const { epoch, first, last } = begun;
     const place = before?.in(0);
-    const to = place ? place.witness === epoch ? place.at : 0 : last + 1;
+    const to = place ? epochIn(place) === epoch ? place.at : 0 : last + 1;
     if (to <= first) return { from: Position.of(placeOf(Math.max(0, to - 1), epoch)), items: [] };
     // The server narrows a pattern down, and no more: there may be a lot that does not match.
     const isChannel = typeof target === "string";
@@ -208,7 +227,7 @@ export class Reader {
       const record = {
         payload: message.data,
         ...time !== undefined && { timestamp: time },
-        place: placeOf(at, epoch),
+        place: placeOf(at, epoch, checkOfStored(message.data, message.headers)),
       };
       if (typeof target === "string") return record;
       const channel = channelOf(message.subject.slice(this.#store.name.length + 1));

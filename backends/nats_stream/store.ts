@@ -7,8 +7,8 @@
 import type { JetStreamManager, StoredMsg, StreamConfig, StreamInfo } from "@nats-io/jetstream";
 import type { Msg } from "@nats-io/transport-node";
 import { ConnectionError, RefusedError } from "../../errors.ts";
-import type { Place } from "../../position.ts";
 import type { Link } from "../nats/link.ts";
+import { epochOf } from "./place.ts";
 
 /** What a stream is created with. */
 export type Limits =
@@ -157,11 +157,6 @@ export function timeOf({ headers }: Pick<Msg, "headers">): number | undefined {
   return Number.isNaN(time) ? undefined : time;
 }
 
-/** The place of a sequence. */
-export function placeOf(at: number, epoch: string): Place {
-  return { shard: 0, at, sub: 0, witness: epoch };
-}
-
 function stateOf({ created, state, config }: StreamInfo): State {
   return {
     epoch: epochOf(created),
@@ -170,13 +165,6 @@ function stateOf({ created, state, config }: StreamInfo): State {
     deleted: state.num_deleted ?? 0,
     isCapped: config.max_msgs_per_subject > 0,
   };
-}
-
-/** A time in nanoseconds, which no number holds. */
-function epochOf(created: string): string {
-  const [, seconds, fraction = ""] = /^(.*?)(?:\.(\d+))?Z$/.exec(created) ?? [];
-  const time = Date.parse(`${seconds}Z`) / 1_000;
-  return time.toString(36) + Number(fraction.padEnd(9, "0")).toString(36).padStart(6, "0");
 }
 
 /** What an error of the client means. */

@@ -10,10 +10,12 @@ import type { Payload } from "../../backend.ts";
 import { ConnectionError, RefusedError } from "../../errors.ts";
 import { random } from "../../id.ts";
 import { Position } from "../../position.ts";
+import { SEQUENCE_HEADER, Sequencer } from "../../sequence.ts";
 import { after } from "../../timer.ts";
 import { HEADER_LENGTH, headerOf } from "../nats/header.ts";
 import { subjectOf } from "../nats/subject.ts";
-import { placeOf, type State, type Store, TIME_HEADER } from "./store.ts";
+import { checkOf, placeOf } from "./place.ts";
+import { type State, type Store, TIME_HEADER } from "./store.ts";
 
 /** How long an answer may take. */
 const LIMIT = 10_000;
@@ -21,6 +23,8 @@ const LIMIT = 10_000;
 /** A payload that was sent. */
 interface Sent {
   readonly subject: string;
+  /** Recognises it in the stream. */
+  readonly check: string;
   readonly succeed: (position: Position) => void;
   readonly fail: (reason: unknown) => void;
 }
@@ -36,6 +40,7 @@ export class Writer {
   readonly #store: Store;
   readonly #inbox = `_INBOX.${random()}`;
   readonly #answers: Subscription;
+  readonly #sequencer = new Sequencer();
   readonly #sent = new Map<number, Sent>();
   #number = 0;
   #state: State;
@@ -66,17 +71,18 @@ export class Writer {
     const subject = `${this.#store.name}.${subjectOf(channel)}`;
     const { client, loss } = this.#store.link;
     const { max_payload: limit = 0, headers } = client.info ?? {};
-    const time = headers && !this.#store.tellsTime &&
-      headerOf(TIME_HEADER, new Date().toISOString());
+    const time = this.#store.tellsTime ? {} : { [TIME_HEADER]: new Date().toISOString() };
     return payloads.map((payload) =>
       new Promise((succeed, fail) => {
         if (loss.aborted) return fail(loss.reason);
         const number = ++this.#number;
-        this.#sent.set(number, { subject, succeed, fail });
+        const fits = headers && Buffer.byteLength(payload) + HEADER_LENGTH <= limit;
+        const mark = fits ? this.#sequencer.next(channel) : "";
+        this.#sent.set(number, { subject, check: checkOf(payload, mark), succeed, fail });
         this.#stop ??= this.#limit();
         const reply = `${this.#inbox}.${number}`;
-        const isTimed = time && Buffer.byteLength(payload) + HEADER_LENGTH <= limit;
-        client.publish(subject, payload, isTimed ? { reply, headers: time } : { reply });
+        const header = fits && { headers: headerOf({ [SEQUENCE_HEADER]: mark, ...time }) };
+        client.publish(subject, payload, { reply, ...header });
       })
     );
   }
@@ -99,7 +105,7 @@ export class Writer {
     }
     const { seq, error } = JSON.parse(message.string()) as Answer;
     if (seq === undefined) sent.fail(new RefusedError(error?.description ?? "it was not stored"));
-    else sent.succeed(Position.of(placeOf(seq, this.#state.epoch)));
+    else sent.succeed(Position.of(placeOf(seq, this.#state.epoch, sent.check)));
   }
 
   #fail(reason: unknown, which: (sent: Sent) => boolean = () => true): void {

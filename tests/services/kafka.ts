@@ -12,6 +12,8 @@ export interface KafkaOptions {
   port?: number;
   /** The port that clients are told to come back to: that of a proxy, for one. */
   advertisedPort?: number;
+  /** The port that other nodes use, and the one that they are told to: that of a proxy, for one. */
+  inside?: { port: number; advertised: number };
   /** Whom the broker lets in, by PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; all by default. */
   user?: { name: string; password: string };
   /** Which node of several it is, and the port of their controller: node 1 is that, too. */
@@ -53,7 +55,7 @@ export async function start(options: KafkaOptions = {}): Promise<Server> {
   const cache = join(import.meta.dirname!, "..", "..", ".cache", `kafka-${version}`);
   const classes = ["-cp", join(await jars(artifact, cache), "*")];
   const directory = await Deno.makeTempDir({ prefix: "kafka-" });
-  const inside = freePort();
+  const inside = options.inside?.port ?? freePort();
   await Deno.writeTextFile(
     join(directory, "server.properties"),
     Object.entries(properties(options, directory, port, inside))
@@ -85,7 +87,7 @@ function format(user: KafkaOptions["user"]): string[] {
 }
 
 function properties(
-  { advertisedPort, user, node, properties }: KafkaOptions,
+  { advertisedPort, inside: between, user, node, properties }: KafkaOptions,
   directory: string,
   port: number,
   inside: number,
@@ -100,7 +102,7 @@ function properties(
     "listeners": `CLIENT://127.0.0.1:${port},INSIDE://127.0.0.1:${inside}` +
       (id === 1 ? `,CONTROLLER://127.0.0.1:${controller}` : ""),
     "advertised.listeners": `CLIENT://127.0.0.1:${advertisedPort ?? port},` +
-      `INSIDE://127.0.0.1:${inside}`,
+      `INSIDE://127.0.0.1:${between?.advertised ?? inside}`,
     "listener.security.protocol.map": `CLIENT:${user ? "SASL_PLAINTEXT" : "PLAINTEXT"},` +
       "INSIDE:PLAINTEXT,CONTROLLER:PLAINTEXT",
     "log.dirs": join(directory, "data"),

@@ -56,6 +56,37 @@ export async function start(options: PostgresOptions = {}): Promise<Server> {
   });
 }
 
+/**
+ * Starts a standby of a server, which follows it through a port: that of a proxy, for one.
+ * It commits without waiting for any standby.
+ */
+export async function startStandby(primary: Server, through: number): Promise<Server> {
+  const port = freePort();
+  const directory = await Deno.makeTempDir({ prefix: "postgres-" });
+  const user = await serverUser();
+  if (user) await Deno.chown(directory, user.uid, user.gid);
+  const data = join(directory, "data");
+  const command = join(primary.command, "..", "pg_basebackup");
+  await run(command, [
+    ...["-D", data, "-d", `host=127.0.0.1 port=${through} user=postgres`],
+    ...["-R", "-X", "stream", "--checkpoint=fast", "--no-sync"],
+  ], { cwd: directory, ...user });
+  return await Server.start({
+    name: "postgres standby",
+    url: `postgres://postgres@127.0.0.1:${port}/postgres`,
+    port,
+    directory,
+    command: primary.command,
+    args: [
+      ...["-D", data, "-h", "127.0.0.1", "-p", `${port}`],
+      ...["-c", "fsync=off", "-c", "unix_socket_directories="],
+    ],
+    user,
+    signal: "SIGINT",
+    answers: () => answers(port, "postgres", "postgres"),
+  });
+}
+
 /** Where Debian keeps the server's commands, the newest version first. */
 async function folders(): Promise<string[]> {
   const root = "/usr/lib/postgresql";

@@ -23,12 +23,18 @@ export interface ServerOptions {
 export class Server implements AsyncDisposable {
   readonly url: string;
   readonly port: number;
+  /** Its own folder, with its data. */
+  readonly directory: string;
+  /** The path of its program. */
+  readonly command: string;
   #options: ServerOptions;
   #process: Deno.ChildProcess | undefined;
 
   private constructor(options: ServerOptions) {
     this.url = options.url;
     this.port = options.port;
+    this.directory = options.directory;
+    this.command = options.command;
     this.#options = options;
   }
 

@@ -84,8 +84,11 @@ export async function until(
   }
 }
 
+/** The ports that were given out: who was given one may listen there only later. */
+const given = new Set<number>();
+
 /**
- * A TCP port that nobody listens on.
+ * A TCP port that nobody listens on, and that nobody here was given before.
  *
  * It lies below the range that systems take ports for outgoing connections from: a client that
  * tries to reach a stopped broker again and again could else be given the broker's own port.
@@ -93,8 +96,10 @@ export async function until(
 export function freePort(): number {
   for (;;) {
     const port = 20_000 + Math.floor(Math.random() * 10_000);
+    if (given.has(port)) continue;
     try {
       Deno.listen({ hostname: "127.0.0.1", port }).close();
+      given.add(port);
       return port;
     } catch (error) {
       if (!(error instanceof Deno.errors.AddrInUse)) throw error;

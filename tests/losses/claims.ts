@@ -1,0 +1,198 @@
+/**
+ * What the README says can be lost without notice, and what it says of all brokers: each
+ * with the tests that show it.
+ */
+
+import { overBridges } from "./bridge.ts";
+import { betweenServers, forSlowReaders, inQueues } from "./brokers.ts";
+import { powerCut, uncleanElection } from "./kafka.ts";
+import { inMemory, onPostgres } from "./ledger.ts";
+import { ofNats, ofPostgres, ofRedis } from "./logs.ts";
+import { atReplicas, betweenNodes } from "./nodes.ts";
+import { betweenThreads } from "./threads.ts";
+
+/** A test: its file, and its title as the source has it. */
+export type Shown = readonly [file: string, title: string];
+
+/** The last cell of a row. */
+export interface Loss {
+  readonly cell: string;
+  /** The broker that must be there. */
+  readonly broker?: string;
+  /** Registers the tests that make it happen. */
+  readonly shows: readonly (() => void)[];
+  /** Other tests: they show that nothing else is lost. */
+  readonly elsewhere: readonly Shown[];
+}
+
+/** What every broker without a log is put through. */
+const WITHOUT_LOG: readonly Shown[] = [
+  ["faults.ts", "a cut connection is a gap, told at once, and the stream goes on"],
+  ["faults.ts", "a half-open connection is found by the probe"],
+  ["faults.ts", "a broker that restarts: every channel is back, each with a gap"],
+  [
+    "conformance/delivery.ts",
+    "a stalled subscriber delays nobody, and is told what it missed",
+  ],
+];
+/** What every broker with a log is put through. */
+const WITH_LOG: readonly Shown[] = [
+  ["faults.ts", "a cut connection loses nothing, not what others publish meanwhile either"],
+  ["faults.ts", "a half-open connection is found by the probe, and nothing is lost"],
+  ["faults.ts", "a broker that restarts: every channel is back, and misses nothing"],
+  [
+    "faults.ts",
+    "a broker restarts at one third and one half of 10,000 events: none is lost unsaid",
+  ],
+  ["conformance/replaying.ts", "a stalled subscriber delays nobody, and misses nothing"],
+];
+
+/** By the first scheme of the row. */
+export const LOSSES: Readonly<Record<string, Loss>> = {
+  "memory": {
+    cell: "nothing",
+    shows: [inMemory],
+    elsewhere: [
+      // With a log, and without one, where what is missed is counted to the last event.
+      ["conformance/replaying.ts", "a stalled subscriber delays nobody, and misses nothing"],
+      [
+        "conformance/delivery.ts",
+        "a stalled subscriber delays nobody, and is told what it missed",
+      ],
+      ["recovery_test.ts", "an id, the tail being ${tail}: ${title}"],
+      [
+        "broadcast_test.ts",
+        "one turn may bring more than may wait: that is a gap, and never silence",
+      ],
+      ["log_test.ts", "model: subscribers of a log lose, repeat and reorder nothing"],
+    ],
+  },
+  // Shown on Deno. Browsers and Node promise no more, and lose nothing on demand.
+  "broadcast-channel": {
+    cell: "what the platform loses between threads",
+    shows: [betweenThreads],
+    elsewhere: [["broadcast_channel_test.ts", "a worker and this thread hear each other"]],
+  },
+  // No Redis before 7 is at hand: one whose new commands are taken away does as that did.
+  "redis": {
+    cell: "what a replica, or a cluster before Redis 7, loses between its nodes",
+    broker: "redis",
+    shows: [atReplicas, betweenNodes],
+    elsewhere: [
+      ...WITHOUT_LOG,
+      ["redis_sentinel_test.ts", "redis: a master that ${how} is a gap"],
+      [
+        "redis_cluster/channels.ts",
+        "a slot that moves is a gap on its channels, and loses nothing unsaid",
+      ],
+      [
+        "redis_cluster/channels.ts",
+        "a master that dies is a gap on its channels alone, and its replica takes over",
+      ],
+    ],
+  },
+  "redis-stream": {
+    cell: "what a crash or a failover had not stored yet, unless it was seen",
+    broker: "redis",
+    shows: [ofRedis],
+    elsewhere: [
+      ...WITH_LOG,
+      ["redis_sentinel_test.ts", "redis-stream: a master that ${how} is none"],
+      ["redis_cluster/streams.ts", "a slot that moves loses nothing, and is no gap"],
+    ],
+  },
+  "postgres": {
+    cell: "nothing",
+    broker: "postgres",
+    shows: [onPostgres],
+    elsewhere: WITHOUT_LOG,
+  },
+  "postgres-stream": {
+    cell: "what a failover or `synchronous_commit=off` had not stored, unless it was seen",
+    broker: "postgres",
+    shows: [ofPostgres],
+    elsewhere: WITH_LOG,
+  },
+  // A machine that loses its power cannot be had here: its disk is set back to where it was.
+  "kafka": {
+    cell: "what an unclean leader election or a power cut loses, unless it was seen",
+    broker: "kafka",
+    shows: [uncleanElection, powerCut],
+    elsewhere: [
+      ...WITH_LOG,
+      ["kafka/failover.ts", "a leader that dies in the middle of 2,000 events takes none along"],
+    ],
+  },
+  // The count has a hole where messages of one publisher lie on both sides of what is lost.
+  "amqp": {
+    cell: "what a queue's policy drops, but for holes in the count of our messages",
+    broker: "amqp",
+    shows: [inQueues],
+    elsewhere: [
+      ...WITHOUT_LOG,
+      ["amqp_test.ts", "a hole in a publisher's numbers is a gap with the exact count"],
+      ["amqp_test.ts", "the user's connection is used, never closed; a queue that goes is a gap"],
+    ],
+  },
+  "mqtt": {
+    cell: "what a server or bridge drops, but for holes in the count of our messages",
+    broker: "mqtt",
+    shows: [forSlowReaders, overBridges],
+    elsewhere: [
+      ...WITHOUT_LOG,
+      ["mqtt_test.ts", "what the server drops for a slow reader is counted exactly"],
+    ],
+  },
+  "nats": {
+    cell: "what servers lose between them, but for holes in the count of our messages",
+    broker: "nats",
+    shows: [betweenServers],
+    elsewhere: [
+      ...WITHOUT_LOG,
+      ["nats/wire.ts", "a subscriber that the server finds too slow has a gap"],
+    ],
+  },
+  // As with Kafka, it is the disk that is set back.
+  "nats-stream": {
+    cell: "what a crash of the machine had not stored yet, unless it was seen",
+    broker: "nats",
+    shows: [ofNats],
+    elsewhere: [
+      ...WITH_LOG,
+      ["nats_stream/strangers.ts", "a server that restarts without its data says so"],
+    ],
+  },
+};
+
+/** What the README says of each broker, below the table: word for word, and in this order. */
+export const PROMISES: readonly (readonly [claim: string, shown: readonly Shown[]])[] = [
+  [
+    "a subscriber gets what is published once `subscribe()` has resolved, its own process's messages included",
+    [
+      ["conformance/delivery.ts", "what is published once subscribe() has resolved arrives"],
+      ["conformance/delivery.ts", "two broadcasts hear each other"],
+    ],
+  ],
+  [
+    "all subscribers of a channel see the same order, where it is not each publisher's own",
+    [[
+      "conformance/delivery.ts",
+      "concurrent publishers: the same order at all subscribers, or that of each",
+    ]],
+  ],
+  [
+    "one publisher's messages keep their order, awaited or not",
+    [
+      ["conformance/delivery.ts", "every subscriber gets every event, with the same ids"],
+      ["conformance/delivery.ts", "a publisher's order holds without awaiting"],
+      ["conformance/delivery.ts", "a publisher's order holds from the first use on"],
+    ],
+  ],
+  [
+    "and a process opens one connection per role, however many channels it has",
+    [
+      ["connections_test.ts", "${scheme}: ${CHANNELS} channels share ${roles} connection"],
+      ["connections_test.ts", "kafka: ${CHANNELS} channels share 2 connections to each broker"],
+    ],
+  ],
+];
