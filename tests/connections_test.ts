@@ -2,6 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { Broadcast } from "../mod.ts";
+import { removeStreams } from "./amqp_stream/remove.ts";
 import { withBroker } from "./broker.ts";
 import { messages, uniqueChannel, within } from "./conformance/harness.ts";
 import { KafkaRig } from "./kafka/rig.ts";
@@ -18,6 +19,7 @@ const ROLES: [scheme: string, broker: string, roles: number][] = [
   ["postgres", "postgres", 2],
   ["postgres-stream", "postgres", 2],
   ["amqp", "amqp", 1],
+  ["amqp-stream", "amqp", 1],
   ["mqtt", "mqtt", 1],
   ["nats", "nats", 1],
   ["nats-stream", "nats", 1],
@@ -32,6 +34,7 @@ for (const [scheme, broker, roles] of ROLES) {
       const channels = await use(proxy.url(url).replace(/^[^:]*/, scheme) + own, proxy, roles);
       if (scheme === "redis-stream") await remove(url, channels);
       if (scheme === "nats-stream") await removeStream(url, stream);
+      if (scheme === "amqp-stream") await removeStreams(url, channels);
     });
   });
 }

@@ -7,7 +7,7 @@ import { overBridges } from "./bridge.ts";
 import { betweenServers, forSlowReaders, inQueues } from "./brokers.ts";
 import { powerCut, uncleanElection } from "./kafka.ts";
 import { inMemory, onPostgres } from "./ledger.ts";
-import { ofNats, ofPostgres, ofRedis } from "./logs.ts";
+import { ofNats, ofPostgres, ofRabbit, ofRedis } from "./logs.ts";
 import { atReplicas, betweenNodes } from "./nodes.ts";
 import { betweenThreads } from "./threads.ts";
 
@@ -134,6 +134,17 @@ export const LOSSES: Readonly<Record<string, Loss>> = {
       ["amqp_test.ts", "the user's connection is used, never closed; a queue that goes is a gap"],
     ],
   },
+  // Here, and below, it is the disk that is set back.
+  "amqp-stream": {
+    cell: "what a crash of the machine had not stored yet, unless it was seen",
+    broker: "amqp",
+    shows: [ofRabbit],
+    elsewhere: [
+      ...WITH_LOG,
+      ["amqp_stream/holes.ts", "a tail that is outrun says so"],
+      ["amqp_stream/holes.ts", "a stream that is deleted is made again, and every reader is told"],
+    ],
+  },
   "mqtt": {
     cell: "what a server or bridge drops, but for holes in the count of our messages",
     broker: "mqtt",
@@ -152,7 +163,6 @@ export const LOSSES: Readonly<Record<string, Loss>> = {
       ["nats/wire.ts", "a subscriber that the server finds too slow has a gap"],
     ],
   },
-  // As with Kafka, it is the disk that is set back.
   "nats-stream": {
     cell: "what a crash of the machine had not stored yet, unless it was seen",
     broker: "nats",

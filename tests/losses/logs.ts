@@ -5,6 +5,7 @@ import { join } from "node:path";
 import postgres from "postgres";
 import { Proxy } from "../proxy.ts";
 import { closed } from "../redis_stream/stream.ts";
+import { startWithStreams as startRabbit } from "../services/amqp.ts";
 import { run } from "../services/debian.ts";
 import { start as startNats } from "../services/nats.ts";
 import { start as startPostgres, startStandby } from "../services/postgres.ts";
@@ -138,6 +139,26 @@ export function ofNats(): void {
       });
     });
   }
+}
+
+/** As with NATS: the server syncs what it has of a stream when it likes. */
+export function ofRabbit(): void {
+  Deno.test("amqp-stream: what a crash loses that was not synced is told only to who had seen it", async () => {
+    await using server = await startRabbit();
+    const [disk, synced] = ["data", "synced"].map((name) => join(server.directory, name));
+    await forgets({
+      url: (port) => `amqp-stream://127.0.0.1:${port}`,
+      server,
+      store: () => run("cp", ["-a", disk!, synced!]),
+      lose: async () => {
+        await server.stop("SIGKILL");
+        await Deno.remove(disk!, { recursive: true });
+        await Deno.rename(synced!, disk!);
+        await server.restart();
+        return server;
+      },
+    });
+  });
 }
 
 function suffix(elsewhere: boolean): string {
