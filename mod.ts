@@ -83,11 +83,11 @@ const BACKENDS: Record<string, Scheme> = {
   postgresql: scheme(() => import("./backends/postgres.ts"), "sslmode", ...PEM),
   "postgres-stream": scheme(
     () => import("./backends/postgres_stream.ts"),
-    ...["sslmode", ...PEM, "retention"],
+    ...["sslmode", ...PEM, "retention", "pool"],
   ),
   "postgresql-stream": scheme(
     () => import("./backends/postgres_stream.ts"),
-    ...["sslmode", ...PEM, "retention"],
+    ...["sslmode", ...PEM, "retention", "pool"],
   ),
   kafka: scheme(
     () => import("./backends/kafka.ts"),

@@ -7,7 +7,8 @@
  * `postgres-stream://[[user][:password]@]host[:port][/database]`, or
  * `postgresql-stream://`. Parameters: `retention`, how long events are kept,
  * such as `30m`, `12h` or `7d` (the default), and `forever` or `0` for never
- * removing any; `sslmode`, one of `disable` (the default), `prefer`, `require`
+ * removing any; `pool`, how many sessions read the past, besides the one that
+ * writes and the one that listens (0 by default: that one reads as well); `sslmode`, one of `disable` (the default), `prefer`, `require`
  * and `verify-full`, with libpq's meaning; `ca`, `cert` and `key`, paths of PEM
  * files, which imply that. It must be a session of its own: a pooler in
  * transaction mode drops LISTEN.
@@ -83,7 +84,7 @@ import type {
   Target,
 } from "../backend.ts";
 import { importClient } from "../client.ts";
-import { ClosedError, RefusedError } from "../errors.ts";
+import { ClosedError } from "../errors.ts";
 import { random } from "../id.ts";
 import type { Position } from "../position.ts";
 import type { Postgres } from "./postgres/link.ts";
@@ -94,11 +95,13 @@ import {
   type Database,
   type DatabaseEvents,
   OwnDatabase,
+  readyOf,
   restoring,
 } from "./postgres_stream/database.ts";
 import { LiveEnds } from "./postgres_stream/live_ends.ts";
+import { checkName, checkPayload } from "./postgres_stream/limits.ts";
+import { Pool } from "./postgres_stream/pool.ts";
 import { Reader } from "./postgres_stream/reader.ts";
-import { NAME_LIMIT, PAYLOAD_LIMIT } from "./postgres_stream/schema.ts";
 import { Upkeep } from "./postgres_stream/upkeep.ts";
 import { Writer } from "./postgres_stream/writer.ts";
 
@@ -107,7 +110,7 @@ export { MIGRATION } from "./postgres_stream/schema.ts";
 /** How long events are kept, in milliseconds. */
 const RETENTION = 7 * 24 * 60 * 60 * 1_000;
 
-/** One session to write, one to listen and read, however many channels. */
+/** One session to write, one to listen and read, unless others do, however many channels. */
 export class PostgresStreamBackend implements Backend {
   /** The scheme. */
   readonly name = "postgres-stream";
@@ -122,6 +125,7 @@ export class PostgresStreamBackend implements Backend {
   };
   readonly #retention: number;
   readonly #dial: (events: DatabaseEvents) => Database;
+  readonly #pool: Pool | undefined;
   /** Tells the hints of this process from those of others. */
   readonly #sender = random();
   #writing: Writing | undefined;
@@ -134,11 +138,18 @@ export class PostgresStreamBackend implements Backend {
    * @param address As it appears in messages.
    * @param retention How long events are kept, in milliseconds; 0 for ever.
    * @param dial Makes a session that connects.
+   * @param pool How many sessions read pages besides.
    */
-  constructor(address: string, retention: number, dial: (events: DatabaseEvents) => Database) {
+  constructor(
+    address: string,
+    retention: number,
+    dial: (events: DatabaseEvents) => Database,
+    pool = 0,
+  ) {
     this.address = address;
     this.#retention = retention;
     this.#dial = dial;
+    if (pool > 0) this.#pool = new Pool(pool, dial);
   }
 
   /** Whether neither session was lost. */
@@ -147,22 +158,9 @@ export class PostgresStreamBackend implements Backend {
   }
 
   /** Refuses what the table would refuse. */
-  check(channel: string, payload?: Payload): void {
-    const name = new TextEncoder().encode(channel).length;
-    if (name > NAME_LIMIT) {
-      throw new RangeError(
-        `Cannot use channel "${channel}" on postgres-stream: its name has ${name} bytes, the limit is ${NAME_LIMIT}`,
-      );
-    }
-    if (channel.includes("\0")) {
-      throw new TypeError("Cannot use channel on postgres-stream: its name has a NUL character");
-    }
-    const bytes = payload === undefined ? 0 : lengthOf(payload);
-    if (bytes > PAYLOAD_LIMIT) {
-      throw new RangeError(
-        `Cannot publish to "${channel}": the payload has ${bytes} bytes, the limit of postgres-stream is ${PAYLOAD_LIMIT}`,
-      );
-    }
+  check(channel: string, payload: Payload = ""): void {
+    checkName(channel);
+    checkPayload(channel, payload);
   }
 
   /** Opens the session to write, and makes the schema; the other one opens with the first read. */
@@ -187,6 +185,8 @@ export class PostgresStreamBackend implements Backend {
 
   /** Reads that come together go as one statement. */
   async read(channel: string, options: ReadOptions): Promise<Page> {
+    this.#refuseClosed();
+    if (this.#pool) return await this.#pool.read(channel, options);
     const { ready, reader } = this.#openReading();
     await ready;
     const { from, items } = await reader.read(channel, options);
@@ -198,10 +198,11 @@ export class PostgresStreamBackend implements Backend {
     await Promise.all([
       this.#writing?.database.probe(signal),
       this.#reading?.database.probe(signal),
+      this.#pool?.probe(signal),
     ]);
   }
 
-  /** Wakes others a last time, and ends both sessions. */
+  /** Wakes others a last time, and ends all sessions. */
   async close(): Promise<void> {
     const [writing, reading] = [this.#writing, this.#reading];
     const closed = this.#closed;
@@ -209,7 +210,11 @@ export class PostgresStreamBackend implements Backend {
     writing?.upkeep.close();
     if (!closed && writing && !writing.database.lost) await writing.writer.close();
     reading?.ends.lose(lostError());
-    await Promise.all([writing?.database.close(), reading?.database.close()]);
+    await Promise.all([
+      writing?.database.close(),
+      reading?.database.close(),
+      this.#pool?.close(),
+    ]);
   }
 
   #openWriting(): Writing {
@@ -242,10 +247,7 @@ export class PostgresStreamBackend implements Backend {
     const query = restoring(database);
     const reader = new Reader(query);
     const ends = new LiveEnds({ query, reader, sender: this.#sender });
-    const ready = database.ready.catch((error) => {
-      throw error instanceof RefusedError ? error : lostError(error);
-    });
-    ready.catch(() => {});
+    const ready = readyOf(database);
     let heard: Promise<void> | undefined;
     const listening = () => heard ??= database.listen();
     this.#reading = { database, ready, reader, ends, listening };
@@ -261,7 +263,13 @@ export class PostgresStreamBackend implements Backend {
 export async function open(address: Address, options: BackendOptions): Promise<Backend> {
   const forever = address.parameters.get("retention") === "forever";
   const retention = forever ? 0 : address.duration("retention") ?? RETENTION;
+  const pool = address.count("pool", 0);
   if (options.client !== undefined) {
+    if (pool !== undefined) {
+      throw new TypeError(
+        'Cannot use parameter "pool": the client that is given has its own, `max`',
+      );
+    }
     const client = options.client as Sql;
     if (typeof client?.listen !== "function") {
       throw new TypeError("Cannot use client: it is not a `Sql` of postgres");
@@ -272,7 +280,7 @@ export async function open(address: Address, options: BackendOptions): Promise<B
   const settings = await settingsOf(address);
   const { default: postgres } = await importClient<{ default: Postgres }>("postgres");
   const dial = (events: DatabaseEvents) => new OwnDatabase(postgres, settings, events);
-  return new PostgresStreamBackend(shownAs("postgres-stream", address), retention, dial);
+  return new PostgresStreamBackend(shownAs("postgres-stream", address), retention, dial, pool);
 }
 
 /** The session that writes, and who uses it. */
@@ -291,10 +299,4 @@ interface Reading {
   readonly ends: LiveEnds;
   /** Resolves once it is listening. */
   readonly listening: () => Promise<void>;
-}
-
-/** The length in UTF-8; of a text that cannot be too long, about. */
-function lengthOf(payload: Payload): number {
-  if (typeof payload !== "string" || payload.length * 3 <= PAYLOAD_LIMIT) return payload.length;
-  return new TextEncoder().encode(payload).length;
 }

@@ -9,6 +9,7 @@ import { faults, Rig } from "./faults.ts";
 import { TestDatabase } from "./postgres_stream/database.ts";
 import { gaps } from "./postgres_stream/gaps.ts";
 import { patterns } from "./postgres_stream/patterns.ts";
+import { pool } from "./postgres_stream/pool.ts";
 import { publish, transactions } from "./postgres_stream/transactions.ts";
 import { Proxy } from "./proxy.ts";
 import { start } from "./services/postgres.ts";
@@ -31,6 +32,7 @@ withBroker("postgres", (server) => {
   transactions(server);
   gaps(server);
   patterns(server);
+  pool(server);
 
   Deno.test("postgres-stream: a payload of several megabytes arrives, live and again", async () => {
     await using broadcast = new Broadcast(url, { codec: bytes() });

@@ -159,6 +159,15 @@ export function arrayOf(texts: Iterable<string>): string {
   return `{${Array.from(texts, (text) => `"${text.replace(/["\\]/g, "\\$&")}"`).join(",")}}`;
 }
 
+/** Settles once a session is open; what is not a refusal is a lost connection. */
+export function readyOf(database: Database): Promise<void> {
+  const ready = database.ready.catch((error) => {
+    throw error instanceof RefusedError ? error : lostError(error);
+  });
+  ready.catch(() => {});
+  return ready;
+}
+
 /** Asks a database whose log may be dropped meanwhile: it is made anew, and told by its epoch. */
 export function restoring(database: Database): Query {
   return async (text, values) => {
