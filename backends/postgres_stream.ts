@@ -267,7 +267,7 @@ export async function open(address: Address, options: BackendOptions): Promise<B
   if (options.client !== undefined) {
     if (pool !== undefined) {
       throw new TypeError(
-        'Cannot use parameter "pool": the client that is given has its own, `max`',
+        'Cannot use parameter "pool": the given client has its own',
       );
     }
     const client = options.client as Sql;

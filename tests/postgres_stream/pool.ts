@@ -52,7 +52,7 @@ export function pool(server: string): void {
     await assertRejects(
       () => broadcast.connect(),
       TypeError,
-      'Cannot use parameter "pool": the client that is given has its own, `max`',
+      'Cannot use parameter "pool": the given client has its own',
     );
     await client.end();
   });
