@@ -265,11 +265,7 @@ export async function open(address: Address, options: BackendOptions): Promise<B
   const retention = forever ? 0 : address.duration("retention") ?? RETENTION;
   const pool = address.count("pool", 0);
   if (options.client !== undefined) {
-    if (pool !== undefined) {
-      throw new TypeError(
-        'Cannot use parameter "pool": the given client has its own',
-      );
-    }
+    if (pool !== undefined) throw new TypeError('Cannot use parameter "pool": a client is given');
     const client = options.client as Sql;
     if (typeof client?.listen !== "function") {
       throw new TypeError("Cannot use client: it is not a `Sql` of postgres");

@@ -52,7 +52,7 @@ export function pool(server: string): void {
     await assertRejects(
       () => broadcast.connect(),
       TypeError,
-      'Cannot use parameter "pool": the given client has its own',
+      'Cannot use parameter "pool": a client is given',
     );
     await client.end();
   });
