@@ -15,7 +15,7 @@ import type { Gap } from "./event.ts";
 import { Frontier } from "./frontier.ts";
 import { Epoch, Scope } from "./id.ts";
 import { Log } from "./log.ts";
-import { eventOf } from "./decode.ts";
+import { eventOf, type Unnamed } from "./decode.ts";
 import { BacklogError, sizeOf } from "./record_source.ts";
 import type { RingLimits } from "./ring.ts";
 import type { BranchOptions } from "./start.ts";
@@ -212,8 +212,13 @@ export class Channel<Message> {
         const { done, value } = await reader.read();
         if (done) return new ConnectionError("the broker ended the subscription");
         for (const item of value) {
-          if (item.payload === undefined) this.#pass(item);
-          else if (this.#push(item)) await this.#breathe();
+          if (item.payload === undefined) {
+            this.#pass(item);
+            continue;
+          }
+          const event = eventOf(item, this.target, this.#options);
+          const isFull = this.#push(item, event instanceof Promise ? await event : event);
+          if (isFull) await this.#breathe();
         }
       }
     } catch (error) {
@@ -224,10 +229,8 @@ export class Channel<Message> {
   }
 
   /** Returns whether half a ring has moved since readers last had their turn. */
-  #push(record: BackendRecord): boolean {
+  #push({ payload, place }: BackendRecord, value: Unnamed<Message> | undefined): boolean {
     const { limits } = this.#options;
-    const { payload, place } = record;
-    const value = eventOf(record, this.target, this.#options);
     if (!value) {
       if (place) this.tee.frontier?.advance(place);
       return false;

@@ -5,7 +5,7 @@
  * @module
  */
 
-/** The client libraries, with the versions that `deno.json` names too. */
+/** The client libraries, and that of a codec, with the versions that `deno.json` names too. */
 export const CLIENTS = {
   ioredis: "^6.0.0",
   postgres: "^3.4.9",
@@ -14,6 +14,7 @@ export const CLIENTS = {
   mqtt: "^5.16.0",
   "@nats-io/transport-node": "^3.4.0",
   "@nats-io/jetstream": "^3.4.0",
+  "@msgpack/msgpack": "^3.1.3",
 } as const;
 
 /**
@@ -26,9 +27,13 @@ export const CLIENTS = {
  *
  * @typeParam Module What the library exports.
  * @param name The package.
+ * @param wayOut What can be done instead, as it appears in the message.
  * @throws {Error} If it is not installed. The message tells how to install it.
  */
-export async function importClient<Module>(name: keyof typeof CLIENTS): Promise<Module> {
+export async function importClient<Module>(
+  name: keyof typeof CLIENTS,
+  wayOut = ", or pass the client you have: new Broadcast(url, { client })",
+): Promise<Module> {
   const specifier = "Deno" in globalThis ? `npm:${name}@${CLIENTS[name]}` : name;
   try {
     return await import(/* @vite-ignore */ /* webpackIgnore: true */ specifier);
@@ -38,7 +43,7 @@ export async function importClient<Module>(name: keyof typeof CLIENTS): Promise<
       ? `it is not installed, run \`npm install ${name}@${CLIENTS[name]}\``
       : message;
     throw new Error(
-      `Cannot load client "${name}": ${reason}, or pass the client you have: new Broadcast(url, { client })`,
+      `Cannot load client "${name}": ${reason}${wayOut}`,
       { cause },
     );
   }

@@ -7,19 +7,34 @@
 import type { Payload } from "./backend.ts";
 
 /**
- * Two functions and a name.
+ * Two functions and a name. Each may take its time: the order of what is
+ * published, and of what is received, stays the same.
  *
  * @typeParam Message What is published and received.
  */
 export interface Codec<Message> {
   /** Appears in error messages. */
   readonly name: string;
-  /** Turns a message into a payload. Throws a `TypeError` if it cannot. */
-  encode(message: Message): Payload;
+  /** Turns a message for a channel into a payload. Throws a `TypeError` if it cannot. */
+  encode(message: Message, channel: string): Payload | Promise<Payload>;
   /**
-   * Turns a payload into a message. What it throws is reported as a
+   * Turns a payload of a channel into a message. What it throws is reported as a
    * `messageerror`, and the payload is skipped.
    */
+  decode(payload: Payload, channel: string): Message | Promise<Message>;
+}
+
+/**
+ * A codec that takes no time, and does not care for the channel.
+ *
+ * @typeParam Message What is published and received.
+ */
+export interface SyncCodec<Message> {
+  /** Appears in error messages. */
+  readonly name: string;
+  /** Turns a message into a payload. Throws a `TypeError` if it cannot. */
+  encode(message: Message): Payload;
+  /** Turns a payload into a message. */
   decode(payload: Payload): Message;
 }
 
@@ -40,7 +55,7 @@ const encoder = new TextEncoder();
  * assert.equal(text().decode(new TextEncoder().encode("hello")), "hello");
  * ```
  */
-export function text(): Codec<string> {
+export function text(): SyncCodec<string> {
   return {
     name: "text",
     encode(message) {
@@ -77,7 +92,7 @@ export function text(): Codec<string> {
  * await broadcast.disconnect();
  * ```
  */
-export function json<Message = unknown>(): Codec<Message> {
+export function json<Message = unknown>(): SyncCodec<Message> {
   return {
     name: "json",
     encode(message) {
@@ -108,7 +123,7 @@ export function json<Message = unknown>(): Codec<Message> {
  * assert.deepEqual(bytes().decode("hi"), new Uint8Array([104, 105]));
  * ```
  */
-export function bytes(): Codec<Uint8Array> {
+export function bytes(): SyncCodec<Uint8Array> {
   return {
     name: "bytes",
     encode(message) {

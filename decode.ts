@@ -19,23 +19,29 @@ export interface DecodeOptions<Message> {
 /** An event that has no id yet. */
 export type Unnamed<Message> = Omit<BroadcastEvent<Message>, "id" | "gap">;
 
+/** What a record has become. */
+type Decoded<Message> = Unnamed<Message> | undefined;
+
 /**
  * The event of a record: nothing if it is of another channel than was asked for,
- * or if it cannot be decoded and that was told.
+ * or if it cannot be decoded and that was told. A promise only if the codec
+ * takes its time.
  */
 export function eventOf<Message>(
   { payload, channel: real, timestamp }: BackendRecord,
   target: Target,
   { codec, onMessageError }: DecodeOptions<Message>,
-): Unnamed<Message> | undefined {
+): Decoded<Message> | Promise<Decoded<Message>> {
   const isChannel = typeof target === "string";
   const channel = isChannel ? target : real!;
   if (!isChannel && !target.matches(channel)) return undefined;
+  const succeed = (message: Message) =>
+    timestamp === undefined ? { channel, message } : { channel, message, timestamp };
+  const fail = (error: unknown) => void onMessageError(channel, payload, error);
   try {
-    const message = codec.decode(payload);
-    return timestamp === undefined ? { channel, message } : { channel, message, timestamp };
+    const message = codec.decode(payload, channel);
+    return message instanceof Promise ? message.then(succeed, fail) : succeed(message);
   } catch (error) {
-    onMessageError(channel, payload, error);
-    return undefined;
+    return fail(error);
   }
 }

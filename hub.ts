@@ -5,7 +5,7 @@
  */
 
 import { onAbort, unlessAborted } from "./abort.ts";
-import type { Backend, Target } from "./backend.ts";
+import type { Backend, Payload, Target } from "./backend.ts";
 import type { HistoryOptions, PublishOptions, SubscribeOptions } from "./broadcast.ts";
 import type { Channel } from "./channel.ts";
 import { Channels } from "./channels.ts";
@@ -49,6 +49,8 @@ export class Hub<Message> extends EventTarget {
   readonly #publisher: Publisher;
   readonly #channels: Channels<Message>;
   readonly #options: DecodeOptions<Message> & { readonly connection: Connection };
+  /** Settles once all that was given to be published is encoded. */
+  #encoding: Promise<void> | undefined;
   #disconnecting: Promise<void> | undefined;
 
   /** @param parts What it is made of. */
@@ -94,7 +96,9 @@ export class Hub<Message> extends EventTarget {
     signal?.throwIfAborted();
     if (this.#disconnecting) throw closedError();
     checkName("publish to channel", channel);
-    const payload = this.#parts.codec.encode(message);
+    const encoded = this.#encode(channel, message);
+    const payload = encoded instanceof Promise ? await encoded : encoded;
+    signal?.throwIfAborted();
     const position = await this.#publisher.publish(channel, payload, signal);
     return position && new Scope(this.#connection.backend!.name, channel).id(position);
   }
@@ -154,8 +158,22 @@ export class Hub<Message> extends EventTarget {
     return this.disconnect();
   }
 
+  /** What is encoded takes its turn: a promise only if the codec takes its time, or did before. */
+  #encode(channel: string, message: Message): Payload | Promise<Payload> {
+    const payload = this.#parts.codec.encode(message, channel);
+    const before = this.#encoding;
+    if (!before && !(payload instanceof Promise)) return payload;
+    const encoded = Promise.all([payload, before]).then(([payload]) => payload);
+    const settled = Promise.allSettled([encoded, before]).then(() => {
+      if (this.#encoding === settled) this.#encoding = undefined;
+    });
+    this.#encoding = settled;
+    return encoded;
+  }
+
   async #disconnect(): Promise<void> {
     this.#channels.stop();
+    await this.#encoding;
     await this.#publisher.drain();
     this.#connection.shut();
     await this.#connection.close();

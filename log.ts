@@ -178,7 +178,7 @@ export class Log<Message> {
     const { closing, generation } = connection;
     try {
       const { from, items } = await unlessAborted(closing, backend.read!(target, options));
-      return { from, cells: this.#decode(from, items) };
+      return { from, cells: await this.#decode(from, items) };
     } catch (error) {
       if (error instanceof ConnectionError && backend.connected !== true) {
         connection.lose(generation, error);
@@ -209,25 +209,29 @@ export class Log<Message> {
     if (this.#kept.size > KEPT) this.#kept.delete(this.#kept.keys().next().value!);
   }
 
-  #decode(from: Position, items: readonly Item[]): LogCell<Message>[] {
+  async #decode(from: Position, items: readonly Item[]): Promise<LogCell<Message>[]> {
     const { scope, target } = this.#options;
+    const cells: LogCell<Message>[] = [];
     let position = from;
     this.#pageSize.learn(items);
-    return items.map((item): LogCell<Message> => {
+    for (const item of items) {
       if (item.place === undefined) {
         const gap = item as LogGap;
         position = gap.restart ?? position;
-        return { position, id: scope.id(position), gap };
+        cells.push({ position, id: scope.id(position), gap });
+        continue;
       }
       const { place } = item;
       position = position.with(place);
       const id = scope.id(position);
-      if (item.payload === undefined) return { position, id, place };
-      const event = eventOf(item, target, this.#options);
-      return event
-        ? { position, id, place, result: { done: false, value: { ...event, id } } }
-        : { position, id, place };
-    });
+      const decoded = item.payload === undefined ? undefined : eventOf(item, target, this.#options);
+      const event = decoded instanceof Promise ? await decoded : decoded;
+      cells.push({
+        ...{ position, id, place },
+        ...event && { result: { done: false, value: { ...event, id } } },
+      });
+    }
+    return cells;
   }
 }
 

@@ -39,7 +39,9 @@ export type {
   PublishOptions,
   SubscribeOptions,
 } from "./broadcast.ts";
-export { bytes, type Codec, json, text } from "./codec.ts";
+export { bytes, type Codec, json, type SyncCodec, text } from "./codec.ts";
+export { compressed, type CompressedOptions } from "./compressed.ts";
+export { encrypted, type EncryptionKeys } from "./encrypted.ts";
 export {
   ClosedError,
   ConnectionError,

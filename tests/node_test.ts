@@ -12,7 +12,7 @@ import { PROJECT, Tarball } from "./node/tarball.ts";
 const HERE = join(import.meta.dirname!, "node");
 const HARNESSES = harnesses();
 /** What needs each client. */
-const URLS: Record<keyof typeof CLIENTS, string> = {
+const URLS: Record<Exclude<keyof typeof CLIENTS, "@msgpack/msgpack">, string> = {
   ioredis: "redis://localhost",
   postgres: "postgres://localhost",
   kafkajs: "kafka://localhost",

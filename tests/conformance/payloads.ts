@@ -2,7 +2,9 @@
 
 import assert from "node:assert/strict";
 import { bytes, json } from "../../codec.ts";
-import { messages, type Suite } from "./harness.ts";
+import { compressed } from "../../compressed.ts";
+import { encrypted } from "../../encrypted.ts";
+import { messages, type Suite, take } from "./harness.ts";
 
 /** Cases on payloads and codecs. */
 export function payloads({ test, features, limit }: Suite): void {
@@ -59,6 +61,27 @@ export function payloads({ test, features, limit }: Suite): void {
       const [first, second] = await messages(subscription, 2) as Uint8Array[];
       assert.deepEqual([...first!], [...copy]);
       assert.deepEqual([...second!], []);
+    });
+
+    test("messages that are compressed and encrypted arrive in order, live and again", async (scope) => {
+      const { channel } = scope;
+      const key = crypto.getRandomValues(new Uint8Array(32));
+      const keys = { current: "k", keys: { k: key } };
+      const broadcast = scope.open({ codec: encrypted(compressed(json()), keys) });
+      const subscription = await broadcast.subscribe(channel);
+      // Some are worth compressing, which takes longer than to leave the others as they are.
+      const values = Array.from({ length: 40 }, (_, number) =>
+        number % 3 ? number : [
+          number,
+          "x".repeat(5_000),
+        ]);
+      await Promise.all(values.map((value) => broadcast.publish(channel, value)));
+      const events = await take(subscription, values.length);
+      assert.deepEqual(events.map(({ message }) => message), values);
+      if (!features.log) return;
+      assert.deepEqual(await broadcast.history(channel), events);
+      const resumed = await broadcast.subscribe(channel, { after: events[4]!.id });
+      assert.deepEqual(await take(resumed, values.length - 5), events.slice(5));
     });
   } else {
     test("bytes are refused at the call", async ({ open, channel }) => {
