@@ -4,10 +4,11 @@
  * @module
  */
 
-import type { Backend, BackendOptions } from "./backend.ts";
+import type { Backend, BackendOptions, Payload } from "./backend.ts";
 import type { Codec } from "./codec.ts";
 import type { BroadcastEvent, Gap } from "./event.ts";
 import type { BroadcastEventMap, BroadcastState } from "./notices.ts";
+import type { ChannelSchemas, SchemaInputs, SchemaOutputs } from "./schema.ts";
 import type { SettingsOptions } from "./settings.ts";
 import type { Subscription } from "./subscription.ts";
 import type { SubscribeTarget } from "./target.ts";
@@ -80,9 +81,13 @@ export interface HistoryOptions {
  * As an `EventTarget` it dispatches `statechange`, `gap` and `messageerror`.
  *
  * @typeParam Channels Channel names to the messages they carry.
+ * @typeParam Published What may be published to them: the same, unless a schema makes something
+ * else of it.
  */
-export interface BroadcastInstance<Channels extends object = Record<string, string>>
-  extends EventTarget, AsyncDisposable {
+export interface BroadcastInstance<
+  Channels extends object = Record<string, string>,
+  Published extends object = Channels,
+> extends EventTarget, AsyncDisposable {
   /** What the connection to the broker is now. */
   readonly state: BroadcastState;
 
@@ -108,16 +113,17 @@ export interface BroadcastInstance<Channels extends object = Record<string, stri
    * @param message What to publish.
    * @param options Additional options.
    * @returns Settles once the broker has accepted: with the event's id, where it is known.
-   * @throws {TypeError} If the channel or the message cannot be used.
+   * @throws {TypeError} If the channel or the message cannot be used: a `ValidationError` if
+   * that is because of the channel's schema.
    * @throws {RangeError} If one of them is too long for the broker.
    * @throws {ConnectionError} If there was no connection, and the message was not sent.
    * @throws {OutcomeUnknownError} If it was sent, and the broker never answered.
    * @throws {RefusedError} If the broker refused it.
    * @throws {ClosedError} After `disconnect()`.
    */
-  publish<Name extends ChannelName<Channels>>(
+  publish<Name extends ChannelName<Published>>(
     channel: Name,
-    message: Channels[Name],
+    message: Published[Name],
     options?: PublishOptions,
   ): Promise<string | undefined>;
 
@@ -210,6 +216,34 @@ export interface CodecOptions<Message> extends BroadcastOptions {
   readonly codec: Codec<Message>;
 }
 
+/** Additional options of a broadcast, with schemas. */
+export interface SchemaOptions<Schemas extends ChannelSchemas> extends BroadcastOptions {
+  /**
+   * The schema of each channel, by its name; a name with `*` stands for all that
+   * match and have none of their own. There are no other channels.
+   *
+   * A message that is published must be what the schema accepts, and travels as
+   * it is. What is received is what the schema makes of it; if it does not accept
+   * it, that is a `messageerror`.
+   */
+  readonly channels: Schemas;
+  /**
+   * Turns messages into payloads and back.
+   *
+   * @default {json()}
+   */
+  readonly codec?: AnyCodec | undefined;
+}
+
+/** A codec, whatever its messages are. */
+export type AnyCodec = Omit<Codec<unknown>, "encode"> & {
+  /** Turns a message into a payload. */
+  encode(message: never, channel: string): Payload | Promise<Payload>;
+};
+
+/** What a codec decodes to. */
+export type MessageOf<Given extends AnyCodec> = Awaited<ReturnType<Given["decode"]>>;
+
 /** Makes broadcasts. */
 export interface BroadcastConstructor {
   /**
@@ -220,17 +254,28 @@ export interface BroadcastConstructor {
    * @throws {TypeError} If the URL is malformed, or its scheme or a parameter unknown. A value that
    * only the backend understands is checked at the first use.
    */
-  new (target: string | URL | Backend, options?: BroadcastOptions): BroadcastInstance;
+  new (
+    target: string | URL | Backend,
+    options?: BroadcastOptions & { readonly channels?: undefined },
+  ): BroadcastInstance;
+  /**
+   * A broadcast whose channels all carry what the codec decodes to. Both types are inferred: with
+   * one that is given, it is the map of the channels, below.
+   */
+  new <Given extends AnyCodec, Message extends MessageOf<Given>>(
+    target: string | URL | Backend,
+    options: BroadcastOptions & { readonly codec: Given },
+  ): BroadcastInstance<Record<string, MessageOf<Given>>>;
   /** A broadcast that is typed per channel. */
   new <Channels extends object>(
     target: string | URL | Backend,
     options: CodecOptions<Channels[keyof Channels]>,
   ): BroadcastInstance<Channels>;
-  /** A broadcast whose channels all carry what the codec decodes to. */
-  new <Message>(
+  /** A broadcast whose channels have schemas. */
+  new <const Schemas extends ChannelSchemas>(
     target: string | URL | Backend,
-    options: CodecOptions<Message>,
-  ): BroadcastInstance<Record<string, Message>>;
+    options: SchemaOptions<Schemas>,
+  ): BroadcastInstance<SchemaOutputs<Schemas>, SchemaInputs<Schemas>>;
   /** The prototype of all broadcasts. */
   readonly prototype: BroadcastInstance;
 }

@@ -7,6 +7,7 @@
  */
 
 import type { Gap } from "./event.ts";
+import type { SchemaIssue } from "./schema.ts";
 
 /**
  * The broker cannot be reached, or the connection to it was lost.
@@ -42,6 +43,32 @@ export class RefusedError extends Error {
 export class ClosedError extends Error {
   /** Always `"ClosedError"`. */
   override name = "ClosedError";
+}
+
+/** A message is not what the schema of its channel says. */
+export class ValidationError extends TypeError {
+  /** Always `"ValidationError"`. */
+  override name = "ValidationError";
+  /** All that is wrong with it. */
+  readonly issues: readonly SchemaIssue[];
+
+  /**
+   * An error that tells what is wrong.
+   *
+   * @param what What cannot be done.
+   * @param channel The channel.
+   * @param issues What is wrong.
+   */
+  constructor(what: string, channel: string, issues: readonly SchemaIssue[]) {
+    const [first, ...others] = issues;
+    const path = first?.path?.map((step) => String(typeof step === "object" ? step.key : step));
+    super(
+      `Cannot ${what} of "${channel}": ${path?.length ? `${path.join(".")}: ` : ""}${
+        first?.message ?? "it is invalid"
+      }${others.length > 0 ? `, and ${others.length} more` : ""}`,
+    );
+    this.issues = issues;
+  }
 }
 
 /** Ends a subscription that asked for `onGap: "error"` and met a gap. */

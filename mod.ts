@@ -24,19 +24,23 @@
 import { Address } from "./address.ts";
 import type { Backend, BackendModule } from "./backend.ts";
 import type { BroadcastConstructor, BroadcastInstance, BroadcastOptions } from "./broadcast.ts";
-import { type Codec, kindOf, text } from "./codec.ts";
+import { type Codec, json, kindOf, text } from "./codec.ts";
 import { Hub } from "./hub.ts";
+import { type ChannelSchemas, checked } from "./schema.ts";
 import { CORE_PARAMETERS, readSettings } from "./settings.ts";
 
 export type { Backend, BackendOptions, Payload } from "./backend.ts";
 export type {
+  AnyCodec,
   BroadcastConstructor,
   BroadcastInstance,
   BroadcastOptions,
   ChannelName,
   CodecOptions,
   HistoryOptions,
+  MessageOf,
   PublishOptions,
+  SchemaOptions,
   SubscribeOptions,
 } from "./broadcast.ts";
 export { bytes, type Codec, json, type SyncCodec, text } from "./codec.ts";
@@ -48,6 +52,7 @@ export {
   GapError,
   OutcomeUnknownError,
   RefusedError,
+  ValidationError,
 } from "./errors.ts";
 export type { BroadcastEvent, Gap, GapCause } from "./event.ts";
 export {
@@ -57,6 +62,14 @@ export {
   MessageErrorEvent,
   StateChangeEvent,
 } from "./notices.ts";
+export type {
+  ChannelSchemas,
+  Schema,
+  SchemaInputs,
+  SchemaIssue,
+  SchemaOutputs,
+  SchemaResult,
+} from "./schema.ts";
 export type { SettingsOptions } from "./settings.ts";
 export { Subscription, type SubscriptionIterator } from "./subscription.ts";
 export type { ChannelPattern, SubscribeTarget } from "./target.ts";
@@ -146,10 +159,16 @@ export type Broadcast<Channels extends object = Record<string, string>> = Broadc
 export const Broadcast: BroadcastConstructor = class Broadcast extends Hub<unknown> {
   constructor(
     target: string | URL | Backend,
-    given?: (BroadcastOptions & { readonly codec?: Codec<unknown> }) | null,
+    given?:
+      | (BroadcastOptions & {
+        readonly codec?: Codec<unknown>;
+        readonly channels?: ChannelSchemas | undefined;
+      })
+      | null,
   ) {
     const options = given ?? {};
-    const codec = options.codec ?? text() as Codec<unknown>;
+    const { channels } = options;
+    const codec = options.codec ?? (channels ? json() : text()) as Codec<unknown>;
     if (typeof codec.encode !== "function" || typeof codec.decode !== "function") {
       throw new TypeError(
         `Cannot open broadcast: option codec must be a codec, such as json(), it is ${
@@ -165,7 +184,7 @@ export const Broadcast: BroadcastConstructor = class Broadcast extends Hub<unkno
     }
     const address = backend ? undefined : parse(String(target));
     super({
-      codec,
+      codec: channels ? checked(codec, channels) : codec,
       settings: readSettings(options, address),
       open: async () => {
         if (backend) return backend;

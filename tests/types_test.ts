@@ -2,11 +2,13 @@
 
 import { assertEquals } from "@std/assert";
 import {
+  type Backend,
   Broadcast,
   type BroadcastEvent,
   type BroadcastState,
   bytes,
   type ChannelName,
+  compressed,
   type Gap,
   json,
   type Subscription,
@@ -81,6 +83,11 @@ Deno.test("a codec says what the messages of all channels are", async () => {
     broadcast.publish("anywhere", "text");
     same<typeof raw, Broadcast<Record<string, Uint8Array>>>();
     const raw = new Broadcast("memory://", { codec: bytes() });
+    // Whatever it is given to, and in whatever order the compiler looks.
+    same<typeof any, Broadcast<Record<string, unknown>>>();
+    const any = new Broadcast({} as Backend, { codec: json() });
+    same<typeof late, Broadcast<Record<string, Chat>>>();
+    const late = new Broadcast("memory://", { codec: compressed(json<Chat>()) });
   });
 });
 
