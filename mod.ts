@@ -64,6 +64,7 @@ export {
 } from "./notices.ts";
 export type {
   ChannelSchemas,
+  ChannelsOf,
   Schema,
   SchemaInputs,
   SchemaIssue,

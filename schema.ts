@@ -46,7 +46,7 @@ export interface SchemaIssue {
 export type ChannelSchemas = Readonly<Record<string, Schema>>;
 
 /** The channels of a name: `price:*` are those whose names begin so. */
-type ChannelsOf<Name> = Name extends `${infer Before}*${infer Behind}`
+export type ChannelsOf<Name> = Name extends `${infer Before}*${infer Behind}`
   ? `${Before}${string}${ChannelsOf<Behind>}`
   : Name;
 
