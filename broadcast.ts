@@ -4,74 +4,24 @@
  * @module
  */
 
-import type { Backend, BackendOptions, Payload } from "./backend.ts";
-import type { Codec } from "./codec.ts";
-import type { BroadcastEvent, Gap } from "./event.ts";
+import type { Backend } from "./backend.ts";
+import type { AnyCodec, MessageOf } from "./codec.ts";
+import type { BroadcastEvent } from "./event.ts";
 import type { BroadcastEventMap, BroadcastState } from "./notices.ts";
+import type {
+  BroadcastOptions,
+  CodecOptions,
+  HistoryOptions,
+  PublishOptions,
+  SchemaOptions,
+  SubscribeOptions,
+} from "./options.ts";
 import type { ChannelSchemas, SchemaInputs, SchemaOutputs } from "./schema.ts";
-import type { SettingsOptions } from "./settings.ts";
 import type { Subscription } from "./subscription.ts";
 import type { SubscribeTarget } from "./target.ts";
 
 /** The channels of a broadcast, by the names of its channel map. */
 export type ChannelName<Channels extends object> = Extract<keyof Channels, string>;
-
-/** Additional options of a publish. */
-export interface PublishOptions {
-  /** Aborts the call. A message that was sent already may be published all the same. */
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** Additional options of a subscription. */
-export interface SubscribeOptions {
-  /**
-   * Start with up to this many of the most recent events. Only on backends with
-   * a log.
-   *
-   * @default {0}
-   */
-  readonly history?: number | undefined;
-  /**
-   * Resume behind the event of this id; it wins over `history`. With a log
-   * nothing is lost, or a gap says so, in every process. Without one the same
-   * holds while this process keeps the tail (it outlives its last subscriber by
-   * `linger`); later the subscription starts live, with a gap `disconnect`.
-   */
-  readonly after?: string | undefined;
-  /**
-   * What to do when `after` is not an id of this channel: reject with a
-   * `TypeError`, or start live with a gap `unknown`.
-   *
-   * @default {"error"}
-   */
-  readonly foreign?: "error" | "gap" | undefined;
-  /**
-   * What to do when events may be missing: go on (the next event carries the
-   * gap), end the subscription with a `GapError`, or call a function, in order
-   * and as soon as the reader waits at that place.
-   *
-   * @default {"continue"}
-   */
-  readonly onGap?: "continue" | "error" | ((gap: Gap) => void) | undefined;
-  /** Aborts the call; later, ends the subscription with the signal's reason. */
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** Which page of a channel's history. */
-export interface HistoryOptions {
-  /**
-   * How many events at most.
-   *
-   * @default {100}
-   */
-  readonly limit?: number | undefined;
-  /** Only events before that of this id: the newest of them, if there is no `after`. */
-  readonly before?: string | undefined;
-  /** Only events behind that of this id: the oldest of them. */
-  readonly after?: string | undefined;
-  /** Aborts the call. */
-  readonly signal?: AbortSignal | undefined;
-}
 
 /**
  * Realtime channels over one broker. It connects at first use; `connect()`
@@ -174,6 +124,34 @@ export interface BroadcastInstance<
   ): Promise<BroadcastEvent<Channels[Name], Name>[]>;
 
   /**
+   * A stream of messages into a channel: `source.pipeTo(broadcast.writable("run:42"))`.
+   * Up to 64 messages are on their way at a time; past that it waits until the
+   * broker has accepted the oldest, and so slows its source down.
+   *
+   * What cannot be published errors the stream; what was written behind it may be
+   * published all the same, since it is on its way by then. `close()` waits until
+   * all is accepted, and rejects if something was not. `abort()` takes nothing back.
+   *
+   * @param channel Where to publish.
+   * @param options `signal` errors the stream with its reason.
+   * @throws {TypeError} If the channel cannot be used.
+   * @throws {ClosedError} After `disconnect()`.
+   *
+   * @example
+   * ```ts
+   * import { Broadcast } from "@broadcaster/broadcaster";
+   *
+   * const broadcast = new Broadcast("memory://");
+   * await ReadableStream.from(["Once", " upon", " a time"]).pipeTo(broadcast.writable("run:42"));
+   * await broadcast.disconnect();
+   * ```
+   */
+  writable<Name extends ChannelName<Published>>(
+    channel: Name,
+    options?: { signal?: AbortSignal | undefined } | null,
+  ): WritableStream<Published[Name]>;
+
+  /**
    * Ends every subscription, behind the events that have arrived, waits for
    * the messages that were accepted for publishing, and closes the connection.
    * Idempotent. A disconnected broadcast cannot be used again.
@@ -206,43 +184,6 @@ export interface BroadcastInstance<
     options?: boolean | EventListenerOptions,
   ): void;
 }
-
-/** Additional options of a broadcast. */
-export interface BroadcastOptions extends SettingsOptions, BackendOptions {}
-
-/** Additional options of a broadcast, with a codec. */
-export interface CodecOptions<Message> extends BroadcastOptions {
-  /** Turns messages into payloads and back. */
-  readonly codec: Codec<Message>;
-}
-
-/** Additional options of a broadcast, with schemas. */
-export interface SchemaOptions<Schemas extends ChannelSchemas> extends BroadcastOptions {
-  /**
-   * The schema of each channel, by its name; a name with `*` stands for all that
-   * match and have none of their own. There are no other channels.
-   *
-   * A message that is published must be what the schema accepts, and travels as
-   * it is. What is received is what the schema makes of it; if it does not accept
-   * it, that is a `messageerror`.
-   */
-  readonly channels: Schemas;
-  /**
-   * Turns messages into payloads and back.
-   *
-   * @default {json()}
-   */
-  readonly codec?: AnyCodec | undefined;
-}
-
-/** A codec, whatever its messages are. */
-export type AnyCodec = Omit<Codec<unknown>, "encode"> & {
-  /** Turns a message into a payload. */
-  encode(message: never, channel: string): Payload | Promise<Payload>;
-};
-
-/** What a codec decodes to. */
-export type MessageOf<Given extends AnyCodec> = Awaited<ReturnType<Given["decode"]>>;
 
 /** Makes broadcasts. */
 export interface BroadcastConstructor {

@@ -38,6 +38,15 @@ export interface SyncCodec<Message> {
   decode(payload: Payload): Message;
 }
 
+/** A codec, whatever its messages are. */
+export type AnyCodec = Omit<Codec<unknown>, "encode"> & {
+  /** Turns a message into a payload. */
+  encode(message: never, channel: string): Payload | Promise<Payload>;
+};
+
+/** What a codec decodes to. */
+export type MessageOf<Given extends AnyCodec> = Awaited<ReturnType<Given["decode"]>>;
+
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const encoder = new TextEncoder();
 

@@ -6,7 +6,7 @@
 
 import { onAbort, unlessAborted } from "./abort.ts";
 import type { Backend, Payload, Target } from "./backend.ts";
-import type { HistoryOptions, PublishOptions, SubscribeOptions } from "./broadcast.ts";
+import type { HistoryOptions, PublishOptions, SubscribeOptions } from "./options.ts";
 import type { Channel } from "./channel.ts";
 import { Channels } from "./channels.ts";
 import type { Codec } from "./codec.ts";
@@ -27,6 +27,7 @@ import { checkCount, positionOf, startOf } from "./start.ts";
 import { Subscription } from "./subscription.ts";
 import { checkName, nameOf, readTarget, type SubscribeTarget } from "./target.ts";
 import { LONGEST } from "./timer.ts";
+import { writableOf } from "./writable.ts";
 
 /** What a broadcast is made of. */
 export interface BroadcastParts<Message> {
@@ -145,6 +146,15 @@ export class Hub<Message> extends EventTarget {
       signal,
     });
     return events;
+  }
+
+  /** See `BroadcastInstance`. */
+  writable(channel: string, options?: PublishOptions | null): WritableStream<Message> {
+    const signal = options?.signal;
+    signal?.throwIfAborted();
+    if (this.#disconnecting) throw closedError();
+    checkName("write to channel", channel);
+    return writableOf({ publish: (message) => this.publish(channel, message), signal });
   }
 
   /** See `BroadcastInstance`. */

@@ -6,7 +6,7 @@
 
 import type { Backend } from "./backend.ts";
 import type { Branch } from "./branch.ts";
-import type { SubscribeOptions } from "./broadcast.ts";
+import type { SubscribeOptions } from "./options.ts";
 import type { Channels } from "./channels.ts";
 import { type Gap, mergeGaps } from "./event.ts";
 import { eventsIn, type Stretch } from "./history.ts";

@@ -23,27 +23,24 @@
 
 import { Address } from "./address.ts";
 import type { Backend, BackendModule } from "./backend.ts";
-import type { BroadcastConstructor, BroadcastInstance, BroadcastOptions } from "./broadcast.ts";
+import type { BroadcastConstructor, BroadcastInstance } from "./broadcast.ts";
 import { type Codec, json, kindOf, text } from "./codec.ts";
 import { Hub } from "./hub.ts";
+import type { BroadcastOptions } from "./options.ts";
 import { type ChannelSchemas, checked } from "./schema.ts";
 import { CORE_PARAMETERS, readSettings } from "./settings.ts";
 
 export type { Backend, BackendOptions, Payload } from "./backend.ts";
-export type {
-  AnyCodec,
-  BroadcastConstructor,
-  BroadcastInstance,
-  BroadcastOptions,
-  ChannelName,
-  CodecOptions,
-  HistoryOptions,
-  MessageOf,
-  PublishOptions,
-  SchemaOptions,
-  SubscribeOptions,
-} from "./broadcast.ts";
-export { bytes, type Codec, json, type SyncCodec, text } from "./codec.ts";
+export type { BroadcastConstructor, BroadcastInstance, ChannelName } from "./broadcast.ts";
+export {
+  type AnyCodec,
+  bytes,
+  type Codec,
+  json,
+  type MessageOf,
+  type SyncCodec,
+  text,
+} from "./codec.ts";
 export { compressed, type CompressedOptions } from "./compressed.ts";
 export { encrypted, type EncryptionKeys } from "./encrypted.ts";
 export {
@@ -62,6 +59,14 @@ export {
   MessageErrorEvent,
   StateChangeEvent,
 } from "./notices.ts";
+export type {
+  BroadcastOptions,
+  CodecOptions,
+  HistoryOptions,
+  PublishOptions,
+  SchemaOptions,
+  SubscribeOptions,
+} from "./options.ts";
 export type {
   ChannelSchemas,
   ChannelsOf,

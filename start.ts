@@ -5,7 +5,7 @@
  */
 
 import type { Target } from "./backend.ts";
-import type { SubscribeOptions } from "./broadcast.ts";
+import type { SubscribeOptions } from "./options.ts";
 import type { Channel } from "./channel.ts";
 import { kindOf } from "./codec.ts";
 import { GapError } from "./errors.ts";

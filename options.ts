@@ -1,0 +1,96 @@
+/**
+ * What a broadcast, and its calls, can be told.
+ *
+ * @module
+ */
+
+import type { BackendOptions } from "./backend.ts";
+import type { AnyCodec, Codec } from "./codec.ts";
+import type { Gap } from "./event.ts";
+import type { ChannelSchemas } from "./schema.ts";
+import type { SettingsOptions } from "./settings.ts";
+
+/** Additional options of a publish. */
+export interface PublishOptions {
+  /** Aborts the call. A message that was sent already may be published all the same. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Additional options of a subscription. */
+export interface SubscribeOptions {
+  /**
+   * Start with up to this many of the most recent events. Only on backends with
+   * a log.
+   *
+   * @default {0}
+   */
+  readonly history?: number | undefined;
+  /**
+   * Resume behind the event of this id; it wins over `history`. With a log
+   * nothing is lost, or a gap says so, in every process. Without one the same
+   * holds while this process keeps the tail (it outlives its last subscriber by
+   * `linger`); later the subscription starts live, with a gap `disconnect`.
+   */
+  readonly after?: string | undefined;
+  /**
+   * What to do when `after` is not an id of this channel: reject with a
+   * `TypeError`, or start live with a gap `unknown`.
+   *
+   * @default {"error"}
+   */
+  readonly foreign?: "error" | "gap" | undefined;
+  /**
+   * What to do when events may be missing: go on (the next event carries the
+   * gap), end the subscription with a `GapError`, or call a function, in order
+   * and as soon as the reader waits at that place.
+   *
+   * @default {"continue"}
+   */
+  readonly onGap?: "continue" | "error" | ((gap: Gap) => void) | undefined;
+  /** Aborts the call; later, ends the subscription with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Which page of a channel's history. */
+export interface HistoryOptions {
+  /**
+   * How many events at most.
+   *
+   * @default {100}
+   */
+  readonly limit?: number | undefined;
+  /** Only events before that of this id: the newest of them, if there is no `after`. */
+  readonly before?: string | undefined;
+  /** Only events behind that of this id: the oldest of them. */
+  readonly after?: string | undefined;
+  /** Aborts the call. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Additional options of a broadcast. */
+export interface BroadcastOptions extends SettingsOptions, BackendOptions {}
+
+/** Additional options of a broadcast, with a codec. */
+export interface CodecOptions<Message> extends BroadcastOptions {
+  /** Turns messages into payloads and back. */
+  readonly codec: Codec<Message>;
+}
+
+/** Additional options of a broadcast, with schemas. */
+export interface SchemaOptions<Schemas extends ChannelSchemas> extends BroadcastOptions {
+  /**
+   * The schema of each channel, by its name; a name with `*` stands for all that
+   * match and have none of their own. There are no other channels.
+   *
+   * A message that is published must be what the schema accepts, and travels as
+   * it is. What is received is what the schema makes of it; if it does not accept
+   * it, that is a `messageerror`.
+   */
+  readonly channels: Schemas;
+  /**
+   * Turns messages into payloads and back.
+   *
+   * @default {json()}
+   */
+  readonly codec?: AnyCodec | undefined;
+}
