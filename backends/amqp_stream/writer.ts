@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Message } from "amqplib";
+import type { ConfirmChannel, Message } from "amqplib";
 import type { Payload } from "../../backend.ts";
 import { RefusedError } from "../../errors.ts";
 import { random } from "../../id.ts";
@@ -36,8 +36,10 @@ export class Writer {
 
   /** Resolves, for each payload, once the server has stored it. */
   publish(queue: string, payloads: readonly Payload[]): Promise<void>[] {
+    const lane = this.#lane(queue);
+    lane.catch(() => {});
     return payloads.map((payload) =>
-      this.#send(queue, payload, {
+      this.#send(lane, queue, payload, {
         [SEQUENCE_HEADER]: this.#sequencer.next(queue),
         [TIME_HEADER]: Date.now(),
       })
@@ -47,15 +49,25 @@ export class Writer {
   /** Stores a mark. Resolves with its witness. */
   async mark(queue: string): Promise<string> {
     const mark = random();
-    await this.#send(queue, "", { [MARK_HEADER]: mark });
+    await this.#send(this.#lane(queue), queue, "", { [MARK_HEADER]: mark });
     return witnessOf(mark);
   }
 
-  async #send(queue: string, payload: Payload, headers: Record<string, unknown>): Promise<void> {
+  /** Where it publishes, once there is a stream. */
+  async #lane(queue: string): Promise<ConfirmChannel> {
     await this.#queues.make(queue);
-    const lane = await this.#link.ask(this.#link.publishing.open());
+    return await this.#link.ask(this.#link.publishing.open());
+  }
+
+  async #send(
+    lane: Promise<ConfirmChannel>,
+    queue: string,
+    payload: Payload,
+    headers: Record<string, unknown>,
+  ): Promise<void> {
     const content = contentOf(payload);
-    await this.#link.send(lane, { exchange: "", key: queue, content, headers, mandatory: true });
+    const message = { exchange: "", key: queue, content, headers, mandatory: true };
+    await this.#link.send(await lane, message);
     if (!this.#returned.delete(nameOf(headers))) return;
     this.#queues.forget(queue);
     throw new RefusedError(`stream "${queue}" was deleted, it is made again for the next message`);
