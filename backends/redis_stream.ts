@@ -51,9 +51,10 @@ import type {
   Tail,
   TailOptions,
 } from "../backend.ts";
-import { ClosedError } from "../errors.ts";
+import { ClosedError, RefusedError } from "../errors.ts";
 import type { Position } from "../position.ts";
 import { clientsOf } from "./redis/clients.ts";
+import { redirectionOf } from "./redis_cluster/slots.ts";
 import { RedisClusterStreamBackend } from "./redis_cluster/stream_backend.ts";
 import { Session } from "./redis_stream/session.ts";
 import { WAKES } from "./redis_stream/writer.ts";
@@ -108,17 +109,17 @@ export class RedisStreamBackend implements Backend {
 
   /** XADD, and a wake behind. */
   publish(channel: string, payloads: readonly Payload[]): readonly Promise<Position>[] {
-    return this.#session!.writer.publish(this.#prefix + channel, payloads);
+    return this.#session!.writer.publish(this.#prefix + channel, payloads).map(alone);
   }
 
   /** The live end of the stream. */
   tail(channel: string, { after }: TailOptions = {}): Promise<Tail> {
-    return this.#session!.tail(this.#prefix + channel, after);
+    return alone(this.#session!.tail(this.#prefix + channel, after));
   }
 
   /** XRANGE, from the last entry that was seen. */
   read(channel: string, options: ReadOptions): Promise<Page> {
-    return this.#session!.reader.read(this.#prefix + channel, options);
+    return alone(this.#session!.reader.read(this.#prefix + channel, options));
   }
 
   /** PING on each connection. */
@@ -141,4 +142,15 @@ export async function open(address: Address, options: BackendOptions): Promise<B
   return seeds
     ? new RedisClusterStreamBackend(shown, make, seeds, { maxlen, prefix })
     : new RedisStreamBackend(shown, make, maxlen, prefix);
+}
+
+/** Says what to do where the server is a node of a cluster, and another one has the stream. */
+async function alone<Value>(asked: Promise<Value>): Promise<Value> {
+  try {
+    return await asked;
+  } catch (error) {
+    if (redirectionOf(error) === undefined) throw error;
+    const message = "the server is a node of a cluster, say cluster=true in the URL";
+    throw new RefusedError(message, { cause: error });
+  }
 }
