@@ -40,6 +40,7 @@ export class Branch<Message> implements EventReader<Message> {
   onGap: ((gap: Gap) => void) | undefined;
   readonly #onOwnGap: ((gap: Gap) => void) | undefined;
   #gapsMet: number;
+  #endsMet: number;
   /** Its way through the log into the ring, until the ring has caught up with it. */
   #replay: Replay<Message> | undefined;
   /** The gaps met since the last event, merged. */
@@ -55,6 +56,7 @@ export class Branch<Message> implements EventReader<Message> {
     this.#tee = tee;
     this.#cursor = options.after === undefined ? tee.ring.head : options.after + 1;
     this.#gapsMet = options.after === undefined ? tee.gapCount : tee.gapsUpTo(options.after);
+    this.#endsMet = tee.ends.count;
     this.#origin = tee.id;
     if (options.replay) this.#replay = new Replay(tee, options.replay);
     this.#first = options.gap;
@@ -208,6 +210,7 @@ export class Branch<Message> implements EventReader<Message> {
   /** What comes next on the way from the log into the ring. */
   #takeReplayed(replay: Replay<Message>): Delivery<Message> | undefined {
     for (let step = replay.step(); step !== undefined; step = replay.step()) {
+      if (step.end) return void this.#leave({ finished: true });
       if (step.gap === undefined) return this.#stamp(this.#seen = step.result);
       if (step.own) this.#onOwnGap?.(step.gap);
       this.#meet(step.gap);
@@ -216,6 +219,7 @@ export class Branch<Message> implements EventReader<Message> {
     if (replay.over) {
       ({ cursor: this.#cursor, gapsMet: this.#gapsMet } = replay);
       if (this.#seen === undefined) this.#origin = replay.id;
+      this.#endsMet = this.#tee.ends.count;
       this.#replay = undefined;
     }
     return undefined;
@@ -236,9 +240,11 @@ export class Branch<Message> implements EventReader<Message> {
    */
   #heed(): void {
     this.#meetGaps();
-    const { changes, gapCount, outcome } = this.#tee;
+    const { changes, gapCount, outcome, ends } = this.#tee;
+    if (!this.#replay && ends.isAt(this.#cursor, this.#endsMet)) this.#leave({ finished: true });
     const clean = this.#gap === undefined && this.#gapsMet === gapCount &&
-      outcome === undefined && this.ending.outcome === undefined && this.#replay === undefined;
+      this.#endsMet === ends.count && outcome === undefined &&
+      this.ending.outcome === undefined && this.#replay === undefined;
     this.#heeded = clean ? changes : -1;
   }
 

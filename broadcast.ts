@@ -15,6 +15,7 @@ import type {
   PublishOptions,
   SchemaOptions,
   SubscribeOptions,
+  WritableOptions,
 } from "./options.ts";
 import type { ChannelSchemas, SchemaInputs, SchemaOutputs } from "./schema.ts";
 import type { Subscription } from "./subscription.ts";
@@ -133,7 +134,7 @@ export interface BroadcastInstance<
    * all is accepted, and rejects if something was not. `abort()` takes nothing back.
    *
    * @param channel Where to publish.
-   * @param options `signal` errors the stream with its reason.
+   * @param options Additional options.
    * @throws {TypeError} If the channel cannot be used.
    * @throws {ClosedError} After `disconnect()`.
    *
@@ -148,7 +149,7 @@ export interface BroadcastInstance<
    */
   writable<Name extends ChannelName<Published>>(
     channel: Name,
-    options?: { signal?: AbortSignal | undefined } | null,
+    options?: WritableOptions | null,
   ): WritableStream<Published[Name]>;
 
   /**

@@ -15,7 +15,7 @@ import type { Gap } from "./event.ts";
 import { Frontier } from "./frontier.ts";
 import { Epoch, Scope } from "./id.ts";
 import { Log } from "./log.ts";
-import { eventOf, type Unnamed } from "./decode.ts";
+import { eventOf, isEndOf, type Unnamed } from "./decode.ts";
 import { BacklogError, sizeOf } from "./record_source.ts";
 import type { RingLimits } from "./ring.ts";
 import type { BranchOptions } from "./start.ts";
@@ -214,6 +214,10 @@ export class Channel<Message> {
         for (const item of value) {
           if (item.payload === undefined) {
             this.#pass(item);
+            continue;
+          }
+          if (item.place && isEndOf(this.target, item.payload)) {
+            this.tee.finish(item.place);
             continue;
           }
           const event = eventOf(item, this.target, this.#options);

@@ -6,6 +6,7 @@
 
 import type { BackendRecord, Payload, Target } from "./backend.ts";
 import type { Codec } from "./codec.ts";
+import { isEnd } from "./envelope.ts";
 import type { BroadcastEvent } from "./event.ts";
 
 /** How payloads become messages. */
@@ -18,6 +19,11 @@ export interface DecodeOptions<Message> {
 
 /** An event that has no id yet. */
 export type Unnamed<Message> = Omit<BroadcastEvent<Message>, "id" | "gap">;
+
+/** Whether a payload ends a channel; patterns go on. */
+export function isEndOf(target: Target, payload: Payload): boolean {
+  return typeof target === "string" && isEnd(payload);
+}
 
 /** What a record has become. */
 type Decoded<Message> = Unnamed<Message> | undefined;
@@ -34,7 +40,7 @@ export function eventOf<Message>(
 ): Decoded<Message> | Promise<Decoded<Message>> {
   const isChannel = typeof target === "string";
   const channel = isChannel ? target : real!;
-  if (!isChannel && !target.matches(channel)) return undefined;
+  if (!isChannel && (!target.matches(channel) || isEnd(payload))) return undefined;
   const succeed = (message: Message) =>
     timestamp === undefined ? { channel, message } : { channel, message, timestamp };
   const fail = (error: unknown) => void onMessageError(channel, payload, error);

@@ -10,6 +10,8 @@ import { DONE, type Result } from "./read.ts";
 export interface Outcome {
   /** Why, if it is one: whatever was thrown. */
   readonly error?: unknown;
+  /** Whether its channel was ended: nothing is missing, and coming back is of no use. */
+  readonly finished?: boolean;
 }
 
 /** How a reader ended, and whether it has learned of it: an error is told once, then it is done. */

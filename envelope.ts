@@ -12,6 +12,15 @@ import type { Payload } from "./backend.ts";
 
 const MAGIC = 0xc1;
 
+/** What ends a channel: it wraps nothing. */
+export const END: Uint8Array = Uint8Array.of(MAGIC, 0x2e);
+
+/** Whether a payload is what ends a channel. */
+export function isEnd(payload: Payload): boolean {
+  return typeof payload !== "string" && payload.length === END.length &&
+    payload[0] === END[0] && payload[1] === END[1];
+}
+
 /** How a payload is wrapped: not at all but for these two bytes, compressed, encrypted. */
 export const KINDS = { plain: 0x3d, deflated: 0x7a, encrypted: 0x65 } as const;
 

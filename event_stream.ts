@@ -6,7 +6,14 @@
 
 import { Cursor } from "./cursor.ts";
 import type { BroadcastEvent, Gap } from "./event.ts";
-import { type FrameOptions, Framer, gapFrame, HEARTBEAT, openingFrame } from "./frame.ts";
+import {
+  END_FRAME,
+  type FrameOptions,
+  Framer,
+  gapFrame,
+  HEARTBEAT,
+  openingFrame,
+} from "./frame.ts";
 import { after } from "./timer.ts";
 
 /** What is joined into one chunk at most. */
@@ -90,7 +97,7 @@ export class EventStreamSource<Message> implements UnderlyingDefaultSource<Uint8
       this.#beat();
       const { done, value } = await next;
       this.#waiting = false;
-      if (done) return this.#close();
+      if (done) return this.#finish();
       this.#add(value);
       this.#takeReady();
       this.#send();
@@ -151,6 +158,12 @@ export class EventStreamSource<Message> implements UnderlyingDefaultSource<Uint8
       if ((this.#controller.desiredSize ?? -1) >= 0) this.#controller.enqueue(HEARTBEAT);
       this.#beat();
     });
+  }
+
+  #finish(): void {
+    if (this.#cursor?.branch.ending.outcome?.finished) this.#chunks.push(END_FRAME);
+    this.#send();
+    this.#close();
   }
 
   #close(): void {

@@ -100,6 +100,11 @@ export function gapFrame(gap: Gap): Uint8Array {
   return encoder.encode(`event: gap\n${dataLines(JSON.stringify(gap))}\n`);
 }
 
+/** The end: an `EventSource` that does not close itself now comes back in 24 days. */
+export const END_FRAME: Uint8Array = encoder.encode(
+  `retry: ${2 ** 31 - 1}\nevent: end\ndata: end\n\n`,
+);
+
 /** A comment, which keeps the connection alive and dispatches nothing. */
 export const HEARTBEAT: Uint8Array = encoder.encode(":\n\n");
 

@@ -4,14 +4,21 @@
  * @module
  */
 
+import { checkAbility } from "./ability.ts";
 import { onAbort, unlessAborted } from "./abort.ts";
 import type { Backend, Payload, Target } from "./backend.ts";
-import type { HistoryOptions, PublishOptions, SubscribeOptions } from "./options.ts";
+import type {
+  HistoryOptions,
+  PublishOptions,
+  SubscribeOptions,
+  WritableOptions,
+} from "./options.ts";
 import type { Channel } from "./channel.ts";
 import { Channels } from "./channels.ts";
 import type { Codec } from "./codec.ts";
 import { closedError, Connection } from "./connection.ts";
 import type { DecodeOptions } from "./decode.ts";
+import { END, isEnd } from "./envelope.ts";
 import { ConnectionError } from "./errors.ts";
 import type { BroadcastEvent, Gap } from "./event.ts";
 import { eventsIn } from "./history.ts";
@@ -100,6 +107,9 @@ export class Hub<Message> extends EventTarget {
     const encoded = this.#encode(channel, message);
     const payload = encoded instanceof Promise ? await encoded : encoded;
     signal?.throwIfAborted();
+    if (isEnd(payload)) {
+      throw new TypeError(`Cannot publish to "${channel}": these two bytes would end it`);
+    }
     const position = await this.#publisher.publish(channel, payload, signal);
     return position && new Scope(this.#connection.backend!.name, channel).id(position);
   }
@@ -149,12 +159,20 @@ export class Hub<Message> extends EventTarget {
   }
 
   /** See `BroadcastInstance`. */
-  writable(channel: string, options?: PublishOptions | null): WritableStream<Message> {
-    const signal = options?.signal;
+  writable(channel: string, options?: WritableOptions | null): WritableStream<Message> {
+    const { signal, end = false } = options ?? {};
     signal?.throwIfAborted();
     if (this.#disconnecting) throw closedError();
     checkName("write to channel", channel);
-    return writableOf({ publish: (message) => this.publish(channel, message), signal });
+    return writableOf({
+      publish: (message) => this.publish(channel, message),
+      signal,
+      start: async () => {
+        const backend = await this.#ready(signal);
+        if (end && !backend.features.log) throw noLogError(backend, channel, "end");
+      },
+      end: end ? () => this.#publisher.publish(channel, END) : undefined,
+    });
   }
 
   /** See `BroadcastInstance`. */
@@ -246,34 +264,6 @@ export class Hub<Message> extends EventTarget {
 
   #tellGap(target: Target, gap: Gap): void {
     this.dispatchEvent(new GapEvent(String(target), gap));
-  }
-}
-
-/** Refuses what the backend cannot do. */
-function checkAbility(
-  backend: Backend,
-  target: ReturnType<typeof readTarget>,
-  { after, foreign, history = 0 }: SubscribeOptions,
-): void {
-  const { log, patterns, patternLog } = backend.features;
-  if (!(target instanceof Pattern)) {
-    if (history > 0 && !log) throw noLogError(backend, target);
-    return;
-  }
-  if (!patterns) {
-    throw new TypeError(
-      `Cannot subscribe to ${
-        nameOf(target)
-      }: ${backend.name} has no patterns, name the channels instead`,
-    );
-  }
-  const asksForPast = history > 0 || after !== undefined && foreign !== "gap";
-  if (asksForPast && !patternLog) {
-    throw new TypeError(
-      `Cannot resume ${
-        nameOf(target)
-      }: on ${backend.name} no position covers all channels of a pattern, name the channels instead`,
-    );
   }
 }
 

@@ -7,7 +7,7 @@
 import { unlessAborted } from "./abort.ts";
 import type { Backend, Item, LogGap, ReadOptions, Target } from "./backend.ts";
 import { closedError, type Connection } from "./connection.ts";
-import { type DecodeOptions, eventOf } from "./decode.ts";
+import { type DecodeOptions, eventOf, isEndOf } from "./decode.ts";
 import { ConnectionError, reasonOf, RefusedError } from "./errors.ts";
 import type { Scope } from "./id.ts";
 import { PageSize } from "./log_tail.ts";
@@ -49,6 +49,8 @@ export interface LogCell<Message> {
   readonly id: string;
   /** Where the record lies; a gap has no place. */
   readonly place?: Place | undefined;
+  /** Whether the channel was ended here. */
+  readonly isEnd?: boolean;
   /** The event, as a ready iterator result; a record that is nobody's event has none. */
   readonly result?: Delivery<Message>;
   /** Records are missing here. */
@@ -224,10 +226,14 @@ export class Log<Message> {
       const { place } = item;
       position = position.with(place);
       const id = scope.id(position);
-      const decoded = item.payload === undefined ? undefined : eventOf(item, target, this.#options);
+      const isEnd = item.payload !== undefined && isEndOf(target, item.payload);
+      const decoded = item.payload === undefined || isEnd
+        ? undefined
+        : eventOf(item, target, this.#options);
       const event = decoded instanceof Promise ? await decoded : decoded;
       cells.push({
         ...{ position, id, place },
+        ...isEnd && { isEnd },
         ...event && { result: { done: false, value: { ...event, id } } },
       });
     }
@@ -249,9 +255,13 @@ export function leadsOn(cells: readonly LogCell<unknown>[], from: Position): boo
 }
 
 /** Why a channel has no history. */
-export function noLogError(backend: Backend, target: SubscribeTarget | Pattern): TypeError {
+export function noLogError(
+  backend: Backend,
+  target: SubscribeTarget | Pattern,
+  what = "read history of",
+): TypeError {
   return new TypeError(
-    `Cannot read history of ${nameOf(target)}: ${backend.name} keeps no log, backends that do are ${
+    `Cannot ${what} ${nameOf(target)}: ${backend.name} keeps no log, backends that do are ${
       LOGS.join(", ")
     }`,
   );

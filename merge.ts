@@ -53,6 +53,8 @@ export class Merge<Message> implements EventReader<Message> {
   /** Those that are being asked, and those that have ended. */
   readonly #reading = new Set<number>();
   readonly #over = new Set<number>();
+  /** Whether those that have ended did so because their channels were. */
+  #isFinished = true;
   /** A gap that its reader must be told of first, and then before the first event. */
   #first: Gap | undefined;
   #before: Gap | undefined;
@@ -128,7 +130,7 @@ export class Merge<Message> implements EventReader<Message> {
       if (this.ending.outcome !== undefined) return undefined;
       if (result !== undefined) return this.#give({ index, event: result.value });
     }
-    if (this.#over.size === this.#branches.length) this.#leave({});
+    if (this.#over.size === this.#branches.length) this.#leave({ finished: this.#isFinished });
     return undefined;
   }
 
@@ -206,6 +208,7 @@ export class Merge<Message> implements EventReader<Message> {
   #branchEnded(index: number, outcome: Outcome): void {
     if ("error" in outcome) return this.#leave(outcome);
     this.#over.add(index);
+    if (!outcome.finished) this.#isFinished = false;
   }
 
   #leave(outcome: Outcome): void {

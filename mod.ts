@@ -66,6 +66,7 @@ export type {
   PublishOptions,
   SchemaOptions,
   SubscribeOptions,
+  WritableOptions,
 } from "./options.ts";
 export type {
   ChannelSchemas,

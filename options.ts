@@ -16,6 +16,22 @@ export interface PublishOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Additional options of a stream of messages into a channel. */
+export interface WritableOptions {
+  /**
+   * Whether closing the stream ends the channel: every subscription to it that
+   * comes to this place is done, those that start later with `history` or `after`
+   * included, and an event stream tells its client not to come back. A subscription
+   * that starts live behind it waits for what is published next. Only on backends
+   * with a log; `abort()` ends nothing.
+   *
+   * @default {false}
+   */
+  readonly end?: boolean | undefined;
+  /** Errors the stream with its reason. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** Additional options of a subscription. */
 export interface SubscribeOptions {
   /**

@@ -16,10 +16,11 @@ export type ReplayStart =
   | { readonly position: Position; readonly last?: undefined }
   | { readonly last: number };
 
-/** What comes next: an event, or a gap, that may be this reader's own. */
+/** What comes next: an event, a gap, that may be this reader's own, or the channel's end. */
 export type Step<Message> =
-  | { readonly result: Delivery<Message>; readonly gap?: undefined }
-  | { readonly gap: Gap; readonly own: boolean };
+  | { readonly result: Delivery<Message>; readonly gap?: undefined; readonly end?: undefined }
+  | { readonly gap: Gap; readonly own: boolean; readonly end?: undefined }
+  | { readonly end: true; readonly gap?: undefined };
 
 /** How often the log is asked for what only the ring seems to have. */
 const PATIENCE = 8;
@@ -112,6 +113,7 @@ export class Replay<Message> {
       if (cell.gap) return { gap: this.#skip(cell), own: true };
       if (this.position.covers(cell.place!)) continue;
       this.position = this.position.with(cell.place!);
+      if (cell.isEnd) return { end: true };
       if (!cell.result) continue;
       if (this.#wanted !== undefined) this.#wanted++;
       return { result: this.#stamp(cell.result) };
@@ -181,6 +183,11 @@ export class Replay<Message> {
     }
     const gap = this.#gaps.shift();
     if (gap) return gap;
+    const ended = this.#tee.ends.uncovered(this.cursor, this.position, this.#era);
+    if (ended) {
+      this.position = this.position.with(ended);
+      return { end: true };
+    }
     if (this.cursor === ring.head) return undefined;
     const { place, result } = ring.at(this.cursor++);
     this.position = this.position.with(place!);

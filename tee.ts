@@ -12,6 +12,7 @@
 import { Branch } from "./branch.ts";
 import type { Unnamed } from "./decode.ts";
 import type { Outcome } from "./ending.ts";
+import { Ends } from "./ends.ts";
 import type { Gap, GapCause } from "./event.ts";
 import type { Frontier } from "./frontier.ts";
 import type { Epoch } from "./id.ts";
@@ -63,6 +64,8 @@ export class Tee<Message> {
   changes = 0;
   /** How many gaps there have been. */
   gapCount = 0;
+  /** Where the channel was ended. */
+  readonly ends: Ends = new Ends();
   /** How it ended, once it has: branches read the ring to its end first. */
   outcome: Outcome | undefined;
   /** How many branches there are. */
@@ -186,6 +189,14 @@ export class Tee<Message> {
       this.#forgotten += count;
       this.#forgottenBefore = before;
     }
+  }
+
+  /** The channel is ended here: branches that come to it are done. */
+  finish(place: Place): void {
+    const { ring, frontier } = this;
+    frontier!.advance(place);
+    this.ends.add({ before: ring.head, place, era: frontier!.era }, ring.oldest);
+    this.#notice();
   }
 
   /** Ends every branch once it has read the ring: done, or with an error. */

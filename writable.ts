@@ -15,6 +15,10 @@ export interface WritableParts<Message> {
   readonly publish: (message: Message) => Promise<unknown>;
   /** Ends the stream with its reason. */
   readonly signal?: AbortSignal | undefined;
+  /** Settles once it is known that the stream can be written. */
+  readonly start: () => Promise<void>;
+  /** Ends the channel, behind all that was written. */
+  readonly end?: (() => Promise<unknown>) | undefined;
 }
 
 /**
@@ -23,7 +27,7 @@ export interface WritableParts<Message> {
  * accepted the oldest of them.
  */
 export function writableOf<Message>(
-  { publish, signal }: WritableParts<Message>,
+  { publish, signal, start, end }: WritableParts<Message>,
 ): WritableStream<Message> {
   const underway = new Set<Promise<void>>();
   let forget = () => {};
@@ -32,6 +36,7 @@ export function writableOf<Message>(
     start(controller) {
       signal?.throwIfAborted();
       if (signal) forget = onAbort(signal, () => controller.error(signal.reason));
+      return start();
     },
     async write(message, controller) {
       const published = publish(message).then(
@@ -49,6 +54,7 @@ export function writableOf<Message>(
       forget();
       await Promise.all(underway);
       if (failure) throw failure.reason;
+      await end?.();
     },
     abort: () => forget(),
   });

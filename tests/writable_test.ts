@@ -116,6 +116,7 @@ Deno.test("abort() takes nothing back", async () => {
 Deno.test("after disconnect() there is no stream, and an open one errors", async () => {
   const broadcast = new Broadcast("memory://");
   const writer = broadcast.writable(CHANNEL).getWriter();
+  await writer.write("early");
   const closed = assertRejects(() => writer.closed, ClosedError);
   await broadcast.disconnect();
   await writer.write("late");

@@ -1,7 +1,7 @@
 /** @module From the past into the present, while others publish. */
 
 import assert from "node:assert/strict";
-import { idsOf, numbered, publishAll, type Scope, type Suite, take } from "./harness.ts";
+import { idsOf, messages, numbered, publishAll, type Scope, type Suite, take } from "./harness.ts";
 
 /** How many events each case publishes, and how many subscribe meanwhile. */
 const EVENTS = 600;
@@ -54,6 +54,28 @@ export function joining({ features, test }: Suite): void {
     });
     await publishing;
     await Promise.all(joins);
+  });
+
+  test("a channel that is ended is done for readers live, late, resuming and elsewhere", async (scope) => {
+    const { open, channel, crossProcess } = scope;
+    const broadcast = open();
+    const other = crossProcess ? open() : broadcast;
+    const expected = numbered(300);
+    const live = await Promise.all([broadcast.subscribe(channel), other.subscribe(channel)]);
+    const writer = broadcast.writable(channel, { end: true }).getWriter();
+    for (const message of expected) await writer.write(message);
+    await writer.close();
+    for (const subscription of live) {
+      assert.deepEqual(await messages(subscription, Infinity), expected);
+    }
+    const late = await other.subscribe(channel, { history: 1_000 });
+    assert.deepEqual(await messages(late, Infinity), expected);
+    const past = await broadcast.history(channel, { limit: 1_000 });
+    assert.deepEqual(past.map(({ message }) => message), expected);
+    const resumed = await other.subscribe(channel, { after: past[100]!.id });
+    assert.deepEqual(await messages(resumed, Infinity), expected.slice(101));
+    const atEnd = await other.subscribe(channel, { after: past.at(-1)!.id });
+    assert.deepEqual(await messages(atEnd, Infinity), []);
   });
 }
 
