@@ -1,5 +1,6 @@
 import { queueOf } from "../backends/amqp_stream/queue.ts";
 import { holes } from "./amqp_stream/holes.ts";
+import { pages } from "./amqp_stream/pages.ts";
 import { removeStreams } from "./amqp_stream/remove.ts";
 import { strangers } from "./amqp_stream/strangers.ts";
 import { withBroker } from "./broker.ts";
@@ -25,5 +26,6 @@ withBroker("amqp", (url) => {
   }, { shared: true, patience: 60_000, log: true });
 
   holes(url);
+  pages(url);
   strangers(url);
 });
