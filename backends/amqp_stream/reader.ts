@@ -161,7 +161,6 @@ export class Reader {
   async #take({ queue, from, to, limit, window = limit, seen }: Range): Promise<readonly Stored[]> {
     // Asked for before there is a view, one mark ends the pages of all who read at a time.
     let mark = this.#isOpen(queue, from, limit, to) ? this.#ends.mark(queue) : undefined;
-    mark?.catch(() => {});
     const view = await this.#view(queue, from, window + 2);
     const taken: Stored[] = [];
     let events = 0;
