@@ -99,10 +99,7 @@ export class AmqpBackend implements Backend {
   async connect(): Promise<void> {
     if (this.#closed) throw new ClosedError("Cannot use backend: it is closed");
     if (this.#link && !this.#link.lost) return;
-    await this.#link?.close();
-    this.#connecting ??= this.#dial.connect((channel) =>
-      channel.assertExchange(this.#exchange, "topic", { durable: true })
-    ).finally(() => this.#connecting = undefined);
+    this.#connecting ??= this.#open().finally(() => this.#connecting = undefined);
     const link = this.#link = await this.#connecting;
     const lose = (error: unknown) => {
       for (const source of this.#tails) source.error(error);
@@ -170,6 +167,13 @@ export class AmqpBackend implements Backend {
     this.#closed = true;
     const link = await this.#connecting?.catch(() => undefined) ?? this.#link;
     await link?.close();
+  }
+
+  async #open(): Promise<Link> {
+    await this.#link?.close();
+    return await this.#dial.connect((channel) =>
+      channel.assertExchange(this.#exchange, "topic", { durable: true })
+    );
   }
 }
 

@@ -109,7 +109,6 @@ export class AmqpStreamBackend implements Backend {
   async connect(): Promise<void> {
     if (this.#closed) throw new ClosedError("Cannot use backend: it is closed");
     if (this.#session && !this.#session.link.lost) return;
-    await this.#session?.link.close();
     this.#connecting ??= this.#open().finally(() => this.#connecting = undefined);
     this.#session = await this.#connecting;
   }
@@ -148,6 +147,7 @@ export class AmqpStreamBackend implements Backend {
   }
 
   async #open(): Promise<Session> {
+    await this.#session?.link.close();
     const link = await this.#dial.connect(() => Promise.resolve());
     // A connection that is given may be closed.
     await link.ask(link.publishing.open());

@@ -1,5 +1,7 @@
 import { queueOf } from "../backends/amqp_stream/queue.ts";
+import { endings } from "./amqp_stream/endings.ts";
 import { holes } from "./amqp_stream/holes.ts";
+import { pages } from "./amqp_stream/pages.ts";
 import { removeStreams } from "./amqp_stream/remove.ts";
 import { strangers } from "./amqp_stream/strangers.ts";
 import { withBroker } from "./broker.ts";
@@ -24,6 +26,8 @@ withBroker("amqp", (url) => {
     return new Rig(server, await Proxy.start(server.port), "amqp-stream");
   }, { shared: true, patience: 60_000, log: true });
 
+  endings(url);
   holes(url);
+  pages(url);
   strangers(url);
 });

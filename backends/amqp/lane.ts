@@ -39,7 +39,11 @@ export class Lane<Kind extends Channel> {
   /** Closes it, if it is open. */
   async close(): Promise<void> {
     const channel = await this.#channel?.catch(() => undefined);
-    await channel?.close().catch(() => {});
+    if (!channel) return;
+    // The client never answers if the connection is closed first, nor to who asks twice.
+    const closed = new Promise<void>((resolve) => this.onClosed(() => resolve()));
+    channel.close().catch(() => {});
+    await closed;
   }
 
   async #open(): Promise<Kind> {

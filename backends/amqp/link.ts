@@ -42,6 +42,8 @@ export class Link {
   readonly publishing: Lane<ConfirmChannel>;
   /** Told of what was to be delivered to somebody, and could not. */
   onReturned: (message: Message) => void = () => {};
+  /** Those of somebody's own. */
+  readonly #apart = new Set<Lane<Channel>>();
   readonly #loss = new AbortController();
   readonly #model: ChannelModel;
   readonly #borrowed: boolean;
@@ -106,9 +108,13 @@ export class Link {
 
   /** A channel of somebody's own: what the server refuses there closes nothing else. */
   async open(): Promise<Channel> {
-    const channel = await this.ask(this.#model.createChannel());
-    channel.on("error", () => {});
-    return channel;
+    this.loss.throwIfAborted();
+    const lane = new Lane(() => this.#model.createChannel());
+    this.#apart.add(lane);
+    lane.onClosed(() => this.#apart.delete(lane));
+    const opening = lane.open();
+    opening.catch(() => this.#apart.delete(lane));
+    return await this.ask(opening);
   }
 
   /** Uses such a channel once. */
@@ -155,14 +161,8 @@ export class Link {
     stop();
   }
 
-  get #lanes() {
-    return [this.control, this.consuming, this.publishing] as const;
-  }
-
-  async #window(): Promise<Channel> {
-    const channel = await this.#model.createChannel();
-    await channel.prefetch(0);
-    return channel;
+  get #lanes(): readonly Lane<Channel>[] {
+    return [this.control, this.consuming, this.publishing, ...this.#apart];
   }
 
   /** The client keeps it to itself. */

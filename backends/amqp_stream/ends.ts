@@ -60,6 +60,9 @@ export class Ends {
 
   /** Publishes a mark, after this was called; resolves with its witness once it is stored. */
   mark(queue: string): Promise<string> {
-    return this.#marks.ask(queue, () => this.#writer.mark(queue));
+    const mark = this.#marks.ask(queue, () => this.#writer.mark(queue));
+    // Who reads up to it may have failed before it does.
+    mark.catch(() => {});
+    return mark;
   }
 }

@@ -26,8 +26,8 @@ interface Range {
   readonly queue: string;
   /** Where it begins: a record is known to lie there, or behind it. */
   readonly from: Offset;
-  /** Where it ends, if something is known to lie there; else at the end of the stream. */
-  readonly to: number | undefined;
+  /** Where it ends, if the stream reaches so far; else at the end of the stream. */
+  readonly to: number;
   /** How many events. */
   readonly limit: number;
   /** How many records are sent ahead, if not as many. */
@@ -67,9 +67,8 @@ export class Reader {
   /** A page of a stream. */
   async read(queue: string, { after, before, limit }: ReadOptions): Promise<Page> {
     await this.#queues.make(queue);
-    const known = await this.#known(queue, after?.in(0)?.at ?? 0);
-    const place = before && (before.in(0)?.at ?? 0);
-    const to = place !== undefined && place <= known.end.at ? place : undefined;
+    const [last, to] = [after?.in(0)?.at ?? 0, before ? before.in(0)?.at ?? 0 : Infinity];
+    const known = await this.#known(queue, before ? Math.max(last, to) : last);
     if (!after) {
       const key = `${to} ${limit} ${queue}`;
       return await this.#pages.ask(key, () => this.#newest(queue, known, to, limit));
@@ -138,10 +137,10 @@ export class Reader {
   async #newest(
     queue: string,
     { end, event }: Known,
-    to: number | undefined,
+    to: number,
     limit: number,
   ): Promise<Page> {
-    const base = Math.min(to ?? Infinity, event < 0 ? end.at : event + 1);
+    const base = Math.min(to, event < 0 ? end.at : event + 1);
     for (let spare = SPARE;; spare *= 4) {
       const from = Math.max(0, base - limit - spare);
       const window = limit + spare;
@@ -161,10 +160,7 @@ export class Reader {
   /** A part of a stream; what was not full by then ends in a mark, which is left out. */
   async #take({ queue, from, to, limit, window = limit, seen }: Range): Promise<readonly Stored[]> {
     // Asked for before there is a view, one mark ends the pages of all who read at a time.
-    let mark = to === undefined && this.#isNear(queue, from, limit)
-      ? this.#ends.mark(queue)
-      : undefined;
-    mark?.catch(() => {});
+    let mark = this.#isOpen(queue, from, limit, to) ? this.#ends.mark(queue) : undefined;
     const view = await this.#view(queue, from, window + 2);
     const taken: Stored[] = [];
     let events = 0;
@@ -174,14 +170,13 @@ export class Reader {
         const witness = await mark;
         for (const stored of records) {
           const { place, payload } = stored;
-          const isEnd = to === undefined ? place.witness === witness : place.at >= to;
-          if (isEnd) return withoutMarks(taken, seen);
+          if (place.at >= to || place.witness === witness) return withoutMarks(taken, seen);
           taken.push(stored);
           if (payload !== undefined && place.at !== seen?.at) events++;
           if (events >= limit) return taken;
         }
         const reached = taken.at(-1)!.place.at;
-        if (to === undefined && this.#isNear(queue, reached, 0)) mark ??= this.#ends.mark(queue);
+        if (this.#isOpen(queue, reached, 0, to)) mark ??= this.#ends.mark(queue);
       }
     } catch (error) {
       this.#ends.forget(queue);
@@ -193,9 +188,9 @@ export class Reader {
   }
 
   /** Whether so many events behind an offset may lead beyond what is known of a stream. */
-  #isNear(queue: string, from: Offset, limit: number): boolean {
+  #isOpen(queue: string, from: Offset, limit: number, to: number): boolean {
     const end = this.#ends.of(queue)?.end.at ?? 0;
-    return (typeof from === "number" ? from : 0) + 2 * limit >= end;
+    return to > end && (typeof from === "number" ? from : 0) + 2 * limit >= end;
   }
 
   #view(queue: string, from: Offset, window = WINDOW): Promise<View> {
