@@ -23,7 +23,8 @@ export interface WritableOptions {
    * comes to this place is done, those that start later with `history` or `after`
    * included, and an event stream tells its client not to come back. A subscription
    * that starts live behind it waits for what is published next. Only on backends
-   * with a log; `abort()` ends nothing.
+   * with a log; `abort()` ends nothing. Other programs see a message of the bytes
+   * `C1 2E`.
    *
    * @default {false}
    */
