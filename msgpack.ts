@@ -6,8 +6,8 @@
  * loaded, with npm it is installed beside this package. It was chosen over faster
  * ones (some 2 µs for a message of a hundred bytes, where they take one) because it
  * has no dependency, compiles no code at run time and recurses into nothing that a
- * stranger has sent. Messages take some 70 percent of their JSON, those with bytes
- * an eighth.
+ * stranger has sent. Messages take about three quarters of their JSON, those
+ * with bytes an eighth.
  *
  * @module
  */
