@@ -4,7 +4,7 @@
  * @module
  */
 
-import { Ending, type Outcome } from "./ending.ts";
+import { Ending, finishBehind, type Outcome } from "./ending.ts";
 import { type Gap, mergeGaps, withId } from "./event.ts";
 import { type Delivery, type EventReader, type Result, type Waiter, WITHDRAWN } from "./read.ts";
 import { Replay } from "./replay.ts";
@@ -210,7 +210,7 @@ export class Branch<Message> implements EventReader<Message> {
   /** What comes next on the way from the log into the ring. */
   #takeReplayed(replay: Replay<Message>): Delivery<Message> | undefined {
     for (let step = replay.step(); step !== undefined; step = replay.step()) {
-      if (step.end) return void this.#leave({ finished: true });
+      if (step.end) return void this.#leave(finishBehind(this.#gap, this.onGap));
       if (step.gap === undefined) return this.#stamp(this.#seen = step.result);
       if (step.own) this.#onOwnGap?.(step.gap);
       this.#meet(step.gap);
@@ -241,10 +241,10 @@ export class Branch<Message> implements EventReader<Message> {
   #heed(): void {
     this.#meetGaps();
     const { changes, gapCount, outcome, ends } = this.#tee;
-    if (!this.#replay && ends.isAt(this.#cursor, this.#endsMet)) this.#leave({ finished: true });
-    const clean = this.#gap === undefined && this.#gapsMet === gapCount &&
-      this.#endsMet === ends.count && outcome === undefined &&
-      this.ending.outcome === undefined && this.#replay === undefined;
+    const isEnd = !this.#replay && ends.isAt(this.#cursor, this.#endsMet);
+    if (isEnd) this.#leave(finishBehind(this.#gap, this.onGap));
+    const clean = this.#gap === undefined && this.#gapsMet === gapCount && !this.#replay &&
+      this.#endsMet === ends.count && outcome === undefined && this.ending.outcome === undefined;
     this.#heeded = clean ? changes : -1;
   }
 

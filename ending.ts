@@ -4,6 +4,8 @@
  * @module
  */
 
+import { GapError } from "./errors.ts";
+import type { Gap } from "./event.ts";
 import { DONE, type Result } from "./read.ts";
 
 /** Done, or with an error. */
@@ -12,6 +14,16 @@ export interface Outcome {
   readonly error?: unknown;
   /** Whether its channel was ended: nothing is missing, and coming back is of no use. */
   readonly finished?: boolean;
+}
+
+/**
+ * How a reader ends whose channel was ended.
+ *
+ * @param gap What it has met since its last event: no other event will carry that.
+ * @param onGap Who was told of it.
+ */
+export function finishBehind(gap: Gap | undefined, onGap: unknown): Outcome {
+  return gap && !onGap ? { error: new GapError("to the end", gap) } : { finished: true };
 }
 
 /** How a reader ended, and whether it has learned of it: an error is told once, then it is done. */

@@ -71,7 +71,10 @@ export class ValidationError extends TypeError {
   }
 }
 
-/** Ends a subscription that asked for `onGap: "error"` and met a gap. */
+/**
+ * Ends a subscription that asked for `onGap: "error"` and met a gap; and one that gave
+ * no callback, if its channel was ended right behind one, which no event can carry.
+ */
 export class GapError extends Error {
   /** Always `"GapError"`. */
   override name = "GapError";

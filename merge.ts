@@ -4,7 +4,7 @@
  * @module
  */
 
-import { Ending, type Outcome } from "./ending.ts";
+import { Ending, finishBehind, type Outcome } from "./ending.ts";
 import { type BroadcastEvent, type Gap, mergeGaps, withId } from "./event.ts";
 import { type JointScope, LONGEST_ID } from "./id.ts";
 import { type Delivery, type EventReader, type Result, type Waiter, WITHDRAWN } from "./read.ts";
@@ -130,7 +130,10 @@ export class Merge<Message> implements EventReader<Message> {
       if (this.ending.outcome !== undefined) return undefined;
       if (result !== undefined) return this.#give({ index, event: result.value });
     }
-    if (this.#over.size === this.#branches.length) this.#leave({ finished: this.#isFinished });
+    if (this.#over.size < this.#branches.length) return undefined;
+    const gaps = this.#gaps.filter((gap) => gap !== undefined);
+    const gap = gaps.reduce<Gap | undefined>(mergeGaps, this.#before);
+    this.#leave(this.#isFinished ? finishBehind(gap, this.onGap) : {});
     return undefined;
   }
 

@@ -58,7 +58,7 @@ export interface SubscribeOptions {
   readonly foreign?: "error" | "gap" | undefined;
   /**
    * What to do when events may be missing: go on (the next event carries the
-   * gap), end the subscription with a `GapError`, or call a function, in order
+   * gap; if the channel is ended before there is one, that is a `GapError`), end the subscription with a `GapError`, or call a function, in order
    * and as soon as the reader waits at that place.
    *
    * @default {"continue"}

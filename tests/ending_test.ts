@@ -1,7 +1,7 @@
 /** Channels that are ended: whoever comes to that place is done, live, late or resuming. */
 
 import { assertEquals, assertRejects } from "@std/assert";
-import { Broadcast, bytes, type Subscription } from "../mod.ts";
+import { Broadcast, bytes, type Gap, GapError, type Subscription } from "../mod.ts";
 import { eventStream } from "../sse.ts";
 import { messages, numbered, take } from "./conformance/harness.ts";
 
@@ -94,6 +94,31 @@ Deno.test("bytes that would end a channel are refused", async () => {
     TypeError,
     `Cannot publish to "${CHANNEL}": these two bytes would end it`,
   );
+});
+
+Deno.test("a gap right before the end is told, where no event can carry it", async () => {
+  await using broadcast = new Broadcast("memory://?history=3&buffer=2");
+  const first = await broadcast.publish(CHANNEL, "first");
+  await ReadableStream.from(numbered(5)).pipeTo(broadcast.writable(CHANNEL, { end: true }));
+  // Of the three that the log still has, the end is one.
+  await broadcast.writable(CHANNEL, { end: true }).close();
+  await broadcast.writable(CHANNEL, { end: true }).close();
+  const resume = { after: first! };
+  const silent = await broadcast.subscribe(CHANNEL, resume);
+  const error = await assertRejects(() => rest(silent), GapError);
+  assertEquals(error.message, "Cannot continue to the end: events may be missing (trimmed)");
+  assertEquals(error.gap, { cause: "trimmed", after: first!, missed: 5 });
+  const gaps: unknown[] = [];
+  const onGap = (gap: Gap) => void gaps.push(gap.cause);
+  assertEquals(await rest(await broadcast.subscribe(CHANNEL, { ...resume, onGap })), []);
+  assertEquals(gaps, ["trimmed"]);
+  const several = await broadcast.subscribe([CHANNEL, `${CHANNEL}.b`], { onGap });
+  await broadcast.writable(`${CHANNEL}.b`, { end: true }).close();
+  await broadcast.writable(CHANNEL, { end: true }).close();
+  assertEquals(await rest(several), []);
+  const stream = eventStream(await broadcast.subscribe(CHANNEL, resume));
+  const text = await new Response(stream).text();
+  assertEquals(text.includes("event: gap") && text.endsWith("event: end\ndata: end\n\n"), true);
 });
 
 Deno.test("abort() ends nothing", async () => {

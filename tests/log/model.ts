@@ -5,6 +5,7 @@
  */
 
 import { Broadcast, type BroadcastEvent, type Gap, type Subscription, text } from "../../mod.ts";
+import { END, isEnd } from "../../envelope.ts";
 import { Position } from "../../position.ts";
 import { Clock, microtasks, type Random } from "./chance.ts";
 import { FakeBackend, type FakeLog, type FakeRecord } from "./fake.ts";
@@ -30,6 +31,8 @@ class Reader {
   readonly subscription: Subscription;
   readonly pace: "fast" | "slow" | "stalled";
   ended = false;
+  /** Whether it was made to end. */
+  closed = false;
   /** The newest event of each shard, of the newest log. */
   epoch: number;
   seen = new Map<number, Seen>();
@@ -134,6 +137,7 @@ class Reader {
       const missing = this.#between(epoch, shard, seen.at, at);
       const events = missing.filter(({ payload }) => isEvent(payload)).length;
       if (events > 0 && !seen.gap) this.#problem(`${events} events are missing without a gap`);
+      if (missing.some(hasEnded) && !seen.gap) this.#problem("it goes on behind an end");
       // Others do not know where they started.
       const isExact = this.#what === "after" && gap?.missed !== undefined &&
         this.#log.shards.length === 1 && !restarted;
@@ -146,6 +150,21 @@ class Reader {
     this.#checkId(id, record);
     this.#ids.push({ id, epoch });
     if (message.startsWith("final")) this.finals.add(message);
+  }
+
+  /** It is done, by itself: it has come to an end, and to nothing else before. */
+  finish(): void {
+    const isHere = (end: FakeRecord) => {
+      const { shard, at } = end.place;
+      if (this.epoch >= 0 && end.epoch < this.epoch) return false;
+      const seen = this.of(shard);
+      if (seen.at === undefined || seen.gap || end.epoch !== this.epoch) return true;
+      const between = this.#between(end.epoch, shard, seen.at, at);
+      return at > seen.at && !between.some(({ payload }) => isEvent(payload));
+    };
+    if (!this.#log.all.filter(hasEnded).some(isHere)) {
+      this.#problem("it is done, and nothing ended");
+    }
   }
 
   #beginAnew(epoch: number, known: Seen): void {
@@ -192,8 +211,18 @@ class Reader {
   }
 }
 
-function isEvent(payload: unknown): boolean {
-  return payload !== undefined && !String(payload).startsWith("bad");
+function isEvent(payload: FakeRecord["payload"]): boolean {
+  return payload !== undefined && !isEnd(payload) && !String(payload).startsWith("bad");
+}
+
+function hasEnded({ payload }: FakeRecord): boolean {
+  return payload !== undefined && isEnd(payload);
+}
+
+function close(reader: Reader | undefined): void {
+  if (!reader) return;
+  reader.closed = true;
+  reader.subscription.close();
 }
 
 /** One broadcast on one log, from its first call to its last. */
@@ -217,6 +246,7 @@ class Life {
   readonly #calls = new Set<string>();
   readonly #wipes: boolean;
   readonly #trims: boolean;
+  readonly #ends: boolean;
   #released = false;
   #messages = 0;
 
@@ -225,6 +255,7 @@ class Life {
     this.#clock = clock;
     this.#problems = problems;
     this.#wipes = random.once(2);
+    this.#ends = random.once(3);
     const namesLog = random.once(2);
     // Whether a record was trimmed, or was of a log that is gone, its witness alone cannot tell.
     this.#trims = namesLog || !this.#wipes;
@@ -283,7 +314,7 @@ class Life {
     else if (what < 7) { for (let count = random.below(6); count > 0; count--) this.#append(); }
     else if (what === 7) { for (let count = random.below(40); count > 0; count--) this.#append(); }
     else if (what === 8) this.#publish();
-    else if (what === 9) random.of(this.#readers)?.subscription.close();
+    else if (what === 9) close(random.of(this.#readers));
     else if (what === 10 && this.#trims) {
       this.#log.trim(random.below(this.#log.shards.length), random.below(20));
     } else if (what === 11) this.#backend.lose(CHANNEL);
@@ -325,7 +356,7 @@ class Life {
         }
       }
     }
-    for (const { subscription } of this.#readers) subscription.close();
+    for (const reader of this.#readers) close(reader);
   }
 
   /** What the tail has read moves in turns, and behind that it may be opened again, in time. */
@@ -340,6 +371,7 @@ class Life {
   #append(): void {
     const random = this.#random;
     if (random.once(10)) return this.#backend.append(CHANNEL);
+    if (this.#ends && random.once(12)) return this.#backend.append(CHANNEL, END);
     const kind = random.once(6) ? "bad" : "m";
     this.#backend.append(CHANNEL, `${kind}${this.#messages++}`);
   }
@@ -395,7 +427,9 @@ class Life {
         });
         for (const gap of told) reader.tell(gap);
         this.#readers.push(reader);
-        this.#read(reader).catch(() => {}).finally(() => reader!.ended = true);
+        this.#read(reader).then(() => {
+          if (!reader!.closed && !signal?.aborted) reader!.finish();
+        }, () => {}).finally(() => reader!.ended = true);
       }),
     );
   }
