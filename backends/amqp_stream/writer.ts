@@ -6,7 +6,7 @@
 
 import type { Message } from "amqplib";
 import type { Payload } from "../../backend.ts";
-import { RefusedError } from "../../errors.ts";
+import { ConnectionError, RefusedError } from "../../errors.ts";
 import { random } from "../../id.ts";
 import { SEQUENCE_HEADER, Sequencer } from "../../sequence.ts";
 import { witnessOf } from "../../witness.ts";
@@ -36,29 +36,37 @@ export class Writer {
 
   /** Resolves, for each payload, once the server has stored it. */
   publish(queue: string, payloads: readonly Payload[]): Promise<void>[] {
-    return payloads.map((payload) =>
-      this.#send(queue, payload, {
+    return payloads.map(async (payload) => {
+      const headers = {
         [SEQUENCE_HEADER]: this.#sequencer.next(queue),
         [TIME_HEADER]: Date.now(),
-      })
-    );
+      };
+      if (await this.#send(queue, payload, headers)) return;
+      throw new RefusedError(
+        `stream "${queue}" was deleted, it is made again for the next message`,
+      );
+    });
   }
 
   /** Stores a mark. Resolves with its witness. */
   async mark(queue: string): Promise<string> {
     const mark = random();
-    await this.#send(queue, "", { [MARK_HEADER]: mark });
+    if (!await this.#send(queue, "", { [MARK_HEADER]: mark })) {
+      // Whoever reads finds it made again.
+      throw new ConnectionError("the stream was deleted");
+    }
     return witnessOf(mark);
   }
 
-  async #send(queue: string, payload: Payload, headers: Record<string, unknown>): Promise<void> {
+  /** Whether it is stored. */
+  async #send(queue: string, payload: Payload, headers: Record<string, unknown>): Promise<boolean> {
     await this.#queues.make(queue);
     const lane = await this.#link.ask(this.#link.publishing.open());
     const content = contentOf(payload);
     await this.#link.send(lane, { exchange: "", key: queue, content, headers, mandatory: true });
-    if (!this.#returned.delete(nameOf(headers))) return;
-    this.#queues.forget(queue);
-    throw new RefusedError(`stream "${queue}" was deleted, it is made again for the next message`);
+    const isReturned = this.#returned.delete(nameOf(headers));
+    if (isReturned) this.#queues.forget(queue);
+    return !isReturned;
   }
 }
 
