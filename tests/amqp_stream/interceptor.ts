@@ -1,12 +1,14 @@
 import type { Socket } from "node:net";
 import { type ChannelModel, connect } from "amqplib";
 
-/** A connection of a user's, on which something happens right before a message is sent. */
+/** A connection of a user's, on which a test sees what comes, and does something before a message goes. */
 export class Interceptor implements AsyncDisposable {
   /** What is given as the client. */
   readonly model: ChannelModel;
   /** Is waited for before each message, if it is there. */
   beforeMessage: (() => Promise<void>) | undefined;
+  /** Told of each message that comes. */
+  onDelivery: () => void = () => {};
 
   private constructor(model: ChannelModel) {
     this.model = model;
@@ -21,6 +23,12 @@ export class Interceptor implements AsyncDisposable {
         return true;
       };
       return lane;
+    };
+    const createChannel = model.createChannel.bind(model);
+    model.createChannel = async () => {
+      const channel = await createChannel();
+      channel.on("delivery", () => this.onDelivery());
+      return channel;
     };
   }
 
