@@ -7,6 +7,7 @@
 import { ConnectionError, RefusedError } from "../../errors.ts";
 import { backoff } from "../../timer.ts";
 import type { Link } from "../amqp/link.ts";
+import { View } from "./view.ts";
 
 /** How often a stream that is not ready is asked for again: for some seconds. */
 const ATTEMPTS = 7;
@@ -62,9 +63,21 @@ export class Queues {
   }
 
   async #make(queue: string): Promise<void> {
-    if (await this.#declare(queue, this.#limits)) return;
-    // It is there, with other limits, or it is no stream.
-    await this.#declare(queue, {});
+    // If it is there, with other limits, or it is no stream.
+    if (!await this.#declare(queue, this.#limits)) await this.#declare(queue, {});
+    await this.#ready(queue);
+  }
+
+  /** One that somebody else makes is named before it is ready: a message would end the connection. */
+  async #ready(queue: string): Promise<void> {
+    const options = { link: this.#link, queue, from: "next", window: 1, onDeleted() {} } as const;
+    try {
+      const view = await this.patiently(() => View.open(options));
+      view.close().catch(() => {});
+    } catch (error) {
+      // Who may not read may publish all the same.
+      if (!(error instanceof RefusedError)) throw error;
+    }
   }
 
   /** Whether there is such a queue, just so. */

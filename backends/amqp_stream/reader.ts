@@ -20,6 +20,8 @@ const LIMIT = 5_000;
 const WINDOW = 1_024;
 /** How many records may be no events, at first, where the newest events are looked for. */
 const SPARE = 16;
+/** How many times as many may have come since the end was seen. */
+const MUCH = 64;
 
 /** Which part of a stream is taken. */
 interface Range {
@@ -117,9 +119,15 @@ export class Reader {
   async #known(queue: string, least: number): Promise<Known> {
     const known = this.#ends.of(queue);
     if (known && known.end.at >= least) return known;
-    const { view, mark: end } = await this.begin(queue);
-    leave(view);
+    const end = await this.#end(queue);
     return this.#ends.of(queue) ?? { end, event: -1 };
+  }
+
+  /** Where the stream ends now: at a mark. */
+  async #end(queue: string): Promise<Place> {
+    const { view, mark } = await this.begin(queue);
+    leave(view);
+    return mark;
   }
 
   async #behind(
@@ -151,12 +159,19 @@ export class Reader {
     to: number,
     limit: number,
   ): Promise<Page> {
-    const base = Math.min(to, event < 0 ? end.at : event + 1);
+    let last = event < 0 ? end.at : event + 1;
     for (let spare = SPARE;; spare *= 4) {
+      const base = Math.min(to, last);
       const from = Math.max(0, base - limit - spare);
       const window = limit + spare;
-      const records = await this.#take({ queue, from, to, limit: Infinity, window });
+      const most = limit + MUCH * spare;
+      const records = await this.#take({ queue, from, to, limit: most, window });
       const events = records.flatMap(({ payload }, index) => payload === undefined ? [] : [index]);
+      if (events.length >= most) {
+        // What is known is of long ago: all since then is not to be read.
+        last = (await this.#end(queue)).at;
+        continue;
+      }
       const start = events.at(-limit) ?? 0;
       const isAll = from === 0 || records.length > 0 && records[0]!.place.at > from + 1;
       if (start === 0 && !isAll) continue;

@@ -6,7 +6,7 @@
 
 import type { ConfirmChannel, Message } from "amqplib";
 import type { Payload } from "../../backend.ts";
-import { RefusedError } from "../../errors.ts";
+import { ConnectionError, RefusedError } from "../../errors.ts";
 import { random } from "../../id.ts";
 import { SEQUENCE_HEADER, Sequencer } from "../../sequence.ts";
 import { witnessOf } from "../../witness.ts";
@@ -38,18 +38,25 @@ export class Writer {
   publish(queue: string, payloads: readonly Payload[]): Promise<void>[] {
     const lane = this.#lane(queue);
     lane.catch(() => {});
-    return payloads.map((payload) =>
-      this.#send(lane, queue, payload, {
+    return payloads.map(async (payload) => {
+      const headers = {
         [SEQUENCE_HEADER]: this.#sequencer.next(queue),
         [TIME_HEADER]: Date.now(),
-      })
-    );
+      };
+      if (await this.#send(lane, queue, payload, headers)) return;
+      throw new RefusedError(
+        `stream "${queue}" was deleted, it is made again for the next message`,
+      );
+    });
   }
 
   /** Stores a mark. Resolves with its witness. */
   async mark(queue: string): Promise<string> {
     const mark = random();
-    await this.#send(this.#lane(queue), queue, "", { [MARK_HEADER]: mark });
+    if (!await this.#send(this.#lane(queue), queue, "", { [MARK_HEADER]: mark })) {
+      // Whoever reads finds it made again.
+      throw new ConnectionError("the stream was deleted");
+    }
     return witnessOf(mark);
   }
 
@@ -59,18 +66,18 @@ export class Writer {
     return await this.#link.ask(this.#link.publishing.open());
   }
 
+  /** Whether it is stored. */
   async #send(
     lane: Promise<ConfirmChannel>,
     queue: string,
     payload: Payload,
     headers: Record<string, unknown>,
-  ): Promise<void> {
-    const content = contentOf(payload);
-    const message = { exchange: "", key: queue, content, headers, mandatory: true };
-    await this.#link.send(await lane, message);
-    if (!this.#returned.delete(nameOf(headers))) return;
-    this.#queues.forget(queue);
-    throw new RefusedError(`stream "${queue}" was deleted, it is made again for the next message`);
+  ): Promise<boolean> {
+    const message = { exchange: "", key: queue, content: contentOf(payload), headers };
+    await this.#link.send(await lane, { ...message, mandatory: true });
+    const isReturned = this.#returned.delete(nameOf(headers));
+    if (isReturned) this.#queues.forget(queue);
+    return !isReturned;
   }
 }
 

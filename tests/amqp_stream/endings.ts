@@ -3,7 +3,6 @@
 import { Buffer } from "node:buffer";
 import { assertEquals, assertRejects } from "@std/assert";
 import { connect } from "amqplib";
-import type { Socket } from "node:net";
 import { Address } from "../../address.ts";
 import { open as openAmqp } from "../../backends/amqp.ts";
 import { open as openStream } from "../../backends/amqp_stream.ts";
@@ -12,6 +11,7 @@ import { Position } from "../../position.ts";
 import { numbered } from "../conformance/harness.ts";
 import { Proxy } from "../proxy.ts";
 import { until } from "../services/service.ts";
+import { Interceptor } from "./interceptor.ts";
 import { Stream } from "./stream.ts";
 
 export function endings(url: string): void {
@@ -23,24 +23,11 @@ export function endings(url: string): void {
       stream.lane.sendToQueue(stream.name, Buffer.of(), { headers: { "broadcaster-mark": mark } });
     }
     await stream.lane.waitForConfirms();
-    const client = await connect(url);
-    client.on("error", () => {});
-    const { stream: socket } = client.connection as unknown as { stream: Socket };
-    const createConfirmChannel = client.createConfirmChannel.bind(client);
-    let isCutting = false;
-    client.createConfirmChannel = async () => {
-      const lane = await createConfirmChannel();
-      const publish = lane.publish.bind(lane);
-      lane.publish = (...message) => {
-        if (isCutting) socket.destroy(new Error("cut"));
-        return publish(...message);
-      };
-      return lane;
-    };
-    const backend = await openStream(new Address("amqp-stream://"), { client });
+    await using client = await Interceptor.connect(url);
+    const backend = await openStream(new Address("amqp-stream://"), { client: client.model });
     await backend.connect!();
     const [event] = (await backend.read!(stream.name, { limit: 1 })).items;
-    isCutting = true;
+    client.beforeMessage = () => Promise.resolve(client.cut());
     // It reads what is known before it asks where the end is.
     const after = Position.of(event!.place!);
     await assertRejects(() => backend.read!(stream.name, { after, limit: 1 }), ConnectionError);

@@ -1,9 +1,13 @@
 /** What is removed, wiped or overtaken, and who learns of it. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { Address } from "../../address.ts";
+import { open } from "../../backends/amqp_stream.ts";
 import { Position } from "../../backend.ts";
 import { Broadcast, type Gap } from "../../mod.ts";
 import { ConnectionError } from "../../errors.ts";
+import { numbered } from "../conformance/harness.ts";
+import { Interceptor } from "./interceptor.ts";
 import { Stream, told, until } from "./stream.ts";
 
 export function holes(url: string): void {
@@ -118,5 +122,36 @@ export function holes(url: string): void {
     const reading = stream.behind(Position.of(all[40]!.place!), 1);
     await assertRejects(() => reading, ConnectionError, "sent nothing");
     assertEquals(await stream.behind(Position.of(all[40]!.place!), 1), ["ahead"]);
+  });
+
+  Deno.test("amqp-stream: a tail whose stream is replaced while it opens may be opened again", async () => {
+    await using stream = await Stream.open(url);
+    await using client = await Interceptor.connect(url);
+    const backend = await open(new Address("amqp-stream://"), { client: client.model });
+    await backend.connect!();
+    await Promise.all(backend.publish(stream.name, ["before"]) as readonly Promise<void>[]);
+    client.beforeMessage = async () => {
+      client.beforeMessage = undefined;
+      await stream.remove();
+    };
+    await assertRejects(() => backend.tail(stream.name), ConnectionError, "deleted");
+    const tail = await backend.tail(stream.name);
+    await Promise.all(backend.publish(stream.name, ["after"]) as readonly Promise<void>[]);
+    assertEquals(await until(tail, "after"), ["after"]);
+    await tail.records.cancel();
+    await backend.close();
+  });
+
+  Deno.test("amqp-stream: processes that make a stream at a time all publish to it", async () => {
+    const streams = await Promise.all(numbered(12).map(() => Stream.open(url)));
+    for (let round = 0; round < 5; round++) {
+      await using shared = await Stream.open(url);
+      const published = streams.flatMap(({ backend }, index) =>
+        backend.publish(shared.name, [`${index}`]) as readonly Promise<void>[]
+      );
+      await Promise.all(published);
+      assertEquals((await shared.newest(20)).map(told).sort(), numbered(12, "").sort());
+    }
+    for (const stream of streams) await stream[Symbol.asyncDispose]();
   });
 }

@@ -1,9 +1,12 @@
 /** Which events a page has, whatever its reader knows of the stream. */
 
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
+import { Address } from "../../address.ts";
 import type { Backend, Item } from "../../backend.ts";
+import { open } from "../../backends/amqp_stream.ts";
 import { Position } from "../../position.ts";
 import { numbered } from "../conformance/harness.ts";
+import { Interceptor } from "./interceptor.ts";
 import { Stream, told } from "./stream.ts";
 
 export function pages(url: string): void {
@@ -26,6 +29,22 @@ export function pages(url: string): void {
     const end = Position.of(later.find((item) => told(item) === "102")!.place!);
     const between = { after: at("98"), before: end, limit: 100 };
     assertEquals(words(await page(stream.backend, stream.name, between)), ["99", "100", "101"]);
+  });
+
+  Deno.test("amqp-stream: the newest events are read without all that came since somebody last looked", async () => {
+    await using stream = await Stream.open(url);
+    await using client = await Interceptor.connect(url);
+    const backend = await open(new Address("amqp-stream://"), { client: client.model });
+    await backend.connect!();
+    await stream.make();
+    await stream.publish(...numbered(10, ""));
+    assertEquals(words(await page(backend, stream.name, { limit: 1 })), ["9"]);
+    await stream.publish(...numbered(20_000, ""));
+    let heard = 0;
+    client.onDelivery = () => void heard++;
+    assertEquals(words(await page(backend, stream.name, { limit: 2 })), ["19998", "19999"]);
+    assert(heard < 5_000, `${heard} were read`);
+    await backend.close();
   });
 }
 
