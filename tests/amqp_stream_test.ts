@@ -4,7 +4,6 @@ import { holes } from "./amqp_stream/holes.ts";
 import { pages } from "./amqp_stream/pages.ts";
 import { removeStreams } from "./amqp_stream/remove.ts";
 import { strangers } from "./amqp_stream/strangers.ts";
-import { watch } from "./amqp_stream/watch.ts";
 import { withBroker } from "./broker.ts";
 import { conformance } from "./conformance.ts";
 import { faults, Rig } from "./faults.ts";
@@ -29,7 +28,6 @@ withBroker("amqp", (url) => {
 
   endings(url);
   holes(url);
-  watch();
   pages(url);
   strangers(url);
 });

@@ -104,17 +104,6 @@ export class Reader {
     return await this.#view(queue, place?.at ?? "first");
   }
 
-  /** An offset near the end of a stream that has something: where its last part begins. */
-  async near(queue: string): Promise<number> {
-    const view = await this.#view(queue, "last", 1);
-    try {
-      const [first] = await view.next(LIMIT);
-      return first!.place.at;
-    } finally {
-      leave(view);
-    }
-  }
-
   /** A place that the stream reaches: no lower than an offset, if it reaches that. */
   async #known(queue: string, least: number): Promise<Known> {
     const known = this.#ends.of(queue);

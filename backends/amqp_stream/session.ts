@@ -11,7 +11,6 @@ import type { Link } from "../amqp/link.ts";
 import { type Limits, Queues } from "./queues.ts";
 import { Reader } from "./reader.ts";
 import { StreamTail } from "./tail.ts";
-import { Watch } from "./watch.ts";
 import { Writer } from "./writer.ts";
 
 /** The streams, as one connection has them. */
@@ -22,8 +21,6 @@ export class Session {
   readonly writer: Writer;
   /** Reads pages. */
   readonly reader: Reader;
-  /** Looks after the tails. */
-  readonly watch: Watch;
 
   /**
    * @param link The connection.
@@ -34,27 +31,19 @@ export class Session {
     const queues = new Queues(link, limits);
     this.writer = new Writer(link, queues);
     this.reader = new Reader(link, queues, this.writer);
-    this.watch = new Watch((queue) => this.reader.near(queue));
-  }
-
-  /** Whether the connection lives, and what is read through it. */
-  async probe(signal: AbortSignal): Promise<void> {
-    await this.link.probe(signal);
-    // What is late here is no reason to cut the connection.
-    this.watch.look().catch(() => {});
   }
 
   /** The live end of a stream. */
   async tail(queue: string, after: Position | undefined): Promise<Tail> {
-    const { reader, watch } = this;
+    const { reader } = this;
     if (!after) {
       const { view, mark: last, behind: items } = await reader.begin(queue);
-      return new StreamTail({ queue, position: Position.of(last), items, view, watch, last });
+      return new StreamTail({ position: Position.of(last), items, view, last });
     }
     // Whether the position is one of the stream is what a page has to find out, too.
     const { items } = await reader.read(queue, { after, limit: 1 });
     const again = behind(after, items).in(0);
     const view = await reader.follow(queue, again);
-    return new StreamTail({ queue, position: after, items, view, watch, again });
+    return new StreamTail({ position: after, items, view, again });
   }
 }

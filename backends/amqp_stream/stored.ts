@@ -21,18 +21,11 @@ const OFFSET_HEADER = "x-stream-offset";
 /** A message of a stream, or a mark. */
 export type Stored = (BackendRecord | PassedRecord) & { readonly place: Place };
 
-/** Where a message lies. */
-export function offsetOf({ properties }: ConsumeMessage): number {
-  const at: unknown = properties.headers?.[OFFSET_HEADER];
-  return typeof at === "number" ? at : NaN;
-}
-
 /** What a message is to the core. */
-export function storedOf(message: ConsumeMessage): Stored {
-  const { content, properties } = message;
+export function storedOf({ content, properties }: ConsumeMessage): Stored {
   const headers: Record<string, unknown> = properties.headers ?? {};
-  const at = offsetOf(message);
-  if (Number.isNaN(at)) throw new ConnectionError("the server tells no offset");
+  const at = headers[OFFSET_HEADER];
+  if (typeof at !== "number") throw new ConnectionError("the server tells no offset");
   const mark = headers[MARK_HEADER];
   if (typeof mark === "string") return { place: placeOf(at, mark) };
   const sequence = headers[SEQUENCE_HEADER];

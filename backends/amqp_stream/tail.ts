@@ -9,7 +9,6 @@ import { ConnectionError } from "../../errors.ts";
 import type { Place, Position } from "../../position.ts";
 import { isAt, isHole, type Stored } from "./stored.ts";
 import type { View } from "./view.ts";
-import type { Watch, Watched } from "./watch.ts";
 
 /** What a tail needs to know. */
 export interface StreamTailOptions {
@@ -17,12 +16,8 @@ export interface StreamTailOptions {
   readonly position: Position;
   /** What was read behind that already. */
   readonly items: readonly Item[];
-  /** Its stream. */
-  readonly queue: string;
   /** Reads on. */
   readonly view: View;
-  /** Looks after it. */
-  readonly watch: Watch;
   /** The last record that was read, which the view brings once more. */
   readonly again?: Place | undefined;
   /** The last record that was read, which it does not. */
@@ -30,9 +25,7 @@ export interface StreamTailOptions {
 }
 
 /** Gives on what a view brings; where that left something out, a gap. */
-export class StreamTail implements Tail, Watched {
-  /** See `Watched`. */
-  readonly queue: string;
+export class StreamTail implements Tail {
   /** What it began behind. */
   readonly position: Position;
   /** What the stream brings. */
@@ -43,8 +36,7 @@ export class StreamTail implements Tail, Watched {
   #last: Place | undefined;
 
   /** @param options What it needs to know. */
-  constructor({ queue, position, items, view, watch, again, last }: StreamTailOptions) {
-    this.queue = queue;
+  constructor({ position, items, view, again, last }: StreamTailOptions) {
     this.position = position;
     this.#items = items;
     this.#view = view;
@@ -52,22 +44,8 @@ export class StreamTail implements Tail, Watched {
     this.#last = last;
     this.records = new ReadableStream<readonly Item[]>({
       pull: async (controller) => controller.enqueue(await this.#next()),
-      cancel: () => {
-        unwatch();
-        return view.close();
-      },
+      cancel: () => view.close(),
     }, { highWaterMark: 0 });
-    const unwatch = watch.add(this);
-  }
-
-  /** See `Watched`. */
-  get reached(): number {
-    return this.#view.reached;
-  }
-
-  /** See `Watched`. */
-  fail(error: unknown): void {
-    this.#view.fail(error);
   }
 
   async #next(): Promise<readonly Item[]> {

@@ -8,10 +8,10 @@ import type { Channel, ConsumeMessage } from "amqplib";
 import { ConnectionError } from "../../errors.ts";
 import { after } from "../../timer.ts";
 import { type Link, onLoss } from "../amqp/link.ts";
-import { offsetOf, type Stored, storedOf } from "./stored.ts";
+import { type Stored, storedOf } from "./stored.ts";
 
 /** From where on a stream is read. An offset beyond its end brings nothing, ever. */
-export type Offset = number | "first" | "last" | "next";
+export type Offset = number | "first" | "next";
 
 /** The tag of the only consumer that a channel has. */
 const TAG = "view";
@@ -40,8 +40,6 @@ export class View {
   readonly #channel: Channel;
   readonly #onDeleted: () => void;
   readonly #forget: () => void;
-  /** The offset of the newest message that it was sent. */
-  reached = -1;
   #waiting: ConsumeMessage[] = [];
   #failure: unknown;
   #awake: () => void = () => {};
@@ -109,16 +107,8 @@ export class View {
       this.#onDeleted();
       return this.#fail(new ConnectionError("the stream was deleted"));
     }
-    this.reached = offsetOf(message);
     this.#waiting.push(message);
     this.#awake();
-  }
-
-  /** Ends it with an error, behind what has come. */
-  fail(error: unknown): void {
-    const isOpen = !this.#failure;
-    this.#fail(error);
-    if (isOpen) this.#channel.close().catch(() => {});
   }
 
   #fail(error: unknown): void {
