@@ -8,7 +8,7 @@ import type { Item, Tail } from "../../backend.ts";
 import { ConnectionError } from "../../errors.ts";
 import type { Place, Position } from "../../position.ts";
 import { isAt, isHole, type Stored } from "./stored.ts";
-import type { View } from "./view.ts";
+import { LIMIT, type View } from "./view.ts";
 
 /** What a tail needs to know. */
 export interface StreamTailOptions {
@@ -55,7 +55,9 @@ export class StreamTail implements Tail {
         this.#items = [];
         return items;
       }
-      this.#items = (await this.#view.next()).flatMap((stored) => this.#follow(stored));
+      // What was read a moment ago comes at once, unless the stream was replaced since.
+      const stored = await this.#view.next(this.#again && LIMIT);
+      this.#items = stored.flatMap((one) => this.#follow(one));
     }
   }
 
@@ -69,7 +71,7 @@ export class StreamTail implements Tail {
       this.#last = stored.place;
       return [{ cause: "trimmed" }, stored];
     }
-    const isBehindHole = this.#last && isHole(this.#last.at, stored.place.at);
+    const isBehindHole = isHole(this.#last?.at ?? -1, stored.place.at);
     this.#last = stored.place;
     return isBehindHole ? [{ cause: "trimmed" }, stored] : [stored];
   }

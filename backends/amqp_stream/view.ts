@@ -13,6 +13,9 @@ import { type Stored, storedOf } from "./stored.ts";
 /** From where on a stream is read. An offset beyond its end brings nothing, ever. */
 export type Offset = number | "first" | "next";
 
+/** How long the server may take to send what it has, in milliseconds. */
+export const LIMIT = 5_000;
+
 /** The tag of the only consumer that a channel has. */
 const TAG = "view";
 
@@ -77,8 +80,11 @@ export class View {
    * @param limit How long that may take, in milliseconds; without it, for ever.
    */
   async next(limit?: number): Promise<readonly Stored[]> {
-    const late = () =>
+    const late = () => {
+      // What was known of it is that of another one.
+      this.#onDeleted();
       this.#fail(new ConnectionError("the server sent nothing of what the stream has"));
+    };
     const stop = limit === undefined ? () => {} : after(limit, late);
     try {
       while (this.#waiting.length === 0) {

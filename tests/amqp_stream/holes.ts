@@ -149,4 +149,29 @@ export function holes(url: string): void {
     }
     for (const stream of streams) await stream[Symbol.asyncDispose]();
   });
+
+  Deno.test("amqp-stream: a tail whose stream is replaced by a shorter one while it opens does not wait for ever", async () => {
+    await using stream = await Stream.open(url);
+    await using client = await Interceptor.connect(url);
+    const backend = await open(new Address("amqp-stream://"), { client: client.model });
+    await backend.connect!();
+    await stream.make();
+    await stream.publish(...numbered(50));
+    const last = (await backend.read!(stream.name, { limit: 1 })).items.at(-1)!;
+    let opened = 0;
+    client.beforeChannel = async () => {
+      // The first one finds out where it stands.
+      if (++opened !== 2) return;
+      await stream.remove();
+      await stream.make();
+    };
+    const after = Position.of(last.place!);
+    const tail = await backend.tail(stream.name, { after });
+    await assertRejects(() => tail.records.getReader().read(), ConnectionError, "sent nothing");
+    const again = await backend.tail(stream.name, { after });
+    await stream.publish("new");
+    assertEquals(await until(again, "new"), ["ahead", "new"]);
+    await again.records.cancel();
+    await backend.close();
+  });
 }

@@ -7,6 +7,8 @@ export class Interceptor implements AsyncDisposable {
   readonly model: ChannelModel;
   /** Is waited for before each message, if it is there. */
   beforeMessage: (() => Promise<void>) | undefined;
+  /** Is waited for before a channel is opened. */
+  beforeChannel: () => Promise<void> = () => Promise.resolve();
   /** Told of each message that comes. */
   onDelivery: () => void = () => {};
 
@@ -26,6 +28,7 @@ export class Interceptor implements AsyncDisposable {
     };
     const createChannel = model.createChannel.bind(model);
     model.createChannel = async () => {
+      await this.beforeChannel();
       const channel = await createChannel();
       channel.on("delivery", () => this.onDelivery());
       return channel;
