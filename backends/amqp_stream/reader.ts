@@ -102,6 +102,17 @@ export class Reader {
     return await this.#view(queue, place?.at ?? "first");
   }
 
+  /** Whether a stream has something behind an offset: so it is if its last chunk is. */
+  async isBeyond(queue: string, at: number): Promise<boolean> {
+    const view = await this.#view(queue, "last", 1);
+    try {
+      const [first] = await view.next(LIMIT);
+      return first!.place.at > at;
+    } finally {
+      leave(view);
+    }
+  }
+
   /** A place that the stream reaches: no lower than an offset, if it reaches that. */
   async #known(queue: string, least: number): Promise<Known> {
     const known = this.#ends.of(queue);

@@ -48,13 +48,18 @@ export function holes(url: string): void {
     const tail = await stream.backend.tail(stream.name);
     await stream.publish("a");
     assertEquals(await until(tail, "a"), ["a"]);
+    const [a] = await stream.newest(1);
     // As many as the server sends ahead are not lost: more than that, and past what it keeps.
     for (let count = 0; count < 8; count++) await stream.flood();
     await stream.publish("last");
-    const words = await until(tail, "last");
-    const gap = words.indexOf("trimmed");
-    assert(gap > 0 && words.length < 1_600, `${words.length} came, and ${gap} before a gap`);
-    await tail.records.cancel();
+    // The server goes on behind what it has dropped, or takes that for the end.
+    let words = await until(tail, "last").catch(() => undefined);
+    const again = words ? tail : await stream.backend.tail(stream.name, {
+      after: Position.of(a!.place!),
+    });
+    words ??= await until(again, "last");
+    assert(words.includes("trimmed") && words.length < 1_600, `${words.length} came`);
+    await again.records.cancel();
   });
 
   Deno.test("amqp-stream: a position ahead of a stream, and one of another stream, are gaps", async () => {
@@ -171,6 +176,25 @@ export function holes(url: string): void {
     const again = await backend.tail(stream.name, { after });
     await stream.publish("new");
     assertEquals(await until(again, "new"), ["ahead", "new"]);
+    await again.records.cancel();
+    await backend.close();
+  });
+
+  Deno.test("amqp-stream: a tail to which the server sends nothing of what there is does not wait for ever", async () => {
+    await using stream = await Stream.open(url);
+    await using client = await Interceptor.connect(url);
+    const backend = await open(new Address("amqp-stream://"), { client: client.model });
+    await backend.connect!();
+    const tail = await backend.tail(stream.name);
+    await stream.publish(...numbered(100, ""));
+    assertEquals(await until(tail, "99"), numbered(100, ""));
+    // So does a reader whose next file was dropped before it was read.
+    client.deafen();
+    await stream.publish("unheard");
+    await assertRejects(() => tail.records.getReader().read(), ConnectionError, "sent nothing");
+    const [last] = (await backend.read!(stream.name, { limit: 2 })).items;
+    const again = await backend.tail(stream.name, { after: Position.of(last!.place!) });
+    assertEquals(await until(again, "unheard"), ["unheard"]);
     await again.records.cancel();
     await backend.close();
   });
