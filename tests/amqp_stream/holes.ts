@@ -5,7 +5,7 @@ import { Address } from "../../address.ts";
 import { open } from "../../backends/amqp_stream.ts";
 import { Position } from "../../backend.ts";
 import { Broadcast, type Gap } from "../../mod.ts";
-import { ConnectionError } from "../../errors.ts";
+import { ConnectionError, RefusedError } from "../../errors.ts";
 import { numbered } from "../conformance/harness.ts";
 import { Interceptor } from "./interceptor.ts";
 import { Stream, told, until } from "./stream.ts";
@@ -196,6 +196,33 @@ export function holes(url: string): void {
     const again = await backend.tail(stream.name, { after: Position.of(last!.place!) });
     assertEquals(await until(again, "unheard"), ["unheard"]);
     await again.records.cancel();
+    await backend.close();
+  });
+
+  Deno.test("amqp-stream: what waits for a stream that is made again keeps its order", async () => {
+    await using stream = await Stream.open(url);
+    await using client = await Interceptor.connect(url);
+    const backend = await open(new Address("amqp-stream://"), { client: client.model });
+    await backend.connect!();
+    const publish = (message: string) => Promise.all(backend.publish(stream.name, [message]) as []);
+    await publish("before");
+    await stream.remove();
+    const { promise: held, resolve: release } = Promise.withResolvers<void>();
+    let messages = 0;
+    client.beforeMessage = () => ++messages === 2 ? held : Promise.resolve();
+    const [first, second] = [publish("lost"), publish("lost, too")];
+    await assertRejects(() => first, RefusedError, "deleted");
+    client.beforeChannel = async () => {
+      client.beforeChannel = () => Promise.resolve();
+      await second.catch(() => {});
+      // Somebody who made it now would be done meanwhile.
+      for (let times = 0; times < 50; times++) await (await stream.client.createChannel()).close();
+    };
+    const one = publish("one");
+    release();
+    await assertRejects(() => second, RefusedError, "deleted");
+    await Promise.all([one, publish("two")]);
+    assertEquals((await stream.newest(2)).map(told), ["one", "two"]);
     await backend.close();
   });
 }
