@@ -20,6 +20,8 @@ export class Queues {
   readonly #link: Link;
   readonly #limits: Limits;
   readonly #made = new Map<string, Promise<void>>();
+  /** Those of them that are not made yet. */
+  readonly #making = new Set<string>();
 
   /**
    * @param link Where they are made.
@@ -34,7 +36,8 @@ export class Queues {
   make(queue: string): Promise<void> {
     const known = this.#made.get(queue);
     if (known) return known;
-    const making = this.#make(queue).catch((error) => {
+    this.#making.add(queue);
+    const making = this.#make(queue).finally(() => this.#making.delete(queue)).catch((error) => {
       this.forget(queue);
       throw error;
     });
@@ -42,9 +45,9 @@ export class Queues {
     return making;
   }
 
-  /** It was deleted: who uses it next makes it again. */
+  /** It was deleted: who uses it next makes it again, all in their order. */
   forget(queue: string): void {
-    this.#made.delete(queue);
+    if (!this.#making.has(queue)) this.#made.delete(queue);
   }
 
   /** A server that starts, and one where two make a stream at a time, names it before it is ready. */

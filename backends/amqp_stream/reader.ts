@@ -11,11 +11,9 @@ import { Ends, type Known } from "./ends.ts";
 import type { Queues } from "./queues.ts";
 import { Shared } from "./shared.ts";
 import { isAt, itemsOf, type Stored, withoutMarks } from "./stored.ts";
-import { type Offset, View } from "./view.ts";
+import { LIMIT, type Offset, View } from "./view.ts";
 import type { Writer } from "./writer.ts";
 
-/** How long the server may take to send what it has, in milliseconds. */
-const LIMIT = 5_000;
 /** How many messages the server sends ahead at most. */
 const WINDOW = 1_024;
 /** How many records may be no events, at first, where the newest events are looked for. */
@@ -102,6 +100,17 @@ export class Reader {
   async follow(queue: string, place: Place | undefined): Promise<View> {
     await this.#queues.make(queue);
     return await this.#view(queue, place?.at ?? "first");
+  }
+
+  /** Whether a stream has something behind an offset: so it is if its last chunk is. */
+  async isBeyond(queue: string, at: number): Promise<boolean> {
+    const view = await this.#view(queue, "last", 1);
+    try {
+      const [first] = await view.next(LIMIT);
+      return first!.place.at > at;
+    } finally {
+      leave(view);
+    }
   }
 
   /** A place that the stream reaches: no lower than an offset, if it reaches that. */

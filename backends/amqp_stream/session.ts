@@ -36,14 +36,15 @@ export class Session {
   /** The live end of a stream. */
   async tail(queue: string, after: Position | undefined): Promise<Tail> {
     const { reader } = this;
+    const isBeyond = (at: number) => reader.isBeyond(queue, at);
     if (!after) {
       const { view, mark: last, behind: items } = await reader.begin(queue);
-      return new StreamTail({ position: Position.of(last), items, view, last });
+      return new StreamTail({ position: Position.of(last), items, view, isBeyond, last });
     }
     // Whether the position is one of the stream is what a page has to find out, too.
     const { items } = await reader.read(queue, { after, limit: 1 });
     const again = behind(after, items).in(0);
     const view = await reader.follow(queue, again);
-    return new StreamTail({ position: after, items, view, again });
+    return new StreamTail({ position: after, items, view, isBeyond, again });
   }
 }

@@ -8,7 +8,10 @@ import type { Item, Tail } from "../../backend.ts";
 import { ConnectionError } from "../../errors.ts";
 import type { Place, Position } from "../../position.ts";
 import { isAt, isHole, type Stored } from "./stored.ts";
-import type { View } from "./view.ts";
+import { LIMIT, type View } from "./view.ts";
+
+/** Behind how many records it may be that the stream has outrun the tail. */
+const MANY = 64;
 
 /** What a tail needs to know. */
 export interface StreamTailOptions {
@@ -18,6 +21,8 @@ export interface StreamTailOptions {
   readonly items: readonly Item[];
   /** Reads on. */
   readonly view: View;
+  /** Whether the stream has something behind an offset. */
+  readonly isBeyond: (at: number) => Promise<boolean>;
   /** The last record that was read, which the view brings once more. */
   readonly again?: Place | undefined;
   /** The last record that was read, which it does not. */
@@ -31,15 +36,19 @@ export class StreamTail implements Tail {
   /** What the stream brings. */
   readonly records: ReadableStream<readonly Item[]>;
   readonly #view: View;
+  readonly #isBeyond: (at: number) => Promise<boolean>;
+  /** How many records have come since it was sure to be at the end. */
+  #count = 0;
   #items: readonly Item[];
   #again: Place | undefined;
   #last: Place | undefined;
 
   /** @param options What it needs to know. */
-  constructor({ position, items, view, again, last }: StreamTailOptions) {
+  constructor({ position, items, view, isBeyond, again, last }: StreamTailOptions) {
     this.position = position;
     this.#items = items;
     this.#view = view;
+    this.#isBeyond = isBeyond;
     this.#again = again;
     this.#last = last;
     this.records = new ReadableStream<readonly Item[]>({
@@ -55,8 +64,25 @@ export class StreamTail implements Tail {
         this.#items = [];
         return items;
       }
-      this.#items = (await this.#view.next()).flatMap((stored) => this.#follow(stored));
+      const stored = await this.#hear();
+      this.#count += stored.length;
+      this.#items = stored.flatMap((one) => this.#follow(one));
     }
+  }
+
+  #hear(): Promise<readonly Stored[]> {
+    // What was read a moment ago comes at once, unless the stream was replaced since.
+    if (this.#again) return this.#view.next(LIMIT);
+    if (this.#count < MANY) return this.#view.next();
+    return this.#view.next(LIMIT, () => void this.#doubt());
+  }
+
+  /** The server takes a reader whose next file it has dropped to be at the end, for ever. */
+  async #doubt(): Promise<void> {
+    const { at } = this.#last!;
+    this.#count = 0;
+    const isOutrun = await this.#isBeyond(at).catch(() => true);
+    if (isOutrun && this.#last!.at === at) this.#view.fail();
   }
 
   #follow(stored: Stored): readonly Item[] {
@@ -69,7 +95,7 @@ export class StreamTail implements Tail {
       this.#last = stored.place;
       return [{ cause: "trimmed" }, stored];
     }
-    const isBehindHole = this.#last && isHole(this.#last.at, stored.place.at);
+    const isBehindHole = isHole(this.#last?.at ?? -1, stored.place.at);
     this.#last = stored.place;
     return isBehindHole ? [{ cause: "trimmed" }, stored] : [stored];
   }

@@ -11,7 +11,10 @@ import { type Link, onLoss } from "../amqp/link.ts";
 import { type Stored, storedOf } from "./stored.ts";
 
 /** From where on a stream is read. An offset beyond its end brings nothing, ever. */
-export type Offset = number | "first" | "next";
+export type Offset = number | "first" | "last" | "next";
+
+/** How long the server may take to send what it has, in milliseconds. */
+export const LIMIT = 5_000;
 
 /** The tag of the only consumer that a channel has. */
 const TAG = "view";
@@ -75,10 +78,9 @@ export class View {
    * What has come since the last time, at least one.
    *
    * @param limit How long that may take, in milliseconds; without it, for ever.
+   * @param late Called if it takes longer; without it, the view has failed then.
    */
-  async next(limit?: number): Promise<readonly Stored[]> {
-    const late = () =>
-      this.#fail(new ConnectionError("the server sent nothing of what the stream has"));
+  async next(limit?: number, late: () => void = () => this.fail()): Promise<readonly Stored[]> {
     const stop = limit === undefined ? () => {} : after(limit, late);
     try {
       while (this.#waiting.length === 0) {
@@ -93,6 +95,13 @@ export class View {
     // Where nobody hears it any more, the client would throw.
     if (!this.#failure) this.#channel.ack(messages.at(-1)!, true);
     return messages.map(storedOf);
+  }
+
+  /** The stream has more, and the server does not send it. */
+  fail(): void {
+    // What was known of it may be that of another one.
+    this.#onDeleted();
+    this.#fail(new ConnectionError("the server sent nothing of what the stream has"));
   }
 
   /** Reads no more. */

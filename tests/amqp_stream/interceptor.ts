@@ -1,14 +1,23 @@
 import type { Socket } from "node:net";
 import { type ChannelModel, connect } from "amqplib";
 
+/** What the client has, and its types have not. */
+interface Registering {
+  registerConsumer(tag: string, hear: (message: unknown) => void): void;
+}
+
 /** A connection of a user's, on which a test sees what comes, and does something before a message goes. */
 export class Interceptor implements AsyncDisposable {
   /** What is given as the client. */
   readonly model: ChannelModel;
   /** Is waited for before each message, if it is there. */
   beforeMessage: (() => Promise<void>) | undefined;
+  /** Is waited for before a channel is opened. */
+  beforeChannel: () => Promise<void> = () => Promise.resolve();
   /** Told of each message that comes. */
   onDelivery: () => void = () => {};
+
+  readonly #deafen: (() => void)[] = [];
 
   private constructor(model: ChannelModel) {
     this.model = model;
@@ -26,8 +35,15 @@ export class Interceptor implements AsyncDisposable {
     };
     const createChannel = model.createChannel.bind(model);
     model.createChannel = async () => {
+      await this.beforeChannel();
       const channel = await createChannel();
       channel.on("delivery", () => this.onDelivery());
+      const registering = channel as unknown as Registering;
+      const register = registering.registerConsumer.bind(channel);
+      let isDeaf = false;
+      this.#deafen.push(() => isDeaf = true);
+      registering.registerConsumer = (tag, hear) =>
+        register(tag, (message) => isDeaf ? undefined : hear(message));
       return channel;
     };
   }
@@ -35,6 +51,11 @@ export class Interceptor implements AsyncDisposable {
   /** Connects to a server. */
   static async connect(url: string): Promise<Interceptor> {
     return new Interceptor(await connect(url, { noDelay: true }));
+  }
+
+  /** No channel that is open now brings anything any more. */
+  deafen(): void {
+    for (const deafen of this.#deafen.splice(0)) deafen();
   }
 
   /** Ends the connection at once. */
