@@ -23,7 +23,9 @@
  *
  * In one order, and without loss as long as the stream keeps it, also over a lost
  * connection: published with a confirm, read by offset. What was removed before it
- * was read is told as a gap, as is a stream that was deleted. The server does not
+ * was read is told as a gap, as is a stream that was deleted. A server that drops
+ * files before it has sent them sends nothing more, and does not say so: a tail
+ * that falls silent asks after five seconds whether there is more. The server does not
  * tell a publisher where its message lies: `publish()` resolves without an id.
  *
  * Nor does it tell where a stream ends. So who begins to listen at the end, and who

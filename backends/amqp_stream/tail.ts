@@ -10,9 +10,6 @@ import type { Place, Position } from "../../position.ts";
 import { isAt, isHole, type Stored } from "./stored.ts";
 import { LIMIT, type View } from "./view.ts";
 
-/** Behind how many records it may be that the stream has outrun the tail. */
-const MANY = 64;
-
 /** What a tail needs to know. */
 export interface StreamTailOptions {
   /** What it begins behind. */
@@ -37,8 +34,8 @@ export class StreamTail implements Tail {
   readonly records: ReadableStream<readonly Item[]>;
   readonly #view: View;
   readonly #isBeyond: (at: number) => Promise<boolean>;
-  /** How many records have come since it was sure to be at the end. */
-  #count = 0;
+  /** Whether nothing has come since it was known to be at the end. */
+  #isSure = true;
   #items: readonly Item[];
   #again: Place | undefined;
   #last: Place | undefined;
@@ -65,7 +62,7 @@ export class StreamTail implements Tail {
         return items;
       }
       const stored = await this.#hear();
-      this.#count += stored.length;
+      this.#isSure = false;
       this.#items = stored.flatMap((one) => this.#follow(one));
     }
   }
@@ -73,14 +70,14 @@ export class StreamTail implements Tail {
   #hear(): Promise<readonly Stored[]> {
     // What was read a moment ago comes at once, unless the stream was replaced since.
     if (this.#again) return this.#view.next(LIMIT);
-    if (this.#count < MANY) return this.#view.next();
+    if (this.#isSure) return this.#view.next();
     return this.#view.next(LIMIT, () => void this.#doubt());
   }
 
   /** The server takes a reader whose next file it has dropped to be at the end, for ever. */
   async #doubt(): Promise<void> {
     const { at } = this.#last!;
-    this.#count = 0;
+    this.#isSure = true;
     const isOutrun = await this.#isBeyond(at).catch(() => true);
     if (isOutrun && this.#last!.at === at) this.#view.fail();
   }
