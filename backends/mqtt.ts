@@ -101,8 +101,7 @@ export class MqttBackend implements Backend {
   async connect(): Promise<void> {
     if (this.#closed) throw new ClosedError("Cannot use backend: it is closed");
     if (this.#link && !this.#link.lost) return;
-    await this.#link?.close();
-    this.#connecting ??= this.#dial.connect().finally(() => this.#connecting = undefined);
+    this.#connecting ??= this.#open().finally(() => this.#connecting = undefined);
     this.#link = await this.#connecting;
     this.#filters = new Filters(this.#link);
   }
@@ -169,6 +168,11 @@ export class MqttBackend implements Backend {
     this.#closed = true;
     const link = await this.#connecting?.catch(() => undefined) ?? this.#link;
     await link?.close();
+  }
+
+  async #open(): Promise<Link> {
+    await this.#link?.close();
+    return await this.#dial.connect();
   }
 }
 

@@ -110,7 +110,6 @@ export class NatsStreamBackend implements Backend {
   async connect(): Promise<void> {
     if (this.#closed) throw new ClosedError("Cannot use backend: it is closed");
     if (this.#session && !this.#session.link.lost) return;
-    await this.#session?.close();
     this.#connecting ??= this.#open().finally(() => this.#connecting = undefined);
     this.#session = await this.#connecting;
   }
@@ -148,6 +147,7 @@ export class NatsStreamBackend implements Backend {
   }
 
   async #open(): Promise<Session> {
+    await this.#session?.close();
     return await Session.open(await this.#dial.connect(), this.#manage, this.#limits);
   }
 }

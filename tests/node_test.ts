@@ -71,7 +71,8 @@ const runtimes = await Promise.all(RUNTIMES.map(provide));
 
 for (const runtime of runtimes) {
   test(runtime, "loads every module of the npm package without its clients", async (path) => {
-    const modules = (await bare.files()).filter((file) => file.endsWith(".js"));
+    // But for the one that is its library's codec.
+    const modules = (await bare.files()).filter((file) => /(?<!\/msgpack)\.js$/.test(file));
     const script = modules.map((file) => `await import(${JSON.stringify(`file://${file}`)});\n`);
     await bare.write("modules.mjs", script.join(""));
     const outcome = await bare.run(path, ["modules.mjs"]);
@@ -86,6 +87,15 @@ for (const runtime of runtimes) {
         "or pass the client you have: new Broadcast(url, { client })\n";
     });
     assertEquals(stdout, expected.join(""));
+    const load =
+      'import("@broadcaster/broadcaster/msgpack").catch((error) => console.log(`${error}`));';
+    await bare.write("codec.mjs", load);
+    const codec = await bare.run(path, ["codec.mjs"]);
+    const name = `@msgpack/msgpack@${CLIENTS["@msgpack/msgpack"]}`;
+    assertEquals(
+      codec.stdout,
+      `Error: Cannot load client "@msgpack/msgpack": it is not installed, run \`npm install ${name}\`\n`,
+    );
   });
 
   const names = HARNESSES.map(({ name }) => name).join(", ");
