@@ -18,6 +18,7 @@
  * through the default exchange, and consume it: each message is an event. Only a
  * `%`, a line break, and the first letter of what begins with `amq.` become
  * `%25`, `%0A`, `%61`. A name has at most 234 bytes, less those of the virtual host.
+ * While a stream is made, an exclusive queue `…%lock` keeps others from making it, too.
  *
  * ## Delivery
  *

@@ -4,13 +4,16 @@
  * @module
  */
 
+import type { Channel } from "amqplib";
 import { ConnectionError, RefusedError } from "../../errors.ts";
 import { backoff } from "../../timer.ts";
 import type { Link } from "../amqp/link.ts";
-import { View } from "./view.ts";
 
 /** How often a stream that is not ready is asked for again: for some seconds. */
 const ATTEMPTS = 7;
+
+/** The server drops it with the connection, or once it was forgotten for ten seconds. */
+const LOCK = { exclusive: true, durable: false, expires: 10_000 };
 
 /** What a stream is created with. */
 export type Limits = Readonly<Record<string, string | number>>;
@@ -50,14 +53,15 @@ export class Queues {
     if (!this.#making.has(queue)) this.#made.delete(queue);
   }
 
-  /** A server that starts, and one where two make a stream at a time, names it before it is ready. */
+  /** A server that starts, and one where a stream is being made, names it before it is ready. */
   async patiently<Value>(ask: () => Promise<Value>): Promise<Value> {
     for (let attempt = 0;; attempt++) {
       try {
         return await ask();
       } catch (error) {
         const isStarting = /is down or inaccessible/.test(String(error));
-        if (!isStarting && !/a replica on the local node/.test(String(error))) throw error;
+        const isBeingMade = /a replica on the local node|RESOURCE_LOCKED/.test(String(error));
+        if (!isStarting && !isBeingMade) throw error;
         if (attempt < ATTEMPTS) await backoff(attempt, this.#link.loss);
         else if (isStarting) throw new ConnectionError("the stream is down", { cause: error });
         else throw error;
@@ -66,20 +70,12 @@ export class Queues {
   }
 
   async #make(queue: string): Promise<void> {
-    // If it is there, with other limits, or it is no stream.
-    if (!await this.#declare(queue, this.#limits)) await this.#declare(queue, {});
-    await this.#ready(queue);
-  }
-
-  /** One that somebody else makes is named before it is ready: a message would end the connection. */
-  async #ready(queue: string): Promise<void> {
-    const options = { link: this.#link, queue, from: "next", window: 1, onDeleted() {} } as const;
     try {
-      const view = await this.patiently(() => View.open(options));
-      view.close().catch(() => {});
+      // If it is there, with other limits, or it is no stream.
+      if (!await this.#declare(queue, this.#limits)) await this.#declare(queue, {});
     } catch (error) {
-      // Who may not read may publish all the same.
-      if (!(error instanceof RefusedError)) throw error;
+      await this.#link.apart((channel) => channel.deleteQueue(lockOf(queue))).catch(() => {});
+      throw error;
     }
   }
 
@@ -87,9 +83,7 @@ export class Queues {
   async #declare(queue: string, limits: Limits): Promise<boolean> {
     const options = { durable: true, arguments: { "x-queue-type": "stream", ...limits } };
     try {
-      await this.patiently(() =>
-        this.#link.apart((channel) => channel.assertQueue(queue, options))
-      );
+      await this.#alone(queue, (channel) => channel.assertQueue(queue, options));
       return true;
     } catch (error) {
       const [, other] = /inequivalent arg '([\w-]+)'/.exec(String(error)) ?? [];
@@ -98,4 +92,30 @@ export class Queues {
       throw new RefusedError(`queue "${queue}" is there, and is not a stream`, { cause: error });
     }
   }
+
+  /**
+   * While one process makes a stream, the server tells others that it is there, and ends the
+   * connection of whoever uses it: so only one makes it at a time, who has a queue for itself.
+   */
+  async #alone(queue: string, make: (channel: Channel) => Promise<unknown>): Promise<void> {
+    const lock = lockOf(queue);
+    try {
+      await this.patiently(() =>
+        this.#link.apart(async (channel) => {
+          await channel.assertQueue(lock, LOCK);
+          await make(channel);
+          await channel.deleteQueue(lock);
+        })
+      );
+    } catch (error) {
+      // Who may not have it, or has waited for long, does without.
+      if (!String(error).includes(lock)) throw error;
+      await this.patiently(() => this.#link.apart(make));
+    }
+  }
+}
+
+/** What no channel is named. */
+function lockOf(queue: string): string {
+  return `${queue}%lock`;
 }
