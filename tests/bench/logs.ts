@@ -39,8 +39,6 @@ export interface LogUnderTest {
 }
 
 const ROUNDS = 5;
-/** What is left of the bare client's speed, which wakes no readers and makes no ids. */
-const SHARE = 0.5;
 const BURST = 5_000;
 const BACKLOGS = [1_000, 100_000, 1_000_000];
 const RESUMERS = 1_000;
@@ -92,7 +90,7 @@ async function publishing({ name, url }: LogUnderTest, bare: BareLog): Promise<R
       shown(spread(theirs!)),
       shown(speed),
     ]],
-    verdicts: [atLeast(`${name}, publishing: >= ${SHARE} × bare`, SHARE, speed)],
+    verdicts: [atLeast(`${name}, publishing: >= 0.85 × bare`, 0.85, speed)],
   };
 }
 
