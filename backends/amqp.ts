@@ -46,7 +46,8 @@ import type {
   Tail,
   Target,
 } from "../backend.ts";
-import { ClosedError, ConnectionError } from "../errors.ts";
+import { ConnectionError } from "../errors.ts";
+import { Held } from "../held.ts";
 import { RecordSource } from "../record_source.ts";
 import { SEQUENCE_HEADER, Sequencer, SequenceTracker } from "../sequence.ts";
 import { type Dial, dialOf } from "./amqp/dial.ts";
@@ -74,9 +75,7 @@ export class AmqpBackend implements Backend {
   readonly #exchange: string;
   readonly #sequencer = new Sequencer();
   readonly #tails = new Set<RecordSource>();
-  #connecting: Promise<Link> | undefined;
-  #link: Link | undefined;
-  #closed = false;
+  readonly #held: Held<Link> = new Held(() => this.#open());
 
   /**
    * A backend that connects when it is asked to.
@@ -92,22 +91,12 @@ export class AmqpBackend implements Backend {
 
   /** Whether the connection was not lost. */
   get connected(): boolean {
-    return !this.#link?.lost;
+    return !this.#held.lost;
   }
 
   /** Opens the connection, and makes the exchange. */
-  async connect(): Promise<void> {
-    if (this.#closed) throw new ClosedError("Cannot use backend: it is closed");
-    if (this.#link && !this.#link.lost) return;
-    this.#connecting ??= this.#open().finally(() => this.#connecting = undefined);
-    const link = this.#link = await this.#connecting;
-    const lose = (error: unknown) => {
-      for (const source of this.#tails) source.error(error);
-      this.#tails.clear();
-    };
-    onLoss(link, () => lose(link.loss.reason));
-    link.consuming.onClosed(lose);
-    await link.ask(link.control.open());
+  connect(): Promise<void> {
+    return this.#held.renew();
   }
 
   /** Names and payloads that the server would refuse. */
@@ -118,7 +107,7 @@ export class AmqpBackend implements Backend {
 
   /** PUBLISH, each confirmed. */
   publish(channel: string, payloads: readonly Payload[]): readonly Promise<unknown>[] {
-    const link = this.#link!;
+    const link = this.#held.current!;
     const exchange = this.#exchange;
     const key = keyOf(channel);
     const opened = link.ask(link.publishing.open());
@@ -131,7 +120,7 @@ export class AmqpBackend implements Backend {
 
   /** A queue, bound and consumed: each answered. */
   async tail(target: Target): Promise<Tail> {
-    const link = this.#link!;
+    const link = this.#held.current!;
     link.loss.throwIfAborted();
     const binding = bindingOf(target);
     const control = await link.ask(link.control.open());
@@ -159,21 +148,25 @@ export class AmqpBackend implements Backend {
 
   /** A question on the channel that consumes. */
   async probe(signal: AbortSignal): Promise<void> {
-    await this.#link?.probe(signal);
+    await this.#held.current?.probe(signal);
   }
 
   /** Shuts the socket. */
-  async close(): Promise<void> {
-    this.#closed = true;
-    const link = await this.#connecting?.catch(() => undefined) ?? this.#link;
-    await link?.close();
+  close(): Promise<void> {
+    return this.#held.close();
   }
 
   async #open(): Promise<Link> {
-    await this.#link?.close();
-    return await this.#dial.connect((channel) =>
+    const link = await this.#dial.connect((channel) =>
       channel.assertExchange(this.#exchange, "topic", { durable: true })
     );
+    const lose = (error: unknown) => {
+      for (const source of this.#tails) source.error(error);
+      this.#tails.clear();
+    };
+    onLoss(link, () => lose(link.loss.reason));
+    link.consuming.onClosed(lose);
+    return await link.opened(link.control);
   }
 }
 

@@ -58,7 +58,7 @@ import type {
   Tail,
   TailOptions,
 } from "../backend.ts";
-import { ClosedError } from "../errors.ts";
+import { Held } from "../held.ts";
 import { type Dial, dialOf } from "./amqp/dial.ts";
 import { checkPayload } from "./amqp/payload.ts";
 import { queueOf } from "./amqp_stream/queue.ts";
@@ -85,9 +85,7 @@ export class AmqpStreamBackend implements Backend {
   readonly #dial: Dial;
   readonly #limits: Limits;
   readonly #vhost: string;
-  #connecting: Promise<Session> | undefined;
-  #session: Session | undefined;
-  #closed = false;
+  readonly #held: Held<Session> = new Held(() => this.#open());
 
   /**
    * A backend that connects when it is asked to.
@@ -105,15 +103,12 @@ export class AmqpStreamBackend implements Backend {
 
   /** Whether the connection was not lost. */
   get connected(): boolean {
-    return !this.#session?.link.lost;
+    return !this.#held.lost;
   }
 
   /** Opens the connection. */
-  async connect(): Promise<void> {
-    if (this.#closed) throw new ClosedError("Cannot use backend: it is closed");
-    if (this.#session && !this.#session.link.lost) return;
-    this.#connecting ??= this.#open().finally(() => this.#connecting = undefined);
-    this.#session = await this.#connecting;
+  connect(): Promise<void> {
+    return this.#held.renew();
   }
 
   /** Names and payloads that the server would refuse. */
@@ -124,37 +119,33 @@ export class AmqpStreamBackend implements Backend {
 
   /** PUBLISH to the queue, each confirmed. */
   publish(channel: string, payloads: readonly Payload[]): readonly Promise<void>[] {
-    return this.#session!.writer.publish(queueOf(channel, this.#vhost), payloads);
+    return this.#held.current!.writer.publish(queueOf(channel, this.#vhost), payloads);
   }
 
   /** The live end of the stream. */
   tail(channel: string, { after }: TailOptions = {}): Promise<Tail> {
-    return this.#session!.tail(queueOf(channel, this.#vhost), after);
+    return this.#held.current!.tail(queueOf(channel, this.#vhost), after);
   }
 
   /** A page, from the last message that was seen. */
   read(channel: string, options: ReadOptions): Promise<Page> {
-    return this.#session!.reader.read(queueOf(channel, this.#vhost), options);
+    return this.#held.current!.reader.read(queueOf(channel, this.#vhost), options);
   }
 
   /** A question that has nothing to answer. */
   async probe(signal: AbortSignal): Promise<void> {
-    await this.#session?.link.probe(signal);
+    await this.#held.current?.link.probe(signal);
   }
 
   /** Shuts the socket. */
-  async close(): Promise<void> {
-    this.#closed = true;
-    const session = await this.#connecting?.catch(() => undefined) ?? this.#session;
-    await session?.link.close();
+  close(): Promise<void> {
+    return this.#held.close();
   }
 
   async #open(): Promise<Session> {
-    await this.#session?.link.close();
     const link = await this.#dial.connect(() => Promise.resolve());
     // A connection that is given may be closed.
-    await link.ask(link.publishing.open());
-    return new Session(link, this.#limits);
+    return new Session(await link.opened(link.publishing), this.#limits);
   }
 }
 

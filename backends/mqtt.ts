@@ -49,7 +49,7 @@ import type {
   Tail,
   Target,
 } from "../backend.ts";
-import { ClosedError } from "../errors.ts";
+import { Held } from "../held.ts";
 import { RecordSource } from "../record_source.ts";
 import { SEQUENCE_HEADER, Sequencer, SequenceTracker } from "../sequence.ts";
 import { type Dial, dialOf } from "./mqtt/dial.ts";
@@ -77,10 +77,8 @@ export class MqttBackend implements Backend {
   };
   readonly #dial: Dial;
   readonly #sequencer = new Sequencer();
-  #connecting: Promise<Link> | undefined;
-  #link: Link | undefined;
+  readonly #held: Held<Link> = new Held(() => this.#open());
   #filters: Filters | undefined;
-  #closed = false;
 
   /**
    * A backend that connects when it is asked to.
@@ -94,22 +92,18 @@ export class MqttBackend implements Backend {
 
   /** Whether the connection was not lost. */
   get connected(): boolean {
-    return !this.#link?.lost;
+    return !this.#held.lost;
   }
 
   /** Opens the connection. */
-  async connect(): Promise<void> {
-    if (this.#closed) throw new ClosedError("Cannot use backend: it is closed");
-    if (this.#link && !this.#link.lost) return;
-    this.#connecting ??= this.#open().finally(() => this.#connecting = undefined);
-    this.#link = await this.#connecting;
-    this.#filters = new Filters(this.#link);
+  connect(): Promise<void> {
+    return this.#held.renew();
   }
 
   /** Names and payloads that the server would refuse. */
   check(channel: string, payload: Payload = ""): void {
     const size = Buffer.byteLength(topicOf(channel)) + Buffer.byteLength(payload) + OVERHEAD;
-    const largest = this.#link?.largest ?? LARGEST;
+    const largest = this.#held.current?.largest ?? LARGEST;
     if (size <= largest) return;
     throw new RangeError(
       `Cannot publish to "${channel}" on mqtt: the message takes up to ${size} bytes, the server takes ${largest}`,
@@ -118,7 +112,7 @@ export class MqttBackend implements Backend {
 
   /** PUBLISH, each answered by the server. */
   publish(channel: string, payloads: readonly Payload[]): readonly Promise<unknown>[] {
-    const link = this.#link!;
+    const link = this.#held.current!;
     const topic = topicOf(channel);
     return payloads.map((payload) => {
       const userProperties = { [SEQUENCE_HEADER]: this.#sequencer.next(channel) };
@@ -131,7 +125,7 @@ export class MqttBackend implements Backend {
 
   /** SUBSCRIBE, answered. */
   async tail(target: Target): Promise<Tail> {
-    const [link, filters] = [this.#link!, this.#filters!];
+    const [link, filters] = [this.#held.current!, this.#filters!];
     link.loss.throwIfAborted();
     const isPattern = typeof target !== "string";
     const filter = filterOf(target);
@@ -160,19 +154,18 @@ export class MqttBackend implements Backend {
 
   /** PINGREQ. */
   async probe(signal: AbortSignal): Promise<void> {
-    await this.#link?.probe(signal);
+    await this.#held.current?.probe(signal);
   }
 
   /** Shuts the socket. */
-  async close(): Promise<void> {
-    this.#closed = true;
-    const link = await this.#connecting?.catch(() => undefined) ?? this.#link;
-    await link?.close();
+  close(): Promise<void> {
+    return this.#held.close();
   }
 
   async #open(): Promise<Link> {
-    await this.#link?.close();
-    return await this.#dial.connect();
+    const link = await this.#dial.connect();
+    this.#filters = new Filters(link);
+    return link;
   }
 }
 

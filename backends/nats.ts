@@ -47,7 +47,8 @@ import type {
   Tail,
   Target,
 } from "../backend.ts";
-import { ClosedError, RefusedError } from "../errors.ts";
+import { RefusedError } from "../errors.ts";
+import { Held } from "../held.ts";
 import { RecordSource } from "../record_source.ts";
 import { SEQUENCE_HEADER, Sequencer, SequenceTracker } from "../sequence.ts";
 import { type Dial, dialOf } from "./nats/dial.ts";
@@ -78,9 +79,7 @@ export class NatsBackend implements Backend {
   readonly #sequencer = new Sequencer();
   readonly #tails = new Map<RecordSource, Subscription>();
   readonly #batches = new Set<Batch>();
-  #connecting: Promise<Link> | undefined;
-  #link: Link | undefined;
-  #closed = false;
+  readonly #held: Held<Link> = new Held(() => this.#open());
 
   /**
    * A backend that connects when it is asked to.
@@ -94,16 +93,16 @@ export class NatsBackend implements Backend {
 
   /** Whether the connection was not lost. */
   get connected(): boolean {
-    return !this.#link?.lost;
+    return !this.#held.lost;
   }
 
   /** Opens the connection. */
-  async connect(): Promise<void> {
-    if (this.#closed) throw new ClosedError("Cannot use backend: it is closed");
-    if (this.#link && !this.#link.lost) return;
-    this.#connecting ??= this.#open().finally(() => this.#connecting = undefined);
-    const link = await this.#connecting;
-    this.#link = link;
+  connect(): Promise<void> {
+    return this.#held.renew();
+  }
+
+  async #open(): Promise<Link> {
+    const link = await this.#dial.connect();
     link.onDenied = (subject, error) => {
       for (const batch of this.#batches) if (batch.subject === subject) batch.error = error;
     };
@@ -115,16 +114,17 @@ export class NatsBackend implements Backend {
       }
       this.#tails.clear();
     });
+    return link;
   }
 
   /** Names and payloads that the server would refuse. */
   check(channel: string, payload?: Payload): void {
-    checkPublish(channel, payload, this.#link?.client.info?.max_payload);
+    checkPublish(channel, payload, this.#held.current?.client.info?.max_payload);
   }
 
   /** PUB, and a PING behind all that one turn brings. */
   async publish(channel: string, payloads: readonly Payload[]): Promise<void> {
-    const link = this.#link!;
+    const link = this.#held.current!;
     const { max_payload: limit = 0, headers = false } = link.client.info ?? {};
     const batch: Batch = { subject: subjectOf(channel) };
     this.#batches.add(batch);
@@ -149,7 +149,7 @@ export class NatsBackend implements Backend {
 
   /** SUB, confirmed. */
   async tail(target: Target): Promise<Tail> {
-    const link = this.#link!;
+    const link = this.#held.current!;
     link.loss.throwIfAborted();
     const isPattern = typeof target !== "string";
     const tracker = new SequenceTracker();
@@ -182,19 +182,12 @@ export class NatsBackend implements Backend {
 
   /** PING. */
   async probe(signal: AbortSignal): Promise<void> {
-    await this.#link?.probe(signal);
+    await this.#held.current?.probe(signal);
   }
 
   /** Shuts the socket. */
-  async close(): Promise<void> {
-    this.#closed = true;
-    const link = await this.#connecting?.catch(() => undefined) ?? this.#link;
-    await link?.close();
-  }
-
-  async #open(): Promise<Link> {
-    await this.#link?.close();
-    return await this.#dial.connect();
+  close(): Promise<void> {
+    return this.#held.close();
   }
 }
 

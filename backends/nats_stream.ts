@@ -56,7 +56,7 @@ import type {
   Target,
 } from "../backend.ts";
 import { importClient } from "../client.ts";
-import { ClosedError } from "../errors.ts";
+import { Held } from "../held.ts";
 import type { Position } from "../position.ts";
 import { type Dial, dialOf } from "./nats/dial.ts";
 import { checkPublish } from "./nats/subject.ts";
@@ -83,9 +83,7 @@ export class NatsStreamBackend implements Backend {
   readonly #dial: Dial;
   readonly #manage: Manage;
   readonly #limits: Limits;
-  #connecting: Promise<Session> | undefined;
-  #session: Session | undefined;
-  #closed = false;
+  readonly #held: Held<Session> = new Held(() => this.#open());
 
   /**
    * A backend that connects when it is asked to.
@@ -103,51 +101,45 @@ export class NatsStreamBackend implements Backend {
 
   /** Whether the connection was not lost. */
   get connected(): boolean {
-    return !this.#session?.link.lost;
+    return !this.#held.lost;
   }
 
   /** Opens the connection, and finds or creates the stream. */
-  async connect(): Promise<void> {
-    if (this.#closed) throw new ClosedError("Cannot use backend: it is closed");
-    if (this.#session && !this.#session.link.lost) return;
-    this.#connecting ??= this.#open().finally(() => this.#connecting = undefined);
-    this.#session = await this.#connecting;
+  connect(): Promise<void> {
+    return this.#held.renew();
   }
 
   /** Names and payloads that the server would refuse. */
   check(channel: string, payload?: Payload): void {
-    checkPublish(channel, payload, this.#session?.link.client.info?.max_payload);
+    checkPublish(channel, payload, this.#held.current?.link.client.info?.max_payload);
   }
 
   /** PUB, answered with the sequence. */
   publish(channel: string, payloads: readonly Payload[]): readonly Promise<Position>[] {
-    return this.#session!.writer.publish(channel, payloads);
+    return this.#held.current!.writer.publish(channel, payloads);
   }
 
   /** The live end of what a channel, or a pattern, has in the stream. */
   tail(target: Target, { after }: TailOptions = {}): Promise<Tail> {
-    return this.#session!.tail(target, after);
+    return this.#held.current!.tail(target, after);
   }
 
   /** A page, from the last record that was seen. */
   read(target: Target, options: ReadOptions): Promise<Page> {
-    return this.#session!.reader.read(target, options);
+    return this.#held.current!.reader.read(target, options);
   }
 
   /** PING. */
   async probe(signal: AbortSignal): Promise<void> {
-    await this.#session?.link.probe(signal);
+    await this.#held.current?.link.probe(signal);
   }
 
   /** Shuts the socket. */
-  async close(): Promise<void> {
-    this.#closed = true;
-    const session = await this.#connecting?.catch(() => undefined) ?? this.#session;
-    await session?.close();
+  close(): Promise<void> {
+    return this.#held.close();
   }
 
   async #open(): Promise<Session> {
-    await this.#session?.close();
     return await Session.open(await this.#dial.connect(), this.#manage, this.#limits);
   }
 }

@@ -92,6 +92,17 @@ export class Link {
     }
   }
 
+  /** The link, once a lane of it is open; if that is refused, it is closed. */
+  async opened(lane: Lane<Channel>): Promise<this> {
+    try {
+      await this.ask(lane.open());
+      return this;
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+
   /** Sends a message; resolves once it is confirmed. */
   async send(lane: ConfirmChannel, { exchange, key, content, ...options }: Sending): Promise<void> {
     await this.ask(

@@ -33,6 +33,16 @@ export class Session {
     this.reader = new Reader(link, queues, this.writer);
   }
 
+  /** Whether its connection is lost. */
+  get lost(): boolean {
+    return this.link.lost;
+  }
+
+  /** Shuts the socket. */
+  close(): Promise<void> {
+    return this.link.close();
+  }
+
   /** The live end of a stream. */
   async tail(queue: string, after: Position | undefined): Promise<Tail> {
     const { reader } = this;

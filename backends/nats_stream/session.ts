@@ -56,6 +56,11 @@ export class Session {
     }
   }
 
+  /** Whether its connection is lost. */
+  get lost(): boolean {
+    return this.link.lost;
+  }
+
   /** SUB, confirmed; only then the end of the stream is looked for. */
   async tail(target: Target, after: Position | undefined): Promise<LiveTail> {
     const { link } = this;
