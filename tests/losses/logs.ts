@@ -10,8 +10,9 @@ import { run } from "../services/debian.ts";
 import { start as startNats } from "../services/nats.ts";
 import { start as startPostgres, startStandby } from "../services/postgres.ts";
 import { start as startRedis } from "../services/redis.ts";
+import type { Server } from "../services/server.ts";
 import { until } from "../services/service.ts";
-import { forgets } from "./forgetting.ts";
+import { type Forgetful, forgets } from "./forgetting.ts";
 
 /** A crash behind the last snapshot, and a replica that lags and takes over. */
 export function ofRedis(): void {
@@ -122,20 +123,11 @@ export function ofNats(): void {
   for (const elsewhere of [false, true]) {
     Deno.test(`nats-stream: what a crash loses that was not synced is told only to who had seen it${suffix(elsewhere)}`, async () => {
       await using server = await startNats();
-      const [disk, synced] = ["store", "synced"].map((name) => join(server.directory, name));
       await forgets({
         url: (port) => `nats-stream://127.0.0.1:${port}`,
         server,
         elsewhere,
-        // A process that is killed leaves all it has written to the system: only that can lose it.
-        store: () => run("cp", ["-a", disk!, synced!]),
-        lose: async () => {
-          await server.stop("SIGKILL");
-          await Deno.remove(disk!, { recursive: true });
-          await Deno.rename(synced!, disk!);
-          await server.restart();
-          return server;
-        },
+        ...setBack(server, "store"),
       });
     });
   }
@@ -145,20 +137,27 @@ export function ofNats(): void {
 export function ofRabbit(): void {
   Deno.test("amqp-stream: what a crash loses that was not synced is told only to who had seen it", async () => {
     await using server = await startRabbit();
-    const [disk, synced] = ["data", "synced"].map((name) => join(server.directory, name));
     await forgets({
       url: (port) => `amqp-stream://127.0.0.1:${port}`,
       server,
-      store: () => run("cp", ["-a", disk!, synced!]),
-      lose: async () => {
-        await server.stop("SIGKILL");
-        await Deno.remove(disk!, { recursive: true });
-        await Deno.rename(synced!, disk!);
-        await server.restart();
-        return server;
-      },
+      ...setBack(server, "data"),
     });
   });
+}
+
+/** A process that is killed leaves all it has written to the system: only the disk can lose it. */
+function setBack(server: Server, folder: string): Pick<Forgetful, "store" | "lose"> {
+  const [disk, synced] = [folder, "synced"].map((name) => join(server.directory, name));
+  return {
+    store: () => run("cp", ["-a", disk!, synced!]),
+    lose: async () => {
+      await server.stop("SIGKILL");
+      await Deno.remove(disk!, { recursive: true });
+      await Deno.rename(synced!, disk!);
+      await server.restart();
+      return server;
+    },
+  };
 }
 
 function suffix(elsewhere: boolean): string {
