@@ -4,8 +4,10 @@
  * @module
  */
 
-import type { Backend } from "./backend.ts";
+import type { Backend, PayloadOptions } from "./backend.ts";
+import { HEADERS } from "./headers.ts";
 import { noLogError } from "./log.ts";
+import { KEYED } from "./once.ts";
 import type { SubscribeOptions } from "./options.ts";
 import { Pattern } from "./pattern.ts";
 import { nameOf } from "./target.ts";
@@ -38,6 +40,32 @@ export function checkAbility(
       `Cannot resume ${
         nameOf(target)
       }: on ${backend.name} no position covers all channels of a pattern, name the channels instead`,
+    );
+  }
+}
+
+/**
+ * Refuses a message that the backend cannot carry as it is asked to.
+ *
+ * @throws {TypeError} If its broker has no headers, or knows no keys.
+ */
+export function checkPublishing(
+  { name, features }: Backend,
+  channel: string,
+  { headers, once }: PayloadOptions,
+): void {
+  if (headers && !features.headers) {
+    throw new TypeError(
+      `Cannot publish to "${channel}" with headers: ${name} has none, backends that do are ${
+        HEADERS.join(", ")
+      }`,
+    );
+  }
+  if (once && !features.keys) {
+    throw new TypeError(
+      `Cannot publish to "${channel}" with a key: ${name} knows no keys, backends that do are ${
+        KEYED.join(", ")
+      }`,
     );
   }
 }

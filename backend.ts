@@ -10,10 +10,14 @@
  */
 
 import type { Address } from "./address.ts";
+import type { MessageHeaders } from "./headers.ts";
+import type { Once } from "./once.ts";
 import type { Pattern } from "./pattern.ts";
 import type { Place, Position } from "./position.ts";
 
 export type { Address, Host } from "./address.ts";
+export type { MessageHeaders } from "./headers.ts";
+export type { Once } from "./once.ts";
 export { Pattern } from "./pattern.ts";
 export { comparePlaces, type Place, Position } from "./position.ts";
 
@@ -30,6 +34,19 @@ export interface BackendRecord {
   readonly channel?: string;
   /** When it was published, in milliseconds since 1970, where the log has it. */
   readonly timestamp?: number;
+  /** What it carries besides, if there is something. */
+  readonly headers?: MessageHeaders | undefined;
+}
+
+/** What is asked for besides a payload. */
+export interface PayloadOptions {
+  /** What it carries besides: only with `headers`. */
+  readonly headers?: MessageHeaders | undefined;
+  /**
+   * Stores it only if its key is not known in this channel; else its `Position` is
+   * that of the record for which the key was first used. Only with `keys`.
+   */
+  readonly once?: Once | undefined;
 }
 
 /** A record of the log that is nobody's event, such as a marker of a transaction. */
@@ -77,6 +94,10 @@ export interface BackendFeatures {
   readonly patterns?: boolean;
   /** A position covers all channels together: it has `read()` for patterns, too. */
   readonly patternLog?: boolean;
+  /** Payloads may have headers, and come back with them. */
+  readonly headers?: boolean;
+  /** It knows the keys of what was stored, whoever has published it. */
+  readonly keys?: boolean;
 }
 
 /** What is listened to: a channel, or every channel that matches a pattern. */
@@ -152,10 +173,11 @@ export interface Backend {
   readonly connected?: boolean;
 
   /**
-   * Throws a `TypeError` or a `RangeError` for a channel or a payload that the
-   * broker would refuse, alter or cut. It is asked before anything is sent.
+   * Throws a `TypeError` or a `RangeError` for a channel, or for a payload and its
+   * options, that the broker would refuse, alter or cut. It is asked before anything
+   * is sent.
    */
-  check?(channel: string, payload?: Payload): void;
+  check?(channel: string, payload?: Payload, options?: PayloadOptions): void;
 
   /**
    * Opens every connection that is not open, the first time and after a loss.
@@ -169,6 +191,10 @@ export interface Backend {
    * Publishes the payloads that were given to a channel in one go, in order. The
    * next call may come before this one has settled, and keeps its place behind it.
    *
+   * @param channel Where to publish.
+   * @param payloads What to publish.
+   * @param options What is asked for besides each payload, in the same order;
+   * `undefined` if nothing is, for any of them.
    * @returns Resolves once the broker has accepted: one promise for all, or one
    * for each payload, with the `Position` of its record if that is known. A
    * `ConnectionError` means that the connection was lost meanwhile; every other
@@ -177,6 +203,7 @@ export interface Backend {
   publish(
     channel: string,
     payloads: readonly Payload[],
+    options?: readonly (PayloadOptions | undefined)[],
   ): Promise<void> | readonly Promise<unknown>[];
 
   /**

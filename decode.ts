@@ -34,7 +34,7 @@ type Decoded<Message> = Unnamed<Message> | undefined;
  * takes its time.
  */
 export function eventOf<Message>(
-  { payload, channel: real, timestamp }: BackendRecord,
+  { payload, channel: real, timestamp, headers }: BackendRecord,
   target: Target,
   { codec, onMessageError }: DecodeOptions<Message>,
 ): Decoded<Message> | Promise<Decoded<Message>> {
@@ -42,7 +42,12 @@ export function eventOf<Message>(
   const channel = isChannel ? target : real!;
   if (!isChannel && (!target.matches(channel) || isEnd(payload))) return undefined;
   const succeed = (message: Message) =>
-    timestamp === undefined ? { channel, message } : { channel, message, timestamp };
+    timestamp === undefined && !headers ? { channel, message } : {
+      channel,
+      message,
+      ...timestamp !== undefined && { timestamp },
+      ...headers && { headers },
+    };
   const fail = (error: unknown) => void onMessageError(channel, payload, error);
   try {
     const message = codec.decode(payload, channel);

@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { MessageHeaders } from "./headers.ts";
+
 /**
  * Why events may be missing:
  *
@@ -54,6 +56,8 @@ export interface BroadcastEvent<Message = string, Channel extends string = strin
   readonly id: string;
   /** When it was published, in milliseconds since 1970, where the log has it. */
   readonly timestamp?: number;
+  /** What it carries besides its message, if there is something. */
+  readonly headers?: MessageHeaders;
   /** The gap between the event before and this one, if there is one. */
   readonly gap?: Gap;
 }

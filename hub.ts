@@ -6,7 +6,7 @@
 
 import { checkAbility } from "./ability.ts";
 import { onAbort, unlessAborted } from "./abort.ts";
-import type { Backend, Payload, Target } from "./backend.ts";
+import type { Backend, Payload, PayloadOptions, Target } from "./backend.ts";
 import type {
   HistoryOptions,
   PublishOptions,
@@ -24,8 +24,10 @@ import type { BroadcastEvent, Gap } from "./event.ts";
 import { eventsIn } from "./history.ts";
 import { Scope } from "./id.ts";
 import { joinAll } from "./joint.ts";
+import { readHeaders } from "./headers.ts";
 import { Log, noLogError } from "./log.ts";
 import { type BroadcastState, GapEvent, MessageErrorEvent, StateChangeEvent } from "./notices.ts";
+import { readOnce } from "./once.ts";
 import { Pattern } from "./pattern.ts";
 import { Publisher } from "./publisher.ts";
 import type { EventReader } from "./read.ts";
@@ -104,13 +106,17 @@ export class Hub<Message> extends EventTarget {
     signal?.throwIfAborted();
     if (this.#disconnecting) throw closedError();
     checkName("publish to channel", channel);
+    const besides = options ? besidesOf(channel, options) : undefined;
     const encoded = this.#encode(channel, message);
     const payload = encoded instanceof Promise ? await encoded : encoded;
     signal?.throwIfAborted();
     if (isEnd(payload)) {
       throw new TypeError(`Cannot publish to "${channel}": these two bytes would end it`);
     }
-    const position = await this.#publisher.publish(channel, payload, signal);
+    const position = await this.#publisher.publish(
+      { channel, payload, options: besides },
+      signal,
+    );
     return position && new Scope(this.#connection.backend!.name, channel).id(position);
   }
 
@@ -171,7 +177,7 @@ export class Hub<Message> extends EventTarget {
         const backend = await this.#ready(signal);
         if (end && !backend.features.log) throw noLogError(backend, channel, "end");
       },
-      end: end ? () => this.#publisher.publish(channel, END) : undefined,
+      end: end ? () => this.#publisher.publish({ channel, payload: END }) : undefined,
     });
   }
 
@@ -265,6 +271,16 @@ export class Hub<Message> extends EventTarget {
   #tellGap(target: Target, gap: Gap): void {
     this.dispatchEvent(new GapEvent(String(target), gap));
   }
+}
+
+/** What is asked for besides the payload. */
+function besidesOf(
+  channel: string,
+  { headers: given, key, expires }: PublishOptions,
+): PayloadOptions | undefined {
+  const headers = readHeaders(channel, given);
+  const once = readOnce(channel, key, expires);
+  return headers || once ? { headers, once } : undefined;
 }
 
 /** A signal ends a branch for as long as there is one, and holds on to it no longer. */

@@ -7,11 +7,33 @@
 import type { BackendOptions } from "./backend.ts";
 import type { AnyCodec, Codec } from "./codec.ts";
 import type { Gap } from "./event.ts";
+import type { MessageHeaders } from "./headers.ts";
 import type { ChannelSchemas } from "./schema.ts";
 import type { SettingsOptions } from "./settings.ts";
 
 /** Additional options of a publish. */
 export interface PublishOptions {
+  /**
+   * What the message carries besides, on backends whose broker has headers; they
+   * are neither encoded nor encrypted. A name is a token as in HTTP, but
+   * case-sensitive, and does not begin with `broadcaster-`; a value has no control
+   * characters, and no spaces at either end. Together they have at most 8 KiB.
+   */
+  readonly headers?: MessageHeaders | undefined;
+  /**
+   * Publishes once, on backends that know keys: as long as this key of the channel
+   * is known, whoever publishes with it again, and whatever, stores nothing, and
+   * gets the id of the first event. So what was never answered can be published
+   * again. At most 256 bytes, without NUL.
+   */
+  readonly key?: string | undefined;
+  /**
+   * How long the key is known at least, in milliseconds, from when it was first
+   * used on; on `nats-stream://` at most what the stream was created with.
+   *
+   * @default {300000}
+   */
+  readonly expires?: number | undefined;
   /** Aborts the call. A message that was sent already may be published all the same. */
   readonly signal?: AbortSignal | undefined;
 }

@@ -4,8 +4,9 @@
  * @module
  */
 
+import { checkPublishing } from "./ability.ts";
 import { onAbort } from "./abort.ts";
-import type { Backend, Payload } from "./backend.ts";
+import type { Backend, Payload, PayloadOptions } from "./backend.ts";
 import type { Connection } from "./connection.ts";
 import { Position } from "./position.ts";
 import { ConnectionError, OutcomeUnknownError, reasonOf, RefusedError } from "./errors.ts";
@@ -33,9 +34,9 @@ export class Publisher {
   }
 
   /** Resolves once the broker has accepted the payload: with its position, where that is known. */
-  publish(channel: string, payload: Payload, signal?: AbortSignal): Promise<Position | undefined> {
+  publish(message: Outgoing, signal?: AbortSignal): Promise<Position | undefined> {
     return new Promise((resolve, reject) => {
-      const entry = new Entry(channel, payload, resolve, reject);
+      const entry = new Entry(message, resolve, reject);
       // What the backend cannot carry is refused before it waits, not behind.
       if (!this.#check(this.#connection.backend, entry)) return;
       this.#underway++;
@@ -47,9 +48,7 @@ export class Publisher {
       entry.heed(signal);
       this.#waiting.add(entry);
       if (!this.#connection.whole) this.#limit(entry);
-      if (this.#flushing) return;
-      this.#flushing = true;
-      queueMicrotask(() => this.#flush());
+      this.#schedule();
     });
   }
 
@@ -64,6 +63,12 @@ export class Publisher {
         resolve();
       });
     });
+  }
+
+  #schedule(): void {
+    if (this.#flushing) return;
+    this.#flushing = true;
+    queueMicrotask(() => this.#flush());
   }
 
   async #flush(): Promise<void> {
@@ -88,18 +93,21 @@ export class Publisher {
     this.#waiting = new Set();
     for (const entry of waiting) {
       if (entry.settled || !this.#check(backend, entry)) continue;
-      clearTimeout(entry.timer);
-      const batch = batches.get(entry.channel);
+      entry.send();
+      const { channel } = entry.message;
+      const batch = batches.get(channel);
       if (batch) batch.push(entry);
-      else batches.set(entry.channel, [entry]);
+      else batches.set(channel, [entry]);
     }
     const { generation } = this.#connection;
     for (const [channel, entries] of batches) {
       const refuse = (entry: Entry, reason: unknown) => {
-        if (reason instanceof ConnectionError) this.#connection.lose(generation, reason);
-        entry.fail(publishError(backend, channel, reason));
+        const isLost = reason instanceof ConnectionError;
+        if (isLost) this.#connection.lose(generation, reason);
+        if (isLost && entry.message.options?.once) this.#again(entry);
+        else entry.fail(publishError(backend, channel, reason));
       };
-      const answers = hand(backend, channel, entries.map(({ payload }) => payload));
+      const answers = hand(backend, channel, entries);
       entries.forEach((entry, index) => {
         const answer: unknown = Array.isArray(answers) ? answers[index] : answers;
         Promise.resolve(answer).then(
@@ -110,11 +118,27 @@ export class Publisher {
     }
   }
 
+  /**
+   * What has a key is sent again: stored or not, it is stored once. It keeps its
+   * order, since what was sent behind it is stored only if it is.
+   */
+  #again(entry: Entry): void {
+    if (entry.settled) return;
+    const isBehind = ({ number }: Entry) => number > entry.number;
+    const behind = [...this.#waiting].filter(isBehind);
+    for (const other of behind) this.#waiting.delete(other);
+    for (const other of [entry, ...behind]) this.#waiting.add(other);
+    this.#limit(entry);
+    this.#schedule();
+  }
+
   #check(backend: Backend | undefined, entry: Entry): boolean {
     if (!backend || entry.checked) return true;
     entry.checked = true;
     try {
-      backend.check?.(entry.channel, entry.payload);
+      const { channel, payload, options } = entry.message;
+      if (options) checkPublishing(backend, channel, options);
+      backend.check?.(channel, payload, options);
       return true;
     } catch (error) {
       entry.fail(error);
@@ -123,19 +147,13 @@ export class Publisher {
   }
 
   #limit(entry: Entry): void {
+    const { address, error, state } = this.#connection;
     // A first connection has limits of its own, and a reason when it fails.
-    if (this.#connection.state === "idle" || this.#connection.state === "connecting") return;
+    if (state === "idle" || state === "connecting") return;
+    const limit = Math.min(this.#timeout, entry.message.options?.once?.expires ?? Infinity);
     entry.timer ??= setTimeout(() => {
-      const { address, error } = this.#connection;
-      entry.fail(
-        new ConnectionError(
-          `Cannot publish to "${entry.channel}": not connected to ${address} for ${
-            this.#timeout / 1000
-          } s, the message was not sent`,
-          { cause: error },
-        ),
-      );
-    }, Math.min(this.#timeout, LONGEST));
+      entry.fail(lateError(entry, address, limit, error));
+    }, Math.min(limit, LONGEST));
   }
 
   #settled(): void {
@@ -148,23 +166,42 @@ export class Publisher {
 function hand(
   backend: Backend,
   channel: string,
-  payloads: readonly Payload[],
+  entries: readonly Entry[],
 ): ReturnType<Backend["publish"]> {
+  const isPlain = entries.every(({ message }) => message.options === undefined);
   try {
-    return backend.publish(channel, payloads);
+    return backend.publish(
+      channel,
+      entries.map(({ message }) => message.payload),
+      isPlain ? undefined : entries.map(({ message }) => message.options),
+    );
   } catch (error) {
     return Promise.reject(error);
   }
 }
 
+/** What is to be published. */
+export interface Outgoing {
+  /** Where. */
+  readonly channel: string;
+  /** What. */
+  readonly payload: Payload;
+  /** What is asked for besides. */
+  readonly options?: PayloadOptions | undefined;
+}
+
 /** A payload on its way, and who waits for it. */
 class Entry {
-  readonly channel: string;
-  readonly payload: Payload;
+  static #count = 0;
+  readonly message: Outgoing;
+  /** Tells what was given to be published first. */
+  readonly number: number = Entry.#count++;
   readonly #resolve: (position: Position | undefined) => void;
   readonly #reject: (reason: unknown) => void;
   /** Whether the backend has been asked about it. */
   checked = false;
+  /** Whether it was given to the backend. */
+  sent = false;
   /** Whether its outcome has been told. */
   settled = false;
   /** Ends its waiting. */
@@ -174,15 +211,20 @@ class Entry {
   #unheed: () => void = () => {};
 
   constructor(
-    channel: string,
-    payload: Payload,
+    message: Outgoing,
     resolve: (position: Position | undefined) => void,
     reject: (reason: unknown) => void,
   ) {
-    this.channel = channel;
-    this.payload = payload;
+    this.message = message;
     this.#resolve = resolve;
     this.#reject = reject;
+  }
+
+  /** It waits no longer; sent again, it still has only the time that it had. */
+  send(): void {
+    if (!this.sent) clearTimeout(this.timer);
+    if (!this.sent) this.timer = undefined;
+    this.sent = true;
   }
 
   /** Aborted, it fails at once; if it still waits, it is never sent. */
@@ -206,6 +248,21 @@ class Entry {
     tell();
     this.onSettled();
   }
+}
+
+/** Why a payload waits no longer. */
+function lateError({ message, sent }: Entry, address: string, limit: number, cause: unknown) {
+  const { channel } = message;
+  const time = `${limit / 1000} s`;
+  return sent
+    ? new OutcomeUnknownError(
+      `Cannot confirm message to "${channel}": ${address} did not answer for ${time}, it may or may not be published`,
+      { cause },
+    )
+    : new ConnectionError(
+      `Cannot publish to "${channel}": not connected to ${address} for ${time}, the message was not sent`,
+      { cause },
+    );
 }
 
 /** Wraps, once, what a backend threw while it published. */

@@ -117,12 +117,11 @@ export class Tee<Message> {
    * @param bytes The size of its payload.
    * @param place Where it lies in the log, if there is one.
    */
-  push({ channel, message, timestamp }: Unnamed<Message>, bytes: number, place?: Place): void {
+  push(event: Unnamed<Message>, bytes: number, place?: Place): void {
     const { ring } = this;
     const id = this.frontier ? this.frontier.advance(place!) : this.epoch.id(ring.head);
-    const value = timestamp === undefined
-      ? { channel, message, id }
-      : { channel, message, id, timestamp };
+    const { channel, message, timestamp, headers } = event;
+    const value = timestamp === undefined && !headers ? { channel, message, id } : { ...event, id };
     const result = { done: false as const, value };
     ring.push({ result, place, ready: undefined }, bytes);
     const parked = this.#parked;

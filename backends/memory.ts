@@ -27,8 +27,10 @@ import type { Address } from "../address.ts";
 import type {
   Backend,
   BackendFeatures,
+  BackendRecord,
   Page,
   Payload,
+  PayloadOptions,
   ReadOptions,
   Tail,
   TailOptions,
@@ -67,6 +69,8 @@ export class MemoryBackend implements Backend {
       log,
       patterns: true,
       patternLog: log,
+      headers: true,
+      keys: log,
     };
     if (log) this.#store = new MemoryStore(history, (channel) => this.#tails.has(channel));
   }
@@ -75,20 +79,22 @@ export class MemoryBackend implements Backend {
   publish(
     channel: string,
     payloads: readonly Payload[],
+    options?: readonly (PayloadOptions | undefined)[],
   ): Promise<void> | readonly Promise<Position>[] {
-    const stored = this.#store?.push(channel, payloads);
+    const store = this.#store;
+    const stored = store?.push(channel, payloads, options);
+    const records: readonly BackendRecord[] = stored?.added ??
+      payloads.map((payload, index) => ({ payload, headers: options?.[index]?.headers }));
     const tail = this.#tails.get(channel);
-    payloads.forEach((payload, index) => tail?.push(stored?.[index] ?? { payload }));
+    for (const record of records) tail?.push(record);
     for (const [pattern, source] of this.#patterns) {
       if (!pattern.matches(channel)) continue;
-      payloads.forEach((payload, index) => {
-        const ago = payloads.length - 1 - index;
-        source.push(
-          this.#store?.recent(ago, stored![index]!, channel) ?? { payload, channel },
-        );
+      records.forEach((record, index) => {
+        const ago = records.length - 1 - index;
+        source.push(store ? store.recent(ago, record, channel) : { ...record, channel });
       });
     }
-    return stored?.map(({ place }) => Promise.resolve(Position.of(place))) ?? Promise.resolve();
+    return stored?.positions.map((position) => Promise.resolve(position)) ?? Promise.resolve();
   }
 
   /** The live end, behind what the log still has of the past. */

@@ -1,7 +1,7 @@
 /** A log behind the ring: who resumes, replays or falls behind loses nothing, or is told. */
 
 import { assertEquals } from "@std/assert";
-import { Random } from "./log/chance.ts";
+import { Random } from "./conformance/random.ts";
 import { life } from "./log/model.ts";
 
 const SEEDS = 400;

@@ -2,7 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { Pattern } from "../pattern.ts";
-import { Random } from "./log/chance.ts";
+import { Random } from "./conformance/random.ts";
 
 const CASES: [pattern: string, matching: string[], others: string[]][] = [
   ["*", ["", "a", "a.b/c\n"], []],

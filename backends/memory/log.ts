@@ -5,6 +5,7 @@
  */
 
 import type { BackendRecord, Item, Page, Payload, ReadOptions } from "../../backend.ts";
+import { lengthOfHeaders, type MessageHeaders } from "../../headers.ts";
 import { random } from "../../id.ts";
 import { type Place, Position } from "../../position.ts";
 import { sizeOf } from "../../record_source.ts";
@@ -18,6 +19,8 @@ const LOG = 512;
 export interface Stored {
   /** What was published. */
   readonly payload: Payload;
+  /** What it carries besides. */
+  readonly headers: MessageHeaders | undefined;
   /** When, in milliseconds since 1970. */
   readonly timestamp: number;
   /** Where it lies among the records of all channels. */
@@ -51,7 +54,7 @@ export class MemoryLog {
     const number = records.head;
     if (number - records.oldest === records.limits.count) this.#forget();
     records.push(stored, 0);
-    this.bytes += sizeOf(stored.payload) + RECORD;
+    this.bytes += costOf(stored);
     return this.#record(number);
   }
 
@@ -94,8 +97,8 @@ export class MemoryLog {
   }
 
   #record(number: number): BackendRecord & { readonly place: Place } {
-    const { payload, timestamp } = this.records.at(number);
-    return { payload, timestamp, place: this.#place(number) };
+    const { payload, headers, timestamp } = this.records.at(number);
+    return { payload, headers, timestamp, place: this.#place(number) };
   }
 
   #place(at: number): Place {
@@ -103,8 +106,13 @@ export class MemoryLog {
   }
 
   #forget(): void {
-    const { payload, order } = this.records.shift();
-    this.bytes -= sizeOf(payload) + RECORD;
-    this.forgotten = order;
+    const stored = this.records.shift();
+    this.bytes -= costOf(stored);
+    this.forgotten = stored.order;
   }
+}
+
+/** What a record takes in memory, about. */
+function costOf({ payload, headers }: Stored): number {
+  return sizeOf(payload) + lengthOfHeaders(headers) + RECORD;
 }

@@ -4,14 +4,25 @@
  * @module
  */
 
-import type { BackendRecord, Item, Page, Payload, ReadOptions } from "../../backend.ts";
+import type {
+  BackendRecord,
+  Item,
+  Page,
+  Payload,
+  PayloadOptions,
+  ReadOptions,
+} from "../../backend.ts";
 import { random } from "../../id.ts";
 import type { Pattern } from "../../pattern.ts";
 import { type Place, Position } from "../../position.ts";
+import { Keys } from "./keys.ts";
 import { MemoryLog, type Stored } from "./log.ts";
 
 /** What the payloads of all channels may take together. */
 const BYTES = 64 * 1024 * 1024;
+
+/** A record that was added. */
+type Added = BackendRecord & { readonly place: Place };
 
 /** The logs of all channels, and one order of all their records. */
 export class MemoryStore {
@@ -19,6 +30,7 @@ export class MemoryStore {
   readonly #epoch = random();
   /** Those that were published to most recently last. */
   readonly #logs = new Map<string, MemoryLog>();
+  readonly #keys = new Keys();
   readonly #isHeard: (channel: string) => boolean;
   #bytes = 0;
   /** How many records there have been. */
@@ -50,24 +62,41 @@ export class MemoryStore {
     return log;
   }
 
-  /** Adds records to a channel, and forgets what is too much. */
-  push(channel: string, payloads: readonly Payload[]): (BackendRecord & { place: Place })[] {
+  /**
+   * Adds payloads to a channel, but for those whose key is known, and forgets what
+   * is too much.
+   *
+   * @returns The records that were added, and for each payload where its record lies.
+   */
+  push(
+    channel: string,
+    payloads: readonly Payload[],
+    options: readonly (PayloadOptions | undefined)[] = [],
+  ): { readonly added: readonly Added[]; readonly positions: readonly Position[] } {
     const log = this.log(channel);
     this.#logs.delete(channel);
     this.#logs.set(channel, log);
     this.#bytes -= log.bytes;
     const timestamp = Date.now();
-    const stored = payloads.map((payload) =>
-      log.push({ payload, timestamp, order: ++this.#orders })
-    );
+    const added: Added[] = [];
+    const positions = payloads.map((payload, index) => {
+      const { headers, once } = options[index] ?? {};
+      const known = once && this.#keys.find(channel, once, timestamp);
+      if (known) return known;
+      const record = log.push({ payload, headers, timestamp, order: ++this.#orders });
+      const position = Position.of(record.place);
+      if (once) this.#keys.add(channel, once, position, timestamp);
+      added.push(record);
+      return position;
+    });
     this.#bytes += log.bytes;
     this.#forget();
-    return stored;
+    return { added, positions };
   }
 
   /** The record that was stored so many records ago, as patterns have it. */
-  recent(ago: number, { payload, timestamp }: BackendRecord, channel: string): BackendRecord {
-    return { payload, timestamp: timestamp!, channel, place: this.#place(this.#orders - ago) };
+  recent(ago: number, record: BackendRecord, channel: string): BackendRecord {
+    return { ...record, channel, place: this.#place(this.#orders - ago) };
   }
 
   /** A page of all channels that match a pattern, in the order in which they were published to. */
@@ -98,6 +127,7 @@ export class MemoryStore {
   /** Forgets everything. */
   clear(): void {
     this.#logs.clear();
+    this.#keys.clear();
     this.#bytes = 0;
   }
 
@@ -106,8 +136,8 @@ export class MemoryStore {
     return Math.min(this.#orders + 1, ...firsts.map(({ order }) => order));
   }
 
-  #record(channel: string, { payload, timestamp, order }: Stored) {
-    return { payload, timestamp, channel, place: this.#place(order) };
+  #record(channel: string, { payload, headers, timestamp, order }: Stored) {
+    return { payload, headers, timestamp, channel, place: this.#place(order) };
   }
 
   #place(at: number): Place {

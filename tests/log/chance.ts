@@ -5,39 +5,7 @@
  */
 
 import { setImmediate } from "node:timers";
-
-/** What is chosen, from a seed (mulberry32). */
-export class Random {
-  #state: number;
-
-  /** @param seed What it is chosen from. */
-  constructor(seed: number) {
-    this.#state = Math.imul(seed, 0x9e3779b1);
-  }
-
-  /** At least 0, and less than 1. */
-  next(): number {
-    this.#state = (this.#state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  }
-
-  /** A whole number, less than the limit. */
-  below(limit: number): number {
-    return Math.floor(this.next() * limit);
-  }
-
-  /** True once in so many times. */
-  once(times: number): boolean {
-    return this.below(times) === 0;
-  }
-
-  /** One of these. */
-  of<Value>(values: readonly Value[]): Value | undefined {
-    return values[this.below(values.length)];
-  }
-}
+import type { Random } from "../conformance/random.ts";
 
 /** Time that passes only when it is told to. */
 export class Clock {

@@ -20,7 +20,8 @@ import { LogTail } from "../../log_tail.ts";
 import { ConnectionError } from "../../mod.ts";
 import { type Place, Position } from "../../position.ts";
 import { RecordSource } from "../../record_source.ts";
-import { microtasks, type Random } from "./chance.ts";
+import type { Random } from "../conformance/random.ts";
+import { microtasks } from "./chance.ts";
 
 /** One record of a shard. */
 export interface FakeRecord {

@@ -7,7 +7,8 @@
 import { Broadcast, type BroadcastEvent, type Gap, type Subscription, text } from "../../mod.ts";
 import { END, isEnd } from "../../envelope.ts";
 import { Position } from "../../position.ts";
-import { Clock, microtasks, type Random } from "./chance.ts";
+import type { Random } from "../conformance/random.ts";
+import { Clock, microtasks } from "./chance.ts";
 import { FakeBackend, type FakeLog, type FakeRecord } from "./fake.ts";
 
 const CHANNEL = "c";

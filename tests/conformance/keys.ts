@@ -1,0 +1,103 @@
+/** @module What is published once, however often it is asked for. */
+
+import assert from "node:assert/strict";
+import { KEYED } from "../../once.ts";
+import { type Suite, take, uniqueChannel } from "./harness.ts";
+import { anyText, Random } from "./random.ts";
+
+/** Cases on keys. */
+export function keys({ features, test }: Suite): void {
+  if (!features.keys) {
+    test("a key is refused at the call", async ({ open, channel }) => {
+      await assert.rejects(open().publish(channel, "m", { key: "k" }), (error) => {
+        assert.ok(error instanceof TypeError);
+        const start = `Cannot publish to "${channel}" with a key: `;
+        assert.ok(error.message.startsWith(start), error.message);
+        assert.ok(error.message.endsWith(`backends that do are ${KEYED.join(", ")}`));
+        return true;
+      });
+    });
+    return;
+  }
+
+  test("a key stores one event, and tells its id to all that use it", async (scope) => {
+    const { channel, open } = scope;
+    const broadcast = open();
+    const other = scope.crossProcess ? open() : broadcast;
+    const subscription = await other.subscribe(channel);
+    const first = await broadcast.publish(channel, "first", { key: "k" });
+    assert.equal(await broadcast.publish(channel, "again", { key: "k" }), first);
+    assert.equal(await other.publish(channel, "elsewhere", { key: "k" }), first);
+    await other.publish(channel, "last", { key: "l" });
+    const events = await take(subscription, 2);
+    assert.deepEqual(events.map(({ message }) => message), ["first", "last"]);
+    if (!features.tellsNoPlace) assert.equal(first, events[0]!.id);
+    assert.deepEqual(await broadcast.history(channel), events);
+    // It comes behind the event that was stored.
+    const resumed = await other.subscribe(channel, { after: first ?? events[0]!.id });
+    assert.deepEqual(await take(resumed, 1), events.slice(1));
+  });
+
+  test("a key that many use at once stores one event", async (scope) => {
+    const { channel, open } = scope;
+    const broadcast = open();
+    const all = scope.crossProcess ? [broadcast, open(), open()] : [broadcast];
+    const ids = await Promise.all(
+      Array.from(
+        { length: 30 },
+        (_, number) =>
+          all[number % all.length]!.publish(channel, `m${number}`, { key: `k${number % 2}` }),
+      ),
+    );
+    const events = await broadcast.history(channel);
+    assert.equal(events.length, 2);
+    if (features.tellsNoPlace) return;
+    assert.deepEqual(new Set(ids), new Set(events.map(({ id }) => id)));
+    assert.deepEqual(new Set(ids.filter((_, number) => number % 2)).size, 1);
+  });
+
+  test("keys are their channel's own", async ({ open, channel }) => {
+    const broadcast = open();
+    const other = uniqueChannel();
+    await broadcast.publish(channel, "one", { key: "k" });
+    await broadcast.publish(other, "other", { key: "k" });
+    await broadcast.publish(channel, "no key");
+    const [one, two] = [await broadcast.history(channel), await broadcast.history(other)];
+    assert.deepEqual(one.map(({ message }) => message), ["one", "no key"]);
+    assert.deepEqual(two.map(({ message }) => message), ["other"]);
+  });
+
+  test("what has a key keeps its place among what has none, and its headers", async (scope) => {
+    const { channel } = scope;
+    const broadcast = scope.open();
+    const subscription = await broadcast.subscribe(channel);
+    const key = (key: string) => ({ key, ...features.headers && { headers: { key } } });
+    await Promise.all([
+      broadcast.publish(channel, "0"),
+      broadcast.publish(channel, "1", key("a")),
+      broadcast.publish(channel, "2"),
+      broadcast.publish(channel, "repeated", key("a")),
+      broadcast.publish(channel, "3", key("b")),
+      broadcast.publish(channel, "4"),
+    ]);
+    const events = await take(subscription, 5);
+    assert.deepEqual(events.map(({ message }) => message), ["0", "1", "2", "3", "4"]);
+    if (!features.headers) return;
+    const headers = [undefined, { key: "a" }, undefined, { key: "b" }, undefined];
+    assert.deepEqual(events.map(({ headers }) => headers), headers);
+  });
+
+  test("any text is a key, and no two are the same", async ({ open, channel }) => {
+    const seed = Math.floor(Math.random() * 2 ** 31);
+    const random = new Random(seed);
+    const texts = Array.from({ length: 40 }, () => anyText(random).replaceAll("\0", "") || " ");
+    const tricky = ["k", "K", "k ", "%6B", "k%", "a\r\nb", "é", "e\u0301", "x".repeat(256)];
+    const all = new Set([...tricky, ...texts]);
+    const broadcast = open();
+    for (const _ of [1, 2]) {
+      await Promise.all([...all].map((key) => broadcast.publish(channel, key, { key })));
+    }
+    const events = await broadcast.history(channel, { limit: 200 });
+    assert.deepEqual(events.map(({ message }) => message), [...all], `seed ${seed}`);
+  });
+}

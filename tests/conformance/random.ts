@@ -1,0 +1,74 @@
+/**
+ * Chance that can be repeated, and values of it.
+ *
+ * @module
+ */
+
+/** What is chosen, from a seed (mulberry32). */
+export class Random {
+  #state: number;
+
+  /** @param seed What it is chosen from. */
+  constructor(seed: number) {
+    this.#state = Math.imul(seed, 0x9e3779b1);
+  }
+
+  /** At least 0, and less than 1. */
+  next(): number {
+    this.#state = (this.#state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  }
+
+  /** A whole number, less than the limit. */
+  below(limit: number): number {
+    return Math.floor(this.next() * limit);
+  }
+
+  /** True once in so many times. */
+  once(times: number): boolean {
+    return this.below(times) === 0;
+  }
+
+  /** One of these. */
+  of<Value>(values: readonly Value[]): Value | undefined {
+    return values[this.below(values.length)];
+  }
+
+  /** Up to so many of what is made. */
+  some<Value>(limit: number, make: () => Value): Value[] {
+    return Array.from({ length: this.below(limit + 1) }, make);
+  }
+}
+
+/** What texts are written with, control characters and astral ones included. */
+const LETTERS = [..."aZ 0é漢\ufeff\u2028\uffff\u0301🎉'\"\\%{}<>/:=\r\n\t\u0001\u007f\u0085"];
+
+/** A text without a lone surrogate. */
+export function anyText(random: Random): string {
+  return random.some(40, () => random.once(60) ? "\0" : random.of(LETTERS)).join("");
+}
+
+/** A text with a lone surrogate, now and then. */
+export function anyString(random: Random): string {
+  const text = anyText(random);
+  return random.once(5) ? text + random.of(["\ud800", "\udfff", "\udc00\ud83d"]) : text;
+}
+
+/** Bytes. */
+export function anyBytes(random: Random): Uint8Array {
+  return Uint8Array.from(random.some(300, () => random.below(256)));
+}
+
+/** A value as JSON has them. */
+export function anyValue(random: Random, depth = 4): unknown {
+  const kind = random.below(depth > 0 ? 8 : 6);
+  if (kind === 0) return random.of([null, true, false]);
+  if (kind === 1) return Math.round((random.next() - 0.5) * 2 ** (random.next() * 53)) + 0;
+  if (kind === 2) return (random.next() - 0.5) * 10 ** (random.below(600) - 300);
+  if (kind <= 5) return anyText(random);
+  const values = random.some(5, () => anyValue(random, depth - 1));
+  if (kind === 6) return values;
+  return Object.fromEntries(values.map((value) => [`k${anyText(random)}`, value]));
+}

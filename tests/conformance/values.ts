@@ -1,0 +1,66 @@
+/** @module Whatever a codec takes arrives unchanged, or is refused by `publish()`. */
+
+import assert from "node:assert/strict";
+import { bytes, type Codec, json, text } from "../../codec.ts";
+import { compressed } from "../../compressed.ts";
+import { encrypted } from "../../encrypted.ts";
+import { type Suite, take } from "./harness.ts";
+import { anyBytes, anyString, anyValue, Random } from "./random.ts";
+
+/** How many values each codec is given. */
+const ROUNDS = 100;
+
+/** A codec, what it is given, and whether its payloads are text. */
+export interface Given {
+  /** Makes the codec. */
+  readonly codec: () => Codec<unknown>;
+  /** Makes what it is given. */
+  readonly any: (random: Random) => unknown;
+  /** Whether every backend can carry it. */
+  readonly isText?: boolean;
+}
+
+const keys = { current: "k", keys: { k: new Uint8Array(32).fill(7) } };
+
+/** The codecs of the module itself. */
+const CODECS: Readonly<Record<string, Given>> = {
+  text: { codec: () => text() as Codec<unknown>, any: anyString, isText: true },
+  json: { codec: json, any: anyValue, isText: true },
+  bytes: { codec: () => bytes() as Codec<unknown>, any: anyBytes },
+  compressed: { codec: () => compressed(json(), { above: 20 }), any: anyValue },
+  encrypted: { codec: () => encrypted(json(), keys), any: anyValue },
+};
+
+/** Cases on each codec. */
+export function values({ features, test }: Suite, codecs = CODECS): void {
+  for (const [name, { codec, any, isText = false }] of Object.entries(codecs)) {
+    if (!isText && !features.binary) continue;
+    test(`whatever ${name} takes arrives unchanged, or is refused`, async ({ open, channel }) => {
+      const seed = Math.floor(Math.random() * 2 ** 31);
+      const random = new Random(seed);
+      const given = Array.from({ length: ROUNDS }, () => any(random));
+      const broadcast = open({ codec: codec() });
+      const subscription = await broadcast.subscribe(channel);
+      const outcomes = await Promise.allSettled(
+        given.map((value) => broadcast.publish(channel, value)),
+      );
+      const accepted = given.filter((_, index) => outcomes[index]!.status === "fulfilled");
+      for (const outcome of outcomes) {
+        if (outcome.status === "fulfilled") continue;
+        const { name } = outcome.reason as Error;
+        assert.ok(/^(Type|Range)Error$/.test(name), `seed ${seed}: ${outcome.reason}`);
+      }
+      assert.ok(accepted.length > ROUNDS / 2, `seed ${seed}: ${accepted.length} are accepted`);
+      const events = await take(subscription, accepted.length);
+      assert.deepEqual(events.map(({ message }) => plain(message)), accepted, `seed ${seed}`);
+      if (!features.log) return;
+      const past = await broadcast.history(channel, { limit: ROUNDS });
+      assert.deepEqual(past.map(({ message }) => plain(message)), accepted, `seed ${seed}`);
+    });
+  }
+}
+
+/** Some clients give the bytes as an array of a class of their own. */
+function plain(message: unknown): unknown {
+  return message instanceof Uint8Array ? Uint8Array.from(message) : message;
+}
