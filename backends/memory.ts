@@ -37,7 +37,7 @@ import type {
   Target,
 } from "../backend.ts";
 import type { Pattern } from "../pattern.ts";
-import { Position } from "../position.ts";
+import type { Position } from "../position.ts";
 import { RecordSource } from "../record_source.ts";
 import { MemoryStore } from "./memory/store.ts";
 
