@@ -22,13 +22,17 @@ export const HEADERS = [
   "nats-stream",
 ] as const;
 
-/** What all names and values may take together, in bytes: what web servers take, too. */
+/** What headers may take together, in bytes, each with so many more: as HTTP/2 counts them. */
 const LIMIT = 8 * 1024;
+const OVERHEAD = 32;
 /** A token, as HTTP has it: NATS takes no other name. */
 const NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 /** What the core and its backends themselves write. */
 const OWN = /^broadcaster-/i;
 const CONTROL = /\p{Cc}/u;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
  * The headers of a message, copied: what every broker that has headers carries
@@ -60,22 +64,41 @@ export function readHeaders(channel: string, given: unknown): MessageHeaders | u
     if (!value.isWellFormed()) throw refuse(`header "${name}" has a lone surrogate`);
     if (CONTROL.test(value)) throw refuse(`header "${name}" has a control character`);
     if (value.trim() !== value) throw refuse(`header "${name}" has spaces at an end`);
-    length += name.length + lengthOf(value);
+    length += name.length + lengthOf(value) + OVERHEAD;
   }
   if (length > LIMIT) {
     throw new RangeError(
-      `Cannot publish to "${channel}": the headers have ${length} bytes, the limit is ${LIMIT}`,
+      `Cannot publish to "${channel}": the headers have ${length} bytes, with ${OVERHEAD} more for each, the limit is ${LIMIT}`,
     );
   }
   return entries.length === 0 ? undefined : Object.fromEntries(entries);
 }
 
-/** Headers as a broker has them, without our own: nothing if there are none. */
+/**
+ * Headers as a broker has them, without our own; nothing if there are none. What
+ * other programs write is taken as text where it is one: numbers and truth values
+ * too, bytes if they are UTF-8. Of a name that is repeated the last value counts.
+ */
 export function headersOf(
-  entries: Iterable<readonly [name: string, value: string]>,
+  entries: Iterable<readonly [name: string | Uint8Array, value: unknown]>,
 ): MessageHeaders | undefined {
-  const others = [...entries].filter(([name]) => !OWN.test(name));
-  return others.length === 0 ? undefined : Object.fromEntries(others);
+  const found: [string, string][] = [];
+  for (const [rawName, rawValue] of entries) {
+    const [name, value] = [textOf(rawName), textOf(rawValue)];
+    if (name !== undefined && value !== undefined && !OWN.test(name)) found.push([name, value]);
+  }
+  return found.length === 0 ? undefined : Object.fromEntries(found);
+}
+
+function textOf(value: unknown): string | undefined {
+  if (typeof value === "string") return value;
+  if (typeof value === "number" || typeof value === "boolean") return String(value);
+  if (!(value instanceof Uint8Array)) return undefined;
+  try {
+    return decoder.decode(value);
+  } catch {
+    return undefined;
+  }
 }
 
 /** How long headers are, in bytes, with so many more for each of them. */
@@ -84,8 +107,6 @@ export function lengthOfHeaders(headers: MessageHeaders | undefined, each = 0): 
   for (const name in headers) length += name.length + lengthOf(headers[name]!) + each;
   return length;
 }
-
-const encoder = new TextEncoder();
 
 function lengthOf(value: string): number {
   return encoder.encode(value).length;

@@ -17,7 +17,8 @@ export interface PublishOptions {
    * What the message carries besides, on backends whose broker has headers; they
    * are neither encoded nor encrypted. A name is a token as in HTTP, but
    * case-sensitive, and does not begin with `broadcaster-`; a value has no control
-   * characters, and no spaces at either end. Together they have at most 8 KiB.
+   * characters, and no spaces at either end. Together they have at most 8 KiB, each
+   * counted with 32 bytes more.
    */
   readonly headers?: MessageHeaders | undefined;
   /**

@@ -20,16 +20,21 @@
  * it had not passed on: a gap to those who had seen some of that.
  *
  * A channel is the stream of that name, and an event an entry with the field
- * `message`: other programs may `XADD` and `XREAD` it. Entries without that field
- * are passed over. With each batch `<channel>:wake` is published, so that
+ * `message`: other programs may `XADD` and `XREAD` it. Its other fields are the
+ * headers. Entries without that field are passed over. With each batch `<channel>:wake` is published, so that
  * subscribers know at once; what is added without it they find within 50 ms, or
  * 0.2 ms for each channel that the process subscribes to, if that is longer.
  * Unlike with pub/sub, channels of different databases are different; a key that
  * holds something else than a stream is refused.
  *
+ * What is published with a key runs as a script, which remembers it under
+ * `<channel>:key:<key>` for as long as it was asked to, unless the server evicts it.
+ * The key is written as in a URL.
+ *
  * In a cluster a stream lies where its slot does, and moves with it without loss.
  * Wakes are shard channels of that slot, named `{<channel>}:wake` unless the
- * channel has braces itself. While a master cannot be reached, publishing waits.
+ * channel has braces itself; keys are named alike. While a master cannot be reached,
+ * publishing waits; with a key it waits while the slot moves, too.
  *
  * ## Escape hatch
  *
@@ -47,6 +52,7 @@ import type {
   BackendOptions,
   Page,
   Payload,
+  PayloadOptions,
   ReadOptions,
   Tail,
   TailOptions,
@@ -56,6 +62,8 @@ import type { Position } from "../position.ts";
 import { clientsOf } from "./redis/clients.ts";
 import { redirectionOf } from "./redis_cluster/slots.ts";
 import { RedisClusterStreamBackend } from "./redis_cluster/stream_backend.ts";
+import { checkOptions, FEATURES } from "./redis_stream/ability.ts";
+import { keyNameOf } from "./redis_stream/keyed.ts";
 import { Session } from "./redis_stream/session.ts";
 import { WAKES } from "./redis_stream/writer.ts";
 
@@ -69,7 +77,7 @@ export class RedisStreamBackend implements Backend {
   /** As it appears in messages. */
   readonly address: string;
   /** What it can do. */
-  readonly features: BackendFeatures = { crossProcess: true, binary: true, log: true };
+  readonly features: BackendFeatures = FEATURES;
   readonly #make: () => Redis;
   readonly #maxlen: number;
   readonly #prefix: string;
@@ -102,14 +110,24 @@ export class RedisStreamBackend implements Backend {
     await lost?.close();
     if (this.#closed) throw new ClosedError("Cannot use backend: it is closed");
     if (this.#session === lost) {
-      this.#session = new Session(this.#make, { maxlen: this.#maxlen, wakes: WAKES });
+      const options = { maxlen: this.#maxlen, wakes: WAKES, keyName: keyNameOf };
+      this.#session = new Session(this.#make, options);
     }
     await this.#session!.ready;
   }
 
+  /** What a stream cannot have. */
+  check(channel: string, _payload?: Payload, options?: PayloadOptions): void {
+    if (options) checkOptions(channel, options, keyNameOf);
+  }
+
   /** XADD, and a wake behind. */
-  publish(channel: string, payloads: readonly Payload[]): readonly Promise<Position>[] {
-    return this.#session!.writer.publish(this.#prefix + channel, payloads).map(alone);
+  publish(
+    channel: string,
+    payloads: readonly Payload[],
+    options?: readonly (PayloadOptions | undefined)[],
+  ): readonly Promise<Position>[] {
+    return this.#session!.writer.publish(this.#prefix + channel, payloads, options).map(alone);
   }
 
   /** The live end of the stream. */

@@ -22,7 +22,7 @@ withBroker("redis_cluster", (url) => {
 
   conformance(Deno.test, {
     name: "redis-stream in a cluster",
-    features: { crossProcess: true, binary: true, log: true },
+    features: { crossProcess: true, binary: true, log: true, headers: true, keys: true },
     limit: 512 * 1024 * 1024,
     target: () => url.replace(/^redis:/, "redis-stream:"),
     clean: (channels) => Promise.all(hosts.map((host) => remove(`redis://${host}`, channels))),

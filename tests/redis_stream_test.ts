@@ -17,7 +17,7 @@ withBroker("redis", (url) => {
 
   conformance(Deno.test, {
     name: "redis-stream",
-    features: { crossProcess: true, binary: true, log: true },
+    features: { crossProcess: true, binary: true, log: true, headers: true, keys: true },
     limit: 512 * 1024 * 1024,
     target: () => streams,
     clean: (channels) => remove(url, channels),

@@ -100,13 +100,15 @@ export class Cluster<N extends Node> {
    */
   async redirect(
     error: unknown,
-    { node }: Route<N>,
+    route: Route<N>,
     attempt: number,
   ): Promise<Route<N> | undefined> {
+    const { node } = route;
     const redirection = redirectionOf(error);
     if (!redirection || attempt >= REDIRECTIONS) return undefined;
-    if (attempt >= SWIFT) await backoff(attempt - SWIFT, this.#closing.signal);
     const { kind, slot, port } = redirection;
+    if (attempt >= SWIFT) await backoff(attempt - SWIFT, this.#closing.signal);
+    if (kind === "TRYAGAIN") return route;
     const hostname = redirection.hostname || hostOf(node.commands);
     const host = this.#options.seeds.locate({ hostname, port });
     const next = this.#open(host);

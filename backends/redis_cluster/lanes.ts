@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Payload } from "../../backend.ts";
+import type { Payload, PayloadOptions } from "../../backend.ts";
 import { type Cluster, type Node, REDIRECTIONS, type Route } from "./cluster.ts";
 import { redirectionOf } from "./slots.ts";
 
@@ -13,11 +13,13 @@ export type Send<N, Result> = (
   route: Route<N>,
   channel: string,
   payloads: readonly Payload[],
+  options: readonly (PayloadOptions | undefined)[] | undefined,
 ) => readonly Promise<Result>[];
 
 /** A payload that is not answered yet. */
 interface Letter<Result> {
   readonly payload: Payload;
+  readonly options: PayloadOptions | undefined;
   readonly succeed: (result: Result) => void;
   readonly fail: (reason: unknown) => void;
   redirections: number;
@@ -43,13 +45,17 @@ export class Lanes<N extends Node, Result> {
   }
 
   /** Publishes the payloads of one channel: one promise for each. */
-  publish(channel: string, payloads: readonly Payload[]): Promise<Result>[] {
+  publish(
+    channel: string,
+    payloads: readonly Payload[],
+    options?: readonly (PayloadOptions | undefined)[],
+  ): Promise<Result>[] {
     let lane = this.#lanes.get(channel);
     if (!lane) {
       lane = new Lane(this.#cluster, this.#send, channel, () => this.#lanes.delete(channel));
       this.#lanes.set(channel, lane);
     }
-    return lane.publish(payloads);
+    return lane.publish(payloads, options);
   }
 }
 
@@ -61,11 +67,13 @@ class Lane<N extends Node, Result> {
   readonly #onIdle: () => void;
   /** How many are under way. */
   #flying = 0;
+  /** Whether one of them has a key: while the slot moves it may come back alone. */
+  #isKeyed = false;
   /** What has come back, and why. */
   #returned: Letter<Result>[] = [];
   #error: unknown;
   #route: Route<N> | undefined;
-  /** What was given since something has come back. */
+  /** What was given since something has come back, or has to wait for what has a key. */
   #waiting: Letter<Result>[] = [];
 
   constructor(cluster: Cluster<N>, send: Send<N, Result>, channel: string, onIdle: () => void) {
@@ -75,22 +83,35 @@ class Lane<N extends Node, Result> {
     this.#onIdle = onIdle;
   }
 
-  publish(payloads: readonly Payload[]): Promise<Result>[] {
+  publish(
+    payloads: readonly Payload[],
+    options: readonly (PayloadOptions | undefined)[] | undefined,
+  ): Promise<Result>[] {
     const letters: Letter<Result>[] = [];
-    const answers = payloads.map((payload) =>
+    const answers = payloads.map((payload, index) =>
       new Promise<Result>((succeed, fail) => {
-        letters.push({ payload, succeed, fail, redirections: 0 });
+        letters.push({ payload, options: options?.[index], succeed, fail, redirections: 0 });
       })
     );
-    if (this.#returned.length > 0) this.#waiting.push(...letters);
-    else this.#fly(letters);
+    const isHeld = this.#isKeyed && !letters.every(isKeyed);
+    if (isHeld || this.#returned.length > 0 || this.#waiting.length > 0) {
+      this.#waiting.push(...letters);
+    } else this.#fly(letters);
     return answers;
   }
 
-  #fly(letters: readonly Letter<Result>[], redirected?: Route<N>): void {
+  #fly(given: readonly Letter<Result>[], redirected?: Route<N>): void {
+    const [letters, behind] = split(given);
+    this.#waiting.unshift(...behind);
+    this.#isKeyed ||= letters.some(isKeyed);
     try {
       const route = this.#route = redirected ?? this.#cluster.route(this.#channel);
-      const answers = this.#send(route, this.#channel, letters.map(({ payload }) => payload));
+      const answers = this.#send(
+        route,
+        this.#channel,
+        letters.map(({ payload }) => payload),
+        letters.map(({ options }) => options),
+      );
       this.#flying += letters.length;
       letters.forEach((letter, index) => {
         answers[index]!.then(
@@ -108,14 +129,16 @@ class Lane<N extends Node, Result> {
         );
       });
     } catch (error) {
-      for (const { fail } of letters) fail(error);
+      for (const { fail } of [...letters, ...this.#waiting.splice(0)]) fail(error);
       if (this.#flying === 0) this.#onIdle();
     }
   }
 
   #land(): void {
     if (--this.#flying > 0) return;
+    this.#isKeyed = false;
     if (this.#returned.length > 0) void this.#turn();
+    else if (this.#waiting.length > 0) this.#fly(this.#waiting.splice(0));
     else this.#onIdle();
   }
 
@@ -130,4 +153,17 @@ class Lane<N extends Node, Result> {
       this.#onIdle();
     }
   }
+}
+
+function isKeyed({ options }: Pick<Letter<unknown>, "options">): boolean {
+  return options?.once !== undefined;
+}
+
+/** What can be under way together: nothing without a key goes behind what has one. */
+function split<Result>(
+  letters: readonly Letter<Result>[],
+): readonly [readonly Letter<Result>[], readonly Letter<Result>[]] {
+  const first = letters.findIndex(isKeyed);
+  const end = letters.findIndex((letter, index) => first >= 0 && index > first && !isKeyed(letter));
+  return end < 0 ? [letters, []] : [letters.slice(0, end), letters.slice(end)];
 }

@@ -30,20 +30,24 @@ export function slotOf(name: string): number {
 
 /** Where the cluster says that something is. */
 export interface Redirection {
-  /** `ASK` concerns one command only: its slot is about to move, its key has done so. */
-  readonly kind: "MOVED" | "ASK";
+  /**
+   * `ASK` concerns one command only: its slot is about to move, its key has done so.
+   * `TRYAGAIN` tells of one that has several keys, of which some have and some have not.
+   */
+  readonly kind: "MOVED" | "ASK" | "TRYAGAIN";
   readonly slot: number;
   /** Empty for the node that has answered. */
   readonly hostname: string;
   readonly port: number;
 }
 
-const REDIRECTION = /^(MOVED|ASK) (\d+) (.*):(\d+)$/;
+const REDIRECTION = /^(?:(MOVED|ASK) (\d+) (.*):(\d+)|(TRYAGAIN) .*)$/;
 
 /** What a reply says of where to ask instead, alone or in a transaction. */
 export function redirectionOf(error: unknown): Redirection | undefined {
   const { message, previousErrors } = Object(error) as Error & { previousErrors?: Error[] };
-  const [, kind, slot, hostname, port] = REDIRECTION.exec(message ?? "") ?? [];
+  const [, moved, slot, hostname, port, again] = REDIRECTION.exec(message ?? "") ?? [];
+  const kind = moved ?? again;
   if (kind === undefined) return previousErrors?.[0] && redirectionOf(previousErrors[0]);
   return {
     kind: kind as Redirection["kind"],

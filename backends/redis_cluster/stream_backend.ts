@@ -10,12 +10,16 @@ import type {
   BackendFeatures,
   Page,
   Payload,
+  PayloadOptions,
   ReadOptions,
   Tail,
   TailOptions,
 } from "../../backend.ts";
+import type { Once } from "../../once.ts";
 import type { Position } from "../../position.ts";
 import type { Make, Seeds } from "../redis/clients.ts";
+import { checkOptions, FEATURES } from "../redis_stream/ability.ts";
+import { keyNameOf } from "../redis_stream/keyed.ts";
 import { Reader } from "../redis_stream/reader.ts";
 import { Session } from "../redis_stream/session.ts";
 import { type StreamOptions, type Wakes, Writer } from "../redis_stream/writer.ts";
@@ -38,7 +42,7 @@ export class RedisClusterStreamBackend implements Backend {
   /** As it appears in messages. */
   readonly address: string;
   /** What it can do. */
-  readonly features: BackendFeatures = { crossProcess: true, binary: true, log: true };
+  readonly features: BackendFeatures = FEATURES;
   readonly #prefix: string;
   readonly #cluster: Cluster<StreamNode>;
   readonly #lanes: Lanes<StreamNode, Position>;
@@ -55,12 +59,12 @@ export class RedisClusterStreamBackend implements Backend {
     this.address = address;
     this.#prefix = options.prefix;
     const wakes = new ShardWakes(() => this.#cluster.sharded);
-    const streams = { maxlen: options.maxlen, wakes };
+    const streams = { maxlen: options.maxlen, wakes, keyName };
     const open = (host: Host) => new StreamNode(() => make(host), streams);
     this.#cluster = new Cluster({ make, seeds, open });
     this.#lanes = new Lanes(
       this.#cluster,
-      (route, channel, payloads) => writerOf(route).publish(channel, payloads),
+      (route, channel, payloads, options) => writerOf(route).publish(channel, payloads, options),
     );
   }
 
@@ -74,9 +78,18 @@ export class RedisClusterStreamBackend implements Backend {
     await this.#cluster.connect();
   }
 
+  /** What a stream cannot have. */
+  check(channel: string, _payload?: Payload, options?: PayloadOptions): void {
+    if (options) checkOptions(channel, options, (_, once) => keyName(this.#prefix + channel, once));
+  }
+
   /** XADD at the owner of the stream's slot, and a wake behind. */
-  publish(channel: string, payloads: readonly Payload[]): readonly Promise<Position>[] {
-    return this.#lanes.publish(this.#prefix + channel, payloads);
+  publish(
+    channel: string,
+    payloads: readonly Payload[],
+    options?: readonly (PayloadOptions | undefined)[],
+  ): readonly Promise<Position>[] {
+    return this.#lanes.publish(this.#prefix + channel, payloads, options);
   }
 
   /** The live end of the stream. */
@@ -147,7 +160,17 @@ class ShardWakes implements Wakes {
 
   /** Of a name with a brace that closes nothing there is none: a sweep finds what is new. */
   of(channel: string): string | undefined {
-    const slot = slotOf(channel);
-    return [`${channel}:wake`, `{${channel}}:wake`].find((wake) => slotOf(wake) === slot);
+    return beside(channel, (name) => `${name}:wake`);
   }
+}
+
+/** Keys that stay where their stream is. */
+function keyName(channel: string, once: Once): string | undefined {
+  return beside(channel, (name) => keyNameOf(name, once));
+}
+
+/** The name that is made of a channel's, and lies in the same slot. */
+function beside(channel: string, make: (channel: string) => string): string | undefined {
+  const slot = slotOf(channel);
+  return [make(channel), make(`{${channel}}`)].find((name) => slotOf(name) === slot);
 }

@@ -6,6 +6,7 @@
 
 import type { Buffer } from "node:buffer";
 import type { BackendRecord, PassedRecord } from "../../backend.ts";
+import { headersOf, type MessageHeaders } from "../../headers.ts";
 import type { Place } from "../../position.ts";
 import { witnessOf } from "../../witness.ts";
 
@@ -18,12 +19,27 @@ export type Entry = readonly [id: Buffer, fields: readonly Buffer[]];
 /** What an entry is to the core; one that has no such field is nobody's event. */
 export function recordOf([id, fields]: Entry): BackendRecord | PassedRecord {
   for (let index = 0; index < fields.length; index += 2) {
-    if (fields[index]!.length !== FIELD.length || fields[index]!.toString() !== FIELD) continue;
+    if (!isField(fields[index]!)) continue;
     const payload = fields[index + 1]!;
     const place = placeOf(id.toString(), witnessOf(payload));
-    return { payload, place, timestamp: place.at };
+    if (fields.length === 2) return { payload, place, timestamp: place.at };
+    return { payload, place, timestamp: place.at, headers: headersIn(fields) };
   }
   return { place: placeOf(id.toString(), witnessOf(fields[1] ?? "")) };
+}
+
+function isField(name: Buffer): boolean {
+  return name.length === FIELD.length && name.toString() === FIELD;
+}
+
+/** The other fields. */
+function headersIn(fields: readonly Buffer[]): MessageHeaders | undefined {
+  const entries: [Buffer, Buffer][] = [];
+  for (let index = 0; index < fields.length; index += 2) {
+    const name = fields[index]!;
+    if (!isField(name)) entries.push([name, fields[index + 1]!]);
+  }
+  return headersOf(entries);
 }
 
 /**

@@ -4,13 +4,16 @@
  * @module
  */
 
-import type { Payload } from "../../backend.ts";
+import type { Buffer } from "node:buffer";
+import type { ChainableCommander } from "ioredis";
+import type { Payload, PayloadOptions } from "../../backend.ts";
 import { Position } from "../../position.ts";
 import { sizeOf } from "../../record_source.ts";
 import { witnessOf } from "../../witness.ts";
 import { bufferOf, type Link } from "../redis/link.ts";
 import type { Kind } from "../redis/subscriber.ts";
 import { FIELD, placeOf } from "./entry.ts";
+import { addOnce, type KeyName, positionOf } from "./keyed.ts";
 
 /** What one pipeline holds at most: a burst begins to be answered before it is sent. */
 const COMMANDS = 1_024;
@@ -20,6 +23,7 @@ const BYTES = 4 * 1024 * 1024;
 interface Waiting {
   readonly channel: string;
   readonly payload: Payload;
+  readonly options: PayloadOptions | undefined;
   readonly succeed: (position: Position) => void;
   readonly fail: (reason: unknown) => void;
 }
@@ -47,6 +51,8 @@ export interface StreamOptions {
   readonly maxlen: number;
   /** How new ones are told of. */
   readonly wakes: Wakes;
+  /** Where the keys of what is published once are remembered. */
+  readonly keyName: KeyName;
   /** Whether a node of a cluster is asked for what it does not own yet. */
   readonly asking?: boolean;
 }
@@ -70,10 +76,16 @@ export class Writer {
   }
 
   /** Resolves, for each payload, once the server has stored it. */
-  publish(channel: string, payloads: readonly Payload[]): Promise<Position>[] {
+  publish(
+    channel: string,
+    payloads: readonly Payload[],
+    options?: readonly (PayloadOptions | undefined)[],
+  ): Promise<Position>[] {
     if (this.#waiting.length === 0) queueMicrotask(() => this.#flush());
-    return payloads.map((payload) =>
-      new Promise((succeed, fail) => this.#waiting.push({ channel, payload, succeed, fail }))
+    return payloads.map((payload, index) =>
+      new Promise((succeed, fail) =>
+        this.#waiting.push({ channel, payload, options: options?.[index], succeed, fail })
+      )
     );
   }
 
@@ -92,14 +104,12 @@ export class Writer {
 
   async #send(batch: readonly Waiting[]): Promise<void> {
     const pipeline = this.#link.client.pipeline();
-    const { maxlen, wakes, asking } = this.#options;
+    const { wakes, asking } = this.#options;
     const channels = new Set<string>();
-    for (const { channel, payload } of batch) {
-      channels.add(channel);
+    for (const waiting of batch) {
+      channels.add(waiting.channel);
       if (asking) pipeline.asking();
-      const bytes = bufferOf(payload);
-      if (maxlen === 0) pipeline.xadd(channel, "*", FIELD, bytes);
-      else pipeline.xadd(channel, "MAXLEN", "~", maxlen, "*", FIELD, bytes);
+      this.#add(pipeline, waiting);
     }
     // A hint, no more: whether it is refused does not matter to what is stored.
     for (const channel of channels) {
@@ -108,13 +118,30 @@ export class Writer {
     }
     try {
       const replies = await pipeline.exec() ?? [];
-      batch.forEach(({ payload, succeed, fail }, index) => {
-        const [error, id] = replies[asking ? index * 2 + 1 : index]!;
+      batch.forEach(({ payload, options, succeed, fail }, index) => {
+        const [error, answer] = replies[asking ? index * 2 + 1 : index]! as [Error, string];
         if (error) fail(this.#link.explain(error));
-        else succeed(Position.of(placeOf(id as string, witnessOf(payload))));
+        else if (options?.once) succeed(positionOf(answer));
+        else succeed(Position.of(placeOf(answer, witnessOf(payload))));
       });
     } catch (error) {
       for (const { fail } of batch) fail(this.#link.explain(error));
     }
+  }
+
+  #add(pipeline: ChainableCommander, { channel, payload, options }: Waiting): void {
+    const { maxlen, keyName } = this.#options;
+    const bytes = bufferOf(payload);
+    if (!options) {
+      if (maxlen === 0) pipeline.xadd(channel, "*", FIELD, bytes);
+      else pipeline.xadd(channel, "MAXLEN", "~", maxlen, "*", FIELD, bytes);
+      return;
+    }
+    const { headers = {}, once } = options;
+    const trimming = maxlen === 0 ? [] : ["MAXLEN", "~", maxlen];
+    const entry = [...trimming, "*", FIELD, bytes, ...Object.entries(headers).flat()];
+    if (!once) return void pipeline.xadd(channel, ...entry as ["*", string, Buffer]);
+    const name = keyName(channel, once)!;
+    addOnce(pipeline, { channel, name, once, witness: witnessOf(payload), entry });
   }
 }

@@ -72,7 +72,7 @@ export function headers({ features, test }: Suite): void {
     const broadcast = open();
     const subscription = await broadcast.subscribe(channel);
     const headers = Object.fromEntries(
-      Array.from({ length: 64 }, (_, number) => [`h${10 + number}`, "x".repeat(125)]),
+      Array.from({ length: 32 }, (_, number) => [`h${10 + number}`, "x".repeat(221)]),
     );
     await broadcast.publish(channel, "", { headers });
     const [event] = await take(subscription, 1);

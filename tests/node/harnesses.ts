@@ -19,7 +19,7 @@ const BROKERS: BrokerData[] = [
   {
     name: "redis-stream",
     broker: "redis",
-    features: { crossProcess: true, binary: true, log: true },
+    features: { crossProcess: true, binary: true, log: true, headers: true, keys: true },
   },
   {
     name: "postgres",

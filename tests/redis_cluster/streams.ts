@@ -1,6 +1,6 @@
 /** What becomes of the streams of a cluster. Each case has a cluster of its own. */
 
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
 import { Broadcast } from "../../mod.ts";
 import { messages, numbered, uniqueChannel } from "../conformance/harness.ts";
@@ -31,6 +31,47 @@ export function streams(): void {
     for (const each of received) assertEquals(await each, numbered(count));
     assertEquals(gaps, []);
     assertEquals(await cluster.ownerOf(tag), 1);
+  });
+
+  each("a key is its channel's own in every slot, and survives its move", {}, async (cluster) => {
+    await using broadcast = new Broadcast(cluster.urlOf("redis-stream"));
+    const tag = await named(cluster, 0);
+    const slot = Number(await cluster.call(0, "CLUSTER", "KEYSLOT", tag));
+    const channels = [tag, `{${tag}}a`, `b{${tag}}`, ...numbered(20)];
+    const publish = () =>
+      Promise.all(channels.map((one) => broadcast.publish(one, "m", { key: "k{x}" })));
+    const first = await publish();
+    await cluster.moveSlot(slot, 0, 1);
+    assertEquals(await publish(), first);
+    for (const one of channels) assertEquals((await broadcast.history(one)).length, 1);
+  });
+
+  each("a channel without a place for its keys is refused them", {}, async (cluster) => {
+    await using broadcast = new Broadcast(cluster.urlOf("redis-stream"));
+    await broadcast.publish("a}", "m");
+    const refused = () => broadcast.publish("a}", "m", { key: "k" });
+    assertEquals(
+      (await assertRejects(refused, TypeError)).message,
+      'Cannot publish to "a}" on redis-stream: a channel with a brace that closes nothing has no place for keys in a cluster',
+    );
+  });
+
+  each("what has a key waits while its slot moves, and keeps its place", {}, async (cluster) => {
+    await using broadcast = new Broadcast(cluster.urlOf("redis-stream"));
+    const tag = await named(cluster, 0);
+    const slot = Number(await cluster.call(0, "CLUSTER", "KEYSLOT", tag));
+    const first = await broadcast.publish(tag, "0", { key: "0" });
+    await cluster.openSlot(slot, 0, 2);
+    const published = [
+      broadcast.publish(tag, "1", { key: "1" }),
+      broadcast.publish(tag, "2"),
+      broadcast.publish(tag, "0 again", { key: "0" }),
+    ];
+    await cluster.moveSlot(slot, 0, 2);
+    const ids = await Promise.all(published);
+    const past = await broadcast.history(tag);
+    assertEquals(past.map(({ message }) => message), ["0", "1", "2"]);
+    assertEquals(ids, [past[1]!.id, past[2]!.id, first]);
   });
 
   each("a slot that stays open is served, on both sides", {}, async (cluster) => {

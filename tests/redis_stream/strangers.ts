@@ -1,10 +1,12 @@
 /** What others do with the same streams. */
 
-import { assertEquals, assertRejects } from "@std/assert";
+import { Buffer } from "node:buffer";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Redis } from "ioredis";
 import { type Payload, Position } from "../../backend.ts";
 import { Broadcast, RefusedError } from "../../mod.ts";
 import { messages, take, uniqueChannel } from "../conformance/harness.ts";
+import { assertExpires } from "../expires.ts";
 import { start } from "../services/redis.ts";
 import { closed, Stream, until } from "./stream.ts";
 
@@ -25,6 +27,61 @@ export function strangers(url: string): void {
     await stream.publish("hello");
     const [entry] = await stream.client.xrange(stream.key, "-", "+");
     assertEquals(entry![1], ["message", "hello"]);
+  });
+
+  Deno.test("redis-stream: headers are the other fields, as far as they are text", async () => {
+    await using stream = await Stream.open(url);
+    await using broadcast = new Broadcast(url);
+    await broadcast.publish(stream.key, "ours", { headers: { trace: "é", b: "" } });
+    const [entry] = await stream.client.xrange(stream.key, "-", "+");
+    assertEquals(entry![1], ["message", "ours", "trace", "é", "b", ""]);
+    const bytes = Buffer.of(0xff, 0xfe);
+    const rest = ["a", "1", "message", "theirs", "__proto__", "p", "a", "2", "c\r\n", " d "];
+    await stream.client.xadd(stream.key, "*", ...rest, "bytes", bytes, bytes, "x", "message", "no");
+    await stream.client.xadd(stream.key, "*", "message", "alone", bytes, bytes);
+    const past = await broadcast.history(stream.key);
+    assertEquals(past.map(({ message }) => message), ["ours", "theirs", "alone"]);
+    assertEquals(past.map(({ headers }) => headers && Object.entries(headers)), [
+      [["trace", "é"], ["b", ""]],
+      [["a", "2"], ["__proto__", "p"], ["c\r\n", " d "]],
+      undefined,
+    ]);
+  });
+
+  Deno.test("redis-stream: a header cannot have the name of the message's field", async () => {
+    await using stream = await Stream.open(url);
+    await using broadcast = new Broadcast(url);
+    const headers = { message: "other" };
+    await broadcast.publish(stream.key, "m", { headers: { Message: "other" } });
+    const refused = () => broadcast.publish(stream.key, "m", { headers });
+    assertEquals(
+      (await assertRejects(refused, TypeError)).message,
+      `Cannot publish to "${stream.key}" on redis-stream: header "message" is reserved, it is the field of the message`,
+    );
+  });
+
+  Deno.test("redis-stream: a key is remembered beside the stream, as long as it was asked to", async () => {
+    await using stream = await Stream.open(url);
+    await using broadcast = new Broadcast(url);
+    await broadcast.publish(stream.key, "m", { key: "a:b{c} é", expires: 60_000 });
+    const name = `${stream.key}:key:a%3Ab%7Bc%7D%20%C3%A9`;
+    const [[id]] = await stream.client.xrange(stream.key, "-", "+") as [[string, string[]]];
+    assertEquals((await stream.client.get(name))!.split(" ")[0], id);
+    const left = await stream.client.pttl(name);
+    assert(left > 50_000 && left <= 60_000, `${left} ms`);
+    await stream.client.del(name);
+    await assertExpires(broadcast, `${stream.key}:other`);
+    await stream.client.del(`${stream.key}:other`, `${stream.key}:other:key:k`);
+  });
+
+  Deno.test("redis-stream: a key that cannot be remembered stores nothing", async () => {
+    await using stream = await Stream.open(url);
+    await using broadcast = new Broadcast(url);
+    const name = `${stream.key}:key:k`;
+    await stream.client.rpush(name, "a list");
+    await assertRejects(() => broadcast.publish(stream.key, "m", { key: "k" }), RefusedError);
+    assertEquals(await stream.client.exists(stream.key), 0);
+    await stream.client.del(name);
   });
 
   Deno.test("redis-stream: entries without that field are passed over", async () => {

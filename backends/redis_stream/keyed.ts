@@ -1,0 +1,58 @@
+/**
+ * Entries that are added once, and where the server remembers them.
+ *
+ * @module
+ */
+
+import type { Buffer } from "node:buffer";
+import type { ChainableCommander } from "ioredis";
+import type { Once } from "../../once.ts";
+import { Position } from "../../position.ts";
+import { placeOf } from "./entry.ts";
+
+/**
+ * Adds an entry unless its key is known; either way it answers where the entry
+ * of the key lies, and what it is recognised by. Scripts run alone.
+ */
+const SCRIPT = `
+local known = redis.call("GET", KEYS[2])
+if known then return known end
+known = redis.call("XADD", KEYS[1], unpack(ARGV, 3)) .. " " .. ARGV[1]
+redis.call("SET", KEYS[2], known, "PX", ARGV[2])
+return known`;
+
+/** Where the server remembers a key of a stream, if it can. */
+export type KeyName = (channel: string, once: Once) => string | undefined;
+
+/** Where a single server does. Without a colon in it, a key is never that of another stream. */
+export function keyNameOf(channel: string, { key }: Once): string {
+  return `${channel}:key:${encodeURIComponent(key)}`;
+}
+
+/** What a script needs to know. */
+export interface KeyedEntry {
+  /** The stream. */
+  readonly channel: string;
+  /** Where the server remembers the key. */
+  readonly name: string;
+  /** How long. */
+  readonly once: Once;
+  /** What the entry is recognised by. */
+  readonly witness: string;
+  /** What XADD is told behind the stream's name. */
+  readonly entry: readonly (string | number | Buffer)[];
+}
+
+/** Adds the script to a pipeline. */
+export function addOnce(
+  pipeline: ChainableCommander,
+  { channel, name, once, witness, entry }: KeyedEntry,
+): void {
+  pipeline.eval(SCRIPT, 2, channel, name, witness, once.expires, ...entry);
+}
+
+/** Where the entry lies of which a script tells. */
+export function positionOf(answer: string): Position {
+  const [id, witness] = answer.split(" ");
+  return Position.of(placeOf(id!, witness!));
+}

@@ -1,0 +1,182 @@
+/** What has headers or a key, as the core has it: what brokers make of it the suite and the faults tell. */
+
+import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
+import type { Payload, PayloadOptions } from "../backend.ts";
+import { MemoryBackend } from "../backends/memory.ts";
+import { Broadcast, ConnectionError, OutcomeUnknownError, type PublishOptions } from "../mod.ts";
+import { assertExpires } from "./expires.ts";
+
+const CHANNEL = "orders";
+
+Deno.test("headers and keys that no broker carries are refused, and their values never shown", async () => {
+  await using broadcast = new Broadcast("memory://");
+  const refused: [PublishOptions, string][] = [
+    [
+      { headers: "a" as never },
+      "headers must be an object of strings by their names, it is a string",
+    ],
+    [{ headers: null as never }, "headers must be an object of strings by their names, it is null"],
+    [
+      { headers: new Headers() as never },
+      "headers must be an object of strings by their names, it is a Headers",
+    ],
+    [
+      { headers: { "a b": "secret" } },
+      'header name "a b" must be of letters, digits and any of !#$%&\'*+-.^_`|~',
+    ],
+    [
+      { headers: { "": "secret" } },
+      'header name "" must be of letters, digits and any of !#$%&\'*+-.^_`|~',
+    ],
+    [{ headers: { "Broadcaster-Mark": "secret" } }, 'header name "Broadcaster-Mark" is reserved'],
+    [{ headers: { a: 1 as never } }, 'header "a" must be a string, it is a number'],
+    [{ headers: { a: "secret\r\nb: c" } }, 'header "a" has a control character'],
+    [{ headers: { a: "secret\u0085" } }, 'header "a" has a control character'],
+    [{ headers: { a: " secret" } }, 'header "a" has spaces at an end'],
+    [{ headers: { a: "\ud800" } }, 'header "a" has a lone surrogate'],
+    [{ key: "" }, "the key is empty"],
+    [{ key: 7 as never }, "the key must be a string, it is a number"],
+    [{ key: "\udc00" }, "the key has a lone surrogate"],
+    [{ key: "a\0b" }, "the key has a NUL"],
+    [{ expires: 5 }, "there is no key to expire"],
+  ];
+  for (const [options, reason] of refused) {
+    const error = await assertRejects(() => broadcast.publish(CHANNEL, "m", options), TypeError);
+    assertEquals(error.message, `Cannot publish to "orders": ${reason}`);
+  }
+  const out: [PublishOptions, string][] = [
+    [
+      { headers: { a: "x".repeat(8_160) } },
+      "the headers have 8193 bytes, with 32 more for each, the limit is 8192",
+    ],
+    [{ key: "é".repeat(129) }, "the key has 258 bytes, the limit is 256"],
+    [{ key: "k", expires: 0 }, "expires must be a number of milliseconds above 0, it is 0"],
+    [{ key: "k", expires: NaN }, "expires must be a number of milliseconds above 0, it is NaN"],
+    [
+      { key: "k", expires: "5m" as never },
+      "expires must be a number of milliseconds above 0, it is a string",
+    ],
+  ];
+  for (const [options, reason] of out) {
+    const error = await assertRejects(() => broadcast.publish(CHANNEL, "m", options), RangeError);
+    assertEquals(error.message, `Cannot publish to "orders": ${reason}`);
+  }
+  await broadcast.publish(CHANNEL, "m", { headers: { a: "x".repeat(8_159) } });
+  assertEquals((await broadcast.history(CHANNEL)).length, 1);
+});
+
+Deno.test("what the caller changes later changes no event", async () => {
+  await using broadcast = new Broadcast("memory://");
+  const headers = { a: "before" };
+  const published = broadcast.publish(CHANNEL, "m", { headers });
+  headers.a = "after";
+  await published;
+  assertEquals((await broadcast.history(CHANNEL))[0]!.headers, { a: "before" });
+});
+
+Deno.test("a key that has expired is new", async () => {
+  await using broadcast = new Broadcast("memory://");
+  await assertExpires(broadcast, CHANNEL);
+});
+
+Deno.test("what has a key and was stored, but never answered, is sent again and stored once", async () => {
+  const backend = new Forgetful();
+  await using broadcast = new Broadcast(backend);
+  const unanswered = assertRejects(
+    () => broadcast.publish(CHANNEL, "1"),
+    OutcomeUnknownError,
+  );
+  const ids = await Promise.all([
+    broadcast.publish(CHANNEL, "2", { key: "two" }),
+    broadcast.publish(CHANNEL, "3", { key: "three" }),
+  ]);
+  await unanswered;
+  const past = await broadcast.history(CHANNEL);
+  assertEquals(past.map(({ message }) => message), ["1", "2", "3"]);
+  assertEquals<unknown>(ids, past.slice(1).map(({ id }) => id));
+  assertEquals(backend.calls, [["1", "2", "3"], ["2", "3"]]);
+});
+
+Deno.test("what has a key keeps its order when it is sent again", async () => {
+  const backend = new Forgetful(["1"]);
+  await using broadcast = new Broadcast(backend);
+  const first = broadcast.publish(CHANNEL, "1", { key: "one" });
+  await backend.called;
+  const second = broadcast.publish(CHANNEL, "2", { key: "two" });
+  await Promise.all([first, second]);
+  const past = await broadcast.history(CHANNEL);
+  assertEquals(past.map(({ message }) => message), ["1", "2"]);
+});
+
+Deno.test("what has a key and is never answered is of unknown outcome in the end", async () => {
+  const backend = new Forgetful();
+  backend.forgets = Infinity;
+  await using broadcast = new Broadcast(backend, { timeout: 300 });
+  const error = await assertRejects(
+    () => broadcast.publish(CHANNEL, "1", { key: "one" }),
+    OutcomeUnknownError,
+  );
+  assertEquals(
+    error.message,
+    'Cannot confirm message to "orders": memory:// did not answer for 0.3 s, it may or may not be published',
+  );
+  assertInstanceOf(error.cause, ConnectionError);
+  assert(backend.calls.length > 1);
+});
+
+Deno.test("what has a key is sent again only while the key is known", async () => {
+  const backend = new Forgetful();
+  backend.forgets = Infinity;
+  await using broadcast = new Broadcast(backend, { timeout: 60_000 });
+  const started = Date.now();
+  await assertRejects(
+    () => broadcast.publish(CHANNEL, "1", { key: "one", expires: 200 }),
+    OutcomeUnknownError,
+  );
+  assert(Date.now() - started < 10_000);
+});
+
+Deno.test("an aborted message with a key is not sent again", async () => {
+  const backend = new Forgetful();
+  backend.forgets = Infinity;
+  await using broadcast = new Broadcast(backend);
+  const leave = new AbortController();
+  const published = broadcast.publish(CHANNEL, "1", { key: "one", signal: leave.signal });
+  await backend.called;
+  leave.abort(new Error("left"));
+  await assertRejects(() => published, Error, "left");
+  const { length } = backend.calls;
+  backend.forgets = 0;
+  await broadcast.publish(CHANNEL, "2");
+  assertEquals(backend.calls.slice(length).flat(), ["2"]);
+});
+
+/** Stores, and loses its connection before it has answered: so many times. */
+class Forgetful extends MemoryBackend {
+  forgets = 1;
+  readonly calls: string[][] = [];
+  readonly #stores: readonly string[] | undefined;
+  #called = Promise.withResolvers<void>();
+
+  /** Only these are stored while it forgets, if they are given. */
+  constructor(stores?: readonly string[]) {
+    super();
+    this.#stores = stores;
+  }
+
+  get called(): Promise<void> {
+    return this.#called.promise;
+  }
+
+  override publish(
+    channel: string,
+    payloads: readonly Payload[],
+    options?: readonly (PayloadOptions | undefined)[],
+  ) {
+    this.calls.push(payloads.map(String));
+    this.#called.resolve();
+    if (this.forgets-- <= 0) return super.publish(channel, payloads, options);
+    if (!this.#stores) void super.publish(channel, payloads, options);
+    return payloads.map(() => Promise.reject(new ConnectionError("the connection was lost")));
+  }
+}
