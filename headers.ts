@@ -64,7 +64,7 @@ export function readHeaders(channel: string, given: unknown): MessageHeaders | u
     if (!value.isWellFormed()) throw refuse(`header "${name}" has a lone surrogate`);
     if (CONTROL.test(value)) throw refuse(`header "${name}" has a control character`);
     if (value.trim() !== value) throw refuse(`header "${name}" has spaces at an end`);
-    length += name.length + lengthOf(value) + OVERHEAD;
+    length += name.length + byteLength(value) + OVERHEAD;
   }
   if (length > LIMIT) {
     throw new RangeError(
@@ -104,10 +104,11 @@ function textOf(value: unknown): string | undefined {
 /** How long headers are, in bytes, with so many more for each of them. */
 export function lengthOfHeaders(headers: MessageHeaders | undefined, each = 0): number {
   let length = 0;
-  for (const name in headers) length += name.length + lengthOf(headers[name]!) + each;
+  for (const name in headers) length += name.length + byteLength(headers[name]!) + each;
   return length;
 }
 
-function lengthOf(value: string): number {
-  return encoder.encode(value).length;
+/** The length of a text in UTF-8. */
+export function byteLength(text: string): number {
+  return encoder.encode(text).length;
 }

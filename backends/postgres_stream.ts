@@ -40,6 +40,10 @@
  * commit;
  * ```
  *
+ * Headers are the column `headers`, an object of JSON, and a third argument of that
+ * function. A key is a row of `broadcaster_keys`, written in the same transaction as
+ * the event, and known for as long as it was asked to be, or until the log is emptied.
+ *
  * ## Retention
  *
  * Every process removes, now and then, what is older than its `retention`; the
@@ -51,13 +55,14 @@
  *
  * What is missing is made when it connects, by {@linkcode MIGRATION}, in the
  * first schema of the `search_path`: the tables `broadcaster_log`,
- * `broadcaster_meta`, `broadcaster_trimmed` and `broadcaster_outbox`, the
- * sequence `broadcaster_ids`, and functions. A role that may not create runs on
+ * `broadcaster_meta`, `broadcaster_trimmed`, `broadcaster_keys` and
+ * `broadcaster_outbox`, the sequence `broadcaster_ids`, and functions. A role that may not create runs on
  * what somebody else has made; it needs these rights:
  *
  * ```sql
  * grant usage on sequence broadcaster_ids to app;
  * grant select, insert, delete on broadcaster_log, broadcaster_outbox to app;
+ * grant select, insert, update, delete on broadcaster_keys to app;
  * grant select, insert on broadcaster_trimmed to app;
  * grant select on broadcaster_meta to app;
  * ```
@@ -78,6 +83,7 @@ import type {
   BackendOptions,
   Page,
   Payload,
+  PayloadOptions,
   ReadOptions,
   Tail,
   TailOptions,
@@ -95,15 +101,15 @@ import {
   type Database,
   type DatabaseEvents,
   OwnDatabase,
-  readyOf,
-  restoring,
 } from "./postgres_stream/database.ts";
-import { LiveEnds } from "./postgres_stream/live_ends.ts";
 import { checkName, checkPayload } from "./postgres_stream/limits.ts";
 import { Pool } from "./postgres_stream/pool.ts";
-import { Reader } from "./postgres_stream/reader.ts";
-import { Upkeep } from "./postgres_stream/upkeep.ts";
-import { Writer } from "./postgres_stream/writer.ts";
+import {
+  openReading,
+  openWriting,
+  type Reading,
+  type Writing,
+} from "./postgres_stream/sessions.ts";
 
 export { MIGRATION } from "./postgres_stream/schema.ts";
 
@@ -122,6 +128,8 @@ export class PostgresStreamBackend implements Backend {
     binary: true,
     log: true,
     patterns: true,
+    headers: true,
+    keys: true,
   };
   readonly #retention: number;
   readonly #dial: (events: DatabaseEvents) => Database;
@@ -166,13 +174,24 @@ export class PostgresStreamBackend implements Backend {
   /** Opens the session to write, and makes the schema; the other one opens with the first read. */
   async connect(): Promise<void> {
     if (this.#reading?.database.lost) this.#reading = undefined;
-    if (!this.#writing || this.#writing.database.lost) this.#writing = this.#openWriting();
+    if (!this.#writing || this.#writing.database.lost) {
+      this.#refuseClosed();
+      this.#writing = openWriting(this.#dial, {
+        retention: this.#retention,
+        sender: this.#sender,
+        onWritten: (channels) => this.#reading?.ends.wake(channels),
+      });
+    }
     await this.#writing.ready;
   }
 
   /** What waited while the last statement ran goes as one. */
-  publish(channel: string, payloads: readonly Payload[]): readonly Promise<Position>[] {
-    return this.#writing!.writer.write(channel, payloads);
+  publish(
+    channel: string,
+    payloads: readonly Payload[],
+    options?: readonly (PayloadOptions | undefined)[],
+  ): readonly Promise<Position>[] {
+    return this.#writing!.writer.write(channel, payloads, options);
   }
 
   /** LISTEN, answered; then the newest row of the channel. */
@@ -217,40 +236,11 @@ export class PostgresStreamBackend implements Backend {
     ]);
   }
 
-  #openWriting(): Writing {
-    this.#refuseClosed();
-    const upkeeps: Upkeep[] = [];
-    const database = this.#dial({
-      onNotify: () => {},
-      onLost: () => upkeeps.forEach((upkeep) => upkeep.close()),
-    });
-    const query = restoring(database);
-    const upkeep = new Upkeep(query, this.#retention);
-    upkeeps.push(upkeep);
-    const writer = new Writer({
-      query,
-      sender: this.#sender,
-      onWritten: (channels) => this.#reading?.ends.wake(channels),
-    });
-    const ready = database.ready.then(() => database.install());
-    ready.catch(() => {});
-    return { database, writer, upkeep, ready };
-  }
-
   #openReading(): Reading {
     this.#refuseClosed();
-    if (this.#reading && !this.#reading.database.lost) return this.#reading;
-    const database = this.#dial({
-      onNotify: (hint) => ends.hear(hint),
-      onLost: (error) => ends.lose(error),
-    });
-    const query = restoring(database);
-    const reader = new Reader(query);
-    const ends = new LiveEnds({ query, reader, sender: this.#sender });
-    const ready = readyOf(database);
-    let heard: Promise<void> | undefined;
-    const listening = () => heard ??= database.listen();
-    this.#reading = { database, ready, reader, ends, listening };
+    if (!this.#reading || this.#reading.database.lost) {
+      this.#reading = openReading(this.#dial, this.#sender);
+    }
     return this.#reading;
   }
 
@@ -277,22 +267,4 @@ export async function open(address: Address, options: BackendOptions): Promise<B
   const { default: postgres } = await importClient<{ default: Postgres }>("postgres");
   const dial = (events: DatabaseEvents) => new OwnDatabase(postgres, settings, events);
   return new PostgresStreamBackend(shownAs("postgres-stream", address), retention, dial, pool);
-}
-
-/** The session that writes, and who uses it. */
-interface Writing {
-  readonly database: Database;
-  readonly writer: Writer;
-  readonly upkeep: Upkeep;
-  readonly ready: Promise<void>;
-}
-
-/** The session that listens and reads, and who uses it. */
-interface Reading {
-  readonly database: Database;
-  readonly ready: Promise<void>;
-  readonly reader: Reader;
-  readonly ends: LiveEnds;
-  /** Resolves once it is listening. */
-  readonly listening: () => Promise<void>;
 }

@@ -49,6 +49,8 @@ export interface FaultOptions {
   readonly patience?: number;
   /** Whether there is a log, which outlives the broker's process: then nothing is lost. */
   readonly log?: boolean;
+  /** Whether it knows keys: then what was never answered is published once, all the same. */
+  readonly keys?: boolean;
 }
 
 const PATIENCE = 30_000;
@@ -57,11 +59,12 @@ const PATIENCE = 30_000;
 export function faults(
   name: string,
   rig: () => Promise<Rig>,
-  { shared = false, patience = PATIENCE, log = false }: FaultOptions = {},
+  { shared = false, patience = PATIENCE, log = false, keys = false }: FaultOptions = {},
 ): void {
   const cases: [string, (rig: Rig) => Promise<void>][] = [];
   if (log) faultsWithLog(fault);
   else faultsWithoutLog(fault);
+  if (keys) faultsWithKeys(fault);
 
   fault("what waits too long is turned away, unsent", async ({ proxy, url }) => {
     await using broadcast = new Broadcast(`${url}?timeout=300ms`);
@@ -257,6 +260,36 @@ function faultsWithoutLog(fault: Fault): void {
 }
 
 /** What was published is read from the log, whatever became of the connection. */
+function faultsWithKeys(fault: Fault): void {
+  fault(
+    "what has a key is stored once, in its order, however often the connection is cut",
+    async (rig) => {
+      const { proxy, url, direct } = rig;
+      await using broadcast = new Broadcast(`${url}?timeout=30s`);
+      await using other = new Broadcast(direct);
+      const channel = uniqueChannel();
+      await broadcast.publish(channel, "before");
+      const expected = numbered(300);
+      const published: Promise<unknown>[] = [];
+      for (let from = 0; from < expected.length; from += 60) {
+        const connected = state(broadcast, "connected");
+        for (const message of expected.slice(from, from + 60)) {
+          published.push(broadcast.publish(channel, message, { key: message }));
+        }
+        // Some are on their way, some are stored, and of some the answer is on its way.
+        for (let turns = from / 60; turns > 0; turns--) {
+          await new Promise((resolve) => setTimeout(resolve, 0));
+        }
+        proxy.cut();
+        await connected;
+      }
+      await Promise.all(published);
+      const past = await other.history(channel, { limit: 1_000 });
+      assertEquals(past.map(({ message }) => message), ["before", ...expected]);
+    },
+  );
+}
+
 function faultsWithLog(fault: Fault): void {
   fault(
     "a cut connection loses nothing, not what others publish meanwhile either",

@@ -7,6 +7,7 @@ import { conformance } from "./conformance.ts";
 import { messages, numbered, take, uniqueChannel } from "./conformance/harness.ts";
 import { faults, Rig } from "./faults.ts";
 import { TestDatabase } from "./postgres_stream/database.ts";
+import { besides } from "./postgres_stream/besides.ts";
 import { gaps } from "./postgres_stream/gaps.ts";
 import { patterns } from "./postgres_stream/patterns.ts";
 import { pool } from "./postgres_stream/pool.ts";
@@ -19,7 +20,14 @@ withBroker("postgres", (server) => {
 
   conformance(Deno.test, {
     name: "postgres-stream",
-    features: { crossProcess: true, binary: true, log: true, patterns: true },
+    features: {
+      crossProcess: true,
+      binary: true,
+      log: true,
+      patterns: true,
+      headers: true,
+      keys: true,
+    },
     limit: 1_000_000,
     target: () => url,
   });
@@ -27,8 +35,9 @@ withBroker("postgres", (server) => {
   faults("postgres-stream", async () => {
     const server = await start();
     return new Rig(server, await Proxy.start(server.port), "postgres-stream");
-  }, { log: true });
+  }, { log: true, keys: true });
 
+  besides(server);
   transactions(server);
   gaps(server);
   patterns(server);
@@ -109,7 +118,7 @@ withBroker("postgres", (server) => {
     await using broadcast = new Broadcast(database.log);
     const channel = uniqueChannel();
     const subscription = await broadcast.subscribe(channel);
-    await database.sql`select broadcaster_append(array[${channel}], array['\\x6869'::bytea])`;
+    await database.sql`select broadcaster_store(array[${channel}], array['\\x6869'::bytea])`;
     assertEquals(await messages(subscription, 1), ["hi"]);
   });
 
@@ -128,7 +137,7 @@ withBroker("postgres", (server) => {
   Deno.test("postgres-stream: a schema that was copied without its rows is completed", async () => {
     await using database = await TestDatabase.create(server);
     await database.sql.unsafe(MIGRATION);
-    await database.sql.unsafe("delete from broadcaster_meta; drop function broadcaster_append");
+    await database.sql.unsafe("delete from broadcaster_meta; drop function broadcaster_store");
     for (let round = 0; round < 2; round++) {
       await using broadcast = new Broadcast(database.log);
       const channel = uniqueChannel();
@@ -156,11 +165,13 @@ withBroker("postgres", (server) => {
     await admin.unsafe(MIGRATION);
     await admin.unsafe(`grant usage on sequence broadcaster_ids to app;
       grant select, insert, delete on broadcaster_log, broadcaster_outbox to app;
+      grant select, insert, update, delete on broadcaster_keys to app;
       grant select, insert on broadcaster_trimmed to app;
       grant select on broadcaster_meta to app`);
     await using broadcast = new Broadcast(log);
     const subscription = await broadcast.subscribe("chatroom");
-    await broadcast.publish("chatroom", "of the library");
+    await broadcast.publish("chatroom", "of the library", { key: "once" });
+    await broadcast.publish("chatroom", "of the library", { key: "once" });
     const app = postgres(own.url.replace("postgres@", "app@"));
     await publish(app, "chatroom", "of sql");
     assertEquals(await messages(subscription, 2), ["of the library", "of sql"]);

@@ -27,7 +27,7 @@ withBroker("redis", (url) => {
     // The log outlives the process that is killed.
     const server = await start({ args: DURABLE });
     return new Rig(server, await Proxy.start(server.port), "redis-stream");
-  }, { log: true });
+  }, { log: true, keys: true });
 
   faults();
   holes(streams);

@@ -16,7 +16,10 @@ import { HAS_EPOCH, IS_THERE, MIGRATION, WAKE_CHANNEL } from "./schema.ts";
 export type Row = readonly (string | Uint8Array | null)[];
 
 /** Asks the database; settles with an error that says whether the connection is to blame. */
-export type Query = (text: string, values?: readonly string[]) => Promise<readonly Row[]>;
+export type Query = (
+  text: string,
+  values?: readonly (string | null)[],
+) => Promise<readonly Row[]>;
 
 /**
  * The statements are the same again and again, and small: planning them anew, or
@@ -155,8 +158,12 @@ export class BorrowedDatabase implements Database {
 }
 
 /** The texts of an array, as Postgres reads it. */
-export function arrayOf(texts: Iterable<string>): string {
-  return `{${Array.from(texts, (text) => `"${text.replace(/["\\]/g, "\\$&")}"`).join(",")}}`;
+export function arrayOf(texts: Iterable<string | null>): string {
+  return `{${Array.from(texts, elementOf).join(",")}}`;
+}
+
+function elementOf(text: string | null): string {
+  return text === null ? "null" : `"${text.replace(/["\\]/g, "\\$&")}"`;
 }
 
 /** Settles once a session is open; what is not a refusal is a lost connection. */

@@ -134,8 +134,8 @@ export class PatternTail {
 /** An item as a pattern has it: with its channel, and without a place, as none covers all channels. */
 function named(item: Item, channel: string): Item {
   if (item.payload !== undefined) {
-    const { payload, timestamp } = item;
-    return { payload, channel, ...timestamp !== undefined && { timestamp } };
+    const { place: _, ...record } = item;
+    return { ...record, channel };
   }
   return item.place ? item : { cause: item.cause, missed: item.missed };
 }

@@ -5,6 +5,7 @@
  */
 
 import type { BackendRecord, Item, Page, ReadOptions } from "../../backend.ts";
+import { byteLength, headersOf } from "../../headers.ts";
 import { Position } from "../../position.ts";
 import { arrayOf, type Query, type Row } from "./database.ts";
 import { placeOf, startOf, TIME, type Witness, witnessOf } from "./place.ts";
@@ -21,15 +22,16 @@ const ROW = 64;
 const END = "9223372036854775807";
 
 const MICROS = "(extract(epoch from created) * 1000000)::bigint";
+const SIZE = `octet_length(payload) + coalesce(octet_length(headers::text), 0) + ${ROW}`;
 
 /**
  * The rows behind an id, so many and so large. Also the row of that id itself,
  * without its payload.
  */
 function rowsBehind(channel: string, after: string, before: string, limit: string): string {
-  return `select id, micros, payload from (
-    select id, ${MICROS} as micros, case when id > ${after} then payload end as payload,
-      sum(case when id > ${after} then octet_length(payload) + ${ROW} else 0 end) over (
+  return `select id, micros, payload, headers from (
+    select id, ${MICROS} as micros, case when id > ${after} then payload end as payload, headers,
+      sum(case when id > ${after} then ${SIZE} else 0 end) over (
         order by id rows between unbounded preceding and 1 preceding) as bytes
     from broadcaster_log where channel = ${channel}
       and id >= ${after} and id <= greatest(${before} - 1, ${after})
@@ -46,7 +48,7 @@ function trimmed(channel: string): string {
 }
 
 /** Many reads at once. */
-const FOLLOW = `select reads.n::text, meta.epoch, id::text, micros::text, payload,
+const FOLLOW = `select reads.n::text, meta.epoch, id::text, micros::text, payload, headers::text,
     case when after = 0 then ${trimmed("reads.channel")} end::text
   from ${META}, unnest($2::int[], $3::text[], $4::bigint[], $5::bigint[], $6::int[])
     as reads (n, channel, after, before, count)
@@ -56,7 +58,7 @@ const FOLLOW = `select reads.n::text, meta.epoch, id::text, micros::text, payloa
 
 /** One read whose own row did not come back, and why, as of one moment. */
 const EXAMINE = `select meta.epoch, newest::text, known::text, rows.id::text, rows.micros::text,
-    rows.payload
+    rows.payload, rows.headers::text
   from ${META}
   cross join lateral (select
     coalesce((select max(id) from broadcaster_log where channel = $2), 0) as newest,
@@ -71,15 +73,15 @@ const EXAMINE = `select meta.epoch, newest::text, known::text, rows.id::text, ro
   ) as rows on true`;
 
 /** The newest rows before an id, and the one before them, without its payload. */
-const BACK = `select meta.epoch, id::text, micros::text, payload from ${META}
+const BACK = `select meta.epoch, id::text, micros::text, payload, headers::text from ${META}
   left join lateral (
     select id, micros, case when coalesce(bytes, 0) < $1::bigint and n <= $4::int then payload end
-      as payload
+      as payload, headers
     from (
-      select id, ${MICROS} as micros, payload, row_number() over newest_first as n,
-        sum(octet_length(payload) + ${ROW}) over (
+      select id, ${MICROS} as micros, payload, headers, row_number() over newest_first as n,
+        sum(${SIZE}) over (
           newest_first rows between unbounded preceding and 1 preceding) as bytes,
-        sum(octet_length(payload) + ${ROW}) over (
+        sum(${SIZE}) over (
           newest_first rows between unbounded preceding and 2 preceding) as bytes_but_one
       from broadcaster_log where channel = $2 and id < $3::bigint
       window newest_first as (order by id desc) order by id desc limit $4::int + 1
@@ -152,10 +154,11 @@ export class Reader {
     const { at, epoch, time } = standOf(after);
     const current = String(rows[0]?.[0]);
     if (epoch !== "" && epoch !== current || isForeign(before, current)) return undefined;
-    const items: Item[] = recordsOf(current, rows.map((row) => row.slice(1))).slice(0, read.count);
-    const cut = isCut(items, read, budget);
+    const found = rows.map((row) => row.slice(1));
+    const items: Item[] = recordsOf(current, found).slice(0, read.count);
+    const cut = isCut(found, read, budget);
     if (at === 0) {
-      if (items.length > 0 && rows[0]![4] === "true") items.unshift({ cause: "trimmed" });
+      if (items.length > 0 && rows[0]![5] === "true") items.unshift({ cause: "trimmed" });
       return { from: after, items, cut };
     }
     const own = rows.find(([, id]) => Number(id) === at);
@@ -178,9 +181,9 @@ export class Reader {
       String(time ?? -1),
     ]);
     const [current, newest, known] = rows[0] as readonly string[];
-    const records = recordsOf(current!, rows.map((row) => row.slice(3))).slice(0, count);
-    const items: Item[] = isForeign(before, current!) ? [] : records;
-    const cut = isCut(items, read, BYTES);
+    const found = isForeign(before, current!) ? [] : rows.map((row) => row.slice(3));
+    const items: Item[] = recordsOf(current!, found).slice(0, count);
+    const cut = isCut(found, read, BYTES);
     if (known !== "true") items.unshift({ cause: "epoch", restart: startOf(current!) });
     else if (at > Number(newest)) items.unshift({ cause: "ahead", restart: startOf(current!) });
     else if (at > 0 && rows.every((row) => Number(row[3]) !== at)) {
@@ -230,9 +233,12 @@ function isForeign(before: Position | undefined, epoch: string): boolean {
   return own !== "" && own !== epoch;
 }
 
-function isCut(records: readonly Item[], { count }: Follow, budget: number): boolean {
-  if (records.length === 0 || records.length >= count) return false;
-  return records.reduce((bytes, { payload }) => bytes + payload!.length + ROW, 0) >= budget;
+/** Whether rows are missing behind these because they took too much. */
+function isCut(rows: readonly Row[], { count }: Follow, budget: number): boolean {
+  const sizes = rows.flatMap(([, , payload, headers]) =>
+    payload === null ? [] : [payload!.length + ROW + (headers ? byteLength(headers as string) : 0)]
+  );
+  return sizes.length < count && sizes.reduce((sum, size) => sum + size, 0) >= budget;
 }
 
 /** Those of the rows that have a payload, oldest first. */
@@ -243,6 +249,7 @@ function recordsOf(epoch: string, rows: readonly Row[]): BackendRecord[] {
       payload: new Uint8Array(row[2] as Uint8Array),
       place: placeOf(epoch, ...idOf(row)),
       timestamp: Number(row[1]) / 1_000,
+      headers: row[3] ? headersOf(Object.entries(JSON.parse(row[3] as string))) : undefined,
     }))
     .sort((one, other) => one.place.at - other.place.at);
 }

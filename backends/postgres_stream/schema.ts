@@ -37,7 +37,7 @@ select ${SCHEMA_LOCK};
 -- A log that lost its rows, or that gives its numbers again, is another log.
 do $$ begin
   if to_regclass('broadcaster_log') is null or to_regclass('broadcaster_ids') is null then
-    drop table if exists broadcaster_meta;
+    drop table if exists broadcaster_meta, broadcaster_keys;
   end if;
 end $$;
 
@@ -51,6 +51,8 @@ create table if not exists broadcaster_log (
   created timestamptz not null,
   primary key (channel, id)
 );
+alter table broadcaster_log add column if not exists
+  headers jsonb check (jsonb_typeof(headers) = 'object');
 create index if not exists broadcaster_log_created on broadcaster_log (created);
 
 -- One row: what tells this log from one that was there before.
@@ -61,17 +63,31 @@ insert into broadcaster_meta
 -- The channels whose first rows were removed.
 create table if not exists broadcaster_trimmed (channel text collate "C" primary key);
 
+-- The rows that were published with a key, for as long as that is known.
+create table if not exists broadcaster_keys (
+  channel text collate "C" not null,
+  key text collate "C" not null,
+  id bigint not null,
+  created timestamptz not null,
+  expires timestamptz not null,
+  primary key (channel, key)
+);
+create index if not exists broadcaster_keys_expires on broadcaster_keys (expires);
+
 -- What applications publish passes through here. What is committed is in the log too.
 create unlogged table if not exists broadcaster_outbox (
   channel text collate "C" not null check (octet_length(channel) <= ${NAME_LIMIT}),
   payload bytea not null check (octet_length(payload) <= ${PAYLOAD_LIMIT})
 );
+alter table broadcaster_outbox add column if not exists
+  headers jsonb check (jsonb_typeof(headers) = 'object');
 
 create or replace function broadcaster_renew() returns trigger
 language plpgsql set search_path from current as $$
 begin
   update broadcaster_meta set epoch = left(gen_random_uuid()::text, 8);
   delete from broadcaster_trimmed;
+  delete from broadcaster_keys;
   return null;
 end $$;
 
@@ -90,8 +106,14 @@ drop trigger if exists broadcaster_mark on broadcaster_log;
 create trigger broadcaster_mark after delete on broadcaster_log
   referencing old table as gone for each statement execute function broadcaster_mark();
 
--- The way of the library: one statement for all that waited.
-create or replace function broadcaster_append(channels text[], payloads bytea[])
+-- In microseconds, as places have it.
+create or replace function broadcaster_micros(moment timestamptz) returns bigint
+language sql immutable as $$ select (extract(epoch from $1) * 1000000)::bigint $$;
+
+-- The way of the library: one statement for all that waited. What has a key is stored if that is
+-- not known: with its id comes, behind a colon, the time of the row that was stored before.
+create or replace function broadcaster_store(channels text[], payloads bytea[],
+  all_headers jsonb[] default null, all_keys text[] default null, lifetimes bigint[] default null)
 returns table (epoch text, micros bigint, ids text)
 language plpgsql set search_path from current as $$
 declare
@@ -103,11 +125,36 @@ begin
   ) as sorted;
   moment := clock_timestamp();
   numbers := array(select nextval('broadcaster_ids') from generate_series(1, cardinality(channels)));
-  insert into broadcaster_log (channel, id, payload, created)
-    select given.channel, given.id, given.payload, moment
-    from unnest(channels, numbers, payloads) as given (channel, id, payload);
-  return query select meta.epoch, (extract(epoch from moment) * 1000000)::bigint,
-    array_to_string(numbers, ',') from broadcaster_meta as meta;
+  if all_keys is null then
+    insert into broadcaster_log (channel, id, payload, headers, created)
+      select given.channel, given.id, given.payload, given.headers, moment
+      from unnest(channels, numbers, payloads, all_headers)
+        as given (channel, id, payload, headers);
+    return query select meta.epoch, broadcaster_micros(moment), array_to_string(numbers, ',')
+      from broadcaster_meta as meta;
+    return;
+  end if;
+  return query with given as (
+    select * from unnest(channels, numbers, payloads, all_headers, all_keys, lifetimes)
+      with ordinality as given (channel, id, payload, headers, key, lifetime, n)
+  ), told as (
+    select given.*, known.created as since, case when given.key is null then given.id else
+      coalesce(known.id, min(given.id) over (partition by given.channel, given.key)) end as own
+    from given left join broadcaster_keys as known
+      on known.channel = given.channel and known.key = given.key and known.expires > moment
+  ), stored as (
+    insert into broadcaster_log (channel, id, payload, headers, created)
+    select told.channel, told.id, told.payload, told.headers, moment from told where own = told.id
+  ), noted as (
+    insert into broadcaster_keys (channel, key, id, created, expires)
+    select told.channel, told.key, told.id, moment, moment + lifetime * interval '1 millisecond'
+    from told where told.key is not null and own = told.id
+    on conflict on constraint broadcaster_keys_pkey do update
+      set id = excluded.id, created = excluded.created, expires = excluded.expires
+  )
+  select meta.epoch, broadcaster_micros(moment),
+    string_agg(concat_ws(':', own, broadcaster_micros(since)), ',' order by n)
+  from broadcaster_meta as meta, told group by meta.epoch;
 end $$;
 
 -- The way of an application, within its own transaction.
@@ -119,6 +166,17 @@ $$;
 create or replace function broadcaster_publish(channel text, payload text) returns void
 language sql set search_path from current as $$
   insert into broadcaster_outbox (channel, payload) values ($1, convert_to($2, 'UTF8'));
+$$;
+
+create or replace function broadcaster_publish(channel text, payload bytea, headers jsonb)
+returns void language sql set search_path from current as $$
+  insert into broadcaster_outbox (channel, payload, headers) values ($1, $2, $3);
+$$;
+
+create or replace function broadcaster_publish(channel text, payload text, headers jsonb)
+returns void language sql set search_path from current as $$
+  insert into broadcaster_outbox (channel, payload, headers)
+    values ($1, convert_to($2, 'UTF8'), $3);
 $$;
 
 -- Notes which channels the transaction publishes to.
@@ -148,8 +206,8 @@ begin
     perform set_config('broadcaster.noted', '', true);
   end if;
   perform pg_advisory_xact_lock(${LOCK_CLASS}, hashtext(new.channel));
-  insert into broadcaster_log (channel, id, payload, created)
-    values (new.channel, nextval('broadcaster_ids'), new.payload, clock_timestamp());
+  insert into broadcaster_log (channel, id, payload, headers, created) values
+    (new.channel, nextval('broadcaster_ids'), new.payload, new.headers, clock_timestamp());
   perform pg_notify('${WAKE_CHANNEL}', 'sql ' || hashtext(new.channel));
   return null;
 end $$;
@@ -167,11 +225,13 @@ create constraint trigger broadcaster_number after insert on broadcaster_outbox
 export const IS_THERE: string = `\
 select coalesce(bool_and(there), false)::text from (
   select to_regclass(name) is not null as there from unnest(array['broadcaster_ids',
-    'broadcaster_log', 'broadcaster_meta', 'broadcaster_trimmed', 'broadcaster_outbox']) as name
+    'broadcaster_log', 'broadcaster_meta', 'broadcaster_trimmed', 'broadcaster_keys',
+    'broadcaster_outbox']) as name
   union all
   select to_regprocedure(name) is not null from unnest(array[
-    'broadcaster_append(text[],bytea[])', 'broadcaster_publish(text,bytea)',
-    'broadcaster_publish(text,text)']) as name
+    'broadcaster_store(text[],bytea[],jsonb[],text[],bigint[])',
+    'broadcaster_publish(text,bytea)', 'broadcaster_publish(text,text)',
+    'broadcaster_publish(text,bytea,jsonb)', 'broadcaster_publish(text,text,jsonb)']) as name
 ) as parts`;
 
 /** Has a row unless the schema was copied without what is in it. */

@@ -37,6 +37,12 @@ const EMPTY = `delete from broadcaster_outbox where ctid = any (array(
     select ctid from broadcaster_outbox where (select ${TRIM_LOCK}) limit ${BATCH}
   )) returning 'gone'`;
 
+/** Keys that are not known any more. */
+const EXPIRED = `delete from broadcaster_keys where ctid = any (array(
+    select ctid from broadcaster_keys
+    where expires <= clock_timestamp() and (select ${TRIM_LOCK}) limit ${BATCH}
+  )) returning 'gone'`;
+
 /** Removes, now and then and a little at a time, what is older than the retention. */
 export class Upkeep {
   readonly #query: Query;
@@ -71,7 +77,9 @@ export class Upkeep {
 
   async #run(): Promise<void> {
     try {
-      while (!this.#closed && (await this.#query(EMPTY)).length === BATCH);
+      for (const gone of [EMPTY, EXPIRED]) {
+        while (!this.#closed && (await this.#query(gone)).length === BATCH);
+      }
       while (!this.#closed && this.#retention > 0 && await this.#trim());
     } catch {
       // Next time, or another process: one that may not delete leaves it to others.

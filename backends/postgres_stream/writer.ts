@@ -5,7 +5,7 @@
  */
 
 import { Buffer } from "node:buffer";
-import type { Payload } from "../../backend.ts";
+import type { Payload, PayloadOptions } from "../../backend.ts";
 import { Position } from "../../position.ts";
 import { after } from "../../timer.ts";
 import { arrayOf, type Query } from "./database.ts";
@@ -23,7 +23,8 @@ const FAREWELL = 500;
 /** The channels that one notification may name. */
 const NAMED = 500;
 
-const APPEND = `select epoch, micros::text, ids from broadcaster_append($1::text[], $2::bytea[])`;
+const STORE = `select epoch, micros::text, ids from
+  broadcaster_store($1::text[], $2::bytea[], $3::jsonb[], $4::text[], $5::bigint[])`;
 const WAKE = `select pg_notify('${WAKE_CHANNEL}', $1 || ' ' || string_agg(hash::text, ' ')) from (
   select distinct hashtext(name) as hash from unnest($2::text[]) as name) as hashes`;
 
@@ -55,10 +56,14 @@ export class Writer {
   }
 
   /** Writes the payloads in order, behind those that wait. */
-  write(channel: string, payloads: readonly Payload[]): readonly Promise<Position>[] {
-    const written = payloads.map((payload) =>
+  write(
+    channel: string,
+    payloads: readonly Payload[],
+    options?: readonly (PayloadOptions | undefined)[],
+  ): readonly Promise<Position>[] {
+    const written = payloads.map((payload, index) =>
       new Promise<Position>((resolve, reject) =>
-        this.#waiting.push({ channel, payload, resolve, reject })
+        this.#waiting.push({ channel, payload, options: options?.[index], resolve, reject })
       )
     );
     if (!this.#running) {
@@ -80,7 +85,7 @@ export class Writer {
   }
 
   async #run(): Promise<void> {
-    while (this.#waiting.length > 0) await this.#append(this.#waiting.splice(0, this.#fitting()));
+    while (this.#waiting.length > 0) await this.#store(this.#waiting.splice(0, this.#fitting()));
     this.#running = false;
   }
 
@@ -98,16 +103,17 @@ export class Writer {
     return count;
   }
 
-  async #append(entries: readonly Entry[]): Promise<void> {
+  async #store(entries: readonly Entry[]): Promise<void> {
     const { query, onWritten } = this.#options;
     try {
       const names = arrayOf(entries.map(({ channel }) => channel));
       const payloads = `{${entries.map(({ payload }) => hex(payload)).join(",")}}`;
-      const [row] = await query(APPEND, [names, payloads]);
+      const [row] = await query(STORE, [names, payloads, ...besidesOf(entries)]);
       const [epoch, micros, ids] = row as readonly string[];
-      ids!.split(",").forEach((id, index) =>
-        entries[index]!.resolve(Position.of(placeOf(epoch!, id, micros!)))
-      );
+      ids!.split(",").forEach((told, index) => {
+        const [id, since = micros] = told.split(":");
+        entries[index]!.resolve(Position.of(placeOf(epoch!, id!, since!)));
+      });
     } catch (error) {
       for (const { reject } of entries) reject(error);
       return;
@@ -139,8 +145,23 @@ export class Writer {
 interface Entry {
   readonly channel: string;
   readonly payload: Payload;
+  readonly options: PayloadOptions | undefined;
   readonly resolve: (position: Position) => void;
   readonly reject: (error: unknown) => void;
+}
+
+/** Headers, keys and how long those are known: each an array, or nothing if there are none. */
+function besidesOf(entries: readonly Entry[]): readonly (string | null)[] {
+  const column = (of: (options: PayloadOptions) => string | undefined) => {
+    const values = entries.map(({ options }) => options && of(options) || null);
+    return values.every((value) => value === null) ? null : arrayOf(values);
+  };
+  if (entries.every(({ options }) => options === undefined)) return [null, null, null];
+  return [
+    column(({ headers }) => headers && JSON.stringify(headers)),
+    column(({ once }) => once?.key),
+    column(({ once }) => once && String(once.expires)),
+  ];
 }
 
 /** A bytea within an array. */

@@ -1,3 +1,4 @@
+import { MemoryBackend } from "../../backends/memory.ts";
 import type { Harness } from "../conformance.ts";
 import { WEIRD } from "../conformance/names.ts";
 import { NAMES } from "../kafka/names.ts";
@@ -30,7 +31,14 @@ const BROKERS: BrokerData[] = [
   {
     name: "postgres-stream",
     broker: "postgres",
-    features: { crossProcess: true, binary: true, log: true, patterns: true },
+    features: {
+      crossProcess: true,
+      binary: true,
+      log: true,
+      patterns: true,
+      headers: true,
+      keys: true,
+    },
   },
   {
     name: "kafka",
@@ -77,7 +85,7 @@ export function harnesses(): HarnessData[] {
     {
       name: "memory",
       url: "memory://",
-      features: { crossProcess: false, binary: true, log: true, patterns: true, patternLog: true },
+      features: new MemoryBackend().features,
     },
     {
       name: "broadcast-channel",

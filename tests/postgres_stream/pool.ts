@@ -13,7 +13,14 @@ export function pool(server: string): void {
 
   conformance(Deno.test, {
     name: "postgres-stream with a pool",
-    features: { crossProcess: true, binary: true, log: true, patterns: true },
+    features: {
+      crossProcess: true,
+      binary: true,
+      log: true,
+      patterns: true,
+      headers: true,
+      keys: true,
+    },
     limit: 1_000_000,
     target: () => `${url}?pool=3`,
   });
