@@ -287,7 +287,7 @@ export class Branch<Message> implements EventReader<Message> {
     if (this.#gap === undefined) return cell;
     const gap = this.#gap;
     this.#gap = undefined;
-    return { done: false, value: withId(cell.value, cell.value.id, gap) };
+    return { value: withId(cell.value, cell.value.id, gap), done: false };
   }
 
   #leave(outcome: Outcome): void {

@@ -52,7 +52,7 @@ export class Cursor<Message = string, Channel extends string = string>
   /** The next event; calls that overlap are answered in their order. */
   next(): Promise<IteratorResult<BroadcastEvent<Message, Channel>, undefined>> {
     if (this.#settling !== undefined) return this.#settle();
-    if (this.#left) return Promise.resolve({ done: true, value: undefined });
+    if (this.#left) return Promise.resolve({ value: undefined, done: true });
     return this.branch.next() as Promise<
       IteratorResult<BroadcastEvent<Message, Channel>, undefined>
     >;
@@ -67,7 +67,7 @@ export class Cursor<Message = string, Channel extends string = string>
         this.release();
       } else this.branch.close();
     }
-    return Promise.resolve({ done: true, value: undefined });
+    return Promise.resolve({ value: undefined, done: true });
   }
 
   /** It is its own iterator. */
@@ -82,7 +82,7 @@ export class Cursor<Message = string, Channel extends string = string>
 
   #settle(): Promise<IteratorResult<BroadcastEvent<Message, Channel>, undefined>> {
     const result = this.#settling!.then(() => {
-      if (this.#left) return { done: true as const, value: undefined };
+      if (this.#left) return { value: undefined, done: true as const };
       if (this.#reader && this.#source.stranded) return this.#readStranded(this.#reader);
       return this.branch.next() as Promise<
         IteratorResult<BroadcastEvent<Message, Channel>, undefined>

@@ -234,7 +234,7 @@ export class Log<Message> {
       cells.push({
         ...{ position, id, place },
         ...isEnd && { isEnd },
-        ...event && { result: { done: false, value: { ...event, id } } },
+        ...event && { result: { value: { ...event, id }, done: false } },
       });
     }
     return cells;

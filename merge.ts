@@ -153,7 +153,7 @@ export class Merge<Message> implements EventReader<Message> {
     const gap = own ? mergeGaps(this.#before, own) : this.#before;
     this.#gaps[index] = this.#before = undefined;
     this.#seen[index] = event.id;
-    return { done: false, value: withId(event, id, gap) };
+    return { value: withId(event, id, gap), done: false };
   }
 
   /** Asks every branch that is not being asked; what comes is given to whoever waits. */

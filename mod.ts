@@ -52,6 +52,7 @@ export {
   ValidationError,
 } from "./errors.ts";
 export type { BroadcastEvent, Gap, GapCause } from "./event.ts";
+export type { MessageHeaders } from "./headers.ts";
 export {
   type BroadcastEventMap,
   type BroadcastState,

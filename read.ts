@@ -17,10 +17,10 @@ export type Result<Message> = IteratorResult<BroadcastEvent<Message>, undefined>
 export type Waiter<Message> = (result: Result<Message> | Promise<Result<Message>>) => void;
 
 /** The end. */
-export const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined };
+export const DONE: IteratorReturnResult<undefined> = { value: undefined, done: true };
 
 /** What a read that was withdrawn resolves with, told from `DONE` by identity. It has taken nothing. */
-export const WITHDRAWN: IteratorReturnResult<undefined> = { done: true, value: undefined };
+export const WITHDRAWN: IteratorReturnResult<undefined> = { value: undefined, done: true };
 
 /** What a subscription reads: a branch, or several merged. */
 export interface EventReader<Message> {

@@ -277,6 +277,6 @@ export class Replay<Message> {
   #stamp(result: Delivery<Message>): Delivery<Message> {
     if (this.position.places.length <= 1) return result;
     const { id } = this;
-    return id === result.value.id ? result : { done: false, value: withId(result.value, id) };
+    return id === result.value.id ? result : { value: withId(result.value, id), done: false };
   }
 }

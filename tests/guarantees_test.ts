@@ -5,7 +5,9 @@ import { join } from "node:path";
 import { Address } from "../address.ts";
 import type { Backend, BackendModule } from "../backend.ts";
 import { CLIENTS } from "../client.ts";
-import { ROOT, ROWS } from "./readme.ts";
+import { HEADERS } from "../headers.ts";
+import { KEYED } from "../once.ts";
+import { BESIDES, ROOT, ROWS } from "./readme.ts";
 
 const MOD = await Deno.readTextFile(join(ROOT, "mod.ts"));
 
@@ -17,6 +19,24 @@ const FILES = new Map(
 
 Deno.test("the README's table has every scheme", () => {
   assertEquals(ROWS.flatMap(({ schemes }) => schemes).sort(), [...FILES.keys()].sort());
+});
+
+Deno.test("headers and keys are where the README says, and where the errors say", async () => {
+  const named = new Map(BESIDES.map(({ schemes: [scheme], cells }) => [scheme, cells]));
+  const headers: string[] = [];
+  const keys: string[] = [];
+  for (const { schemes: [scheme] } of ROWS) {
+    const { features } = await open(scheme!, FILES.get(scheme!)!);
+    const cells = named.get(scheme) ?? { headers: "no", keys: "no" };
+    assertEquals(
+      [cells.headers !== "no", /^yes/.test(cells.keys!)],
+      [features.headers === true, features.keys === true],
+      scheme,
+    );
+    if (features.headers) headers.push(scheme!);
+    if (features.keys) keys.push(scheme!);
+  }
+  assertEquals([headers, keys], [[...HEADERS], [...KEYED]]);
 });
 
 for (const { schemes, cells } of ROWS) {

@@ -15,10 +15,12 @@ export interface Row {
 }
 
 /** The table of brokers. */
-export const ROWS: readonly Row[] = rowsOf(README);
+export const ROWS: readonly Row[] = rowsOf(README, "| URL ");
+/** The table of what travels beside a message. */
+export const BESIDES: readonly Row[] = rowsOf(README, "| backend ");
 
-function rowsOf(text: string): Row[] {
-  const table = text.slice(text.indexOf("| URL ")).split("\n\n")[0]!.split("\n");
+function rowsOf(text: string, start: string): Row[] {
+  const table = text.slice(text.indexOf(start)).split("\n\n")[0]!.split("\n");
   const [head, , ...rows] = table.map((line) =>
     line.split(/(?<!\\)\|/).slice(1, -1).map((cell) => cell.trim())
   );

@@ -11,6 +11,7 @@ import {
   compressed,
   type Gap,
   json,
+  type MessageHeaders,
   type Subscription,
 } from "../mod.ts";
 import { eventStream, eventStreamResponse } from "../sse.ts";
@@ -53,6 +54,7 @@ Deno.test("without a codec, messages are strings on any channel", async () => {
     same<typeof event.channel, "chatroom">();
     same<typeof event.id, string>();
     same<typeof event.gap, Gap | undefined>();
+    same<typeof event.headers, MessageHeaders | undefined>();
     assertEquals(event.message, "hello");
     break;
   }
@@ -63,6 +65,11 @@ Deno.test("without a codec, messages are strings on any channel", async () => {
     broadcast.subscribe(1);
     // @ts-expect-error There is a message.
     broadcast.publish("chatroom");
+    broadcast.publish("chatroom", "hello", { headers: { a: "b" }, key: "k", expires: 1_000 });
+    // @ts-expect-error A header is a string.
+    broadcast.publish("chatroom", "hello", { headers: { a: 1 } });
+    // @ts-expect-error A key is a string.
+    broadcast.publish("chatroom", "hello", { key: 1 });
   });
 });
 
