@@ -6,6 +6,7 @@ import { Address } from "../address.ts";
 import type { Backend, BackendModule } from "../backend.ts";
 import { CLIENTS } from "../client.ts";
 import { HEADERS } from "../headers.ts";
+import { LOGS } from "../log.ts";
 import { KEYED } from "../once.ts";
 import { BESIDES, ROOT, ROWS } from "./readme.ts";
 
@@ -21,8 +22,9 @@ Deno.test("the README's table has every scheme", () => {
   assertEquals(ROWS.flatMap(({ schemes }) => schemes).sort(), [...FILES.keys()].sort());
 });
 
-Deno.test("headers and keys are where the README says, and where the errors say", async () => {
+Deno.test("logs, headers and keys are where the README says, and where the errors say", async () => {
   const named = new Map(BESIDES.map(({ schemes: [scheme], cells }) => [scheme, cells]));
+  const logs: string[] = [];
   const headers: string[] = [];
   const keys: string[] = [];
   for (const { schemes: [scheme] } of ROWS) {
@@ -33,10 +35,11 @@ Deno.test("headers and keys are where the README says, and where the errors say"
       [features.headers === true, features.keys === true],
       scheme,
     );
+    if (features.log) logs.push(scheme!);
     if (features.headers) headers.push(scheme!);
     if (features.keys) keys.push(scheme!);
   }
-  assertEquals([headers, keys], [[...HEADERS], [...KEYED]]);
+  assertEquals([logs, headers, keys], [[...LOGS], [...HEADERS], [...KEYED]]);
 });
 
 for (const { schemes, cells } of ROWS) {

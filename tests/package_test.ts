@@ -3,7 +3,6 @@
 import { join } from "node:path";
 import { assertEquals, assertMatch } from "@std/assert";
 import { CLIENTS } from "../client.ts";
-import { LOGS } from "../log.ts";
 import config from "../deno.json" with { type: "json" };
 import { said, succeed } from "./node/process.ts";
 import { PROJECT } from "./node/tarball.ts";
@@ -63,14 +62,6 @@ Deno.test("every published module is exported, or used by one that is", async ()
   }
   const unused = MODULES.filter(({ path }) => !used.has(join(PROJECT, path)));
   assertEquals(unused.map(({ path }) => path), []);
-});
-
-Deno.test("what is said of backends with a log is true", () => {
-  const keeping = BACKENDS.filter((name) => {
-    const text = TEXTS.get(`backends/${name.replaceAll("-", "_")}.ts`)!;
-    return /\blog(: true|,|: history > 0)/.test(text);
-  });
-  assertEquals([...LOGS].sort(), keeping);
 });
 
 Deno.test("client.ts and deno.json name the same clients, in the same versions", () => {
