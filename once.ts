@@ -10,8 +10,8 @@ import { kindOf } from "./codec.ts";
 export interface Once {
   /** Of at most 256 bytes. */
   readonly key: string;
-  /** How long it is known at least, in whole milliseconds. */
-  readonly expires: number;
+  /** How long it is known at least, in whole milliseconds; if nobody has said, see `lifetimeOf()`. */
+  readonly expires?: number | undefined;
 }
 
 /** The backends that know keys. */
@@ -22,8 +22,8 @@ export const KEYED = [
   "nats-stream",
 ] as const;
 
-/** How long a key is known, in milliseconds, and its length at most, in bytes. */
-const EXPIRES = 300_000;
+/** How long a key is known if nobody says, in milliseconds, and its length at most, in bytes. */
+export const EXPIRES = 300_000;
 const LIMIT = 256;
 
 /**
@@ -48,13 +48,18 @@ export function readOnce(channel: string, key: unknown, expires: unknown): Once 
       `Cannot publish to "${channel}": the key has ${length} bytes, the limit is ${LIMIT}`,
     );
   }
-  const after = expires ?? EXPIRES;
-  if (typeof after !== "number" || !(after > 0 && after <= Number.MAX_SAFE_INTEGER)) {
-    throw new RangeError(
-      `Cannot publish to "${channel}": expires must be a number of milliseconds above 0, it is ${
-        typeof after === "number" ? after : kindOf(after)
-      }`,
-    );
+  if (expires === undefined) return { key };
+  if (typeof expires === "number" && expires > 0 && expires <= Number.MAX_SAFE_INTEGER) {
+    return { key, expires: Math.ceil(expires) };
   }
-  return { key, expires: Math.ceil(after) };
+  throw new RangeError(
+    `Cannot publish to "${channel}": expires must be a number of milliseconds above 0, it is ${
+      typeof expires === "number" ? expires : kindOf(expires)
+    }`,
+  );
+}
+
+/** How long a key is known, in milliseconds, by brokers that have no limit of their own. */
+export function lifetimeOf({ expires = EXPIRES }: Once): number {
+  return expires;
 }

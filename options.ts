@@ -30,7 +30,8 @@ export interface PublishOptions {
   readonly key?: string | undefined;
   /**
    * How long the key is known at least, in milliseconds, from when it was first
-   * used on; on `nats-stream://` at most what the stream was created with.
+   * used on; on `nats-stream://` at most, and unless it is said, what the stream was
+   * created with.
    *
    * @default {300000}
    */

@@ -14,7 +14,8 @@
  *
  * At most once, and in the order of each publisher. What is published while the
  * connection is lost is lost too, and told as a gap; so it is if the server
- * closes the connection to a process that is too slow. Events carry a header,
+ * closes the connection to a process that is too slow. Headers are the message's;
+ * none is called `Nats-…`, since servers act upon those. Events carry one of ours,
  * `broadcaster-sequence`, by which a subscriber finds, with the exact count, what
  * servers have lost between two events of one publisher. What other programs
  * publish without it may be lost there without notice, as may what a publisher
@@ -44,6 +45,7 @@ import type {
   BackendFeatures,
   BackendOptions,
   Payload,
+  PayloadOptions,
   Tail,
   Target,
 } from "../backend.ts";
@@ -52,7 +54,7 @@ import { Held } from "../held.ts";
 import { RecordSource } from "../record_source.ts";
 import { SEQUENCE_HEADER, Sequencer, SequenceTracker } from "../sequence.ts";
 import { type Dial, dialOf } from "./nats/dial.ts";
-import { HEADER_LENGTH, headerOf } from "./nats/header.ts";
+import { checkHeaders, HEADER_LENGTH, headerOf, headersIn, lengthOf } from "./nats/header.ts";
 import type { Link } from "./nats/link.ts";
 import { channelOf, checkPublish, subjectOf, subjectsOf } from "./nats/subject.ts";
 
@@ -74,6 +76,7 @@ export class NatsBackend implements Backend {
     binary: true,
     orderPerPublisher: true,
     patterns: true,
+    headers: true,
   };
   readonly #dial: Dial;
   readonly #sequencer = new Sequencer();
@@ -117,13 +120,19 @@ export class NatsBackend implements Backend {
     return link;
   }
 
-  /** Names and payloads that the server would refuse. */
-  check(channel: string, payload?: Payload): void {
-    checkPublish(channel, payload, this.#held.current?.client.info?.max_payload);
+  /** Names, headers and payloads that the server would refuse. */
+  check(channel: string, payload?: Payload, { headers }: PayloadOptions = {}): void {
+    const info = this.#held.current?.client.info;
+    checkHeaders(this.name, channel, headers, info?.headers);
+    checkPublish(channel, payload, info?.max_payload, lengthOf(headers));
   }
 
   /** PUB, and a PING behind all that one turn brings. */
-  async publish(channel: string, payloads: readonly Payload[]): Promise<void> {
+  async publish(
+    channel: string,
+    payloads: readonly Payload[],
+    options?: readonly (PayloadOptions | undefined)[],
+  ): Promise<void> {
     const link = this.#held.current!;
     const { max_payload: limit = 0, headers = false } = link.client.info ?? {};
     const batch: Batch = { subject: subjectOf(channel) };
@@ -131,12 +140,15 @@ export class NatsBackend implements Backend {
     // Before the payloads: it goes behind them, in the same write.
     const confirmed = link.confirm();
     try {
-      for (const payload of payloads) {
-        const fits = headers && Buffer.byteLength(payload) + HEADER_LENGTH <= limit;
-        const header = fits &&
-          { headers: headerOf({ [SEQUENCE_HEADER]: this.#sequencer.next(channel) }) };
-        link.client.publish(batch.subject, payload, header || {});
-      }
+      payloads.forEach((payload, index) => {
+        const others = options?.[index]?.headers;
+        const length = Buffer.byteLength(payload) + lengthOf(others) + HEADER_LENGTH;
+        const own = headers && length <= limit
+          ? { [SEQUENCE_HEADER]: this.#sequencer.next(channel) }
+          : undefined;
+        const header = (own || others) && { headers: headerOf({ ...own, ...others }) };
+        link.client.publish(batch.subject, payload, header);
+      });
       await confirmed;
     } catch (error) {
       link.loss.throwIfAborted();
@@ -163,7 +175,12 @@ export class NatsBackend implements Backend {
       if (isPattern && channel === undefined) return;
       const missed = tracker.missed(headers?.get(SEQUENCE_HEADER));
       if (missed > 0) source.push({ cause: "unknown", missed });
-      source.push({ payload: data, ...channel !== undefined && { channel } });
+      const besides = headersIn(headers);
+      source.push({
+        payload: data,
+        ...channel !== undefined && { channel },
+        ...besides && { headers: besides },
+      });
     };
     const subject = isPattern ? subjectsOf(target) : subjectOf(target);
     const subscription = link.client.subscribe(subject, { callback: hear });

@@ -34,6 +34,11 @@
  * this republishing; another one is refused. A payload has at most what the
  * server allows: 1 MiB, unless it was set.
  *
+ * Headers are the message's; none is called `Nats-…`, since servers act upon those.
+ * A key is a `Nats-Msg-Id`, of the channel and the key, and known for as long as the
+ * stream's duplicate window: 5 minutes, or the retention if that is shorter, for a
+ * stream that is created here. The server reads it from the stream when it restarts.
+ *
  * ## Escape hatch
  *
  * Pass a connected `NatsConnection` as `client`: it is used, and never closed. It
@@ -50,6 +55,7 @@ import type {
   BackendOptions,
   Page,
   Payload,
+  PayloadOptions,
   ReadOptions,
   Tail,
   TailOptions,
@@ -59,7 +65,9 @@ import { importClient } from "../client.ts";
 import { Held } from "../held.ts";
 import type { Position } from "../position.ts";
 import { type Dial, dialOf } from "./nats/dial.ts";
+import { checkHeaders, lengthOf } from "./nats/header.ts";
 import { checkPublish } from "./nats/subject.ts";
+import { besidesOf } from "./nats_stream/keyed.ts";
 import { type Manage, Session } from "./nats_stream/session.ts";
 import type { Limits } from "./nats_stream/store.ts";
 
@@ -79,6 +87,8 @@ export class NatsStreamBackend implements Backend {
     log: true,
     patterns: true,
     patternLog: true,
+    headers: true,
+    keys: true,
   };
   readonly #dial: Dial;
   readonly #manage: Manage;
@@ -109,14 +119,23 @@ export class NatsStreamBackend implements Backend {
     return this.#held.renew();
   }
 
-  /** Names and payloads that the server would refuse. */
-  check(channel: string, payload?: Payload): void {
-    checkPublish(channel, payload, this.#held.current?.link.client.info?.max_payload);
+  /** Names, headers and payloads that the server would refuse, and keys that it would forget. */
+  check(channel: string, payload?: Payload, options: PayloadOptions = {}): void {
+    const session = this.#held.current;
+    const info = session?.link.client.info;
+    const { headers, once } = options;
+    checkHeaders(this.name, channel, headers, info?.headers);
+    checkPublish(channel, payload, info?.max_payload, lengthOf(besidesOf(channel, options)));
+    if (once) session?.writer.checkOnce(channel, once);
   }
 
   /** PUB, answered with the sequence. */
-  publish(channel: string, payloads: readonly Payload[]): readonly Promise<Position>[] {
-    return this.#held.current!.writer.publish(channel, payloads);
+  publish(
+    channel: string,
+    payloads: readonly Payload[],
+    options?: readonly (PayloadOptions | undefined)[],
+  ): readonly Promise<Position>[] {
+    return this.#held.current!.writer.publish(channel, payloads, options);
   }
 
   /** The live end of what a channel, or a pattern, has in the stream. */

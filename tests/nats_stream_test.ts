@@ -6,6 +6,7 @@ import { access } from "./nats/access.ts";
 import { client } from "./nats/client.ts";
 import { holes } from "./nats_stream/holes.ts";
 import { Log } from "./nats_stream/log.ts";
+import { keys } from "./nats_stream/keys.ts";
 import { strangers } from "./nats_stream/strangers.ts";
 import { Proxy } from "./proxy.ts";
 import { removeStream, start } from "./services/nats.ts";
@@ -15,7 +16,15 @@ withBroker("nats", (url) => {
 
   conformance(Deno.test, {
     name: "nats-stream",
-    features: { crossProcess: true, binary: true, log: true, patterns: true, patternLog: true },
+    features: {
+      crossProcess: true,
+      binary: true,
+      log: true,
+      patterns: true,
+      patternLog: true,
+      headers: true,
+      keys: true,
+    },
     limit: 1_048_576,
     target: () => Log.url(url, stream),
   });
@@ -25,9 +34,10 @@ withBroker("nats", (url) => {
   faults("nats-stream", async () => {
     const server = await start();
     return new Rig(server, await Proxy.start(server.port), "nats-stream");
-  }, { log: true });
+  }, { log: true, keys: true });
 
   holes(url);
+  keys(url);
   strangers(url);
   access("nats-stream");
   client("nats-stream");

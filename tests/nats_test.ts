@@ -10,7 +10,13 @@ import { start } from "./services/nats.ts";
 withBroker("nats", (url) => {
   conformance(Deno.test, {
     name: "nats",
-    features: { crossProcess: true, binary: true, orderPerPublisher: true, patterns: true },
+    features: {
+      crossProcess: true,
+      binary: true,
+      orderPerPublisher: true,
+      patterns: true,
+      headers: true,
+    },
     limit: 1_048_576,
     target: () => url,
   });

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Once } from "../../once.ts";
+import { lifetimeOf, type Once } from "../../once.ts";
 import type { Position } from "../../position.ts";
 
 /** How many are known at most; the first that were used are forgotten first. */
@@ -27,11 +27,11 @@ export class Keys {
   }
 
   /** The record of a key lies here. */
-  add(channel: string, { key, expires }: Once, position: Position, now: number): void {
-    const name = JSON.stringify([channel, key]);
+  add(channel: string, once: Once, position: Position, now: number): void {
+    const name = JSON.stringify([channel, once.key]);
     // At its place among the others it would be forgotten as what it was before.
     this.#known.delete(name);
-    this.#known.set(name, { position, until: now + expires });
+    this.#known.set(name, { position, until: now + lifetimeOf(once) });
     for (const [name, { until }] of this.#known) {
       if (until > now && this.#known.size <= KNOWN) break;
       this.#known.delete(name);

@@ -52,9 +52,15 @@ export function subjectsOf(pattern: Pattern): string {
  * Checks a channel, and a payload where there is one.
  *
  * @param limit How many bytes the server takes, where that is known.
+ * @param header How many bytes travel with the payload.
  * @throws {RangeError} If one of them is too long.
  */
-export function checkPublish(channel: string, payload: Payload = "", limit = Infinity): void {
+export function checkPublish(
+  channel: string,
+  payload: Payload = "",
+  limit = Infinity,
+  header = 0,
+): void {
   const length = Buffer.byteLength(subjectOf(channel));
   if (length > LONGEST) {
     throw new RangeError(
@@ -63,10 +69,12 @@ export function checkPublish(channel: string, payload: Payload = "", limit = Inf
       }…": its subject has ${length} bytes, NATS takes ${LONGEST}`,
     );
   }
-  const bytes = Buffer.byteLength(payload);
+  const bytes = Buffer.byteLength(payload) + header;
   if (bytes <= limit) return;
   throw new RangeError(
-    `Cannot publish to "${channel}": the payload has ${bytes} bytes, the server takes ${limit}`,
+    `Cannot publish to "${channel}": the payload ${
+      header > 0 ? "and its headers have" : "has"
+    } ${bytes} bytes, the server takes ${limit}`,
   );
 }
 

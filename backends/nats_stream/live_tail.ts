@@ -9,6 +9,7 @@ import type { Item, Page, ReadOptions, Tail } from "../../backend.ts";
 import { behind, PageSize } from "../../log_tail.ts";
 import type { Position } from "../../position.ts";
 import { sizeOf } from "../../record_source.ts";
+import { headersIn } from "../nats/header.ts";
 import { checkOfStored, epochIn, placeOf } from "./place.ts";
 import { timeOf } from "./store.ts";
 
@@ -132,6 +133,7 @@ export class LiveTail implements Tail {
         place,
         ...channel !== undefined && { channel },
         ...timestamp !== undefined && { timestamp },
+        headers: headersIn(headers),
       });
       this.#bytes += sizeOf(payload);
     }

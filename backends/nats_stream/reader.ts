@@ -5,7 +5,9 @@
  */
 
 import type { BackendRecord, Item, Page, ReadOptions, Target } from "../../backend.ts";
+import { ConnectionError } from "../../errors.ts";
 import { type Place, Position } from "../../position.ts";
+import { headersIn } from "../nats/header.ts";
 import { channelOf, subjectOf, subjectsOf } from "../nats/subject.ts";
 import { checkIn, checkOfStored, epochIn, placeOf } from "./place.ts";
 import { type State, type Store, timeOf } from "./store.ts";
@@ -87,7 +89,9 @@ export class Reader {
     const from = cause ? 0 : at;
     if (to <= from + 1) return { after, cause, begun, at, cameBack: true, messages: [], end: at };
     const count = cause ? limit : limit + 1;
-    const messages = await this.#take(await this.#open(target, from), to, count);
+    const view = await this.#open(target, from);
+    const messages = await this.#take(view, to, count);
+    await this.#checkEnd(target, view, messages, to, count);
     const cameBack = messages[0]?.at === from;
     if (!cause && await this.#isOther(place, cameBack ? messages[0] : undefined, begun)) {
       return await this.#stretch(target, { after, before, limit }, begun, true);
@@ -146,6 +150,22 @@ export class Reader {
     } finally {
       view.close();
     }
+  }
+
+  /**
+   * A server that is hard pressed was seen to say that there are no more messages,
+   * where it had told of some. Unless they are gone by now it is asked again.
+   */
+  async #checkEnd(
+    target: Target,
+    { from, count: there }: View,
+    messages: readonly Stored[],
+    to: number,
+    count: number,
+  ): Promise<void> {
+    if (to < Infinity || messages.length >= Math.min(there, count)) return;
+    const left = await this.#count(target, (messages.at(-1)?.at ?? from - 1) + 1);
+    if (left > 0) throw new ConnectionError("JetStream gave less than it has");
   }
 
   async #newest(target: Target, { before, limit }: ReadOptions, begun: State): Promise<Page> {
@@ -227,6 +247,7 @@ export class Reader {
       const record = {
         payload: message.data,
         ...time !== undefined && { timestamp: time },
+        headers: headersIn(message.headers),
         place: placeOf(at, epoch, checkOfStored(message.data, message.headers)),
       };
       if (typeof target === "string") return record;

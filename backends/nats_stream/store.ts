@@ -8,6 +8,7 @@ import type { JetStreamManager, StoredMsg, StreamConfig, StreamInfo } from "@nat
 import type { Msg } from "@nats-io/transport-node";
 import { ConnectionError, RefusedError } from "../../errors.ts";
 import type { Link } from "../nats/link.ts";
+import { windowOf } from "./keyed.ts";
 import { epochOf } from "./place.ts";
 
 /** What a stream is created with. */
@@ -32,6 +33,8 @@ export interface State {
   readonly deleted: number;
   /** Whether the oldest of a channel make way for its newest. */
   readonly isCapped: boolean;
+  /** How long it knows keys, in milliseconds. */
+  readonly window: number;
 }
 
 /** How many that are missing in the midst are looked at. */
@@ -126,6 +129,7 @@ export class Store {
       subjects: [`${this.name}.>`],
       republish: { src: `${this.name}.>`, dest: `${this.live}.>` },
       allow_direct: true,
+      duplicate_window: windowOf(this.#limits.max_age ?? 0),
       ...this.#limits,
     });
     try {
@@ -164,6 +168,7 @@ function stateOf({ created, state, config }: StreamInfo): State {
     last: state.last_seq,
     deleted: state.num_deleted ?? 0,
     isCapped: config.max_msgs_per_subject > 0,
+    window: config.duplicate_window / 1_000_000,
   };
 }
 

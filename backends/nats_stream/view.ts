@@ -30,13 +30,16 @@ const SILENCE = 5_000;
 
 /** A place in a stream from which the messages of some subjects can be read on. */
 export class View {
+  /** Where it began to look. */
+  readonly from: number;
   /** How many there are from there on. */
   readonly count: number;
   readonly #store: Store;
   readonly #consumer: string;
 
-  private constructor(store: Store, info: ConsumerInfo) {
+  private constructor(store: Store, from: number, info: ConsumerInfo) {
     this.#store = store;
+    this.from = from;
     this.#consumer = info.name;
     this.count = info.num_pending;
   }
@@ -44,16 +47,17 @@ export class View {
   /** Begins to look at a sequence. */
   static async open(store: Store, subject: string, from: number): Promise<View> {
     const { consumers } = store.manager;
+    const start = Math.max(1, from);
     const info = await store.call(consumers.add(store.name, {
       filter_subject: subject,
       deliver_policy: "by_start_sequence" satisfies DeliverPolicy,
-      opt_start_seq: Math.max(1, from),
+      opt_start_seq: start,
       ack_policy: "none" satisfies AckPolicy,
       inactive_threshold: IDLE,
       mem_storage: true,
       num_replicas: 1,
     }));
-    return new View(store, info);
+    return new View(store, start, info);
   }
 
   /** The next so many messages; less only if there are no more. */

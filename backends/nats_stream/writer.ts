@@ -6,15 +6,17 @@
 
 import { Buffer } from "node:buffer";
 import type { Msg, Subscription } from "@nats-io/transport-node";
-import type { Payload } from "../../backend.ts";
+import type { Payload, PayloadOptions } from "../../backend.ts";
 import { ConnectionError, RefusedError } from "../../errors.ts";
 import { random } from "../../id.ts";
+import type { Once } from "../../once.ts";
 import { Position } from "../../position.ts";
 import { SEQUENCE_HEADER, Sequencer } from "../../sequence.ts";
 import { after } from "../../timer.ts";
-import { HEADER_LENGTH, headerOf } from "../nats/header.ts";
+import { HEADER_LENGTH, headerOf, lengthOf } from "../nats/header.ts";
 import { subjectOf } from "../nats/subject.ts";
-import { checkOf, placeOf } from "./place.ts";
+import { besidesOf, checkOnce } from "./keyed.ts";
+import { checkOf, checkOfStored, placeOf } from "./place.ts";
 import { type State, type Store, TIME_HEADER } from "./store.ts";
 
 /** How long an answer may take. */
@@ -32,6 +34,8 @@ interface Sent {
 /** What the server answers. */
 interface Answer {
   readonly seq?: number;
+  /** Whether it is that of the first message with this key. */
+  readonly duplicate?: boolean;
   readonly error?: { readonly description: string };
 }
 
@@ -66,22 +70,34 @@ export class Writer {
     this.#state = state;
   }
 
+  /** Refuses a key that is to be known longer than the stream knows it. */
+  checkOnce(channel: string, once: Once): void {
+    checkOnce(channel, once, this.#state.window);
+  }
+
   /** Resolves, for each payload, once the server has stored it. */
-  publish(channel: string, payloads: readonly Payload[]): Promise<Position>[] {
+  publish(
+    channel: string,
+    payloads: readonly Payload[],
+    options?: readonly (PayloadOptions | undefined)[],
+  ): Promise<Position>[] {
     const subject = `${this.#store.name}.${subjectOf(channel)}`;
     const { client, loss } = this.#store.link;
     const { max_payload: limit = 0, headers } = client.info ?? {};
     const time = this.#store.tellsTime ? {} : { [TIME_HEADER]: new Date().toISOString() };
-    return payloads.map((payload) =>
+    return payloads.map((payload, index) =>
       new Promise((succeed, fail) => {
         if (loss.aborted) return fail(loss.reason);
         const number = ++this.#number;
-        const fits = headers && Buffer.byteLength(payload) + HEADER_LENGTH <= limit;
+        const besides = options?.[index] && besidesOf(channel, options[index]);
+        const length = Buffer.byteLength(payload) + lengthOf(besides) + HEADER_LENGTH;
+        const fits = headers && length <= limit;
         const mark = fits ? this.#sequencer.next(channel) : "";
         this.#sent.set(number, { subject, check: checkOf(payload, mark), succeed, fail });
         this.#stop ??= this.#limit();
         const reply = `${this.#inbox}.${number}`;
-        const header = fits && { headers: headerOf({ [SEQUENCE_HEADER]: mark, ...time }) };
+        const own = fits ? { [SEQUENCE_HEADER]: mark, ...time } : undefined;
+        const header = (own || besides) && { headers: headerOf({ ...own, ...besides }) };
         client.publish(subject, payload, { reply, ...header });
       })
     );
@@ -103,9 +119,17 @@ export class Writer {
       this.#store.state().then((state) => this.renew(state), () => {});
       return sent.fail(new RefusedError(`no stream stores it, "${this.#store.name}" was removed`));
     }
-    const { seq, error } = JSON.parse(message.string()) as Answer;
+    const { seq, error, duplicate } = JSON.parse(message.string()) as Answer;
     if (seq === undefined) sent.fail(new RefusedError(error?.description ?? "it was not stored"));
+    else if (duplicate) this.#find(seq).then(sent.succeed, sent.fail);
     else sent.succeed(Position.of(placeOf(seq, this.#state.epoch, sent.check)));
+  }
+
+  /** Where the first message with a key lies: it may have had another payload. */
+  async #find(seq: number): Promise<Position> {
+    const { epoch } = this.#state;
+    const found = await this.#store.find({ seq });
+    return Position.of(placeOf(seq, epoch, found && checkOfStored(found.data, found.header)));
   }
 
   #fail(reason: unknown, which: (sent: Sent) => boolean = () => true): void {

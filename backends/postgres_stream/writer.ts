@@ -6,6 +6,7 @@
 
 import { Buffer } from "node:buffer";
 import type { Payload, PayloadOptions } from "../../backend.ts";
+import { lifetimeOf } from "../../once.ts";
 import { Position } from "../../position.ts";
 import { after } from "../../timer.ts";
 import { arrayOf, type Query } from "./database.ts";
@@ -160,7 +161,7 @@ function besidesOf(entries: readonly Entry[]): readonly (string | null)[] {
   return [
     column(({ headers }) => headers && JSON.stringify(headers)),
     column(({ once }) => once?.key),
-    column(({ once }) => once && String(once.expires)),
+    column(({ once }) => once && String(lifetimeOf(once))),
   ];
 }
 

@@ -6,7 +6,7 @@
 
 import type { Buffer } from "node:buffer";
 import type { ChainableCommander } from "ioredis";
-import type { Once } from "../../once.ts";
+import { lifetimeOf, type Once } from "../../once.ts";
 import { Position } from "../../position.ts";
 import { placeOf } from "./entry.ts";
 
@@ -48,7 +48,7 @@ export function addOnce(
   pipeline: ChainableCommander,
   { channel, name, once, witness, entry }: KeyedEntry,
 ): void {
-  pipeline.eval(SCRIPT, 2, channel, name, witness, once.expires, ...entry);
+  pipeline.eval(SCRIPT, 2, channel, name, witness, lifetimeOf(once), ...entry);
 }
 
 /** Where the entry lies of which a script tells. */

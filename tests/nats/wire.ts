@@ -1,6 +1,6 @@
 /** What others see, and what servers drop. */
 
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import { connect, headers } from "@nats-io/transport-node";
 import { Broadcast, type Gap } from "../../mod.ts";
 import { channelOf, subjectOf, subjectsOf } from "../../backends/nats/subject.ts";
@@ -46,6 +46,34 @@ export function wire(url: string): void {
     for (const [pattern, subject] of Object.entries(subjects)) {
       assertEquals(subjectsOf(new Pattern(pattern)), subject);
     }
+  });
+
+  Deno.test("nats: headers are the message's, but for ours and the server's", async () => {
+    const client = await connect({ servers: url });
+    const channel = uniqueChannel();
+    const heard = Promise.withResolvers<[string, string | undefined][]>();
+    client.subscribe(channel, {
+      callback: (_, { headers }) =>
+        heard.resolve([...headers!].map(([name, values]) => [name, values.at(-1)])),
+    });
+    await using broadcast = new Broadcast(url);
+    const subscription = await broadcast.subscribe(channel);
+    await broadcast.publish(channel, "ours", { headers: { trace: "é", b: "" } });
+    assertEquals((await heard.promise).slice(1), [["trace", "é"], ["b", ""]]);
+    const theirs = headers();
+    theirs.append("a", "1");
+    theirs.append("a", "2");
+    theirs.append("Nats-Expected-Stream", "none");
+    theirs.append("Broadcaster-Other", "x");
+    client.publish(channel, "theirs", { headers: theirs });
+    const events = await take(subscription, 2);
+    assertEquals(events.map(({ headers }) => headers), [{ trace: "é", b: "" }, { a: "2" }]);
+    const refused = () => broadcast.publish(channel, "m", { headers: { "Nats-TTL": "1s" } });
+    assertEquals(
+      (await assertRejects(refused, TypeError)).message,
+      `Cannot publish to "${channel}" on nats: header "Nats-TTL" is reserved`,
+    );
+    await client.close();
   });
 
   Deno.test("nats: other programs publish and hear the payload alone", async () => {

@@ -63,14 +63,28 @@ const BROKERS: BrokerData[] = [
   },
   {
     name: "nats",
-    features: { crossProcess: true, binary: true, orderPerPublisher: true, patterns: true },
+    features: {
+      crossProcess: true,
+      binary: true,
+      orderPerPublisher: true,
+      patterns: true,
+      headers: true,
+    },
     limit: 1_048_576,
   },
   {
     name: "nats-stream",
     broker: "nats",
     parameters: "?stream=broadcaster-test&storage=memory&retention=10m",
-    features: { crossProcess: true, binary: true, log: true, patterns: true, patternLog: true },
+    features: {
+      crossProcess: true,
+      binary: true,
+      log: true,
+      patterns: true,
+      patternLog: true,
+      headers: true,
+      keys: true,
+    },
     limit: 1_048_576,
   },
 ];
