@@ -25,7 +25,7 @@
  * count, once a later message of the same publisher arrives, if an earlier one
  * had. What other programs publish has no number. Bridges between servers may lose
  * messages as well, and carry the numbers only if they speak MQTT 5.
- * Retained messages are of the past, and not delivered.
+ * Retained messages are of the past, and not delivered. Headers are user properties.
  *
  * A pattern is narrowed to whole levels at its beginning: `room/*` is asked for
  * as `room/#`, `room*` as `#`, which brings every message to this process.
@@ -46,6 +46,7 @@ import type {
   BackendFeatures,
   BackendOptions,
   Payload,
+  PayloadOptions,
   Tail,
   Target,
 } from "../backend.ts";
@@ -55,6 +56,7 @@ import { SEQUENCE_HEADER, Sequencer, SequenceTracker } from "../sequence.ts";
 import { type Dial, dialOf } from "./mqtt/dial.ts";
 import { Filters, type Listener } from "./mqtt/filters.ts";
 import type { Link } from "./mqtt/link.ts";
+import { checkHeaders, headersIn, lengthOf } from "./mqtt/properties.ts";
 import { channelOf, filterOf, topicOf } from "./mqtt/topic.ts";
 
 /** What the protocol allows for a packet. */
@@ -74,6 +76,7 @@ export class MqttBackend implements Backend {
     binary: true,
     orderPerPublisher: true,
     patterns: true,
+    headers: true,
   };
   readonly #dial: Dial;
   readonly #sequencer = new Sequencer();
@@ -100,9 +103,11 @@ export class MqttBackend implements Backend {
     return this.#held.renew();
   }
 
-  /** Names and payloads that the server would refuse. */
-  check(channel: string, payload: Payload = ""): void {
-    const size = Buffer.byteLength(topicOf(channel)) + Buffer.byteLength(payload) + OVERHEAD;
+  /** Names, headers and payloads that the server would refuse. */
+  check(channel: string, payload: Payload = "", { headers }: PayloadOptions = {}): void {
+    checkHeaders(channel, headers);
+    const size = Buffer.byteLength(topicOf(channel)) + Buffer.byteLength(payload) + OVERHEAD +
+      lengthOf(headers);
     const largest = this.#held.current?.largest ?? LARGEST;
     if (size <= largest) return;
     throw new RangeError(
@@ -111,11 +116,16 @@ export class MqttBackend implements Backend {
   }
 
   /** PUBLISH, each answered by the server. */
-  publish(channel: string, payloads: readonly Payload[]): readonly Promise<unknown>[] {
+  publish(
+    channel: string,
+    payloads: readonly Payload[],
+    besides?: readonly (PayloadOptions | undefined)[],
+  ): readonly Promise<unknown>[] {
     const link = this.#held.current!;
     const topic = topicOf(channel);
-    return payloads.map((payload) => {
-      const userProperties = { [SEQUENCE_HEADER]: this.#sequencer.next(channel) };
+    return payloads.map((payload, index) => {
+      const sequence = { [SEQUENCE_HEADER]: this.#sequencer.next(channel) };
+      const userProperties = { ...sequence, ...besides?.[index]?.headers };
       const options = { qos: 1, properties: { userProperties } } as const;
       const message = typeof payload === "string" ? payload : Buffer.from(payload);
       return link.askInTurn((answer) => link.client.publish(topic, message, options, answer))
@@ -136,7 +146,12 @@ export class MqttBackend implements Backend {
       const header = properties?.userProperties?.[SEQUENCE_HEADER];
       const missed = tracker.missed(Array.isArray(header) ? header[0] : header);
       if (missed > 0) source.push({ cause: "unknown", missed });
-      source.push({ payload, ...channel !== undefined && { channel } });
+      const headers = headersIn(properties?.userProperties);
+      source.push({
+        payload,
+        ...channel !== undefined && { channel },
+        ...headers && { headers },
+      });
     };
     const source = new RecordSource(async () => {
       forget();

@@ -15,7 +15,13 @@ import { freePort } from "./services/service.ts";
 withBroker("mqtt", (url) => {
   conformance(Deno.test, {
     name: "mqtt",
-    features: { crossProcess: true, binary: true, orderPerPublisher: true, patterns: true },
+    features: {
+      crossProcess: true,
+      binary: true,
+      orderPerPublisher: true,
+      patterns: true,
+      headers: true,
+    },
     limit: 100 * 1024 * 1024,
     target: () => url,
   });
@@ -38,6 +44,36 @@ withBroker("mqtt", (url) => {
     assertEquals(await heard, [channel, "ours"]);
     await stranger.publishAsync(channel, "theirs");
     assertEquals(await messages(subscription, 2), ["ours", "theirs"]);
+    await end(stranger);
+  });
+
+  Deno.test("mqtt: headers are user properties, but for ours", async () => {
+    const channel = uniqueChannel();
+    await using broadcast = new Broadcast(url);
+    const subscription = await broadcast.subscribe(channel);
+    const stranger = await mqtt.connectAsync(url, { protocolVersion: 5 });
+    await stranger.subscribeAsync(channel);
+    const heard = new Promise<unknown>((resolve) =>
+      stranger.once(
+        "message",
+        (_topic, _payload, { properties }) =>
+          resolve(Object.entries(properties!.userProperties!).slice(1)),
+      )
+    );
+    await broadcast.publish(channel, "ours", { headers: { trace: "é", b: "" } });
+    assertEquals(await heard, [["trace", "é"], ["b", ""]]);
+    const userProperties = { "a b": " ", repeated: ["1", "2"], "Broadcaster-x": "y" };
+    await stranger.publishAsync(channel, "theirs", { properties: { userProperties } });
+    const events = await take(subscription, 2);
+    assertEquals(events.map(({ headers }) => headers), [
+      { trace: "é", b: "" },
+      { "a b": " ", repeated: "2" },
+    ]);
+    const refused = () => broadcast.publish(channel, "m", { headers: { a: "\uffff" } });
+    assertEquals(
+      (await assertRejects(refused, TypeError)).message,
+      `Cannot publish to "${channel}" on mqtt: header "a" has a code point that is no character`,
+    );
     await end(stranger);
   });
 
@@ -145,6 +181,7 @@ Deno.test("mqtt: topics are the names of channels, but for what is reserved", ()
     "a+b#c%d": "a%2Bb%23c%25d",
     "$SYS/a$": "%24SYS/a$",
     "\0\n": "%00%0A",
+    "\uffff\u{1fffe}": "%EF%BF%BF%F0%9F%BF%BE",
     "//": "//",
   };
   for (const [channel, topic] of Object.entries(topics)) {

@@ -11,7 +11,7 @@ const LONGEST = 65_535;
 
 /** What acts as a wildcard, or servers refuse: the rest stands for itself. */
 // deno-lint-ignore no-control-regex
-const RESERVED = /[%+#\u0000-\u001f\u007f-\u009f\ufdd0-\ufdef\ufffe\uffff]|^\$/g;
+const RESERVED = /[%+#\u0000-\u001f\u007f-\u009f\p{Noncharacter_Code_Point}]|^\$/gu;
 
 /**
  * The topic of a channel: the same, but for reserved characters and a `$` at the

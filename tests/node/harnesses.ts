@@ -59,7 +59,13 @@ const BROKERS: BrokerData[] = [
   },
   {
     name: "mqtt",
-    features: { crossProcess: true, binary: true, orderPerPublisher: true, patterns: true },
+    features: {
+      crossProcess: true,
+      binary: true,
+      orderPerPublisher: true,
+      patterns: true,
+      headers: true,
+    },
   },
   {
     name: "nats",
