@@ -5,13 +5,14 @@
 
 import { assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
-import { setImmediate } from "node:timers";
 import type { Backend, BackendFeatures, Payload, Tail } from "../backend.ts";
 import type { BroadcastEvent, Gap } from "../event.ts";
 import { Epoch, Scope } from "../id.ts";
 import { Broadcast, ConnectionError, RefusedError, Subscription } from "../mod.ts";
 import { RecordSource } from "../record_source.ts";
 import { Tee } from "../tee.ts";
+import { Random } from "./conformance/random.ts";
+import { Clock, microtasks, turn } from "./log/clock.ts";
 
 const CHANNELS = ["a", "b", "c"];
 /** What a call may reject with. */
@@ -45,99 +46,6 @@ function fuzz(
       assertEquals([...problems], [], `MODEL_SEED=${seed}`);
     }
   });
-}
-
-/** What is chosen, from a seed (mulberry32). */
-class Random {
-  #state: number;
-
-  constructor(seed: number) {
-    this.#state = Math.imul(seed, 0x9e3779b1);
-  }
-
-  /** At least 0, and less than 1. */
-  next(): number {
-    this.#state = (this.#state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  }
-
-  /** A whole number, less than the limit. */
-  below(limit: number): number {
-    return Math.floor(this.next() * limit);
-  }
-
-  /** True once in so many times. */
-  once(times: number): boolean {
-    return this.below(times) === 0;
-  }
-
-  of<Value>(values: readonly Value[]): Value | undefined {
-    return values[this.below(values.length)];
-  }
-}
-
-/** Time that passes only when it is told to, and chance that is repeatable. */
-class Clock {
-  #now = 0;
-  #last = 0;
-  readonly #timers = new Map<number, { at: number; callback: () => void }>();
-  readonly #real = {
-    setTimeout: globalThis.setTimeout,
-    clearTimeout: globalThis.clearTimeout,
-    now: Date.now,
-    random: Math.random,
-  };
-
-  constructor(random: Random) {
-    const start = (callback: () => void, milliseconds = 0) => {
-      this.#timers.set(++this.#last, { at: this.#now + milliseconds, callback });
-      return this.#last;
-    };
-    const stop = (timer: number | undefined) => void (timer && this.#timers.delete(timer));
-    globalThis.setTimeout = start as unknown as typeof setTimeout;
-    globalThis.clearTimeout = stop as unknown as typeof clearTimeout;
-    Date.now = () => this.#now;
-    Math.random = () => random.next();
-  }
-
-  /** Lets everything run that waits for no timer. */
-  async settle(turns = 2): Promise<void> {
-    for (; turns > 0; turns--) await turn();
-  }
-
-  /** Lets so much time pass. */
-  async pass(milliseconds: number): Promise<void> {
-    const end = this.#now + milliseconds;
-    for (;;) {
-      await this.settle();
-      let next: [number, { at: number; callback: () => void }] | undefined;
-      for (const entry of this.#timers) {
-        if (entry[1].at <= end && (!next || entry[1].at < next[1].at)) next = entry;
-      }
-      if (!next) break;
-      this.#timers.delete(next[0]);
-      this.#now = next[1].at;
-      next[1].callback();
-    }
-    this.#now = end;
-  }
-
-  restore(): void {
-    globalThis.setTimeout = this.#real.setTimeout;
-    globalThis.clearTimeout = this.#real.clearTimeout;
-    Date.now = this.#real.now;
-    Math.random = this.#real.random;
-  }
-}
-
-function turn(): Promise<void> {
-  return new Promise((resolve) => void setImmediate(resolve));
-}
-
-async function microtasks(count: number): Promise<void> {
-  for (let index = 0; index < count; index++) await null;
 }
 
 /** A broker that is slow, refuses, and loses what it can, and that knows what it may be asked. */

@@ -21,7 +21,7 @@ import { ConnectionError } from "../../mod.ts";
 import { type Place, Position } from "../../position.ts";
 import { RecordSource } from "../../record_source.ts";
 import type { Random } from "../conformance/random.ts";
-import { microtasks } from "./chance.ts";
+import { microtasks } from "./clock.ts";
 
 /** One record of a shard. */
 export interface FakeRecord {

@@ -8,7 +8,7 @@ import { Broadcast, type BroadcastEvent, type Gap, type Subscription, text } fro
 import { END, isEnd } from "../../envelope.ts";
 import { Position } from "../../position.ts";
 import type { Random } from "../conformance/random.ts";
-import { Clock, microtasks } from "./chance.ts";
+import { Clock, microtasks } from "./clock.ts";
 import { FakeBackend, type FakeLog, type FakeRecord } from "./fake.ts";
 
 const CHANNEL = "c";

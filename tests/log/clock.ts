@@ -1,5 +1,5 @@
 /**
- * Chance and time of the models: both repeatable.
+ * Time that is repeatable, as that of the models is.
  *
  * @module
  */
