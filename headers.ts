@@ -85,7 +85,23 @@ export function lengthOfHeaders(headers: MessageHeaders | undefined, each = 0): 
   return length;
 }
 
+/**
+ * The text of a header that another program has written: of a number or a boolean its own, of
+ * bytes their UTF-8. Of everything else there is none.
+ */
+export function textOf(value: unknown): string | undefined {
+  if (typeof value === "string") return value;
+  if (typeof value === "number" || typeof value === "boolean") return String(value);
+  if (!(value instanceof Uint8Array)) return undefined;
+  try {
+    return decoder.decode(value);
+  } catch {
+    return undefined;
+  }
+}
+
 const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 function lengthOf(value: string): number {
   return encoder.encode(value).length;
