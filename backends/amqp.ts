@@ -28,6 +28,19 @@
  * A pattern is narrowed to whole words at both ends: `room.*.end` is bound as
  * `room.#.end`, `room*` as `#`, which brings every message to this process.
  *
+ * ## Headers
+ *
+ * Each is a text of its own name in the message's headers table, beside our own
+ * `broadcaster-…`, and has a name of at most 255 bytes. Of what other programs put
+ * there, numbers and booleans arrive as their text, bytes if they are UTF-8, arrays
+ * and tables not at all. What RabbitMQ or a plugin of it goes by or sets is refused,
+ * and left out of what arrives: `CC`, `BCC`, `timestamp_in_ms`, and of the names in
+ * `x-…` those of routing, dead letters, streams, delays, federation, shovels and of
+ * other protocols, such as `x-death`; `x-request-id` and the like are anybody's.
+ * Together they have to fit into a frame of the connection, where a server's
+ * `frame_max` is lower than 128 KiB. One that is named `__proto__` also travels as
+ * `broadcaster-proto`, since amqplib loses it on Node.js.
+ *
  * ## Escape hatch
  *
  * Pass a connection of amqplib (`ChannelModel`) as `client`. Channels of our own
@@ -43,6 +56,7 @@ import type {
   BackendFeatures,
   BackendOptions,
   Payload,
+  PayloadOptions,
   Tail,
   Target,
 } from "../backend.ts";
@@ -51,6 +65,7 @@ import { Held } from "../held.ts";
 import { RecordSource } from "../record_source.ts";
 import { SEQUENCE_HEADER, Sequencer, SequenceTracker } from "../sequence.ts";
 import { type Dial, dialOf } from "./amqp/dial.ts";
+import { checkFrame, checkHeaders, headersFrom, tableOf } from "./amqp/headers.ts";
 import { bindingOf, channelOf, keyOf } from "./amqp/key.ts";
 import { type Link, onLoss } from "./amqp/link.ts";
 import { checkPayload, contentOf } from "./amqp/payload.ts";
@@ -70,6 +85,7 @@ export class AmqpBackend implements Backend {
     binary: true,
     orderPerPublisher: true,
     patterns: true,
+    headers: true,
   };
   readonly #dial: Dial;
   readonly #exchange: string;
@@ -99,20 +115,28 @@ export class AmqpBackend implements Backend {
     return this.#held.renew();
   }
 
-  /** Names and payloads that the server would refuse. */
-  check(channel: string, payload: Payload = ""): void {
+  /** Names, payloads and headers that the server would refuse. */
+  check(channel: string, payload: Payload = "", options?: PayloadOptions): void {
     keyOf(channel);
     checkPayload(this.name, channel, payload);
+    checkHeaders(this.name, channel, options?.headers);
   }
 
   /** PUBLISH, each confirmed. */
-  publish(channel: string, payloads: readonly Payload[]): readonly Promise<unknown>[] {
+  publish(
+    channel: string,
+    payloads: readonly Payload[],
+    options?: readonly (PayloadOptions | undefined)[],
+  ): readonly Promise<unknown>[] {
     const link = this.#held.current!;
     const exchange = this.#exchange;
     const key = keyOf(channel);
     const opened = link.ask(link.publishing.open());
-    return payloads.map(async (payload) => {
-      const headers = { [SEQUENCE_HEADER]: this.#sequencer.next(channel) };
+    return payloads.map(async (payload, index) => {
+      const given = options?.[index]?.headers;
+      if (given) checkFrame(given, link.frame);
+      const own = { [SEQUENCE_HEADER]: this.#sequencer.next(channel) };
+      const headers = given ? tableOf(given, own) : own;
       const content = contentOf(payload);
       await link.send(await opened, { exchange, key, content, headers });
     });
@@ -179,7 +203,8 @@ function listenerOf(source: RecordSource, isPattern: boolean): (message: Consume
     const header: unknown = properties.headers?.[SEQUENCE_HEADER];
     const missed = tracker.missed(typeof header === "string" ? header : undefined);
     if (missed > 0) source.push({ cause: "unknown", missed });
-    source.push({ payload: content, ...channel !== undefined && { channel } });
+    const headers = headersFrom(properties.headers);
+    source.push({ payload: content, headers, ...channel !== undefined && { channel } });
   };
 }
 

@@ -36,6 +36,11 @@
  * server use up offsets: where several follow one another, a gap is told though
  * nothing is missing.
  *
+ * Headers are those of `amqp://`, with the same names reserved; the time of a
+ * message is in `timestamp_in_ms`. To consumers of the stream protocol they are
+ * application properties, or message annotations if they begin with `x-`, from
+ * RabbitMQ 3.13 on.
+ *
  * Each stream costs the server a process and files: it is meant for hundreds of
  * channels, not for a hundred thousand.
  *
@@ -54,12 +59,14 @@ import type {
   BackendOptions,
   Page,
   Payload,
+  PayloadOptions,
   ReadOptions,
   Tail,
   TailOptions,
 } from "../backend.ts";
 import { Held } from "../held.ts";
 import { type Dial, dialOf } from "./amqp/dial.ts";
+import { checkHeaders } from "./amqp/headers.ts";
 import { checkPayload } from "./amqp/payload.ts";
 import { queueOf } from "./amqp_stream/queue.ts";
 import type { Limits } from "./amqp_stream/queues.ts";
@@ -81,6 +88,7 @@ export class AmqpStreamBackend implements Backend {
     binary: true,
     log: true,
     tellsNoPlace: true,
+    headers: true,
   };
   readonly #dial: Dial;
   readonly #limits: Limits;
@@ -111,15 +119,20 @@ export class AmqpStreamBackend implements Backend {
     return this.#held.renew();
   }
 
-  /** Names and payloads that the server would refuse. */
-  check(channel: string, payload: Payload = ""): void {
+  /** Names, payloads and headers that the server would refuse. */
+  check(channel: string, payload: Payload = "", options?: PayloadOptions): void {
     queueOf(channel, this.#vhost);
     checkPayload(this.name, channel, payload);
+    checkHeaders(this.name, channel, options?.headers);
   }
 
   /** PUBLISH to the queue, each confirmed. */
-  publish(channel: string, payloads: readonly Payload[]): readonly Promise<void>[] {
-    return this.#held.current!.writer.publish(queueOf(channel, this.#vhost), payloads);
+  publish(
+    channel: string,
+    payloads: readonly Payload[],
+    options?: readonly (PayloadOptions | undefined)[],
+  ): readonly Promise<void>[] {
+    return this.#held.current!.writer.publish(queueOf(channel, this.#vhost), payloads, options);
   }
 
   /** The live end of the stream. */

@@ -50,6 +50,10 @@
  * are not, as in other clients by default. kafkajs decompresses gzip; a tail
  * that meets another codec ends, unless `CompressionCodecs` of kafkajs has it.
  *
+ * Headers are record headers, each with the UTF-8 of its text. Of what other
+ * programs write, a name that comes again has its last value, and what is `null` or
+ * not UTF-8 is left out. They count towards `max.message.bytes` of the topic.
+ *
  * A pattern reads all topics that match, from their ends. Topics are listed once
  * a second, or as often as that takes a twentieth of the time; what appears in
  * the list is read from its start, so that nothing of a new topic is lost. What
@@ -76,6 +80,7 @@ import type {
   BackendOptions,
   Page,
   Payload,
+  PayloadOptions,
   ReadOptions,
   Tail,
   TailOptions,
@@ -91,6 +96,7 @@ import {
   seeds,
 } from "./kafka/client.ts";
 import { Cluster } from "./kafka/cluster.ts";
+import { excess, weightOf } from "./kafka/headers.ts";
 import { readPage } from "./kafka/page.ts";
 import { Reader } from "./kafka/reader.ts";
 import { checkName } from "./kafka/topics.ts";
@@ -114,8 +120,14 @@ export class KafkaBackend implements Backend {
   readonly name = "kafka";
   /** The servers that the URL names. */
   readonly address: string;
-  /** It reaches other processes, with any bytes, and stores them. */
-  readonly features = { crossProcess: true, binary: true, log: true, patterns: true } as const;
+  /** It reaches other processes, with any bytes and with headers, and stores them. */
+  readonly features = {
+    crossProcess: true,
+    binary: true,
+    log: true,
+    patterns: true,
+    headers: true,
+  } as const;
   readonly #url: Address;
   readonly #make: ClusterFactory | undefined;
   readonly #configure: () => Promise<KafkaConfig>;
@@ -146,11 +158,14 @@ export class KafkaBackend implements Backend {
     return this.#session !== undefined;
   }
 
-  /** Holds the channel against the rules for topics, and the payload against the largest request. */
-  check(channel: string, payload: Payload = ""): void {
+  /** Holds the channel against the rules for topics, and the record against the largest request. */
+  check(channel: string, payload: Payload = "", options?: PayloadOptions): void {
     checkName(channel);
-    if (Buffer.byteLength(payload) > MAX_PAYLOAD) {
-      throw new RangeError(`Cannot publish to "${channel}" on kafka: the payload exceeds 100 MiB`);
+    const headers = options?.headers;
+    if (Buffer.byteLength(payload) + weightOf(headers) > MAX_PAYLOAD) {
+      throw new RangeError(
+        `Cannot publish to "${channel}" on kafka: ${excess(headers)} 100 MiB`,
+      );
     }
   }
 
@@ -203,8 +218,11 @@ export class KafkaBackend implements Backend {
   publish(
     channel: string,
     payloads: readonly Payload[],
+    options?: readonly (PayloadOptions | undefined)[],
   ): readonly Promise<unknown>[] {
-    return payloads.map((payload) => this.#writer.publish(channel, payload));
+    return payloads.map((payload, index) =>
+      this.#writer.publish(channel, payload, options?.[index]?.headers)
+    );
   }
 
   #open(): Promise<Reader> {

@@ -1,5 +1,6 @@
 import { queueOf } from "../backends/amqp_stream/queue.ts";
 import { endings } from "./amqp_stream/endings.ts";
+import { headers } from "./amqp_stream/headers.ts";
 import { holes } from "./amqp_stream/holes.ts";
 import { pages } from "./amqp_stream/pages.ts";
 import { removeStreams } from "./amqp_stream/remove.ts";
@@ -15,7 +16,7 @@ withBroker("amqp", (url) => {
 
   conformance(Deno.test, {
     name: "amqp-stream",
-    features: { crossProcess: true, binary: true, log: true, tellsNoPlace: true },
+    features: { crossProcess: true, binary: true, log: true, tellsNoPlace: true, headers: true },
     limit: 16 * 1024 * 1024,
     target: () => stream,
     clean: (channels) => removeStreams(url, channels.map((channel) => queueOf(channel, "/"))),
@@ -27,6 +28,7 @@ withBroker("amqp", (url) => {
   }, { shared: true, patience: 60_000, log: true });
 
   endings(url);
+  headers(url);
   holes(url);
   pages(url);
   strangers(url);

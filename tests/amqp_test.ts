@@ -5,6 +5,7 @@ import { bindingOf, channelOf, keyOf } from "../backends/amqp/key.ts";
 import { Pattern } from "../backend.ts";
 import { Broadcast, ConnectionError, RefusedError } from "../mod.ts";
 import { SEQUENCE_HEADER } from "../sequence.ts";
+import { headers } from "./amqp/headers.ts";
 import { withBroker } from "./broker.ts";
 import { conformance } from "./conformance.ts";
 import { messages, take, uniqueChannel } from "./conformance/harness.ts";
@@ -17,7 +18,13 @@ import { freePort } from "./services/service.ts";
 withBroker("amqp", (url) => {
   conformance(Deno.test, {
     name: "amqp",
-    features: { crossProcess: true, binary: true, orderPerPublisher: true, patterns: true },
+    features: {
+      crossProcess: true,
+      binary: true,
+      orderPerPublisher: true,
+      patterns: true,
+      headers: true,
+    },
     limit: 16 * 1024 * 1024,
     target: () => url,
   });
@@ -26,6 +33,8 @@ withBroker("amqp", (url) => {
     const server = await start();
     return new Rig(server, await Proxy.start(server.port));
   }, { shared: true, patience: 60_000 });
+
+  headers(url);
 
   Deno.test("amqp: other programs share a channel both ways, with the payload alone", async () => {
     const channel = uniqueChannel();

@@ -3,6 +3,7 @@ import { conformance } from "./conformance.ts";
 import { faults } from "./faults.ts";
 import { access } from "./kafka/access.ts";
 import { failover } from "./kafka/failover.ts";
+import { headers, headersApart } from "./kafka/headers.ts";
 import { NAMES } from "./kafka/names.ts";
 import { pages } from "./kafka/pages.ts";
 import { patterns } from "./kafka/patterns.ts";
@@ -17,7 +18,7 @@ import { topics } from "./kafka/topics.ts";
 withBroker("kafka", (url) => {
   conformance(Deno.test, {
     name: "kafka",
-    features: { crossProcess: true, binary: true, log: true, patterns: true },
+    features: { crossProcess: true, binary: true, log: true, patterns: true, headers: true },
     limit: 1_000_000,
     names: NAMES,
     target: () => url,
@@ -25,6 +26,7 @@ withBroker("kafka", (url) => {
 
   faults("kafka", () => KafkaRig.start(), { shared: true, log: true });
 
+  headers(url, "kafka");
   topics(url);
   records(url);
   reading(url);
@@ -40,14 +42,17 @@ withBroker("kafka", (url) => {
 withBroker("kafka4", (url) => {
   conformance(Deno.test, {
     name: "kafka4",
-    features: { crossProcess: true, binary: true, log: true, patterns: true },
+    features: { crossProcess: true, binary: true, log: true, patterns: true, headers: true },
     limit: 1_000_000,
     names: NAMES,
     target: () => url,
   });
 
+  headers(url, "kafka4");
   resuming(url, "kafka4");
   positions(url, "kafka4");
   pages(url, "kafka4");
   patterns(url, "kafka4");
 });
+
+headersApart();

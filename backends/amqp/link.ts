@@ -11,6 +11,7 @@ import { onAbort, unlessAborted } from "../../abort.ts";
 import { ConnectionError, RefusedError } from "../../errors.ts";
 import { after } from "../../timer.ts";
 import type { Prepare } from "./dial.ts";
+import type { Table } from "./headers.ts";
 import { Lane } from "./lane.ts";
 
 /** How long the server may take to say goodbye. */
@@ -25,7 +26,7 @@ export interface Sending {
   /** The payload. */
   readonly content: Buffer;
   /** What is said of it. */
-  readonly headers: Record<string, unknown>;
+  readonly headers: Table;
   /** Whether it comes back if it goes nowhere. */
   readonly mandatory?: boolean;
 }
@@ -80,6 +81,11 @@ export class Link {
   /** Whether it is of no more use. */
   get lost(): boolean {
     return this.loss.aborted;
+  }
+
+  /** How many bytes a frame holds: a message's headers fit into one. */
+  get frame(): number {
+    return (this.#model.connection as { frameMax?: number }).frameMax ?? Infinity;
   }
 
   /** Settles as the question does, unless the link is lost first; what the server refuses says so. */

@@ -10,6 +10,7 @@ import { ConnectionError } from "../../errors.ts";
 import { type Place, Position } from "../../position.ts";
 import { SEQUENCE_HEADER } from "../../sequence.ts";
 import { witnessOf } from "../../witness.ts";
+import { headersFrom, type Table } from "../amqp/headers.ts";
 
 /** The header of a mark: of what is nobody's event, and shows where the end is. */
 export const MARK_HEADER = "broadcaster-mark";
@@ -23,15 +24,16 @@ export type Stored = (BackendRecord | PassedRecord) & { readonly place: Place };
 
 /** What a message is to the core. */
 export function storedOf({ content, properties }: ConsumeMessage): Stored {
-  const headers: Record<string, unknown> = properties.headers ?? {};
-  const at = headers[OFFSET_HEADER];
+  const table: Table = properties.headers ?? {};
+  const at = table[OFFSET_HEADER];
   if (typeof at !== "number") throw new ConnectionError("the server tells no offset");
-  const mark = headers[MARK_HEADER];
+  const mark = table[MARK_HEADER];
   if (typeof mark === "string") return { place: placeOf(at, mark) };
-  const sequence = headers[SEQUENCE_HEADER];
-  const timestamp = timeOf(headers[TIME_HEADER], properties.timestamp);
+  const sequence = table[SEQUENCE_HEADER];
+  const timestamp = timeOf(table[TIME_HEADER], properties.timestamp);
   return {
     payload: content,
+    headers: headersFrom(table),
     // A publisher's own number tells it from every other one.
     place: placeOf(at, typeof sequence === "string" ? sequence : content),
     ...timestamp !== undefined && { timestamp },

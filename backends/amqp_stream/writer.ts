@@ -5,11 +5,12 @@
  */
 
 import type { ConfirmChannel, Message } from "amqplib";
-import type { Payload } from "../../backend.ts";
+import type { Payload, PayloadOptions } from "../../backend.ts";
 import { ConnectionError, RefusedError } from "../../errors.ts";
 import { random } from "../../id.ts";
 import { SEQUENCE_HEADER, Sequencer } from "../../sequence.ts";
 import { witnessOf } from "../../witness.ts";
+import { checkFrame, type Table, tableOf } from "../amqp/headers.ts";
 import type { Link } from "../amqp/link.ts";
 import { contentOf } from "../amqp/payload.ts";
 import type { Queues } from "./queues.ts";
@@ -35,14 +36,21 @@ export class Writer {
   }
 
   /** Resolves, for each payload, once the server has stored it. */
-  publish(queue: string, payloads: readonly Payload[]): Promise<void>[] {
+  publish(
+    queue: string,
+    payloads: readonly Payload[],
+    options?: readonly (PayloadOptions | undefined)[],
+  ): Promise<void>[] {
     const lane = this.#lane(queue);
     lane.catch(() => {});
-    return payloads.map(async (payload) => {
-      const headers = {
+    return payloads.map(async (payload, index) => {
+      const given = options?.[index]?.headers;
+      if (given) checkFrame(given, this.#link.frame);
+      const own = {
         [SEQUENCE_HEADER]: this.#sequencer.next(queue),
         [TIME_HEADER]: Date.now(),
       };
+      const headers = given ? tableOf(given, own) : own;
       if (await this.#send(lane, queue, payload, headers)) return;
       throw new RefusedError(
         `stream "${queue}" was deleted, it is made again for the next message`,
@@ -71,7 +79,7 @@ export class Writer {
     lane: Promise<ConfirmChannel>,
     queue: string,
     payload: Payload,
-    headers: Record<string, unknown>,
+    headers: Table,
   ): Promise<boolean> {
     const message = { exchange: "", key: queue, content: contentOf(payload), headers };
     await this.#link.send(await lane, { ...message, mandatory: true });
@@ -82,6 +90,6 @@ export class Writer {
 }
 
 /** What tells a message from every other one. */
-function nameOf(headers: Record<string, unknown> | undefined): unknown {
+function nameOf(headers: Table | undefined): unknown {
   return headers?.[SEQUENCE_HEADER] ?? headers?.[MARK_HEADER];
 }

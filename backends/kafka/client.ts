@@ -19,6 +19,8 @@ export interface Message {
   /** Of the event or of its storing, in milliseconds; -1 if there is none. */
   readonly timestamp?: string;
   readonly value: Uint8Array | null;
+  /** Bytes or `null` by their names, or an array of them; old records have none. */
+  readonly headers?: Readonly<Record<string, unknown>>;
   readonly isControlRecord?: boolean;
 }
 

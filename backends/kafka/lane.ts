@@ -8,6 +8,7 @@
 import type { BackendRecord, Item, LogGap, PassedRecord } from "../../backend.ts";
 import { type Place, Position } from "../../position.ts";
 import type { Message } from "./client.ts";
+import { headersFrom } from "./headers.ts";
 import type { Bounds } from "./offsets.ts";
 
 /** How often a fetch may bring nothing, where there should be something, before that is given up. */
@@ -182,12 +183,12 @@ export function isSame(one: Place, other: Place): boolean {
 }
 
 /** A record as the core takes it: without a value it is nobody's event. */
-export function itemOf(
-  { value, isControlRecord, timestamp = "-1" }: Message,
-  place: Place,
-): BackendRecord | PassedRecord {
+export function itemOf(message: Message, place: Place): BackendRecord | PassedRecord {
+  const { value, isControlRecord, timestamp = "-1" } = message;
   if (value === null || isControlRecord) return { place };
   // Copied: a record would keep the whole response in memory.
-  const record = { payload: new Uint8Array(value), place };
+  const payload = new Uint8Array(value);
+  const headers = headersFrom(message);
+  const record = headers ? { payload, place, headers } : { payload, place };
   return timestamp.startsWith("-") ? record : { ...record, timestamp: Number(timestamp) };
 }

@@ -8,6 +8,7 @@ import type { Item } from "../../backend.ts";
 import type { Place } from "../../position.ts";
 import { besideFetches, type FetchResponse, type Message } from "./client.ts";
 import type { Cluster } from "./cluster.ts";
+import { lengthOf } from "./headers.ts";
 import { before, itemOf, type Lane, placeOf } from "./lane.ts";
 import { boundsOf } from "./offsets.ts";
 import type { Lead } from "./topics.ts";
@@ -101,7 +102,7 @@ export abstract class Source {
   protected async fetch(offset: number, maxBytes: number): Promise<Fetched> {
     const { cluster, topic, lead } = this.options;
     const { messages, end } = await fetchOne(cluster, topic, lead, { offset, maxBytes });
-    for (const { value } of messages) this.bytes += value?.length ?? 0;
+    for (const message of messages) this.bytes += lengthOf(message);
     return { messages, end };
   }
 }

@@ -6,6 +6,7 @@
 
 import type { Item, Tail, Target } from "../../backend.ts";
 import type { Position } from "../../position.ts";
+import { weightOf } from "./headers.ts";
 import { Places } from "./lane.ts";
 
 /** What may wait in a tail before its partitions are left out of the fetches. */
@@ -116,5 +117,10 @@ function ofPattern(channel: string, items: readonly Item[]): Item[] {
 }
 
 function sizeOf(items: readonly Item[] | undefined): number {
-  return (items ?? []).reduce((size, { payload }) => size + (payload?.length ?? 0) + 100, 0);
+  let size = 0;
+  for (const item of items ?? []) {
+    size += 100;
+    if (item.payload !== undefined) size += item.payload.length + weightOf(item.headers);
+  }
+  return size;
 }

@@ -5,12 +5,13 @@
  */
 
 import { Buffer } from "node:buffer";
-import type { Payload } from "../../backend.ts";
+import type { MessageHeaders, Payload } from "../../backend.ts";
 import { ConnectionError, RefusedError } from "../../errors.ts";
 import { Position } from "../../position.ts";
 import type { ProduceResponse } from "./client.ts";
 import type { Cluster } from "./cluster.ts";
 import { explain, type KafkaError } from "./errors.ts";
+import { excess, weightOf } from "./headers.ts";
 import { witnessOf } from "./lane.ts";
 import { hash } from "./partitioner.ts";
 
@@ -18,6 +19,8 @@ import { hash } from "./partitioner.ts";
 const MAX_BATCH = 900_000;
 /** What surrounds key and value in a batch, at most. */
 const OVERHEAD = 40;
+/** What most messages have. */
+const NONE: MessageHeaders = {};
 const TOO_LARGE = "MESSAGE_TOO_LARGE";
 /** Answers to a publish after which it may be stored, or not. */
 const UNKNOWN = new Set([
@@ -29,6 +32,7 @@ const UNKNOWN = new Set([
 
 interface Call {
   readonly value: Buffer;
+  readonly headers: MessageHeaders | undefined;
   readonly resolve: (position: Position | undefined) => void;
   readonly reject: (reason: unknown) => void;
 }
@@ -55,15 +59,20 @@ export class Writer {
    *
    * @param channel The topic.
    * @param payload What to publish.
+   * @param headers What it carries besides.
    * @returns Its position, if the topic has no other partitions.
    */
-  publish(channel: string, payload: Payload): Promise<Position | undefined> {
+  publish(
+    channel: string,
+    payload: Payload,
+    headers?: MessageHeaders,
+  ): Promise<Position | undefined> {
     // Copied, since the caller may write on in its array before this is sent.
     const value = Buffer.from(payload as string);
     return new Promise((resolve, reject) => {
       const outbox = this.#outboxes.get(channel);
       const calls = outbox ?? [];
-      calls.push({ value, resolve, reject });
+      calls.push({ value, headers, resolve, reject });
       if (outbox) return;
       this.#outboxes.set(channel, calls);
       // What else this turn brings travels in the same batch.
@@ -98,7 +107,7 @@ export class Writer {
   async #send(channel: string, calls: readonly Call[]): Promise<readonly Position[]> {
     const key = Buffer.from(channel);
     const timestamp = String(Date.now());
-    const messages = calls.map(({ value }) => ({ key, value, timestamp }));
+    const messages = calls.map(({ value, headers = NONE }) => ({ key, value, timestamp, headers }));
     const cluster = await this.#connect();
     try {
       return await cluster.settle(async (attempt) => {
@@ -121,7 +130,9 @@ export class Writer {
     } catch (cause) {
       if ((cause as KafkaError).type !== TOO_LARGE) throw explain(cause);
       throw new RangeError(
-        `Cannot publish to "${channel}" on kafka: the payload exceeds max.message.bytes of the topic`,
+        `Cannot publish to "${channel}" on kafka: ${
+          excess(calls[0]!.headers)
+        } max.message.bytes of the topic`,
         { cause },
       );
     }
@@ -141,6 +152,6 @@ function positions(
   return calls.map((_, index) => Position.of({ shard: 0, at: base + index, sub: 0, witness }));
 }
 
-function sizeOf(channel: string, { value }: Call): number {
-  return channel.length + value.length + OVERHEAD;
+function sizeOf(channel: string, { value, headers }: Call): number {
+  return channel.length + value.length + weightOf(headers) + OVERHEAD;
 }

@@ -8,12 +8,16 @@ import kafkajs, {
   type ICustomPartitioner,
   type ITopicConfig,
   type Kafka,
+  type KafkaMessage,
   type Message,
 } from "kafkajs";
 import { Address } from "../../address.ts";
 import { uniqueChannel, within } from "../conformance/harness.ts";
 
 const { Partitioners } = kafkajs;
+
+/** A record, and the batch that it came in, which kafkajs does not declare. */
+export type BatchedMessage = KafkaMessage & { readonly batchContext: { firstOffset: string } };
 
 /** A client of kafkajs whose sockets are shut when it goes. */
 export class Outsider implements AsyncDisposable {
@@ -94,25 +98,31 @@ export class Outsider implements AsyncDisposable {
     }
   }
 
-  /** The first records of a topic, by a consumer of a group that is gone afterwards. */
+  /** The keys and values of the first records of a topic. */
   async read(topic: string, count: number): Promise<{ key: string; value: string }[]> {
+    const records = await this.records(topic, count);
+    return records.map(({ key, value }) => ({ key: String(key), value: String(value) }));
+  }
+
+  /** The first records of a topic, by a consumer of a group that is gone afterwards. */
+  async records(topic: string, count: number): Promise<BatchedMessage[]> {
     const groupId = `group-of-${topic}`;
     const consumer = this.kafka.consumer({ groupId });
     await consumer.connect();
-    const records: { key: string; value: string }[] = [];
+    const records: BatchedMessage[] = [];
     const done = Promise.withResolvers<void>();
     await consumer.subscribe({ topic, fromBeginning: true });
     await consumer.run({
       // deno-lint-ignore require-await
       eachMessage: async ({ message }) => {
-        records.push({ key: String(message.key), value: String(message.value) });
+        records.push(message as BatchedMessage);
         if (records.length === count) done.resolve();
       },
     });
     await done.promise;
     await consumer.disconnect();
     await (await this.admin()).deleteGroups([groupId]);
-    return records;
+    return records.slice(0, count);
   }
 
   /** Leaves the brokers, and resolves once every socket is shut. */

@@ -42,19 +42,25 @@ const BROKERS: BrokerData[] = [
   },
   {
     name: "kafka",
-    features: { crossProcess: true, binary: true, log: true, patterns: true },
+    features: { crossProcess: true, binary: true, log: true, patterns: true, headers: true },
     limit: 1_000_000,
     names: NAMES,
   },
   {
     name: "amqp",
-    features: { crossProcess: true, binary: true, orderPerPublisher: true, patterns: true },
+    features: {
+      crossProcess: true,
+      binary: true,
+      orderPerPublisher: true,
+      patterns: true,
+      headers: true,
+    },
     limit: 16 * 1024 * 1024,
   },
   {
     name: "amqp-stream",
     broker: "amqp",
-    features: { crossProcess: true, binary: true, log: true, tellsNoPlace: true },
+    features: { crossProcess: true, binary: true, log: true, tellsNoPlace: true, headers: true },
     limit: 16 * 1024 * 1024,
   },
   {
