@@ -14,6 +14,7 @@
  * | `clientId` | the name that brokers log, `broadcaster` by default |
  * | `create` | `false` refuses channels without a topic, instead of creating it |
  * | `replication` | replication factor of the topics that are created; the broker's default |
+ * | `window` | how long keys are known at most, 5 minutes by default: the same for all who use keys |
  *
  * The files are read each time it connects, since certificates are renewed.
  *
@@ -59,6 +60,20 @@
  * described matches nothing, and neither do the brokers' own, which begin with
  * `__`. A pattern has no position: a lost connection is a gap in it.
  *
+ * A message that has a key is stored once within its time, whichever processes
+ * publish it, and whenever they, their connections or a broker die. Its record has
+ * the header `broadcaster-key`: the milliseconds for which the key is known, `:`, and
+ * the key. What other programs store with such a header counts. One publisher at a
+ * time adds keys to a topic: it has an open transaction, under the transactional id
+ * `broadcaster:` and the topic. There are no records in it, so nobody has to wait for
+ * its end; who takes over has it aborted, which fences off the one before, and reads
+ * the keys of the window. That takes some 20 ms, and as long as it takes to read what
+ * was stored meanwhile; a publisher that stays alone does so once a minute. It needs
+ * brokers of 2.5 or later that coordinate transactions, and the rights to write to
+ * that transactional id and to read the topic. Time is that of the records: the
+ * clocks of publishers have to agree to a minute. Compaction, which removes records,
+ * makes keys unknown.
+ *
  * ## Escape hatch
  *
  * Pass your own `new Kafka({…})` of kafkajs 2.2.4 as `client`, for whatever the
@@ -76,6 +91,7 @@ import type {
   BackendOptions,
   Page,
   Payload,
+  PayloadOptions,
   ReadOptions,
   Tail,
   TailOptions,
@@ -98,6 +114,9 @@ import { Writer } from "./kafka/writer.ts";
 
 /** What brokers take for one request, less what surrounds a payload. */
 const MAX_PAYLOAD = 100 * 1024 * 1024 - 1024;
+/** How long keys are known at most, in milliseconds. */
+const WINDOW = 300_000;
+
 /** Makes the backend of `kafka://`. */
 export async function open(address: Address, options: BackendOptions): Promise<Backend> {
   const backend = new KafkaBackend(address, options);
@@ -115,12 +134,19 @@ export class KafkaBackend implements Backend {
   /** The servers that the URL names. */
   readonly address: string;
   /** It reaches other processes, with any bytes, and stores them. */
-  readonly features = { crossProcess: true, binary: true, log: true, patterns: true } as const;
+  readonly features = {
+    crossProcess: true,
+    binary: true,
+    log: true,
+    patterns: true,
+    keys: true,
+  } as const;
   readonly #url: Address;
   readonly #make: ClusterFactory | undefined;
   readonly #configure: () => Promise<KafkaConfig>;
   readonly #replication: number;
-  readonly #writer = new Writer(async () => (await this.#open()).cluster);
+  readonly #window: number;
+  readonly #writer: Writer;
   #cluster: Cluster | undefined;
   #session: Promise<Reader> | undefined;
   #isClosed = false;
@@ -137,6 +163,8 @@ export class KafkaBackend implements Backend {
     this.address = `kafka://${address.servers(9092).join(",")}`;
     const replication = address.count("replication") ?? -1;
     this.#replication = address.choice("create", ["true", "false"]) === "false" ? 0 : replication;
+    this.#window = address.duration("window") ?? WINDOW;
+    this.#writer = new Writer(async () => (await this.#open()).cluster, this.#window);
     this.#configure = configuration(address);
     if (options.client !== undefined) this.#make = clusterFactory(options.client);
   }
@@ -146,9 +174,17 @@ export class KafkaBackend implements Backend {
     return this.#session !== undefined;
   }
 
-  /** Holds the channel against the rules for topics, and the payload against the largest request. */
-  check(channel: string, payload: Payload = ""): void {
+  /**
+   * Holds the channel against the rules for topics, the payload against the largest
+   * request, and its key against the window.
+   */
+  check(channel: string, payload: Payload = "", { once }: PayloadOptions = {}): void {
     checkName(channel);
+    if (once && once.expires > this.#window) {
+      throw new RangeError(
+        `Cannot publish to "${channel}" on kafka: keys are known for ${this.#window} ms, longer with ?window= in the URL of all who use them`,
+      );
+    }
     if (Buffer.byteLength(payload) > MAX_PAYLOAD) {
       throw new RangeError(`Cannot publish to "${channel}" on kafka: the payload exceeds 100 MiB`);
     }
@@ -203,8 +239,11 @@ export class KafkaBackend implements Backend {
   publish(
     channel: string,
     payloads: readonly Payload[],
+    options?: readonly (PayloadOptions | undefined)[],
   ): readonly Promise<unknown>[] {
-    return payloads.map((payload) => this.#writer.publish(channel, payload));
+    return payloads.map((payload, index) =>
+      this.#writer.publish(channel, payload, options?.[index]?.once)
+    );
   }
 
   #open(): Promise<Reader> {

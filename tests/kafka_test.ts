@@ -3,6 +3,8 @@ import { conformance } from "./conformance.ts";
 import { faults } from "./faults.ts";
 import { access } from "./kafka/access.ts";
 import { failover } from "./kafka/failover.ts";
+import { coordinators, keyFaults, killed } from "./kafka/key_faults.ts";
+import { keys } from "./kafka/keys.ts";
 import { NAMES } from "./kafka/names.ts";
 import { pages } from "./kafka/pages.ts";
 import { patterns } from "./kafka/patterns.ts";
@@ -17,7 +19,7 @@ import { topics } from "./kafka/topics.ts";
 withBroker("kafka", (url) => {
   conformance(Deno.test, {
     name: "kafka",
-    features: { crossProcess: true, binary: true, log: true, patterns: true },
+    features: { crossProcess: true, binary: true, log: true, patterns: true, keys: true },
     limit: 1_000_000,
     names: NAMES,
     target: () => url,
@@ -32,6 +34,10 @@ withBroker("kafka", (url) => {
   positions(url, "kafka");
   pages(url, "kafka");
   patterns(url, "kafka");
+  keys(url, "kafka");
+  killed(url, "kafka");
+  keyFaults("3.9.1");
+  coordinators();
   access(url);
   tls();
   failover();
@@ -40,7 +46,7 @@ withBroker("kafka", (url) => {
 withBroker("kafka4", (url) => {
   conformance(Deno.test, {
     name: "kafka4",
-    features: { crossProcess: true, binary: true, log: true, patterns: true },
+    features: { crossProcess: true, binary: true, log: true, patterns: true, keys: true },
     limit: 1_000_000,
     names: NAMES,
     target: () => url,
@@ -50,4 +56,7 @@ withBroker("kafka4", (url) => {
   positions(url, "kafka4");
   pages(url, "kafka4");
   patterns(url, "kafka4");
+  keys(url, "kafka4");
+  killed(url, "kafka4");
+  keyFaults("4.1.1");
 });

@@ -34,7 +34,7 @@ const BROKERS: BrokerData[] = [
   },
   {
     name: "kafka",
-    features: { crossProcess: true, binary: true, log: true, patterns: true },
+    features: { crossProcess: true, binary: true, log: true, patterns: true, keys: true },
     limit: 1_000_000,
     names: NAMES,
   },
