@@ -114,7 +114,7 @@ const BACKENDS: Record<string, Scheme> = {
   ),
   kafka: scheme(
     () => import("./backends/kafka.ts"),
-    ...["sasl", "tls", ...PEM, "clientId", "create", "replication"],
+    ...["sasl", "tls", ...PEM, "clientId", "create", "replication", "window"],
   ),
   amqp: scheme(() => import("./backends/amqp.ts"), "exchange", ...PEM),
   amqps: scheme(() => import("./backends/amqp.ts"), "exchange", ...PEM),

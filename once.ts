@@ -19,6 +19,7 @@ export const KEYED = [
   "memory",
   "redis-stream",
   "postgres-stream",
+  "kafka",
   "nats-stream",
 ] as const;
 

@@ -41,6 +41,10 @@
  * application properties, or message annotations if they begin with `x-`, from
  * RabbitMQ 3.13 on.
  *
+ * It knows no keys: AMQP 0-9-1 has no way to store a message only if another one is not
+ * there, and nothing that others wait for, such as an exclusive queue, fences off who had
+ * it before. In a cluster that was parted two have the same one, and both are confirmed.
+ *
  * Each stream costs the server a process and files: it is meant for hundreds of
  * channels, not for a hundred thousand.
  *

@@ -4,6 +4,8 @@ import { faults } from "./faults.ts";
 import { access } from "./kafka/access.ts";
 import { failover } from "./kafka/failover.ts";
 import { headers, headersApart } from "./kafka/headers.ts";
+import { coordinators, keyFaults, killed } from "./kafka/key_faults.ts";
+import { keys } from "./kafka/keys.ts";
 import { NAMES } from "./kafka/names.ts";
 import { pages } from "./kafka/pages.ts";
 import { patterns } from "./kafka/patterns.ts";
@@ -18,7 +20,14 @@ import { topics } from "./kafka/topics.ts";
 withBroker("kafka", (url) => {
   conformance(Deno.test, {
     name: "kafka",
-    features: { crossProcess: true, binary: true, log: true, patterns: true, headers: true },
+    features: {
+      crossProcess: true,
+      binary: true,
+      log: true,
+      patterns: true,
+      headers: true,
+      keys: true,
+    },
     limit: 1_000_000,
     names: NAMES,
     target: () => url,
@@ -34,6 +43,10 @@ withBroker("kafka", (url) => {
   positions(url, "kafka");
   pages(url, "kafka");
   patterns(url, "kafka");
+  keys(url, "kafka");
+  killed(url, "kafka");
+  keyFaults("3.9.1");
+  coordinators();
   access(url);
   tls();
   failover();
@@ -42,7 +55,14 @@ withBroker("kafka", (url) => {
 withBroker("kafka4", (url) => {
   conformance(Deno.test, {
     name: "kafka4",
-    features: { crossProcess: true, binary: true, log: true, patterns: true, headers: true },
+    features: {
+      crossProcess: true,
+      binary: true,
+      log: true,
+      patterns: true,
+      headers: true,
+      keys: true,
+    },
     limit: 1_000_000,
     names: NAMES,
     target: () => url,
@@ -53,6 +73,9 @@ withBroker("kafka4", (url) => {
   positions(url, "kafka4");
   pages(url, "kafka4");
   patterns(url, "kafka4");
+  keys(url, "kafka4");
+  killed(url, "kafka4");
+  keyFaults("4.1.1");
 });
 
 headersApart();

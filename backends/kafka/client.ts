@@ -7,7 +7,14 @@
  */
 
 import type { Socket } from "node:net";
-import type { Broker as KafkaBroker, ITopicConfig, Kafka, KafkaConfig, SASLOptions } from "kafkajs";
+import type {
+  Broker as KafkaBroker,
+  ITopicConfig,
+  Kafka,
+  KafkaConfig,
+  Message as KafkaMessage,
+  SASLOptions,
+} from "kafkajs";
 import type { Address } from "../../address.ts";
 import { importClient } from "../../client.ts";
 import { pemParameters, readPem } from "../../pem.ts";
@@ -19,7 +26,7 @@ export interface Message {
   /** Of the event or of its storing, in milliseconds; -1 if there is none. */
   readonly timestamp?: string;
   readonly value: Uint8Array | null;
-  /** Bytes or `null` by their names, or an array of them; old records have none. */
+  /** Bytes or `null` by their names; a repeated one has an array, and old records have none. */
   readonly headers?: Readonly<Record<string, unknown>>;
   readonly isControlRecord?: boolean;
 }
@@ -63,10 +70,44 @@ export interface Metadata {
   }[];
 }
 
+/** Whom a batch is from, so that a leader knows it again, or refuses it. */
+export interface Producer {
+  /** A number of 64 bits. */
+  readonly producerId: string;
+  readonly producerEpoch: number;
+}
+
 /** One broker, with what kafkajs does not declare. */
-export interface Broker extends KafkaBroker {
+export interface Broker extends Omit<KafkaBroker, "produce"> {
   readonly connectionPool: ConnectionPool;
   describeConfigs(request: { resources: readonly never[] }): Promise<unknown>;
+  findGroupCoordinator(request: { groupId: string; coordinatorType: number }): Promise<{
+    readonly coordinator: Metadata["brokers"][number];
+  }>;
+  initProducerId(request: { transactionalId: string; transactionTimeout: number }): Promise<{
+    readonly producerId: string;
+    readonly producerEpoch: number;
+  }>;
+  addPartitionsToTxn(
+    request: Producer & {
+      transactionalId: string;
+      topics: readonly { topic: string; partitions: readonly number[] }[];
+    },
+  ): Promise<unknown>;
+  produce(
+    request: Partial<Producer> & {
+      acks: number;
+      timeout: number;
+      topicData: readonly {
+        topic: string;
+        partitions: readonly {
+          partition: number;
+          firstSequence?: number;
+          messages: readonly KafkaMessage[];
+        }[];
+      }[];
+    },
+  ): Promise<ProduceResponse>;
   createTopics(request: { timeout: number; topics: readonly ITopicConfig[] }): Promise<unknown>;
   listOffsets(request: {
     isolationLevel: number;

@@ -29,12 +29,24 @@ const MOVED = new Set([
   "KAFKA_STORAGE_ERROR",
 ]);
 
+const UNKNOWN = new Set([
+  "NOT_LEADER_FOR_PARTITION",
+  "REQUEST_TIMED_OUT",
+  "NOT_ENOUGH_REPLICAS_AFTER_APPEND",
+  "KAFKA_STORAGE_ERROR",
+]);
+
 /** A broker cannot be connected to, so nothing was asked of it: another may lead its partitions. */
 export class UnreachableError extends ConnectionError {}
 
 /** Whether a broker did not do what was asked because another leads the partition, or none yet. */
 export function hasMoved(error: unknown): boolean {
   return error instanceof UnreachableError || MOVED.has((error as KafkaError).type ?? "");
+}
+
+/** Whether what was published may be stored, or not. */
+export function isInDoubt(error: unknown): boolean {
+  return UNKNOWN.has((error as KafkaError).type ?? "");
 }
 
 /** Whether there is no such topic. */

@@ -46,6 +46,16 @@ export function endsOf(
   return offsets(cluster, topics, END);
 }
 
+/** The offset of the first record of each partition that is not older; -1 if there is none. */
+export async function offsetsSince(
+  cluster: Cluster,
+  topic: string,
+  leads: readonly Lead[],
+  time: number,
+): Promise<ReadonlyMap<number, number>> {
+  return (await offsets(cluster, new Map([[topic, leads]]), time)).get(topic)!;
+}
+
 async function offsets(
   cluster: Cluster,
   topics: ReadonlyMap<string, readonly Lead[]>,

@@ -5,13 +5,15 @@
  */
 
 import { Buffer } from "node:buffer";
-import type { MessageHeaders, Payload } from "../../backend.ts";
+import type { MessageHeaders, Payload, PayloadOptions } from "../../backend.ts";
 import { ConnectionError, RefusedError } from "../../errors.ts";
 import { Position } from "../../position.ts";
 import type { ProduceResponse } from "./client.ts";
 import type { Cluster } from "./cluster.ts";
-import { explain, type KafkaError } from "./errors.ts";
+import { explain, isInDoubt, type KafkaError } from "./errors.ts";
 import { excess, weightOf } from "./headers.ts";
+import { KeyedTopics } from "./keyed_topics.ts";
+import type { Lasting } from "./keys.ts";
 import { witnessOf } from "./lane.ts";
 import { hash } from "./partitioner.ts";
 
@@ -21,18 +23,14 @@ const MAX_BATCH = 900_000;
 const OVERHEAD = 40;
 /** What most messages have. */
 const NONE: MessageHeaders = {};
+/** What a key and its header add, at most. */
+const KEY = 300;
 const TOO_LARGE = "MESSAGE_TOO_LARGE";
-/** Answers to a publish after which it may be stored, or not. */
-const UNKNOWN = new Set([
-  "NOT_LEADER_FOR_PARTITION",
-  "REQUEST_TIMED_OUT",
-  "NOT_ENOUGH_REPLICAS_AFTER_APPEND",
-  "KAFKA_STORAGE_ERROR",
-]);
 
 interface Call {
   readonly value: Buffer;
   readonly headers: MessageHeaders | undefined;
+  readonly once: Lasting | undefined;
   readonly resolve: (position: Position | undefined) => void;
   readonly reject: (reason: unknown) => void;
 }
@@ -43,15 +41,20 @@ interface Call {
  */
 export class Writer {
   readonly #connect: () => Promise<Cluster>;
+  readonly #window: number;
+  readonly #keyed: KeyedTopics;
   readonly #outboxes = new Map<string, Call[]>();
 
   /**
    * A writer that connects when it has something to write.
    *
    * @param connect The cluster, connected.
+   * @param window How long keys are known at most, in milliseconds.
    */
-  constructor(connect: () => Promise<Cluster>) {
+  constructor(connect: () => Promise<Cluster>, window: number) {
     this.#connect = connect;
+    this.#window = window;
+    this.#keyed = new KeyedTopics(window);
   }
 
   /**
@@ -59,20 +62,21 @@ export class Writer {
    *
    * @param channel The topic.
    * @param payload What to publish.
-   * @param headers What it carries besides.
+   * @param options What it carries besides, and its key.
    * @returns Its position, if the topic has no other partitions.
    */
   publish(
     channel: string,
     payload: Payload,
-    headers?: MessageHeaders,
+    { headers, once }: PayloadOptions = {},
   ): Promise<Position | undefined> {
     // Copied, since the caller may write on in its array before this is sent.
     const value = Buffer.from(payload as string);
     return new Promise((resolve, reject) => {
       const outbox = this.#outboxes.get(channel);
       const calls = outbox ?? [];
-      calls.push({ value, headers, resolve, reject });
+      const lasting = once && { key: once.key, expires: once.expires ?? this.#window };
+      calls.push({ value, headers, once: lasting, resolve, reject });
       if (outbox) return;
       this.#outboxes.set(channel, calls);
       // What else this turn brings travels in the same batch.
@@ -83,7 +87,9 @@ export class Writer {
   async #drain(channel: string, outbox: Call[]): Promise<void> {
     while (outbox.length > 0) {
       let count = 1;
+      const isKeyed = outbox[0]!.once !== undefined;
       for (let size = sizeOf(channel, outbox[0]!); count < outbox.length; count++) {
+        if ((outbox[count]!.once !== undefined) !== isKeyed) break;
         size += sizeOf(channel, outbox[count]!);
         if (size > MAX_BATCH) break;
       }
@@ -104,27 +110,30 @@ export class Writer {
   }
 
   /** Sends one batch: all of it is stored, or nothing. Returns the positions that are known. */
-  async #send(channel: string, calls: readonly Call[]): Promise<readonly Position[]> {
+  async #send(
+    channel: string,
+    calls: readonly Call[],
+  ): Promise<readonly (Position | undefined)[]> {
     const key = Buffer.from(channel);
     const timestamp = String(Date.now());
     const messages = calls.map(({ value, headers = NONE }) => ({ key, value, timestamp, headers }));
     const cluster = await this.#connect();
     try {
+      if (calls[0]!.once) return await this.#keyed.send(cluster, channel, calls);
       return await cluster.settle(async (attempt) => {
         const leads = await cluster.topics.leads(channel, attempt > 0);
         const { partition, leader } = leads[hash(channel) % leads.length]!;
         const broker = await cluster.node(leader);
         const topicData = [{ topic: channel, partitions: [{ partition, messages }] }];
         try {
-          const response: unknown = await cluster.request(() =>
+          const response = await cluster.request(() =>
             broker.produce({ acks: -1, timeout: 8_000, topicData })
           );
-          return leads.length === 1 ? positions(response as ProduceResponse, timestamp, calls) : [];
+          return leads.length === 1 ? positions(response, timestamp, calls) : [];
         } catch (cause) {
-          const { type = "", message } = cause as KafkaError;
-          if (!UNKNOWN.has(type)) throw cause;
+          if (!isInDoubt(cause)) throw cause;
           cluster.topics.forget(channel);
-          throw new ConnectionError(message, { cause });
+          throw new ConnectionError((cause as Error).message, { cause });
         }
       });
     } catch (cause) {
@@ -152,6 +161,6 @@ function positions(
   return calls.map((_, index) => Position.of({ shard: 0, at: base + index, sub: 0, witness }));
 }
 
-function sizeOf(channel: string, { value, headers }: Call): number {
-  return channel.length + value.length + weightOf(headers) + OVERHEAD;
+function sizeOf(channel: string, { value, headers, once }: Call): number {
+  return channel.length + value.length + weightOf(headers) + OVERHEAD + (once ? KEY : 0);
 }

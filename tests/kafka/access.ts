@@ -121,12 +121,35 @@ export function access(url: string): void {
       await using outsider = new Outsider(server.url);
       await using broadcast = new Broadcast(server.url);
       const channel = await outsider.topic(1);
-      await deny(outsider, channel, kafkajs.AclOperationTypes.ALL);
+      await rule(outsider, channel, kafkajs.AclOperationTypes.ALL);
       const reason = "Not authorized to access topics: [Topic authorization failed]";
       const subscribing = await assertRejects(() => broadcast.subscribe(channel), RefusedError);
       assertEquals(subscribing.message, `Cannot subscribe to "${channel}": ${reason}`);
       const publishing = await assertRejects(() => broadcast.publish(channel, "x"), RefusedError);
       assertEquals(publishing.message, `Cannot publish to "${channel}": ${reason}`);
+      assertEquals(broadcast.state, "connected");
+    });
+    await t.step("a right that keys need, and that is missing, is named", async () => {
+      await using outsider = new Outsider(server.url);
+      await using broadcast = new Broadcast(server.url);
+      const { ALL, WRITE } = kafkajs.AclOperationTypes;
+      const [nameless, unread] = [await outsider.topic(1), await outsider.topic(1)];
+      const resourceType = kafkajs.AclResourceTypes.TRANSACTIONAL_ID;
+      await rule(outsider, `broadcaster:${nameless}`, ALL, { resourceType });
+      // What has a rule is refused to who has none for it.
+      const permissionType = kafkajs.AclPermissionTypes.ALLOW;
+      await rule(outsider, unread, WRITE, { permissionType });
+      const reasons = {
+        [nameless]: `keys need the right to write to transactional id "broadcaster:${nameless}"`,
+        [unread]:
+          "keys are read from the topic: Not authorized to access topics: [Topic authorization failed]",
+      };
+      for (const [channel, reason] of Object.entries(reasons)) {
+        await broadcast.publish(channel, "plain");
+        const publish = () => broadcast.publish(channel, "x", { key: "k" });
+        const error = await assertRejects(publish, RefusedError);
+        assertEquals(error.message, `Cannot publish to "${channel}": ${reason}`);
+      }
       assertEquals(broadcast.state, "connected");
     });
     await t.step(
@@ -138,7 +161,7 @@ export function access(url: string): void {
         const ending = await broadcast.subscribe(channel);
         const living = await broadcast.subscribe(other);
         const failing = assertRejects(() => within(messages(ending, 1)), RefusedError);
-        await deny(outsider, channel, kafkajs.AclOperationTypes.READ);
+        await rule(outsider, channel, kafkajs.AclOperationTypes.READ);
         assertEquals(
           (await failing).message,
           `Cannot subscribe to "${channel}": Not authorized to access topics: [Topic authorization failed]`,
@@ -157,7 +180,7 @@ export function access(url: string): void {
       await broadcast.publish(`${channel}.shut`, "shut");
       await within(messages(subscription, 2));
       const failing = assertRejects(() => within(messages(subscription, 1)), RefusedError);
-      await deny(outsider, `${channel}.shut`, kafkajs.AclOperationTypes.READ);
+      await rule(outsider, `${channel}.shut`, kafkajs.AclOperationTypes.READ);
       assertEquals(
         (await failing).message,
         `Cannot subscribe to pattern "${pattern}": topic "${channel}.shut": Not authorized to access topics: [Topic authorization failed]`,
@@ -192,19 +215,23 @@ const REFUSALS: Record<string, string> = {
     "SASL SCRAM SHA512 authentication failed: Authentication failed during authentication due to invalid credentials with SASL mechanism SCRAM-SHA-512",
 };
 
-async function deny(
+async function rule(
   outsider: Outsider,
   resourceName: string,
   operation: kafkajs.AclOperationTypes,
+  {
+    resourceType = kafkajs.AclResourceTypes.TOPIC,
+    permissionType = kafkajs.AclPermissionTypes.DENY,
+  } = {},
 ): Promise<void> {
   const acl = {
     resourceName,
     operation,
-    resourceType: kafkajs.AclResourceTypes.TOPIC,
+    resourceType,
     resourcePatternType: kafkajs.ResourcePatternTypes.LITERAL,
     principal: "User:alice",
     host: "*",
-    permissionType: kafkajs.AclPermissionTypes.DENY,
+    permissionType,
   };
   await (await outsider.admin()).createAcls({ acl: [acl] });
 }

@@ -18,10 +18,10 @@ export class KafkaRig extends Rig {
   }
 
   /** Starts the broker and the proxy. */
-  static async start(): Promise<KafkaRig> {
+  static async start(version?: string): Promise<KafkaRig> {
     const port = freePort();
     const proxy = await Proxy.start(port);
-    const server = await start({ port, advertisedPort: proxy.port });
+    const server = await start({ port, advertisedPort: proxy.port, ...version && { version } });
     return new KafkaRig(server, proxy, await innerDoor(port));
   }
 

@@ -42,7 +42,14 @@ const BROKERS: BrokerData[] = [
   },
   {
     name: "kafka",
-    features: { crossProcess: true, binary: true, log: true, patterns: true, headers: true },
+    features: {
+      crossProcess: true,
+      binary: true,
+      log: true,
+      patterns: true,
+      headers: true,
+      keys: true,
+    },
     limit: 1_000_000,
     names: NAMES,
   },
