@@ -16,7 +16,7 @@ import { Frontier } from "./frontier.ts";
 import { Epoch, Scope } from "./id.ts";
 import { Log } from "./log.ts";
 import { eventOf, isEndOf, type Unnamed } from "./decode.ts";
-import { BacklogError, sizeOf } from "./record_source.ts";
+import { BacklogError, weightOf } from "./record_source.ts";
 import type { RingLimits } from "./ring.ts";
 import type { BranchOptions } from "./start.ts";
 import { nameOf } from "./target.ts";
@@ -233,13 +233,14 @@ export class Channel<Message> {
   }
 
   /** Returns whether half a ring has moved since readers last had their turn. */
-  #push({ payload, place }: BackendRecord, value: Unnamed<Message> | undefined): boolean {
+  #push(record: BackendRecord, value: Unnamed<Message> | undefined): boolean {
     const { limits } = this.#options;
+    const { place } = record;
     if (!value) {
       if (place) this.tee.frontier?.advance(place);
       return false;
     }
-    const bytes = sizeOf(payload);
+    const bytes = weightOf(record);
     this.tee.push(value, bytes, place);
     this.#movedBytes += bytes;
     return ++this.#moved >= limits.count / 2 || this.#movedBytes >= limits.bytes / 2;

@@ -6,15 +6,15 @@
 
 import type { Item, Page, ReadOptions, Tail } from "./backend.ts";
 import type { Position } from "./position.ts";
-import { sizeOf } from "./record_source.ts";
+import { weightOf } from "./record_source.ts";
 
 /** What a page has at first, before anything is known of the payloads, and at most. */
 const FIRST_PAGE = 64;
 const LONGEST_PAGE = 1_024;
-/** What the payloads of a page should take together, about. */
+/** What the records of a page should take together, about. */
 const PAGE_BYTES = 1024 * 1024;
 
-/** Bounds the pages of a log in bytes, by what the payloads of the page before took. */
+/** Bounds the pages of a log in bytes, by what the records of the page before took. */
 export class PageSize {
   /** How many records to ask for. */
   count: number = FIRST_PAGE;
@@ -23,7 +23,7 @@ export class PageSize {
   learn(items: readonly Item[]): void {
     if (items.length === 0) return;
     let bytes = 0;
-    for (const { payload } of items) if (payload !== undefined) bytes += sizeOf(payload);
+    for (const item of items) if (item.payload !== undefined) bytes += weightOf(item);
     const fitting = Math.floor(PAGE_BYTES / Math.max(1, bytes / items.length));
     this.count = Math.max(1, Math.min(LONGEST_PAGE, this.count * 4, fitting));
   }

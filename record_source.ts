@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Item, Payload } from "./backend.ts";
+import type { BackendRecord, Item, Payload } from "./backend.ts";
 
 /** What may wait between a client that pushes and the core: 16 MiB of payload. */
 const LIMIT = 16 * 1024 * 1024;
@@ -14,6 +14,13 @@ const OVERHEAD = 64;
 /** What a payload takes in memory: two bytes for each UTF-16 unit of a text, at most. */
 export function sizeOf(payload: Payload): number {
   return typeof payload === "string" ? payload.length * 2 : payload.length;
+}
+
+/** What a record carries takes in memory. */
+export function weightOf({ payload, headers }: BackendRecord): number {
+  let weight = sizeOf(payload);
+  for (const name in headers) weight += (name.length + headers[name]!.length) * 2;
+  return weight;
 }
 
 /** The client pushed more, in one go, than may wait: the tail has lost records. */
@@ -57,7 +64,7 @@ export class RecordSource {
   push(record: Item): void {
     if (this.#done || this.#failure) return;
     this.#waiting.push(record);
-    this.#bytes += (record.payload === undefined ? 0 : sizeOf(record.payload)) + OVERHEAD;
+    this.#bytes += (record.payload === undefined ? 0 : weightOf(record)) + OVERHEAD;
     if (this.#bytes > LIMIT) {
       this.error(new BacklogError("Cannot hold more records: 16 MiB are waiting"));
     }

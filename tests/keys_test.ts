@@ -4,6 +4,7 @@ import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/asse
 import type { Payload, PayloadOptions } from "../backend.ts";
 import { MemoryBackend } from "../backends/memory.ts";
 import { Broadcast, ConnectionError, OutcomeUnknownError, type PublishOptions } from "../mod.ts";
+import { take } from "./conformance/harness.ts";
 import { assertExpires } from "./expires.ts";
 
 const CHANNEL = "orders";
@@ -72,6 +73,20 @@ Deno.test("what the caller changes later changes no event", async () => {
   headers.a = "after";
   await published;
   assertEquals((await broadcast.history(CHANNEL))[0]!.headers, { a: "before" });
+});
+
+Deno.test("headers count for what a channel holds", async () => {
+  await using broadcast = new Broadcast("memory://?history=0");
+  const slow = await broadcast.subscribe(CHANNEL);
+  const reading = take(await broadcast.subscribe(CHANNEL), 600);
+  const headers = { a: "x".repeat(8_000) };
+  for (let number = 0; number < 600; number++) await broadcast.publish(CHANNEL, "m", { headers });
+  await reading;
+  // 4 MiB, of two bytes a character: what came before is not held any more.
+  const [event] = await take(slow, 1);
+  assertEquals(event!.gap?.cause, "overflow");
+  const held = 600 - event!.gap!.missed!;
+  assert(held > 240 && held < 270, `${held} are held`);
 });
 
 Deno.test("a key that has expired is new", async () => {

@@ -8,7 +8,7 @@ import type { Msg } from "@nats-io/transport-node";
 import type { Item, Page, ReadOptions, Tail } from "../../backend.ts";
 import { behind, PageSize } from "../../log_tail.ts";
 import type { Position } from "../../position.ts";
-import { sizeOf } from "../../record_source.ts";
+import { weightOf } from "../../record_source.ts";
 import { headersIn } from "../nats/header.ts";
 import { checkOfStored, epochIn, placeOf } from "./place.ts";
 import { timeOf } from "./store.ts";
@@ -128,14 +128,15 @@ export class LiveTail implements Tail {
     if (this.#options.channelOf && channel === undefined) this.#waiting.push({ place });
     else {
       const timestamp = timeOf(message);
-      this.#waiting.push({
+      const record = {
         payload,
         place,
         ...channel !== undefined && { channel },
         ...timestamp !== undefined && { timestamp },
         headers: headersIn(headers),
-      });
-      this.#bytes += sizeOf(payload);
+      };
+      this.#waiting.push(record);
+      this.#bytes += weightOf(record);
     }
     this.#lasts.set(subject, at);
     this.#top = at;

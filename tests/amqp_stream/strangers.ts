@@ -29,6 +29,8 @@ export function strangers(url: string): void {
         if (heard.length === 2) resolve();
       }, { arguments: { "x-stream-offset": "first" } })
     );
+    // Else it hears of the stream's end, too.
+    await reading.close();
     assertEquals(heard, ["theirs", "ours"]);
   });
 
