@@ -7,6 +7,7 @@ import { removeStreams } from "./amqp_stream/remove.ts";
 import { strangers } from "./amqp_stream/strangers.ts";
 import { withBroker } from "./broker.ts";
 import { conformance } from "./conformance.ts";
+import { FEATURES } from "./features.ts";
 import { faults, Rig } from "./faults.ts";
 import { Proxy } from "./proxy.ts";
 import { startWithStreams } from "./services/amqp.ts";
@@ -16,7 +17,7 @@ withBroker("amqp", (url) => {
 
   conformance(Deno.test, {
     name: "amqp-stream",
-    features: { crossProcess: true, binary: true, log: true, tellsNoPlace: true, headers: true },
+    features: FEATURES["amqp-stream"],
     limit: 16 * 1024 * 1024,
     target: () => stream,
     clean: (channels) => removeStreams(url, channels.map((channel) => queueOf(channel, "/"))),

@@ -8,6 +8,7 @@ import { SEQUENCE_HEADER } from "../sequence.ts";
 import { headers } from "./amqp/headers.ts";
 import { withBroker } from "./broker.ts";
 import { conformance } from "./conformance.ts";
+import { FEATURES } from "./features.ts";
 import { messages, take, uniqueChannel } from "./conformance/harness.ts";
 import { faults, Rig } from "./faults.ts";
 import { Proxy } from "./proxy.ts";
@@ -18,13 +19,7 @@ import { freePort } from "./services/service.ts";
 withBroker("amqp", (url) => {
   conformance(Deno.test, {
     name: "amqp",
-    features: {
-      crossProcess: true,
-      binary: true,
-      orderPerPublisher: true,
-      patterns: true,
-      headers: true,
-    },
+    features: FEATURES["amqp"],
     limit: 16 * 1024 * 1024,
     target: () => url,
   });

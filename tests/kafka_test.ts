@@ -1,5 +1,6 @@
 import { withBroker } from "./broker.ts";
 import { conformance } from "./conformance.ts";
+import { FEATURES } from "./features.ts";
 import { faults } from "./faults.ts";
 import { access } from "./kafka/access.ts";
 import { failover } from "./kafka/failover.ts";
@@ -20,14 +21,7 @@ import { topics } from "./kafka/topics.ts";
 withBroker("kafka", (url) => {
   conformance(Deno.test, {
     name: "kafka",
-    features: {
-      crossProcess: true,
-      binary: true,
-      log: true,
-      patterns: true,
-      headers: true,
-      keys: true,
-    },
+    features: FEATURES["kafka"],
     limit: 1_000_000,
     names: NAMES,
     target: () => url,
@@ -55,14 +49,7 @@ withBroker("kafka", (url) => {
 withBroker("kafka4", (url) => {
   conformance(Deno.test, {
     name: "kafka4",
-    features: {
-      crossProcess: true,
-      binary: true,
-      log: true,
-      patterns: true,
-      headers: true,
-      keys: true,
-    },
+    features: FEATURES["kafka"],
     limit: 1_000_000,
     names: NAMES,
     target: () => url,

@@ -5,6 +5,7 @@ import { channelOf, topicOf } from "../backends/mqtt/topic.ts";
 import { Broadcast, RefusedError } from "../mod.ts";
 import { withBroker } from "./broker.ts";
 import { conformance } from "./conformance.ts";
+import { FEATURES } from "./features.ts";
 import { messages, numbered, take, uniqueChannel } from "./conformance/harness.ts";
 import { faults, Rig } from "./faults.ts";
 import { Proxy } from "./proxy.ts";
@@ -15,13 +16,7 @@ import { freePort } from "./services/service.ts";
 withBroker("mqtt", (url) => {
   conformance(Deno.test, {
     name: "mqtt",
-    features: {
-      crossProcess: true,
-      binary: true,
-      orderPerPublisher: true,
-      patterns: true,
-      headers: true,
-    },
+    features: FEATURES["mqtt"],
     limit: 100 * 1024 * 1024,
     target: () => url,
   });

@@ -1,5 +1,6 @@
 import { withBroker } from "./broker.ts";
 import { conformance } from "./conformance.ts";
+import { FEATURES } from "./features.ts";
 import { uniqueChannel } from "./conformance/harness.ts";
 import { faults, Rig } from "./faults.ts";
 import { access } from "./nats/access.ts";
@@ -16,15 +17,7 @@ withBroker("nats", (url) => {
 
   conformance(Deno.test, {
     name: "nats-stream",
-    features: {
-      crossProcess: true,
-      binary: true,
-      log: true,
-      patterns: true,
-      patternLog: true,
-      headers: true,
-      keys: true,
-    },
+    features: FEATURES["nats-stream"],
     limit: 1_048_576,
     target: () => Log.url(url, stream),
   });

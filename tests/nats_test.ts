@@ -1,5 +1,6 @@
 import { withBroker } from "./broker.ts";
 import { conformance } from "./conformance.ts";
+import { FEATURES } from "./features.ts";
 import { faults, Rig } from "./faults.ts";
 import { access } from "./nats/access.ts";
 import { client } from "./nats/client.ts";
@@ -10,13 +11,7 @@ import { start } from "./services/nats.ts";
 withBroker("nats", (url) => {
   conformance(Deno.test, {
     name: "nats",
-    features: {
-      crossProcess: true,
-      binary: true,
-      orderPerPublisher: true,
-      patterns: true,
-      headers: true,
-    },
+    features: FEATURES["nats"],
     limit: 1_048_576,
     target: () => url,
   });

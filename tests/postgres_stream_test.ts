@@ -4,6 +4,7 @@ import { MIGRATION } from "../backends/postgres_stream.ts";
 import { Broadcast, bytes, RefusedError } from "../mod.ts";
 import { withBroker } from "./broker.ts";
 import { conformance } from "./conformance.ts";
+import { FEATURES } from "./features.ts";
 import { messages, numbered, take, uniqueChannel } from "./conformance/harness.ts";
 import { faults, Rig } from "./faults.ts";
 import { TestDatabase } from "./postgres_stream/database.ts";
@@ -20,14 +21,7 @@ withBroker("postgres", (server) => {
 
   conformance(Deno.test, {
     name: "postgres-stream",
-    features: {
-      crossProcess: true,
-      binary: true,
-      log: true,
-      patterns: true,
-      headers: true,
-      keys: true,
-    },
+    features: FEATURES["postgres-stream"],
     limit: 1_000_000,
     target: () => url,
   });

@@ -3,6 +3,7 @@ import postgres from "postgres";
 import { Broadcast, ConnectionError, RefusedError } from "../mod.ts";
 import { withBroker } from "./broker.ts";
 import { conformance } from "./conformance.ts";
+import { FEATURES } from "./features.ts";
 import { messages, uniqueChannel } from "./conformance/harness.ts";
 import { WEIRD } from "./conformance/names.ts";
 import { faults, Rig } from "./faults.ts";
@@ -13,7 +14,7 @@ import { serverUser, start } from "./services/postgres.ts";
 withBroker("postgres", (url) => {
   conformance(Deno.test, {
     name: "postgres",
-    features: { crossProcess: true, binary: false },
+    features: FEATURES["postgres"],
     limit: 7_999,
     // Of 63 bytes at most.
     names: WEIRD,

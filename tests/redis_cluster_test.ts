@@ -4,6 +4,7 @@ import { assert, assertRejects } from "@std/assert";
 import { Broadcast, RefusedError } from "../mod.ts";
 import { withBroker } from "./broker.ts";
 import { conformance } from "./conformance.ts";
+import { FEATURES } from "./features.ts";
 import { uniqueChannel } from "./conformance/harness.ts";
 import { channels } from "./redis_cluster/channels.ts";
 import { lanes } from "./redis_cluster/lanes.ts";
@@ -22,7 +23,7 @@ withBroker("redis_cluster", (url) => {
 
   conformance(Deno.test, {
     name: "redis-stream in a cluster",
-    features: { crossProcess: true, binary: true, log: true, headers: true, keys: true },
+    features: FEATURES["redis-stream"],
     limit: 512 * 1024 * 1024,
     target: () => url.replace(/^redis:/, "redis-stream:"),
     clean: (channels) => Promise.all(hosts.map((host) => remove(`redis://${host}`, channels))),

@@ -3,6 +3,7 @@ import { Redis } from "ioredis";
 import { Broadcast } from "../mod.ts";
 import { withBroker } from "./broker.ts";
 import { conformance } from "./conformance.ts";
+import { FEATURES } from "./features.ts";
 import { faults as lostConnections, Rig } from "./faults.ts";
 import { Proxy } from "./proxy.ts";
 import { DURABLE, faults } from "./redis_stream/faults.ts";
@@ -17,7 +18,7 @@ withBroker("redis", (url) => {
 
   conformance(Deno.test, {
     name: "redis-stream",
-    features: { crossProcess: true, binary: true, log: true, headers: true, keys: true },
+    features: FEATURES["redis-stream"],
     limit: 512 * 1024 * 1024,
     target: () => streams,
     clean: (channels) => remove(url, channels),

@@ -3,6 +3,7 @@ import { Redis } from "ioredis";
 import { Broadcast, ConnectionError, RefusedError } from "../mod.ts";
 import { withBroker } from "./broker.ts";
 import { conformance } from "./conformance.ts";
+import { FEATURES } from "./features.ts";
 import { messages, take, uniqueChannel } from "./conformance/harness.ts";
 import { faults, Rig } from "./faults.ts";
 import { Proxy } from "./proxy.ts";
@@ -12,7 +13,7 @@ import { freePort } from "./services/service.ts";
 withBroker("redis", (url) => {
   conformance(Deno.test, {
     name: "redis",
-    features: { crossProcess: true, binary: true, patterns: true },
+    features: FEATURES["redis"],
     limit: 512 * 1024 * 1024,
     target: () => url,
   });

@@ -4,6 +4,7 @@ import { assertEquals, assertRejects } from "@std/assert";
 import postgres from "postgres";
 import { Broadcast } from "../../mod.ts";
 import { conformance } from "../conformance.ts";
+import { FEATURES } from "../features.ts";
 import { take, uniqueChannel } from "../conformance/harness.ts";
 import { until } from "../services/service.ts";
 import { TestDatabase } from "./database.ts";
@@ -13,14 +14,7 @@ export function pool(server: string): void {
 
   conformance(Deno.test, {
     name: "postgres-stream with a pool",
-    features: {
-      crossProcess: true,
-      binary: true,
-      log: true,
-      patterns: true,
-      headers: true,
-      keys: true,
-    },
+    features: FEATURES["postgres-stream"],
     limit: 1_000_000,
     target: () => `${url}?pool=3`,
   });
