@@ -5,9 +5,9 @@
  */
 
 import type { Socket } from "node:net";
-import { setTimeout as delay } from "node:timers/promises";
-import { unlessAborted } from "../../abort.ts";
+import { onAbort, unlessAborted } from "../../abort.ts";
 import { ConnectionError, RefusedError } from "../../errors.ts";
+import { after, deferred } from "../../timer.ts";
 import {
   type Broker,
   type Connection,
@@ -155,7 +155,14 @@ export class Cluster {
 
   /** Waits, unless the connections end. */
   async pause(milliseconds: number): Promise<void> {
-    await delay(milliseconds, undefined, { signal: this.signal }).catch(() => {});
+    this.signal.throwIfAborted();
+    const { promise, resolve } = deferred();
+    const stop = after(milliseconds, resolve);
+    // Many pause at a time, when there are many channels.
+    const forget = onAbort(this.signal, resolve);
+    await promise;
+    stop();
+    forget();
     this.signal.throwIfAborted();
   }
 
