@@ -28,14 +28,8 @@ export function headers(url: string): void {
     assertEquals(events.map(({ headers }) => headers), expected);
     const past = await broadcast.history(stream.name);
     assertEquals(past.map(({ headers }) => headers), expected);
-    const reading = await stream.client.createChannel();
-    await reading.prefetch(10);
-    const ours = await new Promise<Record<string, unknown>>((resolve) =>
-      void reading.consume(stream.name, (message) => {
-        if (message!.content.toString() === "ours") resolve(message!.properties.headers!);
-      }, { arguments: { "x-stream-offset": "first" } })
-    );
-    const { trace, "x-request-id": id, long, ...rest } = ours;
+    const [{ properties }] = await stream.heard(1) as [ConsumeMessage];
+    const { trace, "x-request-id": id, long, ...rest } = properties.headers!;
     assertEquals({ trace, "x-request-id": id, long: String(long) }, some);
     assertEquals(
       Object.keys(rest).sort(),

@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import { type ChannelModel, type ConfirmChannel, connect } from "amqplib";
+import { type ChannelModel, type ConfirmChannel, connect, type ConsumeMessage } from "amqplib";
 import { Address } from "../../address.ts";
 import type { Backend, Item, Position, Tail } from "../../backend.ts";
 import { open } from "../../backends/amqp_stream.ts";
@@ -33,6 +33,22 @@ export class Stream implements AsyncDisposable {
   static async open(server: string): Promise<Stream> {
     const client = await connect(server, { noDelay: true });
     return new Stream(server, await backendOn(server), client, await client.createConfirmChannel());
+  }
+
+  /** Its first so many messages that are no marks, as another program reads them. */
+  async heard(count: number): Promise<ConsumeMessage[]> {
+    const lane = await this.client.createChannel();
+    await lane.prefetch(10);
+    const heard: ConsumeMessage[] = [];
+    await new Promise<void>((resolve) =>
+      void lane.consume(this.name, (message) => {
+        // Without one, the stream was removed.
+        if (message && !("broadcaster-mark" in message.properties.headers!)) heard.push(message);
+        if (heard.length === count) resolve();
+      }, { arguments: { "x-stream-offset": "first" } })
+    );
+    await lane.close();
+    return heard;
   }
 
   /** Makes it, as another program would. */
