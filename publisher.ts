@@ -79,7 +79,7 @@ export class Publisher {
         await connection.restored();
       } catch (error) {
         this.#flushing = false;
-        for (const entry of this.#waiting) entry.fail(error);
+        for (const entry of this.#waiting) entry.fail(entry.sent ? doubtOf(entry, error) : error);
         return;
       }
     }
@@ -134,7 +134,8 @@ export class Publisher {
 
   #check(backend: Backend | undefined, entry: Entry): boolean {
     if (!backend || entry.checked) return true;
-    entry.checked = true;
+    // Not connected, it does not know what the server takes.
+    entry.checked = this.#connection.whole;
     try {
       const { channel, payload, options } = entry.message;
       if (options) checkPublishing(backend, channel, options);
@@ -263,6 +264,16 @@ function lateError({ message, sent }: Entry, address: string, limit: number, cau
       `Cannot publish to "${channel}": not connected to ${address} for ${time}, the message was not sent`,
       { cause },
     );
+}
+
+/** Why it is not known what has become of a payload that was to be sent again. */
+function doubtOf({ message }: Entry, cause: unknown): Error {
+  return new OutcomeUnknownError(
+    `Cannot confirm message to "${message.channel}": ${
+      reasonOf(cause)
+    }, it may or may not be published`,
+    { cause },
+  );
 }
 
 /** Wraps, once, what a backend threw while it published. */

@@ -151,6 +151,30 @@ Deno.test("what has a key is sent again only while the key is known", async () =
   assert(Date.now() - started < 10_000);
 });
 
+Deno.test("what has a key is of unknown outcome if it is to be sent again and nobody can", async () => {
+  const backend = new Forgetful();
+  backend.forgets = Infinity;
+  const broadcast = new Broadcast(backend, { timeout: 200 });
+  const published = broadcast.publish(CHANNEL, "1", { key: "one" });
+  await backend.called;
+  const failed = assertRejects(() => published, OutcomeUnknownError);
+  await broadcast.disconnect();
+  await failed;
+});
+
+Deno.test("what is given before it is known what the server takes is checked when it is", async () => {
+  const backend = new Learning();
+  await using broadcast = new Broadcast(backend);
+  const first = broadcast.publish(CHANNEL, "1", { key: "one" });
+  // By now there is a backend, that connects.
+  await backend.connecting;
+  const second = broadcast.publish(CHANNEL, "2", { key: "two" });
+  backend.finish();
+  for (const published of [first, second]) {
+    await assertRejects(() => published, RangeError, "now it is known");
+  }
+});
+
 Deno.test("an aborted message with a key is not sent again", async () => {
   const backend = new Forgetful();
   backend.forgets = Infinity;
@@ -165,6 +189,31 @@ Deno.test("an aborted message with a key is not sent again", async () => {
   await broadcast.publish(CHANNEL, "2");
   assertEquals(backend.calls.slice(length).flat(), ["2"]);
 });
+
+/** Knows what it takes only once it is connected. */
+class Learning extends MemoryBackend {
+  #asked = Promise.withResolvers<void>();
+  #connected = Promise.withResolvers<void>();
+  #knows = false;
+
+  get connecting(): Promise<void> {
+    return this.#asked.promise;
+  }
+
+  finish(): void {
+    this.#knows = true;
+    this.#connected.resolve();
+  }
+
+  connect(): Promise<void> {
+    this.#asked.resolve();
+    return this.#connected.promise;
+  }
+
+  check(): void {
+    if (this.#knows) throw new RangeError("now it is known");
+  }
+}
 
 /** Stores, and loses its connection before it has answered: so many times. */
 class Forgetful extends MemoryBackend {
