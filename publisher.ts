@@ -5,11 +5,11 @@
  */
 
 import { checkPublishing } from "./ability.ts";
-import { onAbort } from "./abort.ts";
-import type { Backend, Payload, PayloadOptions } from "./backend.ts";
+import type { Backend } from "./backend.ts";
 import type { Connection } from "./connection.ts";
+import { ConnectionError } from "./errors.ts";
+import { doubtError, lateError, Outgoing, type OutgoingMessage, publishError } from "./outgoing.ts";
 import { Position } from "./position.ts";
-import { ConnectionError, OutcomeUnknownError, reasonOf, RefusedError } from "./errors.ts";
 import { LONGEST } from "./timer.ts";
 
 /**
@@ -19,7 +19,8 @@ import { LONGEST } from "./timer.ts";
 export class Publisher {
   readonly #connection: Connection;
   readonly #timeout: number;
-  #waiting = new Set<Entry>();
+  #count = 0;
+  #waiting = new Set<Outgoing>();
   #flushing = false;
   #underway = 0;
   #drained: (() => void)[] = [];
@@ -34,9 +35,9 @@ export class Publisher {
   }
 
   /** Resolves once the broker has accepted the payload: with its position, where that is known. */
-  publish(message: Outgoing, signal?: AbortSignal): Promise<Position | undefined> {
+  publish(message: OutgoingMessage, signal?: AbortSignal): Promise<Position | undefined> {
     return new Promise((resolve, reject) => {
-      const entry = new Entry(message, resolve, reject);
+      const entry = new Outgoing(message, this.#count++, resolve, reject);
       // What the backend cannot carry is refused before it waits, not behind.
       if (!this.#check(this.#connection.backend, entry)) return;
       this.#underway++;
@@ -79,7 +80,9 @@ export class Publisher {
         await connection.restored();
       } catch (error) {
         this.#flushing = false;
-        for (const entry of this.#waiting) entry.fail(entry.sent ? doubtOf(entry, error) : error);
+        for (const entry of this.#waiting) {
+          entry.fail(entry.sent ? doubtError(entry, error) : error);
+        }
         return;
       }
     }
@@ -88,7 +91,7 @@ export class Publisher {
   }
 
   #send(backend: Backend): void {
-    const batches = new Map<string, Entry[]>();
+    const batches = new Map<string, Outgoing[]>();
     const waiting = this.#waiting;
     this.#waiting = new Set();
     for (const entry of waiting) {
@@ -101,7 +104,7 @@ export class Publisher {
     }
     const { generation } = this.#connection;
     for (const [channel, entries] of batches) {
-      const refuse = (entry: Entry, reason: unknown) => {
+      const refuse = (entry: Outgoing, reason: unknown) => {
         const isLost = reason instanceof ConnectionError;
         if (isLost) this.#connection.lose(generation, reason);
         if (isLost && entry.message.options?.once) this.#again(entry);
@@ -122,9 +125,9 @@ export class Publisher {
    * What has a key is sent again: stored or not, it is stored once. It keeps its
    * order, since what was sent behind it is stored only if it is.
    */
-  #again(entry: Entry): void {
+  #again(entry: Outgoing): void {
     if (entry.settled) return;
-    const isBehind = ({ number }: Entry) => number > entry.number;
+    const isBehind = ({ number }: Outgoing) => number > entry.number;
     const behind = [...this.#waiting].filter(isBehind);
     for (const other of behind) this.#waiting.delete(other);
     for (const other of [entry, ...behind]) this.#waiting.add(other);
@@ -132,7 +135,7 @@ export class Publisher {
     this.#schedule();
   }
 
-  #check(backend: Backend | undefined, entry: Entry): boolean {
+  #check(backend: Backend | undefined, entry: Outgoing): boolean {
     if (!backend || entry.checked) return true;
     // Not connected, it does not know what the server takes.
     entry.checked = this.#connection.whole;
@@ -147,7 +150,7 @@ export class Publisher {
     }
   }
 
-  #limit(entry: Entry): void {
+  #limit(entry: Outgoing): void {
     const { address, error, state } = this.#connection;
     // A first connection has limits of its own, and a reason when it fails.
     if (state === "idle" || state === "connecting") return;
@@ -167,7 +170,7 @@ export class Publisher {
 function hand(
   backend: Backend,
   channel: string,
-  entries: readonly Entry[],
+  entries: readonly Outgoing[],
 ): ReturnType<Backend["publish"]> {
   const isPlain = entries.every(({ message }) => message.options === undefined);
   try {
@@ -179,111 +182,4 @@ function hand(
   } catch (error) {
     return Promise.reject(error);
   }
-}
-
-/** What is to be published. */
-export interface Outgoing {
-  /** Where. */
-  readonly channel: string;
-  /** What. */
-  readonly payload: Payload;
-  /** What is asked for besides. */
-  readonly options?: PayloadOptions | undefined;
-}
-
-/** A payload on its way, and who waits for it. */
-class Entry {
-  static #count = 0;
-  readonly message: Outgoing;
-  /** Tells what was given to be published first. */
-  readonly number: number = Entry.#count++;
-  readonly #resolve: (position: Position | undefined) => void;
-  readonly #reject: (reason: unknown) => void;
-  /** Whether the backend has been asked about it. */
-  checked = false;
-  /** Whether it was given to the backend. */
-  sent = false;
-  /** Whether its outcome has been told. */
-  settled = false;
-  /** Ends its waiting. */
-  timer: ReturnType<typeof setTimeout> | undefined;
-  /** Called once its outcome has been told. */
-  onSettled: () => void = () => {};
-  #unheed: () => void = () => {};
-
-  constructor(
-    message: Outgoing,
-    resolve: (position: Position | undefined) => void,
-    reject: (reason: unknown) => void,
-  ) {
-    this.message = message;
-    this.#resolve = resolve;
-    this.#reject = reject;
-  }
-
-  /** It waits no longer; sent again, it still has only the time that it had. */
-  send(): void {
-    if (!this.sent) clearTimeout(this.timer);
-    if (!this.sent) this.timer = undefined;
-    this.sent = true;
-  }
-
-  /** Aborted, it fails at once; if it still waits, it is never sent. */
-  heed(signal: AbortSignal | undefined): void {
-    if (signal) this.#unheed = onAbort(signal, () => this.fail(signal.reason));
-  }
-
-  succeed(position: Position | undefined): void {
-    this.#settle(() => this.#resolve(position));
-  }
-
-  fail(reason: unknown): void {
-    this.#settle(() => this.#reject(reason));
-  }
-
-  #settle(tell: () => void): void {
-    if (this.settled) return;
-    this.settled = true;
-    clearTimeout(this.timer);
-    this.#unheed();
-    tell();
-    this.onSettled();
-  }
-}
-
-/** Why a payload waits no longer. */
-function lateError({ message, sent }: Entry, address: string, limit: number, cause: unknown) {
-  const { channel } = message;
-  const time = `${limit / 1000} s`;
-  return sent
-    ? new OutcomeUnknownError(
-      `Cannot confirm message to "${channel}": ${address} did not answer for ${time}, it may or may not be published`,
-      { cause },
-    )
-    : new ConnectionError(
-      `Cannot publish to "${channel}": not connected to ${address} for ${time}, the message was not sent`,
-      { cause },
-    );
-}
-
-/** Why it is not known what has become of a payload that was to be sent again. */
-function doubtOf({ message }: Entry, cause: unknown): Error {
-  return new OutcomeUnknownError(
-    `Cannot confirm message to "${message.channel}": ${
-      reasonOf(cause)
-    }, it may or may not be published`,
-    { cause },
-  );
-}
-
-/** Wraps, once, what a backend threw while it published. */
-function publishError(backend: Backend, channel: string, cause: unknown): Error {
-  if (cause instanceof ConnectionError) {
-    return new OutcomeUnknownError(
-      `Cannot confirm message to "${channel}": the connection to ${backend.address} was lost before it answered, it may or may not be published`,
-      { cause },
-    );
-  }
-  if (cause instanceof TypeError || cause instanceof RangeError) return cause;
-  return new RefusedError(`Cannot publish to "${channel}": ${reasonOf(cause)}`, { cause });
 }
