@@ -30,8 +30,8 @@ export interface PublishOptions {
   readonly key?: string | undefined;
   /**
    * How long the key is known at least, in milliseconds, from when it was first
-   * used on; on `nats-stream://` at most, and unless it is said, what the stream was
-   * created with.
+   * used on. On `kafka://` and `nats-stream://` at most as long as their window, and
+   * just as long unless it is said.
    *
    * @default {300000}
    */
