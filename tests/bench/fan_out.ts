@@ -12,6 +12,8 @@ import { ratio, rounds, spread } from "./rounds.ts";
 import { type Runtime, Worker } from "./runtime.ts";
 
 const ROUNDS = 5;
+/** Deliveries of one race: a shorter one measures how soon code is compiled. */
+const DELIVERIES = 512_000;
 const PACES = { "bursts of 64": 64, "singly": 1 };
 
 /** A contender, and the process it runs in: none spoils the optimised code of another. */
@@ -60,6 +62,6 @@ export async function fanOut(runtime: Runtime): Promise<Report> {
 }
 
 async function race({ name, worker }: Racer, readers: number, burst: number): Promise<number> {
-  const race: Race = { contender: name, readers, burst, deliveries: 128_000 };
+  const race: Race = { contender: name, readers, burst, deliveries: DELIVERIES };
   return Number(await worker.ask(JSON.stringify(race)));
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { Broadcast, json } from "../../mod.ts";
+import { Broadcast, json, type Subscription } from "../../mod.ts";
 import { atLeast, digits, type Report, shown } from "./report.ts";
 import { ratio, rounds, spread } from "./rounds.ts";
 
@@ -29,29 +29,35 @@ export async function values(runtime: string): Promise<Report> {
 }
 
 async function throughCodec(): Promise<number> {
-  await using broadcast = new Broadcast("memory://", { codec: json<typeof MESSAGE>() });
-  const subscription = await broadcast.subscribe("bench");
-  const read = (async () => {
-    let [count, sum] = [0, 0];
-    for await (const { message } of subscription) {
-      sum += message.at;
-      if (++count === EVENTS) return sum;
-    }
-  })();
-  return await time(() => broadcast.publish("bench", MESSAGE), read);
+  const broadcast = new Broadcast("memory://", { codec: json<typeof MESSAGE>() });
+  const read = readAll(await broadcast.subscribe("bench"), ({ at }) => at);
+  const rate = await time(() => broadcast.publish("bench", MESSAGE), read);
+  await broadcast.disconnect();
+  return rate;
 }
 
 async function byHand(): Promise<number> {
-  await using broadcast = new Broadcast("memory://");
-  const subscription = await broadcast.subscribe("bench");
-  const read = (async () => {
-    let [count, sum] = [0, 0];
-    for await (const { message } of subscription) {
-      sum += (JSON.parse(message) as typeof MESSAGE).at;
-      if (++count === EVENTS) return sum;
-    }
-  })();
-  return await time(() => broadcast.publish("bench", JSON.stringify(MESSAGE)), read);
+  const broadcast = new Broadcast("memory://");
+  const read = readAll(
+    await broadcast.subscribe("bench"),
+    (text) => (JSON.parse(text) as typeof MESSAGE).at,
+  );
+  const rate = await time(() => broadcast.publish("bench", JSON.stringify(MESSAGE)), read);
+  await broadcast.disconnect();
+  return rate;
+}
+
+/** Reads all, and uses what it has read. */
+async function readAll<Message>(
+  subscription: Subscription<Message, "bench">,
+  use: (message: Message) => number,
+): Promise<number> {
+  let [count, sum] = [0, 0];
+  for await (const { message } of subscription) {
+    sum += use(message);
+    if (++count === EVENTS) break;
+  }
+  return sum;
 }
 
 async function time(publish: () => Promise<unknown>, read: Promise<unknown>): Promise<number> {
