@@ -16,7 +16,10 @@ const ROUNDS = 5;
 const DELIVERIES = 512_000;
 const PACES = { "bursts of 64": 64, "singly": 1 };
 
-/** A contender, and the process it runs in: none spoils the optimised code of another. */
+/**
+ * A contender, and the process it runs in: none spoils the optimised code of another, and no
+ * number of readers that of another number.
+ */
 interface Racer {
   readonly name: string;
   readonly worker: Worker;
@@ -25,17 +28,18 @@ interface Racer {
 /** Measures fan-out to 1, 100, 1,000 and 10,000 subscribers. */
 export async function fanOut(runtime: Runtime): Promise<Report> {
   const command = await runtime.command("racer.ts");
-  const racers = CONTENDERS.map(({ name }) => ({ name, worker: new Worker(command) }));
-  const names = racers.map(({ name }) => name);
+  const names = CONTENDERS.map(({ name }) => name);
   const rows = [["subscribers", "events", ...names, "× native tee()", "× hand-written"]];
   const verdicts: Verdict[] = [];
   for (const readers of [1, 100, 1_000, 10_000]) {
     for (const [pace, burst] of Object.entries(PACES)) {
+      const racers = names.map((name) => ({ name, worker: new Worker(command) }));
       const results = await rounds(
         readers === 10_000 ? 3 : ROUNDS,
         racers,
         (racer) => race(racer, readers, burst),
       );
+      await Promise.all(racers.map(({ worker }) => worker[Symbol.asyncDispose]()));
       const [ours, , natives, hands] = results;
       const overNative = ratio(ours!, natives!);
       rows.push([
@@ -51,12 +55,11 @@ export async function fanOut(runtime: Runtime): Promise<Report> {
       verdicts.push(atLeast(target, runtime.limit, overNative));
     }
   }
-  await Promise.all(racers.map(({ worker }) => worker[Symbol.asyncDispose]()));
   return {
     title: `Fan-out in one process, ${runtime.name}: deliveries per second`,
     rows,
     note:
-      `Medians of ${ROUNDS} rounds (10,000: 3), each contender in a process of its own; quotients of memory:// round by round.`,
+      `Medians of ${ROUNDS} rounds (10,000: 3), each contender in a process of its own for each row; quotients of memory:// round by round.`,
     verdicts,
   };
 }
