@@ -8,8 +8,8 @@ import type { Backend, PayloadOptions } from "./backend.ts";
 import { HEADERS } from "./headers.ts";
 import { noLogError } from "./log.ts";
 import { KEYED } from "./once.ts";
-import type { SubscribeOptions } from "./options.ts";
 import { Pattern } from "./pattern.ts";
+import type { StartOptions } from "./start.ts";
 import { nameOf } from "./target.ts";
 
 /**
@@ -20,7 +20,7 @@ import { nameOf } from "./target.ts";
 export function checkAbility(
   backend: Backend,
   target: string | readonly string[] | Pattern,
-  { after, foreign, history = 0 }: SubscribeOptions,
+  { after, foreign, history = 0 }: StartOptions,
 ): void {
   const { log, patterns, patternLog } = backend.features;
   if (!(target instanceof Pattern)) {

@@ -24,6 +24,10 @@ import type { SubscribeTarget } from "./target.ts";
 /** The channels of a broadcast, by the names of its channel map. */
 export type ChannelName<Channels extends object> = Extract<keyof Channels, string>;
 
+/** The events of some channels: which one tells what its message is. */
+export type EventOf<Channels extends object, Name extends ChannelName<Channels>> = Name extends
+  unknown ? BroadcastEvent<Channels[Name], Name> : never;
+
 /**
  * Realtime channels over one broker. It connects at first use; `connect()`
  * reports a bad address early. A connection that is lost is sought again for
@@ -102,7 +106,7 @@ export interface BroadcastInstance<
   subscribe<Name extends ChannelName<Channels>>(
     target: SubscribeTarget<Name>,
     options?: SubscribeOptions,
-  ): Promise<Subscription<Channels[Name], Name>>;
+  ): Promise<Subscription<Channels[Name], Name, EventOf<Channels, Name>>>;
 
   /**
    * A page of a channel's past: the most recent events, unless `before` or
@@ -122,7 +126,7 @@ export interface BroadcastInstance<
   history<Name extends ChannelName<Channels>>(
     channel: Name,
     options?: HistoryOptions,
-  ): Promise<BroadcastEvent<Channels[Name], Name>[]>;
+  ): Promise<EventOf<Channels, Name>[]>;
 
   /**
    * A stream of messages into a channel: `source.pipeTo(broadcast.writable("run:42"))`.
@@ -163,26 +167,26 @@ export interface BroadcastInstance<
   addEventListener<Type extends keyof BroadcastEventMap>(
     type: Type,
     listener: (event: BroadcastEventMap[Type]) => void,
-    options?: boolean | AddEventListenerOptions,
+    options?: Parameters<EventTarget["addEventListener"]>[2],
   ): void;
   /** Calls a listener on each event of a type. */
   addEventListener(
     type: string,
-    listener: EventListener | EventListenerObject | null,
-    options?: boolean | AddEventListenerOptions,
+    listener: Parameters<EventTarget["addEventListener"]>[1],
+    options?: Parameters<EventTarget["addEventListener"]>[2],
   ): void;
 
   /** Calls a listener no longer. */
   removeEventListener<Type extends keyof BroadcastEventMap>(
     type: Type,
     listener: (event: BroadcastEventMap[Type]) => void,
-    options?: boolean | EventListenerOptions,
+    options?: Parameters<EventTarget["removeEventListener"]>[2],
   ): void;
   /** Calls a listener no longer. */
   removeEventListener(
     type: string,
-    listener: EventListener | EventListenerObject | null,
-    options?: boolean | EventListenerOptions,
+    listener: Parameters<EventTarget["addEventListener"]>[1],
+    options?: Parameters<EventTarget["removeEventListener"]>[2],
   ): void;
 }
 

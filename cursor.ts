@@ -6,22 +6,24 @@
 
 import type { BroadcastEvent } from "./event.ts";
 import type { EventReader } from "./read.ts";
-import type { BranchSource, SubscriptionIterator } from "./subscription.ts";
+import type { BranchSource } from "./subscription.ts";
 
 /**
  * What `for await` holds: it reads the branch itself, past the stream's queue,
  * while it holds the stream's lock.
  *
  * @typeParam Message What the codec decodes to.
- * @typeParam Channel The name of the channel.
+ * @typeParam Event What it gives.
  */
-export class Cursor<Message = string, Channel extends string = string>
-  implements SubscriptionIterator<Message, Channel> {
+export class Cursor<
+  Message = string,
+  Event extends BroadcastEvent<Message> = BroadcastEvent<Message>,
+> implements AsyncIterableIterator<Event, undefined>, AsyncDisposable {
   /** What it reads; for the library itself. */
   readonly branch: EventReader<Message>;
   readonly #source: BranchSource<Message>;
   readonly #preventCancel: boolean;
-  #reader: ReadableStreamDefaultReader<BroadcastEvent<Message, Channel>> | undefined;
+  #reader: ReadableStreamDefaultReader<Event> | undefined;
   /** Until it settles, an event of an earlier reader may be stranded in the stream's queue. */
   #settling: Promise<unknown> | undefined;
   #left = false;
@@ -35,7 +37,7 @@ export class Cursor<Message = string, Channel extends string = string>
    */
   constructor(
     source: BranchSource<Message>,
-    reader: ReadableStreamDefaultReader<BroadcastEvent<Message, Channel>>,
+    reader: ReadableStreamDefaultReader<Event>,
     preventCancel: boolean,
   ) {
     this.branch = source.branch;
@@ -50,12 +52,10 @@ export class Cursor<Message = string, Channel extends string = string>
   }
 
   /** The next event; calls that overlap are answered in their order. */
-  next(): Promise<IteratorResult<BroadcastEvent<Message, Channel>, undefined>> {
+  next(): Promise<IteratorResult<Event, undefined>> {
     if (this.#settling !== undefined) return this.#settle();
     if (this.#left) return Promise.resolve({ value: undefined, done: true });
-    return this.branch.next() as Promise<
-      IteratorResult<BroadcastEvent<Message, Channel>, undefined>
-    >;
+    return this.branch.next() as Promise<IteratorResult<Event, undefined>>;
   }
 
   /** Leaves: at once, even while a `next()` is pending, which is done then. */
@@ -80,13 +80,11 @@ export class Cursor<Message = string, Channel extends string = string>
     await this.return();
   }
 
-  #settle(): Promise<IteratorResult<BroadcastEvent<Message, Channel>, undefined>> {
+  #settle(): Promise<IteratorResult<Event, undefined>> {
     const result = this.#settling!.then(() => {
       if (this.#left) return { value: undefined, done: true as const };
       if (this.#reader && this.#source.stranded) return this.#readStranded(this.#reader);
-      return this.branch.next() as Promise<
-        IteratorResult<BroadcastEvent<Message, Channel>, undefined>
-      >;
+      return this.branch.next() as Promise<IteratorResult<Event, undefined>>;
     });
     // Not sooner: a call that overlaps would be answered before this one.
     const settle = () => {
@@ -98,8 +96,8 @@ export class Cursor<Message = string, Channel extends string = string>
   }
 
   async #readStranded(
-    reader: ReadableStreamDefaultReader<BroadcastEvent<Message, Channel>>,
-  ): Promise<IteratorResult<BroadcastEvent<Message, Channel>, undefined>> {
+    reader: ReadableStreamDefaultReader<Event>,
+  ): Promise<IteratorResult<Event, undefined>> {
     const { done, value } = await reader.read();
     return done ? { done, value: undefined } : { done, value };
   }

@@ -20,7 +20,10 @@ import { after } from "./timer.ts";
 const CHUNK = 64 * 1024;
 
 /** Additional options of an event stream. */
-export interface EventStreamOptions<Message> extends FrameOptions<Message> {
+export interface EventStreamOptions<
+  Message,
+  Event extends BroadcastEvent<Message> = BroadcastEvent<Message>,
+> extends FrameOptions<Message, Event> {
   /**
    * How often an idle stream sends a comment, in milliseconds; 0 for never.
    * Some servers close a stream that is idle for 10 seconds.

@@ -10,11 +10,18 @@ import { type BroadcastEvent, type Gap, originOf } from "./event.ts";
 const encoder = new TextEncoder();
 
 /** What becomes of an event: its name, if it has one, and its data. */
-export interface FrameOptions<Message> {
+export interface FrameOptions<
+  Message,
+  Event extends BroadcastEvent<Message> = BroadcastEvent<Message>,
+> {
   /** The name that `addEventListener` waits for; without one it is `message`. */
   readonly event?: string | undefined;
-  /** Turns a message into text: a string as it is, everything else as JSON. */
-  readonly data?: ((message: Message) => string) | undefined;
+  /**
+   * Turns a message into text; without it, a string stays as it is, and everything
+   * else becomes JSON. The event says which channel it is of; it is called once for
+   * all streams that have this function, whatever `id` and `gap` each of them has.
+   */
+  readonly data?: ((message: Message, event: Event) => string) | undefined;
 }
 
 /**
@@ -74,10 +81,10 @@ export class Framer<Message> {
     return (line?.length ?? 0) + shared.length;
   }
 
-  #make({ message }: BroadcastEvent<Message>, line: string): Uint8Array {
-    const { event, data = standard } = this.#options;
-    const name = event === undefined ? "" : `event: ${event}\n`;
-    return encoder.encode(`${name}${line}${dataLines(data(message))}\n`);
+  #make(event: BroadcastEvent<Message>, line: string): Uint8Array {
+    const { event: type, data = standard } = this.#options;
+    const name = type === undefined ? "" : `event: ${type}\n`;
+    return encoder.encode(`${name}${line}${dataLines(data(event.message, event))}\n`);
   }
 }
 

@@ -32,7 +32,7 @@ import { Pattern } from "./pattern.ts";
 import { Publisher } from "./publisher.ts";
 import type { EventReader } from "./read.ts";
 import type { Settings } from "./settings.ts";
-import { checkCount, positionOf, startOf } from "./start.ts";
+import { checkCount, positionOf, readStart, startOf, type StartOptions } from "./start.ts";
 import { Subscription } from "./subscription.ts";
 import { checkName, nameOf, readTarget, type SubscribeTarget } from "./target.ts";
 import { LONGEST } from "./timer.ts";
@@ -125,12 +125,11 @@ export class Hub<Message> extends EventTarget {
     target: SubscribeTarget,
     given?: SubscribeOptions | null,
   ): Promise<Subscription<Message>> {
-    const options = given ?? {};
-    const { signal, history = 0 } = options;
+    const { signal } = given ?? {};
     signal?.throwIfAborted();
     if (this.#disconnecting) throw closedError();
     const wanted = readTarget(target);
-    checkCount(`start with history of ${nameOf(wanted)}`, history, 0);
+    const options = readStart(wanted, given ?? {});
     const backend = await this.#ready(signal);
     checkAbility(backend, wanted, options);
     const reader = await this.#read(backend, wanted, options);
@@ -237,7 +236,7 @@ export class Hub<Message> extends EventTarget {
   async #read(
     backend: Backend,
     target: ReturnType<typeof readTarget>,
-    options: SubscribeOptions,
+    options: StartOptions,
   ): Promise<EventReader<Message>> {
     const channels = this.#channels;
     if (typeof target !== "string" && !(target instanceof Pattern)) {

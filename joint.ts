@@ -6,14 +6,13 @@
 
 import type { Backend } from "./backend.ts";
 import type { Branch } from "./branch.ts";
-import type { SubscribeOptions } from "./options.ts";
 import type { Channels } from "./channels.ts";
 import { type Gap, mergeGaps } from "./event.ts";
 import { eventsIn, type Stretch } from "./history.ts";
 import { JointScope } from "./id.ts";
 import type { Log } from "./log.ts";
 import { type Arrival, Merge } from "./merge.ts";
-import { foreignError, foreignReason, gapHandler, startOf } from "./start.ts";
+import { foreignError, foreignReason, gapHandler, startOf, type StartOptions } from "./start.ts";
 
 /** Where several channels are joined, and who is told. */
 export interface JointOptions<Message> {
@@ -30,7 +29,7 @@ export interface JointOptions<Message> {
 /** Joins several channels, in an order that is always the same: once all their tails are open. */
 export async function joinAll<Message>(
   names: readonly string[],
-  options: SubscribeOptions,
+  options: StartOptions,
   joint: JointOptions<Message>,
 ): Promise<Merge<Message>> {
   const { backend, channels } = joint;
@@ -66,7 +65,7 @@ export async function joinAll<Message>(
 function idsOf(
   names: readonly string[],
   scope: JointScope,
-  { after, foreign }: SubscribeOptions,
+  { after, foreign }: StartOptions,
 ): readonly string[] | undefined {
   const found = scope.find(after!);
   if (typeof found !== "string") return found;

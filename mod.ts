@@ -31,7 +31,7 @@ import { type ChannelSchemas, checked } from "./schema.ts";
 import { CORE_PARAMETERS, readSettings } from "./settings.ts";
 
 export type { Backend, BackendOptions, Payload } from "./backend.ts";
-export type { BroadcastConstructor, BroadcastInstance, ChannelName } from "./broadcast.ts";
+export type { BroadcastConstructor, BroadcastInstance, ChannelName, EventOf } from "./broadcast.ts";
 export {
   type AnyCodec,
   bytes,

@@ -70,9 +70,10 @@ export interface SubscribeOptions {
    * Resume behind the event of this id; it wins over `history`. With a log
    * nothing is lost, or a gap says so, in every process. Without one the same
    * holds while this process keeps the tail (it outlives its last subscriber by
-   * `linger`); later the subscription starts live, with a gap `disconnect`.
+   * `linger`); later the subscription starts live, with a gap `disconnect`. `null`,
+   * as `headers.get()` has it, is none.
    */
-  readonly after?: string | undefined;
+  readonly after?: string | null | undefined;
   /**
    * What to do when `after` is not an id of this channel: reject with a
    * `TypeError`, or start live with a gap `unknown`.
@@ -101,9 +102,9 @@ export interface HistoryOptions {
    */
   readonly limit?: number | undefined;
   /** Only events before that of this id: the newest of them, if there is no `after`. */
-  readonly before?: string | undefined;
+  readonly before?: string | null | undefined;
   /** Only events behind that of this id: the oldest of them. */
-  readonly after?: string | undefined;
+  readonly after?: string | null | undefined;
   /** Aborts the call. */
   readonly signal?: AbortSignal | undefined;
 }

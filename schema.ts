@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Codec } from "./codec.ts";
+import { type Codec, kindOf } from "./codec.ts";
 import { ValidationError } from "./errors.ts";
 import { Pattern } from "./pattern.ts";
 
@@ -67,8 +67,18 @@ export type SchemaOutputs<Schemas extends ChannelSchemas> = {
 /**
  * Checks messages around another codec: what is published, which travels as it
  * is, and what is received, of which subscribers get what the schema makes.
+ *
+ * @throws {TypeError} If one of the schemas is none.
  */
 export function checked(codec: Codec<unknown>, channels: ChannelSchemas): Codec<unknown> {
+  for (const [name, schema] of Object.entries(channels)) {
+    if (typeof schema?.["~standard"]?.validate === "function") continue;
+    throw new TypeError(
+      `Cannot open broadcast: the schema of "${name}" must be a Standard Schema, as Zod, Valibot and ArkType make them, it is ${
+        kindOf(schema)
+      }`,
+    );
+  }
   const patterns = Object.entries(channels)
     .flatMap(([name, schema]) =>
       name.includes("*") ? [{ pattern: new Pattern(name), schema }] : []

@@ -32,7 +32,10 @@ export type { EventStreamOptions } from "./event_stream.ts";
 export type { FrameOptions } from "./frame.ts";
 
 /** Additional options of an event stream's response. */
-export interface EventStreamResponseOptions<Message> extends EventStreamOptions<Message> {
+export interface EventStreamResponseOptions<
+  Message,
+  Event extends BroadcastEvent<Message> = BroadcastEvent<Message>,
+> extends EventStreamOptions<Message, Event> {
   /** Further headers. */
   readonly headers?: ConstructorParameters<typeof Headers>[0] | undefined;
 }
@@ -45,31 +48,32 @@ export interface EventStreamResponseOptions<Message> extends EventStreamOptions<
  * The subscription is locked, and closed when the reader leaves or the signal
  * aborts, in whatever order. If the subscription errors, so does the stream.
  *
- * @typeParam Message What the events carry.
+ * @typeParam Event The events.
  * @param events A subscription, or what a subscription was piped through.
  * @param options Additional options.
  * @throws {TypeError} If the stream is locked, or the event's name has a line break.
  */
-export function eventStream<Message>(
-  events: ReadableStream<BroadcastEvent<Message>>,
-  options: EventStreamOptions<Message> = {},
+export function eventStream<Event extends BroadcastEvent<unknown>>(
+  events: ReadableStream<Event>,
+  options: EventStreamOptions<Event["message"], Event> = {},
 ): ReadableStream<Uint8Array> {
+  const source = new EventStreamSource(events, options as EventStreamOptions<unknown>);
   // Never a byte stream: that would detach the frame which all streams share.
-  return new ReadableStream(new EventStreamSource(events, options), { highWaterMark: 0 });
+  return new ReadableStream(source, { highWaterMark: 0 });
 }
 
 /**
  * A whole response: status 200, the event stream, and the headers that keep
  * caches and proxies from holding it back.
  *
- * @typeParam Message What the events carry.
+ * @typeParam Event The events.
  * @param events A subscription, or what a subscription was piped through.
  * @param options Additional options.
  * @throws {TypeError} As `eventStream()` does.
  */
-export function eventStreamResponse<Message>(
-  events: ReadableStream<BroadcastEvent<Message>>,
-  options: EventStreamResponseOptions<Message> = {},
+export function eventStreamResponse<Event extends BroadcastEvent<unknown>>(
+  events: ReadableStream<Event>,
+  options: EventStreamResponseOptions<Event["message"], Event> = {},
 ): Response {
   const headers = new Headers(options.headers);
   headers.set("content-type", "text/event-stream");

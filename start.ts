@@ -29,6 +29,33 @@ export interface BranchOptions {
   readonly onOwnGap?: ((gap: Gap) => void) | undefined;
 }
 
+/** Where a subscription starts, and what it does about gaps. */
+export type StartOptions = Omit<SubscribeOptions, "after"> & {
+  /** Resume behind the event of this id. */
+  readonly after: string | undefined;
+};
+
+/**
+ * What the user asked for.
+ *
+ * @throws {TypeError} If an option has a value that means nothing.
+ * @throws {RangeError} If `history` is no number of events.
+ */
+export function readStart(
+  target: Target | readonly string[],
+  { after, ...options }: SubscribeOptions,
+): StartOptions {
+  const { foreign = "error", history = 0, onGap = "continue" } = options;
+  checkCount(`start with history of ${nameOf(target)}`, history, 0);
+  if (foreign !== "error" && foreign !== "gap") {
+    throw choiceError(target, "foreign", '"error" or "gap"', foreign);
+  }
+  if (onGap !== "continue" && onGap !== "error" && typeof onGap !== "function") {
+    throw choiceError(target, "onGap", '"continue", "error" or a function', onGap);
+  }
+  return { ...options, after: after ?? undefined };
+}
+
 /**
  * The start of a subscription: live, in the ring, or in the log.
  *
@@ -39,7 +66,7 @@ export interface BranchOptions {
  */
 export function startOf<Message>(
   channel: Channel<Message>,
-  options: SubscribeOptions,
+  options: StartOptions,
   notify: (gap: Gap) => void,
 ): BranchOptions {
   const told = { onGap: gapHandler(channel.target, options.onGap), onOwnGap: notify };
@@ -83,10 +110,10 @@ export function foreignError(
  * @throws {TypeError} If it is not an id of this channel.
  */
 export function positionOf(
-  id: string | undefined,
+  id: string | null | undefined,
   { name, scope }: { readonly name: string; readonly scope: Scope },
 ): Position | undefined {
-  if (id === undefined) return undefined;
+  if (id === undefined || id === null) return undefined;
   const found = scope.find(id);
   if (found.kind === "position") return found.position;
   throw new TypeError(
@@ -105,6 +132,19 @@ export function checkCount(what: string, count: unknown, least: number): void {
   throw new RangeError(
     `Cannot ${what}: it must be a whole number of at least ${least}, it is ${
       typeof count === "number" ? count : kindOf(count)
+    }`,
+  );
+}
+
+function choiceError(
+  target: Target | readonly string[],
+  option: "foreign" | "onGap",
+  choices: string,
+  value: unknown,
+): TypeError {
+  return new TypeError(
+    `Cannot subscribe to ${nameOf(target)}: option ${option} must be ${choices}, it is ${
+      typeof value === "string" ? JSON.stringify(value) : kindOf(value)
     }`,
   );
 }
@@ -135,7 +175,7 @@ export function foreignReason({ kind }: { readonly kind: Found["kind"] }): strin
 /** What is called for each gap. */
 export function gapHandler(
   target: Target | readonly string[],
-  onGap: SubscribeOptions["onGap"],
+  onGap: StartOptions["onGap"],
 ): ((gap: Gap) => void) | undefined {
   if (typeof onGap === "function") return onGap;
   if (onGap !== "error") return undefined;

@@ -16,11 +16,15 @@ import { nameOf, type SubscribeTarget } from "./target.ts";
  *
  * @typeParam Message What the codec decodes to.
  * @typeParam Channel The names of the channels.
+ * @typeParam Event The events, where each channel has its own.
  */
-export interface SubscriptionIterator<Message = string, Channel extends string = string>
-  extends AsyncIterableIterator<BroadcastEvent<Message, Channel>, undefined>, AsyncDisposable {
+export interface SubscriptionIterator<
+  Message = string,
+  Channel extends string = string,
+  Event extends BroadcastEvent<Message, Channel> = BroadcastEvent<Message, Channel>,
+> extends AsyncIterableIterator<Event, undefined>, AsyncDisposable {
   /** It is its own iterator. */
-  [Symbol.asyncIterator](): SubscriptionIterator<Message, Channel>;
+  [Symbol.asyncIterator](): SubscriptionIterator<Message, Channel, Event>;
 }
 
 /**
@@ -38,6 +42,7 @@ export interface SubscriptionIterator<Message = string, Channel extends string =
  *
  * @typeParam Message What the codec decodes to.
  * @typeParam Channel The names of the channels.
+ * @typeParam Event The events, where each channel has its own.
  *
  * @example
  * ```ts
@@ -54,8 +59,11 @@ export interface SubscriptionIterator<Message = string, Channel extends string =
  * await broadcast.disconnect();
  * ```
  */
-export class Subscription<Message = string, Channel extends string = string>
-  extends ReadableStream<BroadcastEvent<Message, Channel>> {
+export class Subscription<
+  Message = string,
+  Channel extends string = string,
+  Event extends BroadcastEvent<Message, Channel> = BroadcastEvent<Message, Channel>,
+> extends ReadableStream<Event> {
   /** The channel, the channels or the pattern that it is subscribed to. */
   readonly target: SubscribeTarget<Channel>;
   /** Typed loosely, so that a subscription of strings is one of unknowns as well. */
@@ -69,9 +77,7 @@ export class Subscription<Message = string, Channel extends string = string>
    */
   constructor(target: SubscribeTarget<Channel>, branch: EventReader<Message>) {
     const source = new BranchSource(branch);
-    super(source as UnderlyingDefaultSource<BroadcastEvent<Message, Channel>>, {
-      highWaterMark: 0,
-    });
+    super(source as UnderlyingDefaultSource<Event>, { highWaterMark: 0 });
     this.target = target;
     this.#source = source as BranchSource<unknown>;
   }
@@ -100,7 +106,7 @@ export class Subscription<Message = string, Channel extends string = string>
    */
   override values(
     options: { preventCancel?: boolean } = {},
-  ): SubscriptionIterator<Message, Channel> {
+  ): SubscriptionIterator<Message, Channel, Event> {
     if (this.locked) {
       throw new TypeError(
         `Cannot iterate over subscription to ${nameOf(this.target)}: it is locked to a reader`,
@@ -108,13 +114,13 @@ export class Subscription<Message = string, Channel extends string = string>
     }
     const reader = this.getReader();
     const source = this.#source as BranchSource<Message>;
-    return new Cursor<Message, Channel>(source, reader, options.preventCancel ?? false);
+    return new Cursor<Message, Event>(source, reader, options.preventCancel ?? false);
   }
 
   /** Iterates over the events as `values()` does. */
   override [Symbol.asyncIterator](
     options: { preventCancel?: boolean } = {},
-  ): SubscriptionIterator<Message, Channel> {
+  ): SubscriptionIterator<Message, Channel, Event> {
     return this.values(options);
   }
 }

@@ -9,6 +9,7 @@ import {
   ConnectionError,
   json,
   RefusedError,
+  type SubscribeOptions,
   Subscription,
   text,
 } from "../mod.ts";
@@ -114,6 +115,43 @@ Deno.test("options out of range throw", () => {
     error.message,
     "Cannot open broadcast: option buffer must be a whole number of at least 2, it is 0",
   );
+});
+
+Deno.test("what a subscription is told must mean something", async () => {
+  await using broadcast = new Broadcast("memory://");
+  const refused: [options: unknown, message: string][] = [
+    [
+      { onGap: "throw" },
+      'Cannot subscribe to "chatroom": option onGap must be "continue", "error" or a function, it is "throw"',
+    ],
+    [
+      { onGap: null },
+      'Cannot subscribe to "chatroom": option onGap must be "continue", "error" or a function, it is null',
+    ],
+    [
+      { foreign: true },
+      'Cannot subscribe to "chatroom": option foreign must be "error" or "gap", it is a boolean',
+    ],
+  ];
+  for (const [options, message] of refused) {
+    const error = await assertRejects(
+      () => broadcast.subscribe("chatroom", options as SubscribeOptions),
+      TypeError,
+    );
+    assertEquals(error.message, message);
+  }
+});
+
+Deno.test("an id that is null, as headers have it, is none", async () => {
+  await using broadcast = new Broadcast("memory://");
+  const after = new Headers().get("last-event-id");
+  await broadcast.publish("chatroom", "old");
+  for (const target of ["chatroom", ["chatroom", "news"], { pattern: "*" }]) {
+    const subscription = await broadcast.subscribe(target, { after, history: 1 });
+    assertEquals(await messages(subscription, 1), ["old"]);
+  }
+  const past = await broadcast.history("chatroom", { after, before: null });
+  assertEquals(past.map(({ message }) => message), ["old"]);
 });
 
 for (

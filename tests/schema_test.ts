@@ -1,6 +1,6 @@
 /** Schemas of three makers: what they accept is published, what they make of it is received. */
 
-import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
+import { assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
 import { type } from "npm:arktype@^2.1.0";
 import * as v from "npm:valibot@^1.1.0";
 import { z } from "npm:zod@^4.1.0";
@@ -105,6 +105,17 @@ Deno.test("what a schema does not accept is rejected at publish, with the issues
     message,
     'Cannot use channel "lobby": it has no schema, those that do are chatroom, price:*, price:gold:history, login, at',
   );
+});
+
+Deno.test("a schema that is none is refused at once", () => {
+  for (const [none, shown] of [[{ parse() {} }, "an Object"], [undefined, "undefined"]] as const) {
+    const given = { channels: { chatroom: none as unknown as Schema } };
+    const { message } = assertThrows(() => new Broadcast("memory://", given), TypeError);
+    assertEquals(
+      message,
+      `Cannot open broadcast: the schema of "chatroom" must be a Standard Schema, as Zod, Valibot and ArkType make them, it is ${shown}`,
+    );
+  }
 });
 
 Deno.test("what a stranger sends that a schema does not accept is reported and skipped", async () => {

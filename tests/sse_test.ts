@@ -71,6 +71,21 @@ Deno.test("every event has its id, and the stream opens with one", async () => {
   );
 });
 
+Deno.test("of several channels, each frame can tell its own", async () => {
+  await using broadcast = new Broadcast("memory://");
+  const subscription = await broadcast.subscribe(["news", "chatroom"]);
+  const stream = parsed(eventStream(subscription, {
+    data: (message, { channel }) => JSON.stringify({ channel, message }),
+  }));
+  await broadcast.publish("chatroom", "hello");
+  await broadcast.publish("news", "today");
+  const told = (await stream.take(2)).map(({ data }) => JSON.parse(data));
+  assertEquals(told.toSorted((a, b) => a.channel < b.channel ? -1 : 1), [
+    { channel: "chatroom", message: "hello" },
+    { channel: "news", message: "today" },
+  ]);
+});
+
 Deno.test("values other than strings are written as JSON, or as told", async () => {
   await using broadcast = new Broadcast("memory://", { codec: json<{ price: number }>() });
   const standard = parsed(eventStream(await broadcast.subscribe("gold")));

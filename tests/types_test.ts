@@ -127,6 +127,48 @@ Deno.test("a channel map says what the messages of each channel are", async () =
   });
 });
 
+Deno.test("of several channels, the channel tells what the message is", async () => {
+  await using broadcast = new Broadcast<Channels>("memory://", { codec: json() });
+  const both = await broadcast.subscribe(["chatroom", "price:gold"]);
+  type Either = BroadcastEvent<Chat, "chatroom"> | BroadcastEvent<number, "price:gold">;
+  const stream: ReadableStream<Either> = both;
+  await broadcast.publish("chatroom", { user: "a", text: "b" });
+  await broadcast.publish("price:gold", 2_650);
+  const told: string[] = [];
+  for await (const event of both) {
+    same<typeof event, Either>();
+    same<typeof event.message, Chat | number>();
+    if (event.channel === "chatroom") same<typeof event.message, Chat>();
+    else same<typeof event.message, number>();
+    told.push(event.channel === "chatroom" ? event.message.text : event.message.toFixed());
+    if (told.length === 2) break;
+  }
+  assertEquals(told, ["b", "2650"]);
+  assertEquals(stream.locked, false);
+  compiles(() => {
+    eventStream(both, {
+      data: (message, event) => {
+        same<typeof message, Chat | number>();
+        same<typeof event, Either>();
+        return event.channel === "chatroom" ? event.message.text : event.message.toFixed();
+      },
+    });
+  });
+  const prices = await broadcast.subscribe({ pattern: "price:*" });
+  await broadcast.publish("price:gold", 2_651);
+  for await (const event of prices) {
+    same<typeof event.message, Chat | number>();
+    if (event.channel !== "chatroom") assertEquals(event.message.toFixed(), "2651");
+    break;
+  }
+  compiles(async () => {
+    const [event] = await broadcast.history("chatroom");
+    same<typeof event, BroadcastEvent<Chat, "chatroom"> | undefined>();
+    // @ts-expect-error One of both may be a number.
+    for await (const { message } of both) message.text;
+  });
+});
+
 Deno.test("listeners know their event", async () => {
   await using broadcast = new Broadcast("memory://");
   const states: BroadcastState[] = [];
@@ -150,7 +192,7 @@ Deno.test("a subscription is a ReadableStream of events, which becomes an event 
   await using broadcast = new Broadcast("memory://", { codec: json<Chat>() });
   const subscription = await broadcast.subscribe("chatroom");
   const stream: ReadableStream<BroadcastEvent<Chat, "chatroom">> = subscription;
-  same<ReturnType<typeof eventStream<Chat>>, ReadableStream<Uint8Array>>();
+  same<ReturnType<typeof eventStream<BroadcastEvent<Chat>>>, ReadableStream<Uint8Array>>();
   await eventStream(stream, { data: (message) => message.text }).cancel();
   assertEquals(stream instanceof ReadableStream, true);
   compiles(() => {
