@@ -6,7 +6,7 @@
 
 import type { Backend, PayloadOptions } from "./backend.ts";
 import { HEADERS } from "./headers.ts";
-import { noLogError } from "./log.ts";
+import { elsewhere, noLogError } from "./log.ts";
 import { KEYED } from "./once.ts";
 import { Pattern } from "./pattern.ts";
 import type { StartOptions } from "./start.ts";
@@ -50,21 +50,20 @@ export function checkAbility(
  * @throws {TypeError} If its broker has no headers, or knows no keys.
  */
 export function checkPublishing(
-  { name, features }: Backend,
+  backend: Backend,
   channel: string,
   { headers, once }: PayloadOptions,
 ): void {
+  const { name, features } = backend;
   if (headers && !features.headers) {
     throw new TypeError(
-      `Cannot publish to "${channel}" with headers: ${name} has none, backends that do are ${
-        HEADERS.join(", ")
-      }`,
+      `Cannot publish to "${channel}" with headers: ${name} has none${elsewhere(backend, HEADERS)}`,
     );
   }
   if (once && !features.keys) {
     throw new TypeError(
-      `Cannot publish to "${channel}" with a key: ${name} knows no keys, backends that do are ${
-        KEYED.join(", ")
+      `Cannot publish to "${channel}" with a key: ${name} knows no keys${
+        elsewhere(backend, KEYED)
       }`,
     );
   }

@@ -173,6 +173,12 @@ export interface Backend {
   readonly connected?: boolean;
 
   /**
+   * How long the broker knows keys at most, in milliseconds, if it has a limit of
+   * its own: that is how long it knows those of which nobody says.
+   */
+  readonly window?: number | undefined;
+
+  /**
    * Throws a `TypeError` or a `RangeError` for a channel, or for a payload and its
    * options, that the broker would refuse, alter or cut. It is asked before anything
    * is sent.

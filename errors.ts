@@ -22,8 +22,9 @@ export class ConnectionError extends Error {
 
 /**
  * The connection broke after a message was sent and before the broker
- * answered, so whether it was published is not known. It is never sent again
- * by itself: that could deliver it twice.
+ * answered, so whether it was published is not known. Without a key it is never
+ * sent again by itself, since that could deliver it twice; with one it was, for as
+ * long as that was safe.
  */
 export class OutcomeUnknownError extends ConnectionError {
   /** Always `"OutcomeUnknownError"`. */

@@ -44,7 +44,7 @@ const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 export function readHeaders(channel: string, given: unknown): MessageHeaders | undefined {
   if (given === undefined) return undefined;
   const refuse = (reason: string) => new TypeError(`Cannot publish to "${channel}": ${reason}`);
-  if (typeof given !== "object" || given === null || Symbol.iterator in given) {
+  if (!isPlain(given)) {
     throw refuse(`headers must be an object of strings by their names, it is ${kindOf(given)}`);
   }
   const entries = Object.entries(given);
@@ -71,7 +71,14 @@ export function readHeaders(channel: string, given: unknown): MessageHeaders | u
       `Cannot publish to "${channel}": the headers have ${length} bytes, with ${OVERHEAD} more for each, the limit is ${LIMIT}`,
     );
   }
-  return entries.length === 0 ? undefined : Object.fromEntries(entries);
+  return entries.length === 0 ? undefined : Object.freeze(Object.fromEntries(entries));
+}
+
+/** Whether it is an object of whatever realm, and of no class. */
+function isPlain(given: unknown): given is object {
+  if (typeof given !== "object" || given === null || Array.isArray(given)) return false;
+  const prototype: unknown = Object.getPrototypeOf(given);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
 /**
@@ -87,7 +94,7 @@ export function headersOf(
     const [name, value] = [textOf(rawName), textOf(rawValue)];
     if (name !== undefined && value !== undefined && !OWN.test(name)) found.push([name, value]);
   }
-  return found.length === 0 ? undefined : Object.fromEntries(found);
+  return found.length === 0 ? undefined : Object.freeze(Object.fromEntries(found));
 }
 
 function textOf(value: unknown): string | undefined {

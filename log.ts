@@ -261,10 +261,15 @@ export function noLogError(
   what = "read history of",
 ): TypeError {
   return new TypeError(
-    `Cannot ${what} ${nameOf(target)}: ${backend.name} keeps no log, backends that do are ${
-      LOGS.join(", ")
-    }`,
+    `Cannot ${what} ${nameOf(target)}: ${backend.name} keeps no log${elsewhere(backend, LOGS)}`,
   );
+}
+
+/** Where something is to be had that a backend has not: memory has it, unless it is to keep nothing. */
+export function elsewhere({ name }: Backend, backends: readonly string[]): string {
+  return backends.includes(name)
+    ? " with history=0"
+    : `, backends that do are ${backends.join(", ")}`;
 }
 
 /** Wraps, once, what a backend threw while it read. */

@@ -54,13 +54,17 @@ export function readOnce(channel: string, key: unknown, expires: unknown): Once 
     return { key, expires: Math.ceil(expires) };
   }
   throw new RangeError(
-    `Cannot publish to "${channel}": expires must be a number of milliseconds above 0, it is ${
+    `Cannot publish to "${channel}": expires must be a number of milliseconds above 0 and below 2^53, it is ${
       typeof expires === "number" ? expires : kindOf(expires)
     }`,
   );
 }
 
-/** How long a key is known, in milliseconds, by brokers that have no limit of their own. */
-export function lifetimeOf({ expires = EXPIRES }: Once): number {
-  return expires;
+/**
+ * How long a key is known, in milliseconds.
+ *
+ * @param window The broker's own limit, if it has one: it knows every key as long.
+ */
+export function lifetimeOf({ expires }: Once, window?: number): number {
+  return expires ?? window ?? EXPIRES;
 }

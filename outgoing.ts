@@ -6,7 +6,14 @@
 
 import { onAbort } from "./abort.ts";
 import type { Backend, Payload, PayloadOptions } from "./backend.ts";
-import { ConnectionError, OutcomeUnknownError, reasonOf, RefusedError } from "./errors.ts";
+import {
+  ClosedError,
+  ConnectionError,
+  OutcomeUnknownError,
+  reasonOf,
+  RefusedError,
+} from "./errors.ts";
+import { lifetimeOf } from "./once.ts";
 import type { Position } from "./position.ts";
 
 /** What is to be published. */
@@ -31,37 +38,58 @@ export class Outgoing {
   checked = false;
   /** Whether it was given to the backend. */
   sent = false;
+  /** Whether a backend that it was given to never answered. */
+  unanswered = false;
+  /** Whether what was given later was accepted before it. */
+  overtaken = false;
   /** Whether its outcome has been told. */
   settled = false;
   /** Ends its waiting. */
   timer: ReturnType<typeof setTimeout> | undefined;
-  /** Called once its outcome has been told. */
-  onSettled: () => void = () => {};
-  #unheed: () => void = () => {};
+  #sentAt = 0;
+  readonly #onSettled: (entry: Outgoing) => void;
+  #unheed: (() => void) | undefined;
 
   /**
    * @param message What.
    * @param number Tells what was given to be published first.
    * @param resolve Told of its position, where that is known.
    * @param reject Told why it was not published, or may not have been.
+   * @param onSettled Told once its outcome has been told.
    */
   constructor(
     message: OutgoingMessage,
     number: number,
     resolve: (position: Position | undefined) => void,
     reject: (reason: unknown) => void,
+    onSettled: (entry: Outgoing) => void,
   ) {
     this.message = message;
     this.number = number;
     this.#resolve = resolve;
     this.#reject = reject;
+    this.#onSettled = onSettled;
   }
 
   /** It waits no longer; sent again, it still has only the time that it had. */
   send(): void {
-    if (!this.sent) clearTimeout(this.timer);
-    if (!this.sent) this.timer = undefined;
+    if (this.sent) return;
+    clearTimeout(this.timer);
+    this.timer = undefined;
     this.sent = true;
+    if (this.message.options?.once) this.#sentAt = performance.now();
+  }
+
+  /**
+   * For how many milliseconds it may yet be sent again: half as long as its key is
+   * known, since it must arrive while it still is; and not once it was overtaken.
+   *
+   * @param window How long the backend knows keys at most.
+   */
+  timeLeft(window: number | undefined): number {
+    const { once } = this.message.options ?? {};
+    if (!once || this.overtaken) return 0;
+    return this.#sentAt + lifetimeOf(once, window) / 2 - performance.now();
   }
 
   /** Aborted, it fails at once; if it still waits, it is never sent. */
@@ -71,21 +99,22 @@ export class Outgoing {
 
   /** It is published. */
   succeed(position: Position | undefined): void {
-    this.#settle(() => this.#resolve(position));
+    if (this.#settle()) this.#resolve(position);
   }
 
   /** It is not published, or may not be. */
   fail(reason: unknown): void {
-    this.#settle(() => this.#reject(reason));
+    if (this.#settle()) this.#reject(reason);
   }
 
-  #settle(tell: () => void): void {
-    if (this.settled) return;
+  /** Returns whether it is settled now, and was not before. */
+  #settle(): boolean {
+    if (this.settled) return false;
     this.settled = true;
-    clearTimeout(this.timer);
-    this.#unheed();
-    tell();
-    this.onSettled();
+    if (this.timer !== undefined) clearTimeout(this.timer);
+    this.#unheed?.();
+    this.#onSettled(this);
+    return true;
   }
 }
 
@@ -97,7 +126,7 @@ export function lateError(
   cause: unknown,
 ) {
   const { channel } = message;
-  const time = `${limit / 1000} s`;
+  const time = `${Math.round(limit) / 1000} s`;
   return sent
     ? new OutcomeUnknownError(
       `Cannot confirm message to "${channel}": ${address} did not answer for ${time}, it may or may not be published`,
@@ -109,24 +138,28 @@ export function lateError(
     );
 }
 
-/** Why it is not known what has become of a payload that was to be sent again. */
+/** Why it is not known what has become of a payload that was sent, and could not be sent again. */
 export function doubtError({ message }: Outgoing, cause: unknown): Error {
+  const reason = cause instanceof ClosedError
+    ? "the broadcast was disconnected before it was answered"
+    : `it was not answered, and sending it again has failed, ${reasonOf(cause)}`;
   return new OutcomeUnknownError(
-    `Cannot confirm message to "${message.channel}": ${
-      reasonOf(cause)
-    }, it may or may not be published`,
+    `Cannot confirm message to "${message.channel}": ${reason}, it may or may not be published`,
     { cause },
   );
 }
 
 /** Wraps, once, what a backend threw while it published. */
-export function publishError(backend: Backend, channel: string, cause: unknown): Error {
+export function publishError(backend: Backend, entry: Outgoing, cause: unknown): Error {
+  const { channel } = entry.message;
   if (cause instanceof ConnectionError) {
     return new OutcomeUnknownError(
       `Cannot confirm message to "${channel}": the connection to ${backend.address} was lost before it answered, it may or may not be published`,
       { cause },
     );
   }
+  // That it is refused now does not tell what became of it before.
+  if (entry.unanswered) return doubtError(entry, cause);
   if (cause instanceof TypeError || cause instanceof RangeError) return cause;
   return new RefusedError(`Cannot publish to "${channel}": ${reasonOf(cause)}`, { cause });
 }

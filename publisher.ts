@@ -11,6 +11,7 @@ import { ConnectionError } from "./errors.ts";
 import { doubtError, lateError, Outgoing, type OutgoingMessage, publishError } from "./outgoing.ts";
 import { Position } from "./position.ts";
 import { LONGEST } from "./timer.ts";
+import { Unanswered } from "./unanswered.ts";
 
 /**
  * Publishes what is given in one go together, in order. While there is no
@@ -21,6 +22,9 @@ export class Publisher {
   readonly #timeout: number;
   #count = 0;
   #waiting = new Set<Outgoing>();
+  /** Whether what is to be sent again waits behind what was given later. */
+  #mixed = false;
+  readonly #unanswered = new Unanswered();
   #flushing = false;
   #underway = 0;
   #drained: (() => void)[] = [];
@@ -37,15 +41,10 @@ export class Publisher {
   /** Resolves once the broker has accepted the payload: with its position, where that is known. */
   publish(message: OutgoingMessage, signal?: AbortSignal): Promise<Position | undefined> {
     return new Promise((resolve, reject) => {
-      const entry = new Outgoing(message, this.#count++, resolve, reject);
+      const entry = new Outgoing(message, this.#count++, resolve, reject, this.#onSettled);
+      this.#underway++;
       // What the backend cannot carry is refused before it waits, not behind.
       if (!this.#check(this.#connection.backend, entry)) return;
-      this.#underway++;
-      entry.onSettled = () => {
-        // One that was turned away is not held until there is a connection.
-        this.#waiting.delete(entry);
-        this.#settled();
-      };
       entry.heed(signal);
       this.#waiting.add(entry);
       if (!this.#connection.whole) this.#limit(entry);
@@ -69,68 +68,88 @@ export class Publisher {
   #schedule(): void {
     if (this.#flushing) return;
     this.#flushing = true;
-    queueMicrotask(() => this.#flush());
+    queueMicrotask(this.#flush);
   }
 
-  async #flush(): Promise<void> {
-    const connection = this.#connection;
-    while (!connection.whole) {
-      for (const entry of this.#waiting) this.#limit(entry);
-      try {
-        await connection.restored();
-      } catch (error) {
-        this.#flushing = false;
-        for (const entry of this.#waiting) {
-          entry.fail(entry.sent ? doubtError(entry, error) : error);
-        }
-        return;
-      }
-    }
+  readonly #flush = (): void => {
+    const { backend, whole } = this.#connection;
+    if (!whole) return void this.#restore();
     this.#flushing = false;
-    this.#send(connection.backend!);
+    this.#send(backend!);
+  };
+
+  async #restore(): Promise<void> {
+    for (const entry of this.#waiting) this.#limit(entry);
+    try {
+      await this.#connection.restored();
+    } catch (error) {
+      this.#flushing = false;
+      for (const entry of this.#waiting) {
+        entry.fail(entry.sent ? doubtError(entry, error) : error);
+      }
+      return;
+    }
+    this.#flush();
   }
 
   #send(backend: Backend): void {
     const batches = new Map<string, Outgoing[]>();
-    const waiting = this.#waiting;
-    this.#waiting = new Set();
-    for (const entry of waiting) {
+    for (const entry of this.#taken()) {
       if (entry.settled || !this.#check(backend, entry)) continue;
+      if (entry.sent && entry.timeLeft(backend.window) <= 0) {
+        entry.fail(publishError(backend, entry, this.#connection.error));
+        continue;
+      }
+      if (!entry.sent && entry.message.options?.once) this.#unanswered.add(entry);
       entry.send();
       const { channel } = entry.message;
       const batch = batches.get(channel);
       if (batch) batch.push(entry);
       else batches.set(channel, [entry]);
     }
+    for (const [channel, entries] of batches) this.#hand(backend, channel, entries);
+  }
+
+  /** What waits, in the order in which it was given. */
+  #taken(): Iterable<Outgoing> {
+    const waiting = this.#waiting;
+    this.#waiting = new Set();
+    if (!this.#mixed) return waiting;
+    this.#mixed = false;
+    return [...waiting].sort((one, other) => one.number - other.number);
+  }
+
+  #hand(backend: Backend, channel: string, entries: readonly Outgoing[]): void {
     const { generation } = this.#connection;
-    for (const [channel, entries] of batches) {
-      const refuse = (entry: Outgoing, reason: unknown) => {
-        const isLost = reason instanceof ConnectionError;
-        if (isLost) this.#connection.lose(generation, reason);
-        if (isLost && entry.message.options?.once) this.#again(entry);
-        else entry.fail(publishError(backend, channel, reason));
-      };
-      const answers = hand(backend, channel, entries);
-      entries.forEach((entry, index) => {
-        const answer: unknown = Array.isArray(answers) ? answers[index] : answers;
-        Promise.resolve(answer).then(
-          (position) => entry.succeed(position instanceof Position ? position : undefined),
-          (reason) => refuse(entry, reason),
-        );
-      });
+    const answers = handed(backend, channel, entries);
+    for (let index = 0; index < entries.length; index++) {
+      const entry = entries[index]!;
+      const answer: unknown = Array.isArray(answers) ? answers[index] : answers;
+      Promise.resolve(answer).then(
+        (position) => this.#accept(entry, position),
+        (reason) => this.#refuse(backend, entry, reason, generation),
+      );
     }
   }
 
-  /**
-   * What has a key is sent again: stored or not, it is stored once. It keeps its
-   * order, since what was sent behind it is stored only if it is.
-   */
-  #again(entry: Outgoing): void {
+  #accept(entry: Outgoing, position: unknown): void {
+    this.#unanswered.accept(entry);
+    entry.succeed(position instanceof Position ? position : undefined);
+  }
+
+  /** What has a key is sent again if its connection was lost: stored or not, it is stored once. */
+  #refuse(backend: Backend, entry: Outgoing, reason: unknown, generation: number): void {
+    if (!(reason instanceof ConnectionError)) {
+      return entry.fail(publishError(backend, entry, reason));
+    }
+    this.#connection.lose(generation, reason);
+    if (entry.timeLeft(backend.window) <= 0) {
+      return entry.fail(publishError(backend, entry, reason));
+    }
     if (entry.settled) return;
-    const isBehind = ({ number }: Outgoing) => number > entry.number;
-    const behind = [...this.#waiting].filter(isBehind);
-    for (const other of behind) this.#waiting.delete(other);
-    for (const other of [entry, ...behind]) this.#waiting.add(other);
+    entry.unanswered = true;
+    this.#waiting.add(entry);
+    this.#mixed = true;
     this.#limit(entry);
     this.#schedule();
   }
@@ -151,23 +170,28 @@ export class Publisher {
   }
 
   #limit(entry: Outgoing): void {
-    const { address, error, state } = this.#connection;
+    const { address, backend, error, state } = this.#connection;
     // A first connection has limits of its own, and a reason when it fails.
     if (state === "idle" || state === "connecting") return;
-    const limit = Math.min(this.#timeout, entry.message.options?.once?.expires ?? Infinity);
+    const limit = entry.sent
+      ? Math.min(this.#timeout, entry.timeLeft(backend?.window))
+      : this.#timeout;
     entry.timer ??= setTimeout(() => {
       entry.fail(lateError(entry, address, limit, error));
     }, Math.min(limit, LONGEST));
   }
 
-  #settled(): void {
-    if (--this.#underway > 0) return;
+  readonly #onSettled = (entry: Outgoing): void => {
+    // One that was turned away is not held until there is a connection.
+    this.#waiting.delete(entry);
+    if (entry.message.options?.once) this.#unanswered.delete(entry);
+    if (--this.#underway > 0 || this.#drained.length === 0) return;
     for (const resolve of this.#drained.splice(0)) resolve();
-  }
+  };
 }
 
 /** What a backend throws at once counts as what it rejects with. */
-function hand(
+function handed(
   backend: Backend,
   channel: string,
   entries: readonly Outgoing[],

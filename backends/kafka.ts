@@ -144,11 +144,12 @@ export class KafkaBackend implements Backend {
     headers: true,
     keys: true,
   } as const;
+  /** How long it knows keys, in milliseconds. */
+  readonly window: number;
   readonly #url: Address;
   readonly #make: ClusterFactory | undefined;
   readonly #configure: () => Promise<KafkaConfig>;
   readonly #replication: number;
-  readonly #window: number;
   readonly #writer: Writer;
   #cluster: Cluster | undefined;
   #session: Promise<Reader> | undefined;
@@ -166,8 +167,8 @@ export class KafkaBackend implements Backend {
     this.address = `kafka://${address.servers(9092).join(",")}`;
     const replication = address.count("replication") ?? -1;
     this.#replication = address.choice("create", ["true", "false"]) === "false" ? 0 : replication;
-    this.#window = address.duration("window") ?? WINDOW;
-    this.#writer = new Writer(async () => (await this.#open()).cluster, this.#window);
+    this.window = address.duration("window") ?? WINDOW;
+    this.#writer = new Writer(async () => (await this.#open()).cluster, this.window);
     this.#configure = configuration(address);
     if (options.client !== undefined) this.#make = clusterFactory(options.client);
   }
@@ -180,7 +181,7 @@ export class KafkaBackend implements Backend {
   /** Holds names, payloads, headers and keys against what brokers take. */
   check(channel: string, payload: Payload = "", options: PayloadOptions = {}): void {
     checkName(channel);
-    checkRecord(channel, payload, options, this.#window);
+    checkRecord(channel, payload, options, this.window);
   }
 
   /** Connects to the first server that answers. */

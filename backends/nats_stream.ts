@@ -119,6 +119,11 @@ export class NatsStreamBackend implements Backend {
     return this.#held.renew();
   }
 
+  /** The stream's duplicate window, once it is known. */
+  get window(): number | undefined {
+    return this.#held.current?.writer.window;
+  }
+
   /** Names, headers and payloads that the server would refuse, and keys that it would forget. */
   check(channel: string, payload?: Payload, options: PayloadOptions = {}): void {
     const session = this.#held.current;

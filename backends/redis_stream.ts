@@ -28,8 +28,8 @@
  * holds something else than a stream is refused.
  *
  * What is published with a key runs as a script, which remembers it under
- * `<channel>:key:<key>` for as long as it was asked to, unless the server evicts it.
- * The key is written as in a URL.
+ * `<channel>:broadcaster-key:<key>` for as long as it was asked to, unless the server evicts it.
+ * The key is written as in a URL. A user needs `+eval`, `+get` and `+set` for that.
  *
  * In a cluster a stream lies where its slot does, and moves with it without loss.
  * Wakes are shard channels of that slot, named `{<channel>}:wake` unless the
@@ -62,7 +62,7 @@ import type { Position } from "../position.ts";
 import { clientsOf } from "./redis/clients.ts";
 import { redirectionOf } from "./redis_cluster/slots.ts";
 import { RedisClusterStreamBackend } from "./redis_cluster/stream_backend.ts";
-import { checkOptions, FEATURES } from "./redis_stream/ability.ts";
+import { checkStream, FEATURES } from "./redis_stream/ability.ts";
 import { keyNameOf } from "./redis_stream/keyed.ts";
 import { Session } from "./redis_stream/session.ts";
 import { WAKES } from "./redis_stream/writer.ts";
@@ -118,7 +118,7 @@ export class RedisStreamBackend implements Backend {
 
   /** What a stream cannot have. */
   check(channel: string, _payload?: Payload, options?: PayloadOptions): void {
-    if (options) checkOptions(channel, options, keyNameOf);
+    checkStream(channel, options, keyNameOf);
   }
 
   /** XADD, and a wake behind. */

@@ -81,7 +81,7 @@ Deno.test("without a log there is nothing to end, and the stream says so", async
   await assertRejects(
     () => writer.closed,
     TypeError,
-    `Cannot end "${CHANNEL}": memory keeps no log, backends that do are`,
+    `Cannot end "${CHANNEL}": memory keeps no log with history=0`,
   );
   await assertRejects(() => writer.write("a"), TypeError);
   await broadcast.writable(CHANNEL).close();

@@ -1,9 +1,16 @@
 /** What has headers or a key, as the core has it: what brokers make of it the suite and the faults tell. */
 
-import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
-import type { Payload, PayloadOptions } from "../backend.ts";
+import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
+import { type Payload, type PayloadOptions, Position } from "../backend.ts";
 import { MemoryBackend } from "../backends/memory.ts";
-import { Broadcast, ConnectionError, OutcomeUnknownError, type PublishOptions } from "../mod.ts";
+import {
+  Broadcast,
+  ConnectionError,
+  OutcomeUnknownError,
+  type PublishOptions,
+  RefusedError,
+} from "../mod.ts";
+import { turn } from "../timer.ts";
 import { take } from "./conformance/harness.ts";
 import { assertExpires } from "./expires.ts";
 
@@ -20,6 +27,14 @@ Deno.test("headers and keys that no broker carries are refused, and their values
     [
       { headers: new Headers() as never },
       "headers must be an object of strings by their names, it is a Headers",
+    ],
+    [
+      { headers: Promise.resolve({ a: "b" }) as never },
+      "headers must be an object of strings by their names, it is a Promise",
+    ],
+    [
+      { headers: Object.create({ a: "b" }) },
+      "headers must be an object of strings by their names, it is an Object",
     ],
     [
       { headers: { "a b": "secret" } },
@@ -51,12 +66,12 @@ Deno.test("headers and keys that no broker carries are refused, and their values
       "the headers have 8193 bytes, with 32 more for each, the limit is 8192",
     ],
     [{ key: "é".repeat(129) }, "the key has 258 bytes, the limit is 256"],
-    [{ key: "k", expires: 0 }, "expires must be a number of milliseconds above 0, it is 0"],
-    [{ key: "k", expires: NaN }, "expires must be a number of milliseconds above 0, it is NaN"],
-    [
-      { key: "k", expires: "5m" as never },
-      "expires must be a number of milliseconds above 0, it is a string",
-    ],
+    ...([[0, "0"], [NaN, "NaN"], [2 ** 53, "9007199254740992"], ["5m", "a string"]] as const).map(
+      ([expires, shown]): [PublishOptions, string] => [
+        { key: "k", expires: expires as number },
+        `expires must be a number of milliseconds above 0 and below 2^53, it is ${shown}`,
+      ],
+    ),
   ];
   for (const [options, reason] of out) {
     const error = await assertRejects(() => broadcast.publish(CHANNEL, "m", options), RangeError);
@@ -73,6 +88,27 @@ Deno.test("what the caller changes later changes no event", async () => {
   headers.a = "after";
   await published;
   assertEquals((await broadcast.history(CHANNEL))[0]!.headers, { a: "before" });
+});
+
+Deno.test("what a subscriber does to its headers no other one sees", async () => {
+  await using broadcast = new Broadcast("memory://");
+  const subscription = await broadcast.subscribe(CHANNEL);
+  await broadcast.publish(CHANNEL, "m", { headers: { a: "true" } });
+  const [event] = await take(subscription, 1);
+  assertThrows(() => (event!.headers as Record<string, string>).a = "false", TypeError);
+  assertEquals((await broadcast.history(CHANNEL))[0]!.headers, { a: "true" });
+});
+
+Deno.test("without a log no keys are known, and the error says why", async () => {
+  await using broadcast = new Broadcast("memory://?history=0");
+  const { message } = await assertRejects(
+    () => broadcast.publish(CHANNEL, "m", { key: "k" }),
+    TypeError,
+  );
+  assertEquals(
+    message,
+    'Cannot publish to "orders" with a key: memory knows no keys with history=0',
+  );
 });
 
 Deno.test("headers count for what a channel holds", async () => {
@@ -151,6 +187,119 @@ Deno.test("what has a key is sent again only while the key is known", async () =
   assert(Date.now() - started < 10_000);
 });
 
+for (
+  const [limit, options, window] of [
+    ["its own", { key: "one", expires: 1 }, undefined],
+    ["the broker's", { key: "one" }, 1],
+  ] as const
+) {
+  Deno.test(`what has a key is not sent again when ${limit} time is half over`, async () => {
+    const backend = new Manual();
+    backend.window = window;
+    await using broadcast = new Broadcast(backend);
+    await broadcast.connect();
+    const published = broadcast.publish(CHANNEL, "1", options);
+    const sent = await backend.next();
+    await pass(1);
+    sent.lose();
+    await assertRejects(() => published, OutcomeUnknownError, "was lost before it answered");
+    assertEquals(backend.calls, ["1"]);
+  });
+}
+
+Deno.test("what was never sent waits for the connection, however soon its key expires", async () => {
+  const backend = new Manual();
+  await using broadcast = new Broadcast(backend);
+  await broadcast.connect();
+  const reconnecting = backend.hold();
+  const lost = assertRejects(() => broadcast.publish(CHANNEL, "1"), OutcomeUnknownError);
+  (await backend.next()).lose();
+  await lost;
+  const published = broadcast.publish(CHANNEL, "2", { key: "two", expires: 1 });
+  await pass(2);
+  reconnecting();
+  (await backend.next()).accept();
+  await published;
+  assertEquals(backend.calls, ["1", "2"]);
+});
+
+Deno.test("what is refused when it is sent again may have been published before", async () => {
+  const backend = new Manual();
+  await using broadcast = new Broadcast(backend);
+  const published = broadcast.publish(CHANNEL, "1", { key: "one" });
+  (await backend.next()).lose();
+  (await backend.next()).refuse(new RefusedError("READONLY You can't write"));
+  const error = await assertRejects(() => published, OutcomeUnknownError);
+  assertEquals(
+    error.message,
+    'Cannot confirm message to "orders": it was not answered, and sending it again has failed, READONLY You can\'t write, it may or may not be published',
+  );
+});
+
+Deno.test("what is lost in whatever order is sent again in that in which it was given", async () => {
+  const backend = new Manual();
+  await using broadcast = new Broadcast(backend);
+  await broadcast.connect();
+  const published: Promise<unknown>[] = [];
+  const sent: Sent[] = [];
+  for (const message of ["1", "2", "3"]) {
+    published.push(broadcast.publish(CHANNEL, message, { key: message }));
+    sent.push(await backend.next());
+  }
+  const reconnecting = backend.hold();
+  for (const one of sent.reverse()) one.lose();
+  published.push(broadcast.publish(CHANNEL, "4"));
+  reconnecting();
+  for (const _ of published) (await backend.next()).accept();
+  await Promise.all(published);
+  assertEquals(backend.calls, ["1", "2", "3", "1", "2", "3", "4"]);
+});
+
+Deno.test("what others have overtaken is not sent again: its place is lost", async () => {
+  const backend = new Manual();
+  await using broadcast = new Broadcast(backend);
+  const elsewhere = broadcast.publish("other", "0", { key: "zero" });
+  const other = await backend.next();
+  const first = broadcast.publish(CHANNEL, "1", { key: "one" });
+  const lost = await backend.next();
+  const second = broadcast.publish(CHANNEL, "2", { key: "two" });
+  (await backend.next()).accept();
+  await second;
+  lost.lose();
+  await assertRejects(() => first, OutcomeUnknownError);
+  other.lose();
+  (await backend.next()).accept();
+  await elsewhere;
+  assertEquals(backend.calls, ["0", "1", "2", "0"]);
+});
+
+Deno.test("what is sent again takes a time that grows with its number, not with the square", async () => {
+  const few = await timeToResend(4_000);
+  const many = await timeToResend(16_000);
+  assert(many / few < 10, `${few} and ${many} ms`);
+});
+
+/** Loses so many keyed messages at once, and returns how long it takes until all are stored, in milliseconds. */
+async function timeToResend(count: number): Promise<number> {
+  const backend = new Manual();
+  await using broadcast = new Broadcast(backend);
+  await broadcast.connect();
+  const burst = Array.from(
+    { length: count },
+    (_, n) => broadcast.publish(CHANNEL, `${n}`, { key: `${n}` }),
+  );
+  const lost: Sent[] = [];
+  while (lost.length < count) lost.push(await backend.next());
+  const start = performance.now();
+  for (const one of lost) one.lose();
+  while (backend.calls.length < count * 2) (await backend.next()).accept();
+  const time = performance.now() - start;
+  for (let left = count - 1; left > 0; left--) (await backend.next()).accept();
+  await Promise.all(burst);
+  assertEquals(backend.calls.slice(count), backend.calls.slice(0, count));
+  return time;
+}
+
 Deno.test("what has a key is of unknown outcome if it is to be sent again and nobody can", async () => {
   const backend = new Forgetful();
   backend.forgets = Infinity;
@@ -159,7 +308,12 @@ Deno.test("what has a key is of unknown outcome if it is to be sent again and no
   await backend.called;
   const failed = assertRejects(() => published, OutcomeUnknownError);
   await broadcast.disconnect();
-  await failed;
+  const { message } = await failed;
+  assert(
+    /: (memory:\/\/ did not answer for 0.2 s|the broadcast was disconnected before it was answered),/
+      .test(message),
+    message,
+  );
 });
 
 Deno.test("what is given before it is known what the server takes is checked when it is", async () => {
@@ -212,6 +366,60 @@ class Learning extends MemoryBackend {
 
   check(): void {
     if (this.#knows) throw new RangeError("now it is known");
+  }
+}
+
+/** Lets so many milliseconds pass, and the event loop go on meanwhile. */
+async function pass(milliseconds: number): Promise<void> {
+  const start = performance.now();
+  while (performance.now() - start < milliseconds) await turn();
+}
+
+/** A payload that a backend was given, and how that ends. */
+interface Sent {
+  accept(): void;
+  lose(): void;
+  refuse(error: Error): void;
+}
+
+/** Answers when the test says so. */
+class Manual extends MemoryBackend {
+  readonly calls: string[] = [];
+  window: number | undefined;
+  readonly #sent: Sent[] = [];
+  #arrived = Promise.withResolvers<void>();
+  #connecting: Promise<void> = Promise.resolve();
+
+  /** What was given next. */
+  async next(): Promise<Sent> {
+    while (this.#sent.length === 0) await this.#arrived.promise;
+    return this.#sent.shift()!;
+  }
+
+  /** Connects no more, until what it returns is called. */
+  hold(): () => void {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#connecting = promise;
+    return resolve;
+  }
+
+  connect(): Promise<void> {
+    return this.#connecting;
+  }
+
+  override publish(_channel: string, payloads: readonly Payload[]) {
+    this.calls.push(...payloads.map(String));
+    return payloads.map(() => {
+      const { promise, resolve, reject } = Promise.withResolvers<Position>();
+      this.#sent.push({
+        accept: () => resolve(Position.start),
+        lose: () => reject(new ConnectionError("the connection was lost")),
+        refuse: reject,
+      });
+      this.#arrived.resolve();
+      this.#arrived = Promise.withResolvers();
+      return promise;
+    });
   }
 }
 

@@ -21,12 +21,18 @@ import { type State, type Store, TIME_HEADER } from "./store.ts";
 
 /** How long an answer may take. */
 const LIMIT = 10_000;
+/** The first message with this key is being stored: from 2.11 on, the servers of a replicated stream say so. */
+const IN_PROCESS = 10158;
+/** How soon it is asked for again then. */
+const PAUSE = 50;
 
 /** A payload that was sent. */
 interface Sent {
   readonly subject: string;
   /** Recognises it in the stream. */
   readonly check: string;
+  /** Sends it, once more if it is asked again. */
+  readonly send: () => void;
   readonly succeed: (position: Position) => void;
   readonly fail: (reason: unknown) => void;
 }
@@ -36,7 +42,8 @@ interface Answer {
   readonly seq?: number;
   /** Whether it is that of the first message with this key. */
   readonly duplicate?: boolean;
-  readonly error?: { readonly description: string };
+  /** With it, there is no sequence, or 0. */
+  readonly error?: { readonly err_code?: number; readonly description?: string };
 }
 
 /** Sends, and hears of each payload what has become of it: one subscription for all answers. */
@@ -49,6 +56,7 @@ export class Writer {
   #number = 0;
   #state: State;
   #stop: (() => void) | undefined;
+  readonly #pauses = new Set<() => void>();
 
   /**
    * @param store The stream.
@@ -68,6 +76,11 @@ export class Writer {
   /** The stream was begun anew: its sequences are others. */
   renew(state: State): void {
     this.#state = state;
+  }
+
+  /** How long the stream knows keys, in milliseconds. */
+  get window(): number {
+    return this.#state.window;
   }
 
   /** Refuses a key that is to be known longer than the stream knows it. */
@@ -93,12 +106,13 @@ export class Writer {
         const length = Buffer.byteLength(payload) + lengthOf(besides) + HEADER_LENGTH;
         const fits = headers && length <= limit;
         const mark = fits ? this.#sequencer.next(channel) : "";
-        this.#sent.set(number, { subject, check: checkOf(payload, mark), succeed, fail });
-        this.#stop ??= this.#limit();
         const reply = `${this.#inbox}.${number}`;
         const own = fits ? { [SEQUENCE_HEADER]: mark, ...time } : undefined;
         const header = (own || besides) && { headers: headerOf({ ...own, ...besides }) };
-        client.publish(subject, payload, { reply, ...header });
+        const send = () => client.publish(subject, payload, { reply, ...header });
+        this.#sent.set(number, { subject, check: checkOf(payload, mark), send, succeed, fail });
+        this.#stop ??= this.#limit();
+        send();
       })
     );
   }
@@ -106,6 +120,7 @@ export class Writer {
   /** Nobody is told any more. */
   close(): void {
     this.#stop?.();
+    for (const stop of this.#pauses) stop();
     this.#answers.unsubscribe();
   }
 
@@ -113,16 +128,26 @@ export class Writer {
     const number = Number(message.subject.slice(this.#inbox.length + 1));
     const sent = this.#sent.get(number);
     if (!sent) return;
+    const answer: Answer = message.headers?.code === 503 ? {} : JSON.parse(message.string());
+    const { seq, error, duplicate } = answer;
+    if (error?.err_code === IN_PROCESS) return this.#again(number);
     this.#sent.delete(number);
     if (message.headers?.code === 503) {
       // It is there again for what comes next.
       this.#store.state().then((state) => this.renew(state), () => {});
       return sent.fail(new RefusedError(`no stream stores it, "${this.#store.name}" was removed`));
     }
-    const { seq, error, duplicate } = JSON.parse(message.string()) as Answer;
-    if (seq === undefined) sent.fail(new RefusedError(error?.description ?? "it was not stored"));
+    if (error || !seq) sent.fail(new RefusedError(error?.description ?? "it was not stored"));
     else if (duplicate) this.#find(seq).then(sent.succeed, sent.fail);
     else sent.succeed(Position.of(placeOf(seq, this.#state.epoch, sent.check)));
+  }
+
+  #again(number: number): void {
+    const stop = after(PAUSE, () => {
+      this.#pauses.delete(stop);
+      this.#sent.get(number)?.send();
+    });
+    this.#pauses.add(stop);
   }
 
   /** Where the first message with a key lies: it may have had another payload. */
@@ -140,15 +165,15 @@ export class Writer {
     }
   }
 
-  /** Whatever was sent before this is answered by then, or never. */
+  /**
+   * Whatever was sent before this is answered by then, or never: and with it what was
+   * sent behind it, or that would overtake what is sent again.
+   */
   #limit(): () => void {
     const last = this.#number;
     return after(LIMIT, () => {
-      for (const [number, { fail }] of this.#sent) {
-        if (number > last) break;
-        this.#sent.delete(number);
-        fail(new ConnectionError("JetStream did not answer"));
-      }
+      const [oldest = Infinity] = this.#sent.keys();
+      if (oldest <= last) this.#fail(new ConnectionError("JetStream did not answer"));
       this.#stop = this.#sent.size > 0 ? this.#limit() : undefined;
     });
   }

@@ -28,6 +28,9 @@ export type Query = (
 const HABITS = `set plan_cache_mode = force_generic_plan; set jit = off;
   set session characteristics as transaction isolation level read committed`;
 
+/** How often it is tried what cannot be serialized. */
+const ATTEMPTS = 10;
+
 /** Who is told of what. */
 export interface DatabaseEvents {
   /** Somebody has written: what NOTIFY said, or nothing if something may have been missed. */
@@ -127,7 +130,7 @@ export class BorrowedDatabase implements Database {
   constructor(client: Sql, events: DatabaseEvents) {
     this.#client = client;
     this.#events = events;
-    this.query = queryOf(client);
+    this.query = persistent(queryOf(client));
     this.ready = this.query("select 1").then(() => {});
     this.ready.catch(() => {});
   }
@@ -199,6 +202,22 @@ function queryOf(sql: Sql): Query {
     answered(
       sql.unsafe(text, [...values], { prepare: true }).values() as unknown as Promise<Row[]>,
     );
+}
+
+/**
+ * Asks again what could not be serialized, of which nothing was done: a client of the
+ * user's may have a stricter isolation than read committed.
+ */
+function persistent(query: Query): Query {
+  return async (text, values) => {
+    for (let attempt = 1;; attempt++) {
+      try {
+        return await query(text, values);
+      } catch (error) {
+        if ((error as { code?: unknown }).code !== "40001" || attempt === ATTEMPTS) throw error;
+      }
+    }
+  };
 }
 
 /** Many processes may come at once, and one that may not make it may find it. */

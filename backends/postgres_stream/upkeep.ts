@@ -37,11 +37,11 @@ const EMPTY = `delete from broadcaster_outbox where ctid = any (array(
     select ctid from broadcaster_outbox where (select ${TRIM_LOCK}) limit ${BATCH}
   )) returning 'gone'`;
 
-/** Keys that are not known any more. */
+/** Keys that are not known any more: not those that are used anew while it waits for them. */
 const EXPIRED = `delete from broadcaster_keys where ctid = any (array(
     select ctid from broadcaster_keys
     where expires <= clock_timestamp() and (select ${TRIM_LOCK}) limit ${BATCH}
-  )) returning 'gone'`;
+  )) and expires <= clock_timestamp() returning 'gone'`;
 
 /** Removes, now and then and a little at a time, what is older than the retention. */
 export class Upkeep {

@@ -6,6 +6,7 @@
 
 import { Buffer } from "node:buffer";
 import type { Payload, PayloadOptions } from "../../backend.ts";
+import { ConnectionError } from "../../errors.ts";
 import { lifetimeOf } from "../../once.ts";
 import { Position } from "../../position.ts";
 import { after } from "../../timer.ts";
@@ -116,7 +117,9 @@ export class Writer {
         entries[index]!.resolve(Position.of(placeOf(epoch!, id!, since!)));
       });
     } catch (error) {
-      for (const { reject } of entries) reject(error);
+      // A client of the user's connects again by itself: nothing may overtake what is sent again.
+      const behind = error instanceof ConnectionError ? this.#waiting.splice(0) : [];
+      for (const { reject } of [...entries, ...behind]) reject(error);
       return;
     }
     const channels = [...new Set(entries.map(({ channel }) => channel))];

@@ -18,7 +18,7 @@ import type {
 import type { Once } from "../../once.ts";
 import type { Position } from "../../position.ts";
 import type { Make, Seeds } from "../redis/clients.ts";
-import { checkOptions, FEATURES } from "../redis_stream/ability.ts";
+import { checkStream, FEATURES } from "../redis_stream/ability.ts";
 import { keyNameOf } from "../redis_stream/keyed.ts";
 import { Reader } from "../redis_stream/reader.ts";
 import { Session } from "../redis_stream/session.ts";
@@ -80,7 +80,7 @@ export class RedisClusterStreamBackend implements Backend {
 
   /** What a stream cannot have. */
   check(channel: string, _payload?: Payload, options?: PayloadOptions): void {
-    if (options) checkOptions(channel, options, (_, once) => keyName(this.#prefix + channel, once));
+    checkStream(channel, options, (_, once) => keyName(this.#prefix + channel, once));
   }
 
   /** XADD at the owner of the stream's slot, and a wake behind. */

@@ -6,7 +6,7 @@
 
 import type { BackendFeatures, PayloadOptions } from "../../backend.ts";
 import { FIELD } from "./entry.ts";
-import type { KeyName } from "./keyed.ts";
+import { INFIX, type KeyName } from "./keyed.ts";
 
 /** What they can do. */
 export const FEATURES: BackendFeatures = {
@@ -20,14 +20,19 @@ export const FEATURES: BackendFeatures = {
 /**
  * Refuses what a stream cannot have.
  *
- * @throws {TypeError} If a header has the name of the payload, or the cluster has no
- * place for a key beside the stream.
+ * @throws {TypeError} If the channel has the name of a key, a header that of the payload,
+ * or the cluster has no place for a key beside the stream.
  */
-export function checkOptions(
+export function checkStream(
   channel: string,
-  { headers, once }: PayloadOptions,
+  { headers, once }: PayloadOptions = {},
   keyName: KeyName,
 ): void {
+  if (channel.includes(INFIX)) {
+    throw new TypeError(
+      `Cannot use channel "${channel}" on redis-stream: "${INFIX}" is reserved, for the keys of messages`,
+    );
+  }
   const start = `Cannot publish to "${channel}" on redis-stream:`;
   if (headers && Object.hasOwn(headers, FIELD)) {
     throw new TypeError(`${start} header "${FIELD}" is reserved, it is the field of the message`);

@@ -12,21 +12,31 @@ import { placeOf } from "./entry.ts";
 
 /**
  * Adds an entry unless its key is known; either way it answers where the entry
- * of the key lies, and what it is recognised by. Scripts run alone.
+ * of the key lies, and what it is recognised by. Scripts run alone, and are not
+ * rolled back: whether the key can be remembered is tried first.
  */
 const SCRIPT = `
 local known = redis.call("GET", KEYS[2])
-if known then return known end
-known = redis.call("XADD", KEYS[1], unpack(ARGV, 3)) .. " " .. ARGV[1]
+if known and known ~= "" then return known end
+redis.call("SET", KEYS[2], "", "PX", ARGV[2])
+local id = redis.pcall("XADD", KEYS[1], unpack(ARGV, 3))
+if type(id) == "table" then
+  redis.call("SET", KEYS[2], "", "PX", 1)
+  return id
+end
+known = id .. " " .. ARGV[1]
 redis.call("SET", KEYS[2], known, "PX", ARGV[2])
 return known`;
+
+/** Stands between a channel and its key; no channel has it in its name. */
+export const INFIX = ":broadcaster-key:";
 
 /** Where the server remembers a key of a stream, if it can. */
 export type KeyName = (channel: string, once: Once) => string | undefined;
 
-/** Where a single server does. Without a colon in it, a key is never that of another stream. */
+/** Where a single server does. */
 export function keyNameOf(channel: string, { key }: Once): string {
-  return `${channel}:key:${encodeURIComponent(key)}`;
+  return `${channel}${INFIX}${encodeURIComponent(key)}`;
 }
 
 /** What a script needs to know. */

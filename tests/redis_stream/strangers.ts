@@ -64,20 +64,20 @@ export function strangers(url: string): void {
     await using stream = await Stream.open(url);
     await using broadcast = new Broadcast(url);
     await broadcast.publish(stream.key, "m", { key: "a:b{c} é", expires: 60_000 });
-    const name = `${stream.key}:key:a%3Ab%7Bc%7D%20%C3%A9`;
+    const name = `${stream.key}:broadcaster-key:a%3Ab%7Bc%7D%20%C3%A9`;
     const [[id]] = await stream.client.xrange(stream.key, "-", "+") as [[string, string[]]];
     assertEquals((await stream.client.get(name))!.split(" ")[0], id);
     const left = await stream.client.pttl(name);
     assert(left > 50_000 && left <= 60_000, `${left} ms`);
     await stream.client.del(name);
     await assertExpires(broadcast, `${stream.key}:other`);
-    await stream.client.del(`${stream.key}:other`, `${stream.key}:other:key:k`);
+    await stream.client.del(`${stream.key}:other`, `${stream.key}:other:broadcaster-key:k`);
   });
 
   Deno.test("redis-stream: a key that cannot be remembered stores nothing", async () => {
     await using stream = await Stream.open(url);
     await using broadcast = new Broadcast(url);
-    const name = `${stream.key}:key:k`;
+    const name = `${stream.key}:broadcaster-key:k`;
     await stream.client.rpush(name, "a list");
     await assertRejects(() => broadcast.publish(stream.key, "m", { key: "k" }), RefusedError);
     assertEquals(await stream.client.exists(stream.key), 0);
