@@ -139,7 +139,7 @@ export class NatsStreamBackend implements Backend {
     channel: string,
     payloads: readonly Payload[],
     options?: readonly (PayloadOptions | undefined)[],
-  ): readonly Promise<Position>[] {
+  ): readonly Promise<Position | undefined>[] {
     return this.#held.current!.writer.publish(channel, payloads, options);
   }
 

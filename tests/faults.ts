@@ -270,9 +270,8 @@ function faultsWithKeys(fault: Fault): void {
       const channel = uniqueChannel();
       await broadcast.publish(channel, "before");
       const expected = numbered(300);
-      const published: Promise<unknown>[] = [];
+      const published: Promise<string | undefined>[] = [];
       for (let from = 0; from < expected.length; from += 60) {
-        const connected = state(broadcast, "connected");
         for (const message of expected.slice(from, from + 60)) {
           published.push(broadcast.publish(channel, message, { key: message }));
         }
@@ -281,11 +280,14 @@ function faultsWithKeys(fault: Fault): void {
           await new Promise((resolve) => setTimeout(resolve, 0));
         }
         proxy.cut();
-        await connected;
+        await broadcast.connect();
       }
-      await Promise.all(published);
+      const ids = await Promise.all(published);
       const past = await other.history(channel, { limit: 1_000 });
       assertEquals(past.map(({ message }) => message), ["before", ...expected]);
+      for (const [index, id] of ids.entries()) {
+        if (id !== undefined) assertEquals(id, past[index + 1]!.id);
+      }
     },
   );
 }

@@ -6,6 +6,8 @@ import { freePort } from "./services/service.ts";
 export class Proxy implements AsyncDisposable {
   /** The port that clients connect to. */
   readonly port: number = freePort();
+  /** What becomes of what the broker says. */
+  rewrite: (chunk: Uint8Array) => Uint8Array = (chunk) => chunk;
   #target: number;
   #server: Server | undefined;
   #sockets = new Set<Socket>();
@@ -82,16 +84,16 @@ export class Proxy implements AsyncDisposable {
 
   #join(client: Socket): void {
     const broker = connect({ port: this.#target, host: "127.0.0.1", allowHalfOpen: true });
-    this.#pass(client, broker);
-    this.#pass(broker, client);
+    this.#pass(client, broker, (chunk) => chunk);
+    this.#pass(broker, client, (chunk) => this.rewrite(chunk));
   }
 
-  #pass(from: Socket, to: Socket): void {
+  #pass(from: Socket, to: Socket, rewrite: (chunk: Uint8Array) => Uint8Array): void {
     this.#sockets.add(from);
     from.setNoDelay(true);
     if (this.#stalled) from.pause();
-    from.on("data", (chunk) => {
-      if (!to.write(chunk)) from.pause();
+    from.on("data", (chunk: Uint8Array) => {
+      if (!to.write(rewrite(chunk))) from.pause();
     });
     to.on("drain", () => {
       if (!this.#stalled) from.resume();

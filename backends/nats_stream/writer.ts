@@ -33,7 +33,7 @@ interface Sent {
   readonly check: string;
   /** Sends it, once more if it is asked again. */
   readonly send: () => void;
-  readonly succeed: (position: Position) => void;
+  readonly succeed: (position: Position | undefined) => void;
   readonly fail: (reason: unknown) => void;
 }
 
@@ -93,7 +93,7 @@ export class Writer {
     channel: string,
     payloads: readonly Payload[],
     options?: readonly (PayloadOptions | undefined)[],
-  ): Promise<Position>[] {
+  ): Promise<Position | undefined>[] {
     const subject = `${this.#store.name}.${subjectOf(channel)}`;
     const { client, loss } = this.#store.link;
     const { max_payload: limit = 0, headers } = client.info ?? {};
@@ -150,11 +150,19 @@ export class Writer {
     this.#pauses.add(stop);
   }
 
-  /** Where the first message with a key lies: it may have had another payload. */
-  async #find(seq: number): Promise<Position> {
+  /**
+   * Where the first message with a key lies: it may have had another payload. It is
+   * stored for sure, also if the connection is lost before it is known as what.
+   */
+  async #find(seq: number): Promise<Position | undefined> {
     const { epoch } = this.#state;
-    const found = await this.#store.find({ seq });
-    return Position.of(placeOf(seq, epoch, found && checkOfStored(found.data, found.header)));
+    try {
+      const found = await this.#store.find({ seq });
+      return Position.of(placeOf(seq, epoch, found && checkOfStored(found.data, found.header)));
+    } catch (error) {
+      if (error instanceof ConnectionError) return undefined;
+      throw error;
+    }
   }
 
   #fail(reason: unknown, which: (sent: Sent) => boolean = () => true): void {

@@ -2,8 +2,9 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { headers } from "@nats-io/transport-node";
-import { Broadcast } from "../../mod.ts";
+import { Broadcast, RefusedError } from "../../mod.ts";
 import { messages } from "../conformance/harness.ts";
+import { Proxy } from "../proxy.ts";
 import { start } from "../services/nats.ts";
 import { Log } from "./log.ts";
 
@@ -83,6 +84,52 @@ export function keys(url: string): void {
     let id = first;
     while (id === first) id = await broadcast.publish("x", "m", { key: "n" });
     assertEquals((await broadcast.history("x")).length, 4);
+  });
+
+  Deno.test("nats-stream: what the server refuses is not published", async () => {
+    await using log = await Log.open(url, "&maxlen=1");
+    const { manager, name } = log;
+    const { config } = await manager.streams.info(name);
+    await using broadcast = new Broadcast(Log.url(url, name));
+    await broadcast.publish("x", "first");
+    for (
+      const [limits, reason] of [
+        [{ max_msgs: 1, max_msgs_per_subject: -1, discard: "new" }, "maximum messages exceeded"],
+        [{ max_msg_size: 10 }, "message size exceeds maximum allowed"],
+        [{ sealed: true }, "invalid operation on sealed stream"],
+      ] as const
+    ) {
+      await manager.streams.update(name, { ...config, ...limits } as typeof config);
+      for (const options of [{}, { key: "k" }]) {
+        const { message } = await assertRejects(
+          () => broadcast.publish("x", "longer than ten bytes", options),
+          RefusedError,
+        );
+        assertEquals(message, `Cannot publish to "x": ${reason}`);
+      }
+    }
+    assertEquals((await broadcast.history("x")).map(({ message }) => message), ["first"]);
+  });
+
+  Deno.test("nats-stream: a key whose first message is being stored is asked for again", async () => {
+    await using log = await Log.open(url);
+    await using proxy = await Proxy.start(Number(new URL(url.replace("nats:", "http:")).port));
+    await using broadcast = new Broadcast(Log.url(proxy.url(url), log.name));
+    const first = await broadcast.publish("x", "m", { key: "k" });
+    // Newer servers say so of replicated streams; the proxy does in their place, twice.
+    const answer = '{"error":{"code":409,"err_code":10158},"stream":"","seq":0}';
+    let times = 0;
+    proxy.rewrite = (chunk) => {
+      const said = new TextDecoder("latin1").decode(chunk);
+      const told = said.replace(
+        /^(MSG \S+ \S+ +)\d+\r\n\{"stream":.*"duplicate": ?true\}/m,
+        (all, head) => times++ < 2 ? `${head}${answer.length}\r\n${answer}` : all,
+      );
+      return Uint8Array.from(told, (letter) => letter.charCodeAt(0));
+    };
+    assertEquals(await broadcast.publish("x", "m", { key: "k" }), first);
+    assertEquals(times, 3);
+    assertEquals((await broadcast.history("x")).length, 1);
   });
 
   Deno.test("nats-stream: a key whose event was removed still stores nothing", async () => {

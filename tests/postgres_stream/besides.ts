@@ -1,6 +1,7 @@
 /** Headers and keys in the tables. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import postgres from "postgres";
 import { Address } from "../../address.ts";
 import { Position } from "../../backend.ts";
 import { open } from "../../backends/postgres_stream.ts";
@@ -12,6 +13,64 @@ import { TestDatabase } from "./database.ts";
 
 /** Cases on what stands beside a payload. */
 export function besides(server: string): void {
+  Deno.test("postgres-stream: whatever isolation the user's client has, keys at once are stored once", async () => {
+    await using database = await TestDatabase.create(server);
+    const connection = { default_transaction_isolation: "serializable" } as const;
+    const options = { max: 3, onnotice: () => {}, connection };
+    const clients = [postgres(database.url, options), postgres(database.url, options)];
+    const broadcasts = clients.map((client) => new Broadcast("postgres-stream://", { client }));
+    const channel = uniqueChannel();
+    for (const key of numbered(40)) {
+      const ids = await Promise.all(
+        broadcasts.map((broadcast) => broadcast.publish(channel, key, { key })),
+      );
+      assertEquals(ids[0], ids[1]);
+    }
+    const past = await broadcasts[0]!.history(channel);
+    assertEquals(past.map(({ message }) => message), numbered(40));
+    for (const broadcast of broadcasts) await broadcast.disconnect();
+    for (const client of clients) await client.end();
+  });
+
+  Deno.test("postgres-stream: nothing overtakes what the user's client has lost and is sent again", async () => {
+    await using database = await TestDatabase.create(server);
+    const { sql } = database;
+    const name = "the user's";
+    const client = postgres(database.url, {
+      ...{ max: 3, onnotice: () => {}, backoff: () => 0.05 },
+      connection: { application_name: name },
+    });
+    const broadcast = new Broadcast("postgres-stream://", { client });
+    const channel = uniqueChannel();
+    await broadcast.publish(channel, "0", { key: "0" });
+    const blocked = async () =>
+      (await sql`select pid from pg_stat_activity
+        where application_name = ${name} and wait_event_type = 'Lock'`).length > 0;
+    const release = Promise.withResolvers<void>();
+    const locked = Promise.withResolvers<void>();
+    const locking = sql.begin(async (sql) => {
+      await sql`lock table broadcaster_log in access exclusive mode`;
+      locked.resolve();
+      await release.promise;
+    });
+    await locked.promise;
+    const published = [broadcast.publish(channel, "A", { key: "a" })];
+    await until(blocked, "A waits for the table");
+    published.push(broadcast.publish(channel, "B", { key: "b" }));
+    const unknown = broadcast.publish(channel, "C");
+    published.push(unknown.catch((error) => error.name));
+    await sql`select pg_terminate_backend(pid) from pg_stat_activity
+      where application_name = ${name} and wait_event_type = 'Lock'`;
+    release.resolve();
+    await locking;
+    const [, , outcome] = await Promise.all(published);
+    const past = await broadcast.history(channel);
+    const rest = outcome === "OutcomeUnknownError" ? [] : ["C"];
+    assertEquals(past.map(({ message }) => message), ["0", "A", "B", ...rest]);
+    await broadcast.disconnect();
+    await client.end({ timeout: 1 });
+  });
+
   Deno.test("postgres-stream: SQL publishes headers, and reads those of the library", async () => {
     await using database = await TestDatabase.create(server);
     await using broadcast = new Broadcast(database.log);

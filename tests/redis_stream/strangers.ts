@@ -84,6 +84,46 @@ export function strangers(url: string): void {
     await stream.client.del(name);
   });
 
+  Deno.test("redis-stream: who may not remember a key stores nothing", async () => {
+    await using server = await start();
+    const admin = new Redis(server.url);
+    await admin.call("ACL", "SETUSER", "writer", "on", ">pw", "~*", "&*", "+@all", "-set");
+    await using broadcast = new Broadcast(
+      server.url.replace("redis://", "redis-stream://writer:pw@"),
+    );
+    const publish = () => broadcast.publish("orders", "m", { key: "k" });
+    for (let times = 0; times < 3; times++) await assertRejects(publish, RefusedError);
+    assertEquals(await admin.keys("*"), []);
+    await admin.call("ACL", "SETUSER", "writer", "+set", "-xadd");
+    await assertRejects(publish, RefusedError);
+    assertEquals(await admin.exists("orders"), 0);
+    await admin.call("ACL", "SETUSER", "writer", "+xadd");
+    await publish();
+    await publish();
+    assertEquals(await admin.xlen("orders"), 1);
+    await closed(admin);
+  });
+
+  Deno.test("redis-stream: a channel never has the name of a key", async () => {
+    await using stream = await Stream.open(url);
+    await using broadcast = new Broadcast(url);
+    const channel = `${stream.key}:broadcaster-key:order-7`;
+    for (
+      const attempt of [
+        () => broadcast.publish(channel, "m"),
+        () => broadcast.subscribe(channel),
+        () => broadcast.history(channel),
+      ]
+    ) {
+      assertEquals(
+        (await assertRejects(attempt, TypeError)).message,
+        `Cannot use channel "${channel}" on redis-stream: ":broadcaster-key:" is reserved, for the keys of messages`,
+      );
+    }
+    await broadcast.publish(stream.key, "m", { key: "order-7" });
+    await stream.client.del(channel);
+  });
+
   Deno.test("redis-stream: entries without that field are passed over", async () => {
     await using stream = await Stream.open(url);
     const tail = await stream.backend.tail(stream.key);
