@@ -130,14 +130,15 @@ export class BorrowedDatabase implements Database {
   constructor(client: Sql, events: DatabaseEvents) {
     this.#client = client;
     this.#events = events;
-    this.query = persistent(queryOf(client));
+    const query = queryOf(client);
+    this.query = (text, values) => serialized(() => query(text, values));
     this.ready = this.query("select 1").then(() => {});
     this.ready.catch(() => {});
   }
 
   /** See `Database`. */
   install(): Promise<void> {
-    return install(this.#client);
+    return serialized(() => install(this.#client));
   }
 
   /** See `Database`. */
@@ -208,16 +209,14 @@ function queryOf(sql: Sql): Query {
  * Asks again what could not be serialized, of which nothing was done: a client of the
  * user's may have a stricter isolation than read committed.
  */
-function persistent(query: Query): Query {
-  return async (text, values) => {
-    for (let attempt = 1;; attempt++) {
-      try {
-        return await query(text, values);
-      } catch (error) {
-        if ((error as { code?: unknown }).code !== "40001" || attempt === ATTEMPTS) throw error;
-      }
+async function serialized<Value>(ask: () => Promise<Value>): Promise<Value> {
+  for (let attempt = 1;; attempt++) {
+    try {
+      return await ask();
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== "40001" || attempt === ATTEMPTS) throw error;
     }
-  };
+  }
 }
 
 /** Many processes may come at once, and one that may not make it may find it. */
