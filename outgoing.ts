@@ -38,8 +38,8 @@ export class Outgoing {
   checked = false;
   /** Whether it was given to the backend. */
   sent = false;
-  /** Whether a backend that it was given to never answered. */
-  unanswered = false;
+  /** Why it was not answered, if it was sent and is to be sent again. */
+  lost: ConnectionError | undefined;
   /** Whether what was given later was accepted before it. */
   overtaken = false;
   /** Whether its outcome has been told. */
@@ -159,7 +159,7 @@ export function publishError(backend: Backend, entry: Outgoing, cause: unknown):
     );
   }
   // That it is refused now does not tell what became of it before.
-  if (entry.unanswered) return doubtError(entry, cause);
+  if (entry.lost) return doubtError(entry, cause);
   if (cause instanceof TypeError || cause instanceof RangeError) return cause;
   return new RefusedError(`Cannot publish to "${channel}": ${reasonOf(cause)}`, { cause });
 }

@@ -97,7 +97,7 @@ export class Publisher {
     for (const entry of this.#taken()) {
       if (entry.settled || !this.#check(backend, entry)) continue;
       if (entry.sent && entry.timeLeft(backend.window) <= 0) {
-        entry.fail(publishError(backend, entry, this.#connection.error));
+        entry.fail(publishError(backend, entry, entry.lost));
         continue;
       }
       if (!entry.sent && entry.message.options?.once) this.#unanswered.add(entry);
@@ -147,7 +147,7 @@ export class Publisher {
       return entry.fail(publishError(backend, entry, reason));
     }
     if (entry.settled) return;
-    entry.unanswered = true;
+    entry.lost = reason;
     this.#waiting.add(entry);
     this.#mixed = true;
     this.#limit(entry);

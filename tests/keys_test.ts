@@ -266,11 +266,20 @@ Deno.test("what others have overtaken is not sent again: its place is lost", asy
   (await backend.next()).accept();
   await second;
   lost.lose();
-  await assertRejects(() => first, OutcomeUnknownError);
+  await assertRejects(() => first, OutcomeUnknownError, "was lost before it answered");
   other.lose();
   (await backend.next()).accept();
   await elsewhere;
-  assertEquals(backend.calls, ["0", "1", "2", "0"]);
+  // So it is if that is known only while it waits for the connection.
+  const third = broadcast.publish(CHANNEL, "3", { key: "three" });
+  const waits = await backend.next();
+  const fourth = broadcast.publish(CHANNEL, "4", { key: "four" });
+  const overtakes = await backend.next();
+  waits.lose();
+  overtakes.accept();
+  await fourth;
+  await assertRejects(() => third, OutcomeUnknownError, "was lost before it answered");
+  assertEquals(backend.calls, ["0", "1", "2", "0", "3", "4"]);
 });
 
 Deno.test("what is sent again takes a time that grows with its number, not with the square", async () => {
