@@ -125,7 +125,7 @@ export const LOSSES: Readonly<Record<string, Loss>> = {
   },
   // The count has a hole where messages of one publisher lie on both sides of what is lost.
   "amqp": {
-    cell: "what a queue's policy drops, but for holes in the count of our messages",
+    cell: "what a queue's policy drops, unless that publisher's next message shows it",
     broker: "amqp",
     shows: [inQueues],
     elsewhere: [
@@ -146,7 +146,7 @@ export const LOSSES: Readonly<Record<string, Loss>> = {
     ],
   },
   "mqtt": {
-    cell: "what a server or bridge drops, but for holes in the count of our messages",
+    cell: "what a server or bridge drops, unless that publisher's next message shows it",
     broker: "mqtt",
     shows: [forSlowReaders, overBridges],
     elsewhere: [
@@ -155,7 +155,7 @@ export const LOSSES: Readonly<Record<string, Loss>> = {
     ],
   },
   "nats": {
-    cell: "what servers lose between them, but for holes in the count of our messages",
+    cell: "what servers lose between them, unless that publisher's next message shows it",
     broker: "nats",
     shows: [betweenServers],
     elsewhere: [
