@@ -42,6 +42,20 @@ for (const scheme of ["redis", "postgres"]) {
   });
 }
 
+Deno.test("postgres: a server that accepts connections and is silent is told by its address", async () => {
+  await using server = await Stranger.start(() => {});
+  const broadcast = new Broadcast(`postgres://user:s3cret@127.0.0.1:${server.port}/db`);
+  const error = await assertRejects(
+    () => deadline(broadcast.connect(), PATIENCE),
+    ConnectionError,
+  );
+  assertEquals(
+    error.message,
+    `Cannot connect to postgres://127.0.0.1:${server.port}/db: it did not answer for 10 s, perhaps it is no Postgres server`,
+  );
+  await broadcast.disconnect();
+});
+
 withBroker("redis", () => {
   unanswered("redis", startRedis);
   patient("redis", startRedis);

@@ -14,6 +14,9 @@ import { isRefusal, lostError } from "./statement.ts";
 /** The client library. */
 export type Postgres = typeof import("postgres");
 
+/** How long a server may take to let us in, in seconds. */
+const TIMEOUT = 10;
+
 /** Who is told of what. */
 export interface LinkEvents {
   /** A notification has come. */
@@ -49,7 +52,7 @@ export class Link {
       // Null, where the types know only numbers: the session never ends by itself.
       idle_timeout: null as unknown as number,
       max_lifetime: null as unknown as number,
-      connect_timeout: 10,
+      connect_timeout: TIMEOUT,
       fetch_types: false,
       backoff: () => 0,
       connection: { application_name: "broadcaster" },
@@ -59,7 +62,10 @@ export class Link {
     }) as unknown as Sql;
     this.ready = this.sql`select 1`.then(() => {}, (error) => {
       this.#lose();
-      throw isRefusal(error) ? new RefusedError(error.message, { cause: error }) : error;
+      if (isRefusal(error)) throw new RefusedError(error.message, { cause: error });
+      if (error.code !== "CONNECT_TIMEOUT") throw error;
+      const reason = `it did not answer for ${TIMEOUT} s, perhaps it is no Postgres server`;
+      throw new Error(reason, { cause: error });
     });
     this.ready.catch(() => {});
   }
