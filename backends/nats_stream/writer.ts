@@ -43,7 +43,7 @@ interface Answer {
   /** Whether it is that of the first message with this key. */
   readonly duplicate?: boolean;
   /** With it, there is no sequence, or 0. */
-  readonly error?: { readonly err_code?: number; readonly description?: string };
+  readonly error?: { readonly "err_code"?: number; readonly description?: string };
 }
 
 /** Sends, and hears of each payload what has become of it: one subscription for all answers. */
