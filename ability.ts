@@ -6,11 +6,20 @@
 
 import type { Backend, PayloadOptions } from "./backend.ts";
 import { HEADERS } from "./headers.ts";
-import { elsewhere, noLogError } from "./log.ts";
 import { KEYED } from "./once.ts";
 import { Pattern } from "./pattern.ts";
 import type { StartOptions } from "./start.ts";
-import { nameOf } from "./target.ts";
+import { nameOf, type SubscribeTarget } from "./target.ts";
+
+/** The backends that keep a log. */
+export const LOGS = [
+  "memory",
+  "redis-stream",
+  "postgres-stream",
+  "kafka",
+  "amqp-stream",
+  "nats-stream",
+] as const;
 
 /**
  * Refuses a subscription that the backend cannot serve.
@@ -67,4 +76,22 @@ export function checkPublishing(
       }`,
     );
   }
+}
+
+/** Why a channel has no history. */
+export function noLogError(
+  backend: Backend,
+  target: SubscribeTarget | Pattern,
+  what = "read history of",
+): TypeError {
+  return new TypeError(
+    `Cannot ${what} ${nameOf(target)}: ${backend.name} keeps no log${elsewhere(backend, LOGS)}`,
+  );
+}
+
+/** Where something is to be had that a backend has not: memory has it, unless it is to keep nothing. */
+function elsewhere({ name }: Backend, backends: readonly string[]): string {
+  return backends.includes(name)
+    ? " with history=0"
+    : `, backends that do are ${backends.join(", ")}`;
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkAbility } from "./ability.ts";
+import { checkAbility, noLogError } from "./ability.ts";
 import { onAbort, unlessAborted } from "./abort.ts";
 import type { Backend, Payload, PayloadOptions, Target } from "./backend.ts";
 import type {
@@ -25,7 +25,7 @@ import { eventsIn } from "./history.ts";
 import { Scope } from "./id.ts";
 import { joinAll } from "./joint.ts";
 import { readHeaders } from "./headers.ts";
-import { Log, noLogError } from "./log.ts";
+import { Log } from "./log.ts";
 import { type BroadcastState, GapEvent, MessageErrorEvent, StateChangeEvent } from "./notices.ts";
 import { readOnce } from "./once.ts";
 import { Pattern } from "./pattern.ts";

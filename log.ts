@@ -5,31 +5,20 @@
  */
 
 import { unlessAborted } from "./abort.ts";
-import type { Backend, Item, LogGap, ReadOptions, Target } from "./backend.ts";
+import type { Item, LogGap, ReadOptions, Target } from "./backend.ts";
 import { closedError, type Connection } from "./connection.ts";
 import { type DecodeOptions, eventOf, isEndOf } from "./decode.ts";
 import { ConnectionError, reasonOf, RefusedError } from "./errors.ts";
 import type { Scope } from "./id.ts";
 import { PageSize } from "./log_tail.ts";
 import type { Place, Position } from "./position.ts";
-import type { Pattern } from "./pattern.ts";
 import type { Delivery } from "./read.ts";
-import { nameOf, type SubscribeTarget } from "./target.ts";
+import { nameOf } from "./target.ts";
 import { after as later, backoff, turn } from "./timer.ts";
 
 /** How many pages are kept for others that replay, and how long nobody has to. */
 const KEPT = 16;
 const REST = 1_000;
-
-/** The backends that keep one. */
-export const LOGS = [
-  "memory",
-  "redis-stream",
-  "postgres-stream",
-  "kafka",
-  "amqp-stream",
-  "nats-stream",
-] as const;
 
 /** What a log needs to know. */
 export interface LogOptions<Message> extends DecodeOptions<Message> {
@@ -252,24 +241,6 @@ export function leadsOn(cells: readonly LogCell<unknown>[], from: Position): boo
     if (place) return !from.covers(place);
     return gap?.restart !== undefined && (gap.cause !== "trimmed" || !from.reaches(position));
   });
-}
-
-/** Why a channel has no history. */
-export function noLogError(
-  backend: Backend,
-  target: SubscribeTarget | Pattern,
-  what = "read history of",
-): TypeError {
-  return new TypeError(
-    `Cannot ${what} ${nameOf(target)}: ${backend.name} keeps no log${elsewhere(backend, LOGS)}`,
-  );
-}
-
-/** Where something is to be had that a backend has not: memory has it, unless it is to keep nothing. */
-export function elsewhere({ name }: Backend, backends: readonly string[]): string {
-  return backends.includes(name)
-    ? " with history=0"
-    : `, backends that do are ${backends.join(", ")}`;
 }
 
 /** Wraps, once, what a backend threw while it read. */

@@ -139,11 +139,9 @@ export class Publisher {
 
   /** What has a key is sent again if its connection was lost: stored or not, it is stored once. */
   #refuse(backend: Backend, entry: Outgoing, reason: unknown, generation: number): void {
-    if (!(reason instanceof ConnectionError)) {
-      return entry.fail(publishError(backend, entry, reason));
-    }
-    this.#connection.lose(generation, reason);
-    if (entry.timeLeft(backend.window) <= 0) {
+    const isLost = reason instanceof ConnectionError;
+    if (isLost) this.#connection.lose(generation, reason);
+    if (!isLost || entry.timeLeft(backend.window) <= 0) {
       return entry.fail(publishError(backend, entry, reason));
     }
     if (entry.settled) return;

@@ -6,7 +6,7 @@ import { Address } from "../address.ts";
 import type { Backend, BackendModule } from "../backend.ts";
 import { CLIENTS } from "../client.ts";
 import { HEADERS } from "../headers.ts";
-import { LOGS } from "../log.ts";
+import { LOGS } from "../ability.ts";
 import { KEYED } from "../once.ts";
 import { BESIDES, ROOT, ROWS } from "./readme.ts";
 

@@ -128,15 +128,15 @@ export class Writer {
     const number = Number(message.subject.slice(this.#inbox.length + 1));
     const sent = this.#sent.get(number);
     if (!sent) return;
-    const answer: Answer = message.headers?.code === 503 ? {} : JSON.parse(message.string());
-    const { seq, error, duplicate } = answer;
-    if (error?.err_code === IN_PROCESS) return this.#again(number);
-    this.#sent.delete(number);
     if (message.headers?.code === 503) {
+      this.#sent.delete(number);
       // It is there again for what comes next.
       this.#store.state().then((state) => this.renew(state), () => {});
       return sent.fail(new RefusedError(`no stream stores it, "${this.#store.name}" was removed`));
     }
+    const { seq, error, duplicate } = JSON.parse(message.string()) as Answer;
+    if (error?.err_code === IN_PROCESS) return this.#again(number);
+    this.#sent.delete(number);
     if (error || !seq) sent.fail(new RefusedError(error?.description ?? "it was not stored"));
     else if (duplicate) this.#find(seq).then(sent.succeed, sent.fail);
     else sent.succeed(Position.of(placeOf(seq, this.#state.epoch, sent.check)));

@@ -1,7 +1,7 @@
 /** @module The past, and the way from there into the present. */
 
 import assert from "node:assert/strict";
-import { LOGS } from "../../log.ts";
+import { LOGS } from "../../ability.ts";
 import {
   idsOf,
   messages,
