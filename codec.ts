@@ -47,7 +47,8 @@ export type AnyCodec = Omit<Codec<unknown>, "encode"> & {
 /** What a codec decodes to. */
 export type MessageOf<Given extends AnyCodec> = Awaited<ReturnType<Given["decode"]>>;
 
-const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const lenient = new TextDecoder("utf-8", { ignoreBOM: true });
+const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const encoder = new TextEncoder();
 
 /**
@@ -146,8 +147,11 @@ export function bytes(): SyncCodec<Uint8Array> {
   };
 }
 
+/** Runtimes have a short way for the lenient decoder; only what it may have replaced goes the other. */
 function decodeText(payload: Payload): string {
-  return typeof payload === "string" ? payload : decoder.decode(payload);
+  if (typeof payload === "string") return payload;
+  const text = lenient.decode(payload);
+  return text.includes("\ufffd") ? strict.decode(payload) : text;
 }
 
 /** A value as a message names it: "a number", "null", "an Object". */

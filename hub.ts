@@ -5,7 +5,7 @@
  */
 
 import { checkAbility, noLogError } from "./ability.ts";
-import { onAbort, unlessAborted } from "./abort.ts";
+import { unlessAborted } from "./abort.ts";
 import type { Backend, Payload, PayloadOptions, Target } from "./backend.ts";
 import type {
   HistoryOptions,
@@ -28,9 +28,10 @@ import { readHeaders } from "./headers.ts";
 import { Log } from "./log.ts";
 import { type BroadcastState, GapEvent, MessageErrorEvent, StateChangeEvent } from "./notices.ts";
 import { readOnce } from "./once.ts";
+import type { OutgoingMessage } from "./outgoing.ts";
 import { Pattern } from "./pattern.ts";
 import { Publisher } from "./publisher.ts";
-import type { EventReader } from "./read.ts";
+import { endWith, type EventReader } from "./read.ts";
 import type { Settings } from "./settings.ts";
 import { checkCount, positionOf, readStart, startOf, type StartOptions } from "./start.ts";
 import { Subscription } from "./subscription.ts";
@@ -96,28 +97,24 @@ export class Hub<Message> extends EventTarget {
     await unlessAborted(signal, this.#connection.ready());
   }
 
-  /** See `BroadcastInstance`. */
-  async publish(
+  /** See `BroadcastInstance`. Not async: messages that are awaited one by one feel each promise. */
+  publish(
     channel: string,
     message: Message,
     options?: PublishOptions | null,
   ): Promise<string | undefined> {
-    const signal = options?.signal;
-    signal?.throwIfAborted();
-    if (this.#disconnecting) throw closedError();
-    checkName("publish to channel", channel);
-    const besides = options ? besidesOf(channel, options) : undefined;
-    const encoded = this.#encode(channel, message);
-    const payload = encoded instanceof Promise ? await encoded : encoded;
-    signal?.throwIfAborted();
-    if (isEnd(payload)) {
-      throw new TypeError(`Cannot publish to "${channel}": these two bytes would end it`);
+    try {
+      const signal = options?.signal;
+      signal?.throwIfAborted();
+      if (this.#disconnecting) throw closedError();
+      checkName("publish to channel", channel);
+      const besides = options ? besidesOf(channel, options) : undefined;
+      const encoded = this.#encode(channel, message);
+      const send = (payload: Payload) => this.#send({ channel, payload, options: besides }, signal);
+      return encoded instanceof Promise ? encoded.then(send) : send(encoded);
+    } catch (error) {
+      return Promise.reject(error);
     }
-    const position = await this.#publisher.publish(
-      { channel, payload, options: besides },
-      signal,
-    );
-    return position && new Scope(this.#connection.backend!.name, channel).id(position);
   }
 
   /** See `BroadcastInstance`. */
@@ -204,6 +201,14 @@ export class Hub<Message> extends EventTarget {
     return encoded;
   }
 
+  #send(message: OutgoingMessage, signal: AbortSignal | undefined): Promise<string | undefined> {
+    signal?.throwIfAborted();
+    if (isEnd(message.payload)) {
+      throw new TypeError(`Cannot publish to "${message.channel}": these two bytes would end it`);
+    }
+    return this.#publisher.publish(message, signal);
+  }
+
   async #disconnect(): Promise<void> {
     this.#channels.stop();
     await this.#encoding;
@@ -280,17 +285,4 @@ function besidesOf(
   const headers = readHeaders(channel, given);
   const once = readOnce(channel, key, expires);
   return headers || once ? { headers, once } : undefined;
-}
-
-/** A signal ends a branch for as long as there is one, and holds on to it no longer. */
-function endWith(
-  branch: { fail(reason: unknown): void; onLeave: (() => void) | undefined },
-  signal: AbortSignal,
-): void {
-  const forget = onAbort(signal, () => branch.fail(signal.reason));
-  const leave = branch.onLeave;
-  branch.onLeave = () => {
-    forget();
-    leave?.();
-  };
 }

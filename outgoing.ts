@@ -14,7 +14,6 @@ import {
   RefusedError,
 } from "./errors.ts";
 import { lifetimeOf } from "./once.ts";
-import type { Position } from "./position.ts";
 
 /** What is to be published. */
 export interface OutgoingMessage {
@@ -32,7 +31,7 @@ export class Outgoing {
   readonly message: OutgoingMessage;
   /** Tells what was given to be published first. */
   readonly number: number;
-  readonly #resolve: (position: Position | undefined) => void;
+  readonly #resolve: (id: string | undefined) => void;
   readonly #reject: (reason: unknown) => void;
   /** Whether the backend has been asked about it. */
   checked = false;
@@ -53,14 +52,14 @@ export class Outgoing {
   /**
    * @param message What.
    * @param number Tells what was given to be published first.
-   * @param resolve Told of its position, where that is known.
+   * @param resolve Told of its id, where that is known.
    * @param reject Told why it was not published, or may not have been.
    * @param onSettled Told once its outcome has been told.
    */
   constructor(
     message: OutgoingMessage,
     number: number,
-    resolve: (position: Position | undefined) => void,
+    resolve: (id: string | undefined) => void,
     reject: (reason: unknown) => void,
     onSettled: (entry: Outgoing) => void,
   ) {
@@ -98,8 +97,8 @@ export class Outgoing {
   }
 
   /** It is published. */
-  succeed(position: Position | undefined): void {
-    if (this.#settle()) this.#resolve(position);
+  succeed(id: string | undefined): void {
+    if (this.#settle()) this.#resolve(id);
   }
 
   /** It is not published, or may not be. */

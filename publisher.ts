@@ -8,6 +8,7 @@ import { checkPublishing } from "./ability.ts";
 import type { Backend } from "./backend.ts";
 import type { Connection } from "./connection.ts";
 import { ConnectionError } from "./errors.ts";
+import { Scope } from "./id.ts";
 import { doubtError, lateError, Outgoing, type OutgoingMessage, publishError } from "./outgoing.ts";
 import { Position } from "./position.ts";
 import { LONGEST } from "./timer.ts";
@@ -21,9 +22,10 @@ export class Publisher {
   readonly #connection: Connection;
   readonly #timeout: number;
   #count = 0;
-  #waiting = new Set<Outgoing>();
-  /** Whether what is to be sent again waits behind what was given later. */
-  #mixed = false;
+  /** What this turn of the event loop has brought. */
+  #given: Outgoing[] = [];
+  /** What waits for a connection. */
+  readonly #waiting = new Set<Outgoing>();
   readonly #unanswered = new Unanswered();
   #flushing = false;
   #underway = 0;
@@ -38,16 +40,16 @@ export class Publisher {
     this.#timeout = timeout;
   }
 
-  /** Resolves once the broker has accepted the payload: with its position, where that is known. */
-  publish(message: OutgoingMessage, signal?: AbortSignal): Promise<Position | undefined> {
+  /** Resolves once the broker has accepted the payload: with its id, where that is known. */
+  publish(message: OutgoingMessage, signal?: AbortSignal): Promise<string | undefined> {
     return new Promise((resolve, reject) => {
       const entry = new Outgoing(message, this.#count++, resolve, reject, this.#onSettled);
       this.#underway++;
       // What the backend cannot carry is refused before it waits, not behind.
       if (!this.#check(this.#connection.backend, entry)) return;
       entry.heed(signal);
-      this.#waiting.add(entry);
-      if (!this.#connection.whole) this.#limit(entry);
+      if (this.#connection.whole) this.#given.push(entry);
+      else this.#hold(entry);
       this.#schedule();
     });
   }
@@ -79,12 +81,12 @@ export class Publisher {
   };
 
   async #restore(): Promise<void> {
-    for (const entry of this.#waiting) this.#limit(entry);
+    for (const entry of this.#taken()) if (!entry.settled) this.#hold(entry);
     try {
       await this.#connection.restored();
     } catch (error) {
       this.#flushing = false;
-      for (const entry of this.#waiting) {
+      for (const entry of this.#taken()) {
         entry.fail(entry.sent ? doubtError(entry, error) : error);
       }
       return;
@@ -110,13 +112,14 @@ export class Publisher {
     for (const [channel, entries] of batches) this.#hand(backend, channel, entries);
   }
 
-  /** What waits, in the order in which it was given. */
-  #taken(): Iterable<Outgoing> {
-    const waiting = this.#waiting;
-    this.#waiting = new Set();
-    if (!this.#mixed) return waiting;
-    this.#mixed = false;
-    return [...waiting].sort((one, other) => one.number - other.number);
+  /** All that is to be sent, in the order in which it was given. */
+  #taken(): Outgoing[] {
+    const given = this.#given;
+    this.#given = [];
+    if (this.#waiting.size === 0) return given;
+    const entries = [...this.#waiting, ...given];
+    this.#waiting.clear();
+    return entries.sort((one, other) => one.number - other.number);
   }
 
   #hand(backend: Backend, channel: string, entries: readonly Outgoing[]): void {
@@ -126,15 +129,18 @@ export class Publisher {
       const entry = entries[index]!;
       const answer: unknown = Array.isArray(answers) ? answers[index] : answers;
       Promise.resolve(answer).then(
-        (position) => this.#accept(entry, position),
+        (position) => this.#accept(backend, entry, position),
         (reason) => this.#refuse(backend, entry, reason, generation),
       );
     }
   }
 
-  #accept(entry: Outgoing, position: unknown): void {
+  #accept(backend: Backend, entry: Outgoing, position: unknown): void {
     this.#unanswered.accept(entry);
-    entry.succeed(position instanceof Position ? position : undefined);
+    const { channel } = entry.message;
+    entry.succeed(
+      position instanceof Position ? new Scope(backend.name, channel).id(position) : undefined,
+    );
   }
 
   /** What has a key is sent again if its connection was lost: stored or not, it is stored once. */
@@ -146,10 +152,14 @@ export class Publisher {
     }
     if (entry.settled) return;
     entry.lost = reason;
-    this.#waiting.add(entry);
-    this.#mixed = true;
-    this.#limit(entry);
+    this.#hold(entry);
     this.#schedule();
+  }
+
+  /** It waits for a connection, as long as it may. */
+  #hold(entry: Outgoing): void {
+    this.#waiting.add(entry);
+    this.#limit(entry);
   }
 
   #check(backend: Backend | undefined, entry: Outgoing): boolean {

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { onAbort } from "./abort.ts";
 import type { Ending } from "./ending.ts";
 import type { BroadcastEvent, Gap } from "./event.ts";
 
@@ -42,4 +43,17 @@ export interface EventReader<Message> {
   close(): void;
   /** Ends it at once: the next read rejects, what was not read is dropped. */
   fail(error: unknown): void;
+}
+
+/** A signal ends a reader for as long as there is one, and holds on to it no longer. */
+export function endWith(
+  reader: Pick<EventReader<unknown>, "fail" | "onLeave">,
+  signal: AbortSignal,
+): void {
+  const forget = onAbort(signal, () => reader.fail(signal.reason));
+  const leave = reader.onLeave;
+  reader.onLeave = () => {
+    forget();
+    leave?.();
+  };
 }

@@ -70,10 +70,11 @@ export class PostgresBackend implements Backend {
 
   /** Refuses what NOTIFY would refuse, and what LISTEN would cut. */
   check(channel: string, payload?: Payload): void {
-    const name = byteLength(channel);
-    if (name > NAME_LIMIT) {
+    if (isLonger(channel, NAME_LIMIT)) {
       throw new RangeError(
-        `Cannot use channel "${channel}" on postgres: its name has ${name} bytes, the limit is ${NAME_LIMIT}`,
+        `Cannot use channel "${channel}" on postgres: its name has ${
+          byteLength(channel)
+        } bytes, the limit is ${NAME_LIMIT}`,
       );
     }
     if (channel.includes("\0")) {
@@ -149,12 +150,18 @@ function checkPayload(channel: string, payload: Payload): void {
       `Cannot publish to "${channel}": the payload has a NUL character, which postgres cannot carry`,
     );
   }
-  const bytes = byteLength(payload);
-  if (bytes > PAYLOAD_LIMIT) {
+  if (isLonger(payload, PAYLOAD_LIMIT)) {
     throw new RangeError(
-      `Cannot publish to "${channel}": the payload has ${bytes} bytes, the limit of postgres is ${PAYLOAD_LIMIT}`,
+      `Cannot publish to "${channel}": the payload has ${
+        byteLength(payload)
+      } bytes, the limit of postgres is ${PAYLOAD_LIMIT}`,
     );
   }
+}
+
+/** Whether it has more bytes than that: no UTF-16 unit is more than three of them. */
+function isLonger(text: string, limit: number): boolean {
+  return text.length * 3 > limit && byteLength(text) > limit;
 }
 
 const encoder = new TextEncoder();
