@@ -16,7 +16,7 @@ import { Frontier } from "./frontier.ts";
 import { Epoch, Scope } from "./id.ts";
 import { Log } from "./log.ts";
 import { eventOf, isEndOf, type Unnamed } from "./decode.ts";
-import { BacklogError, weightOf } from "./record_source.ts";
+import { BacklogError, RecordSource, weightOf } from "./record_source.ts";
 import type { RingLimits } from "./ring.ts";
 import type { BranchOptions } from "./start.ts";
 import { nameOf } from "./target.ts";
@@ -61,7 +61,7 @@ export class Channel<Message> {
   #opened: Promise<void>;
   /** Subscribers that have not left, those included that still wait for the tail. */
   #members = 0;
-  #reader: ReadableStreamDefaultReader<readonly Item[]> | undefined;
+  #reader: RecordSource | ReadableStreamDefaultReader<readonly Item[]> | undefined;
   #cancelled: Promise<void> | undefined;
   #moved = 0;
   #movedBytes = 0;
@@ -205,7 +205,7 @@ export class Channel<Message> {
 
   /** Moves records into the tee until the tail ends, and returns why it did. */
   async #move(tail: Tail): Promise<unknown> {
-    const reader = tail.records.getReader();
+    const reader = tail instanceof RecordSource ? tail : tail.records.getReader();
     this.#reader = reader;
     try {
       for (;;) {

@@ -46,9 +46,10 @@ export class Publisher {
       const entry = new Outgoing(message, this.#count++, resolve, reject, this.#onSettled);
       this.#underway++;
       // What the backend cannot carry is refused before it waits, not behind.
-      if (!this.#check(this.#connection.backend, entry)) return;
+      const { backend, whole } = this.#connection;
+      if (backend && !this.#check(backend, entry, whole)) return;
       entry.heed(signal);
-      if (this.#connection.whole) this.#given.push(entry);
+      if (whole) this.#given.push(entry);
       else this.#hold(entry);
       this.#schedule();
     });
@@ -95,21 +96,33 @@ export class Publisher {
   }
 
   #send(backend: Backend): void {
+    const entries = this.#taken();
+    // Most turns bring one.
+    if (entries.length === 1) {
+      if (this.#begin(backend, entries[0]!)) this.#hand(backend, entries);
+      return;
+    }
     const batches = new Map<string, Outgoing[]>();
-    for (const entry of this.#taken()) {
-      if (entry.settled || !this.#check(backend, entry)) continue;
-      if (entry.sent && entry.timeLeft(backend.window) <= 0) {
-        entry.fail(publishError(backend, entry, entry.lost));
-        continue;
-      }
-      if (!entry.sent && entry.message.options?.once) this.#unanswered.add(entry);
-      entry.send();
+    for (const entry of entries) {
+      if (!this.#begin(backend, entry)) continue;
       const { channel } = entry.message;
       const batch = batches.get(channel);
       if (batch) batch.push(entry);
       else batches.set(channel, [entry]);
     }
-    for (const [channel, entries] of batches) this.#hand(backend, channel, entries);
+    for (const batch of batches.values()) this.#hand(backend, batch);
+  }
+
+  /** Whether it is to be handed to the backend now. */
+  #begin(backend: Backend, entry: Outgoing): boolean {
+    if (entry.settled || !this.#check(backend, entry, true)) return false;
+    if (entry.sent && entry.timeLeft(backend.window) <= 0) {
+      entry.fail(publishError(backend, entry, entry.lost));
+      return false;
+    }
+    if (!entry.sent && entry.message.options?.once) this.#unanswered.add(entry);
+    entry.send();
+    return true;
   }
 
   /** All that is to be sent, in the order in which it was given. */
@@ -122,9 +135,10 @@ export class Publisher {
     return entries.sort((one, other) => one.number - other.number);
   }
 
-  #hand(backend: Backend, channel: string, entries: readonly Outgoing[]): void {
+  /** Hands over what goes to one channel. */
+  #hand(backend: Backend, entries: readonly Outgoing[]): void {
     const { generation } = this.#connection;
-    const answers = handed(backend, channel, entries);
+    const answers = handed(backend, entries);
     for (let index = 0; index < entries.length; index++) {
       const entry = entries[index]!;
       const answer: unknown = Array.isArray(answers) ? answers[index] : answers;
@@ -137,10 +151,8 @@ export class Publisher {
 
   #accept(backend: Backend, entry: Outgoing, position: unknown): void {
     this.#unanswered.accept(entry);
-    const { channel } = entry.message;
-    entry.succeed(
-      position instanceof Position ? new Scope(backend.name, channel).id(position) : undefined,
-    );
+    if (!(position instanceof Position)) return entry.succeed(undefined);
+    entry.succeed(new Scope(backend.name, entry.message.channel).id(position));
   }
 
   /** What has a key is sent again if its connection was lost: stored or not, it is stored once. */
@@ -162,10 +174,10 @@ export class Publisher {
     this.#limit(entry);
   }
 
-  #check(backend: Backend | undefined, entry: Outgoing): boolean {
-    if (!backend || entry.checked) return true;
-    // Not connected, it does not know what the server takes.
-    entry.checked = this.#connection.whole;
+  /** Not connected, the backend does not know what the server takes: it is asked again then. */
+  #check(backend: Backend, entry: Outgoing, isConnected: boolean): boolean {
+    if (entry.checked) return true;
+    entry.checked = isConnected;
     try {
       const { channel, payload, options } = entry.message;
       if (options) checkPublishing(backend, channel, options);
@@ -199,18 +211,13 @@ export class Publisher {
 }
 
 /** What a backend throws at once counts as what it rejects with. */
-function handed(
-  backend: Backend,
-  channel: string,
-  entries: readonly Outgoing[],
-): ReturnType<Backend["publish"]> {
-  const isPlain = entries.every(({ message }) => message.options === undefined);
+function handed(backend: Backend, entries: readonly Outgoing[]): ReturnType<Backend["publish"]> {
+  const payloads = entries.map(({ message }) => message.payload);
+  const options = entries.some(({ message }) => message.options)
+    ? entries.map(({ message }) => message.options)
+    : undefined;
   try {
-    return backend.publish(
-      channel,
-      entries.map(({ message }) => message.payload),
-      isPlain ? undefined : entries.map(({ message }) => message.options),
-    );
+    return backend.publish(entries[0]!.message.channel, payloads, options);
   } catch (error) {
     return Promise.reject(error);
   }

@@ -4,7 +4,8 @@
  * @module
  */
 
-import type { BackendRecord, Item, Payload } from "./backend.ts";
+import type { BackendRecord, Item, Payload, Tail } from "./backend.ts";
+import type { Position } from "./position.ts";
 
 /** What may wait between a client that pushes and the core: 16 MiB of payload. */
 const LIMIT = 16 * 1024 * 1024;
@@ -29,38 +30,50 @@ export class BacklogError extends Error {
   override name = "BacklogError";
 }
 
+/** What a read of it brings: an array of items, or the end. */
+type Batch = IteratorResult<readonly Item[], undefined>;
+
 /**
- * Turns pushed records into a stream of arrays: what was pushed since the last
- * read is one array. Bounded to 16 MiB; past that the stream errors, so that
- * the loss is known.
+ * A tail of pushed records: what was pushed since the last read is one array.
+ * Bounded to 16 MiB; past that it errors, so that the loss is known.
+ *
+ * The core reads it directly, without the stream machinery, as `for await` reads
+ * a subscription; for everybody else it is a stream.
  */
-export class RecordSource {
-  /** The stream to give to the core. */
-  readonly records: ReadableStream<readonly Item[]>;
-  #controller!: ReadableStreamDefaultController<readonly Item[]>;
+export class RecordSource implements Tail {
+  /** With a log: what it begins behind. */
+  readonly position: Position | undefined;
+  readonly #unsubscribe: () => Promise<void> | void;
+  #records: ReadableStream<readonly Item[]> | undefined;
   #waiting: Item[] = [];
   #bytes = 0;
-  /** Whether the core waits for records. */
-  #wanted = false;
+  /** Resolves the read that waits for records; with a promise that rejects, too. */
+  #reader: ((batch: Batch | Promise<Batch>) => void) | undefined;
   #waking = false;
   #failure: { readonly reason: unknown } | undefined;
   #done = false;
 
-  /** @param cancel Unsubscribes; the core's cancelling waits for it. */
-  constructor(cancel: () => Promise<void> | void) {
-    this.records = new ReadableStream({
-      start: (controller) => {
-        this.#controller = controller;
+  /**
+   * @param unsubscribe Cancelling waits for it.
+   * @param position With a log: what it begins behind.
+   */
+  constructor(unsubscribe: () => Promise<void> | void, position?: Position) {
+    this.#unsubscribe = unsubscribe;
+    this.position = position;
+  }
+
+  /** The stream of what was pushed; not to be mixed with `read()`. */
+  get records(): ReadableStream<readonly Item[]> {
+    return this.#records ??= new ReadableStream({
+      pull: async (controller) => {
+        const { done, value } = await this.read();
+        if (!done) controller.enqueue(value);
       },
-      pull: () => this.#pull(),
-      cancel: () => {
-        this.#done = true;
-        return cancel();
-      },
+      cancel: () => this.cancel(),
     }, { highWaterMark: 0 });
   }
 
-  /** Adds a record. Does nothing once the stream has ended. */
+  /** Adds a record. Does nothing once it has ended. */
   push(record: Item): void {
     if (this.#done || this.#failure) return;
     this.#waiting.push(record);
@@ -71,34 +84,52 @@ export class RecordSource {
     this.#rouse();
   }
 
-  /** Errors the stream, behind the records that were pushed. */
+  /** It is lost, behind the records that were pushed. */
   error(reason: unknown): void {
     this.#failure ??= { reason };
     this.#rouse();
   }
 
-  /** One array or the failure goes out, never both: a stream that errors drops what is queued. */
-  #pull(): void {
-    this.#wanted = false;
+  /** What was pushed since the last read, once there is something: one read at a time. */
+  read(): Promise<Batch> {
+    return new Promise((resolve) => {
+      this.#reader = resolve;
+      this.#serve();
+    });
+  }
+
+  /** Unsubscribes, unless it has ended; a read that waits is done. */
+  async cancel(): Promise<void> {
     if (this.#done) return;
-    if (this.#waiting.length > 0) {
-      const records = this.#waiting;
+    this.#done = true;
+    this.#serve();
+    await this.#unsubscribe();
+  }
+
+  /** Gives the reader what there is for it: the failure comes behind all records. */
+  #serve(): void {
+    const reader = this.#reader;
+    if (!reader) return;
+    if (this.#done) reader({ done: true, value: undefined });
+    else if (this.#waiting.length > 0) {
+      const value = this.#waiting;
       this.#waiting = [];
       this.#bytes = 0;
-      this.#controller.enqueue(records);
+      reader({ done: false, value });
     } else if (this.#failure) {
       this.#done = true;
-      this.#controller.error(this.#failure.reason);
-    } else this.#wanted = true;
+      reader(Promise.reject(this.#failure.reason));
+    } else return;
+    this.#reader = undefined;
   }
 
   /** Serves the reader a microtask later, so that what a turn brings travels in one array. */
   #rouse(): void {
-    if (!this.#wanted || this.#waking) return;
+    if (!this.#reader || this.#waking) return;
     this.#waking = true;
     queueMicrotask(() => {
       this.#waking = false;
-      this.#pull();
+      this.#serve();
     });
   }
 }

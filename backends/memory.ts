@@ -102,13 +102,13 @@ export class MemoryBackend implements Backend {
     const tails: Map<Target, RecordSource> = typeof target === "string"
       ? this.#tails
       : this.#patterns;
-    const source = new RecordSource(() => void tails.delete(target));
+    const log = typeof target === "string" ? this.#store?.log(target) : this.#store;
+    const source = new RecordSource(() => void tails.delete(target), log?.end);
     tails.set(target, source);
-    if (!this.#store) return Promise.resolve(source);
-    const page = after && this.#read(this.#store, target, { after, limit: Infinity });
+    const page = after && this.#store &&
+      this.#read(this.#store, target, { after, limit: Infinity });
     for (const item of page?.items ?? []) source.push(item);
-    const { end } = typeof target === "string" ? this.#store.log(target) : this.#store;
-    return Promise.resolve({ position: end, records: source.records });
+    return Promise.resolve(source);
   }
 
   /** A page of the past. */

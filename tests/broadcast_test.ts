@@ -208,6 +208,9 @@ Deno.test("messages that the codec cannot encode are refused, word for word", as
 
 Deno.test("the text codec keeps a BOM and refuses what is not UTF-8", () => {
   assertEquals(text().decode(Uint8Array.of(0xef, 0xbb, 0xbf, 0x61)), "\ufeffa");
+  // It looks as if something had been replaced.
+  assertEquals(text().decode(new TextEncoder().encode("a\ufffdb")), "a\ufffdb");
+  assertThrows(() => text().decode(Uint8Array.of(0x61, 0xef, 0xbf, 0xbd, 0xc3)), TypeError);
   assertThrows(() => text().decode(Uint8Array.of(0xff)), TypeError);
 });
 

@@ -78,9 +78,10 @@ Deno.test("what is refused errors the stream, and cancels its source", async () 
   );
   assertEquals(reason, error);
   const writer = broadcast.writable(CHANNEL).getWriter();
-  await writer.write("bad");
+  const written = writer.write("bad");
   await assertRejects(() => writer.close(), RefusedError);
   await assertRejects(() => writer.closed, RefusedError);
+  await written;
 });
 
 Deno.test("a message that cannot be encoded errors the stream", async () => {

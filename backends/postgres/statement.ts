@@ -14,7 +14,8 @@ const BATCH = 500;
  * Cuts payloads into statements. None has a payload twice: within a transaction
  * the server folds equal notifications of a channel into one.
  */
-export function batches(payloads: readonly string[]): string[][] {
+export function batches(payloads: readonly string[]): readonly (readonly string[])[] {
+  if (payloads.length === 1) return [payloads];
   const batches: string[][] = [];
   let seen = new Set<string>();
   for (const payload of payloads) {

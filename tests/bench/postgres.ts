@@ -11,7 +11,7 @@ import type { Report } from "./report.ts";
 /** Measures what a broadcast on `postgres://` costs over the client itself. */
 export async function postgres(url: string): Promise<Report> {
   return await compare("Postgres", [await broadcastSide(url), await bare(url)], {
-    windows: new Map([[1, 100], [64, 1_000], [Infinity, 2_000]]),
+    windows: new Map([[1, 1_000], [64, 1_000], [Infinity, 2_000]]),
     rate: 500,
   });
 }

@@ -11,7 +11,7 @@ import type { Report } from "./report.ts";
 /** Measures what a broadcast on `redis://` costs over the client itself. */
 export async function redis(url: string): Promise<Report> {
   return await compare("Redis", [await broadcastSide(url), await bare(url)], {
-    windows: new Map([[1, 200], [64, 3_000], [Infinity, 5_000]]),
+    windows: new Map([[1, 2_000], [64, 3_000], [Infinity, 5_000]]),
     rate: 1_000,
   });
 }
