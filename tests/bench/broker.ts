@@ -22,7 +22,10 @@ export interface Side {
 
 /** How much is measured of a broker. */
 export interface Amounts {
-  /** Messages per round, by the window of unanswered publishes. */
+  /**
+   * Messages per slice, by the window of unanswered publishes. A slice of a few hundred that
+   * are awaited one by one would measure how fast each side is compiled.
+   */
   readonly windows: ReadonlyMap<number, number>;
   /** Messages per second, where latency is measured. */
   readonly rate: number;
