@@ -91,8 +91,10 @@ class Broker implements Backend {
   async publish(channel: string, payloads: readonly Payload[]): Promise<void> {
     this.#asked("publish");
     if (!this.#up) throw new ConnectionError("down");
+    const log = this.log.get(channel)!;
     for (const payload of payloads) {
-      this.log.get(channel)!.push(String(payload));
+      if (Number(payload) < Number(log.at(-1) ?? -1)) this.#problems.add("one overtook another");
+      log.push(String(payload));
       this.#tails.get(channel)?.push({ payload });
     }
     await this.#pause();
@@ -254,7 +256,14 @@ class Life {
     else if (what < 9) random.of(this.#readings)?.subscription.close();
     else if (what === 9) this.#broker.fail(channel);
     else if (what === 10) this.#broker.lose();
-    else for (let index = random.below(20); index > 0; index--) this.#publish(channel);
+    else {
+      // In the middle of a turn.
+      const loss = random.below(40);
+      for (let index = random.below(20); index > 0; index--) {
+        this.#publish(channel);
+        if (index === loss) this.#broker.lose();
+      }
+    }
     const wait = random.below(4);
     if (wait === 1) await microtasks(random.below(10));
     else if (wait === 2) await this.#clock.settle();
