@@ -152,7 +152,12 @@ export class Publisher {
   #accept(backend: Backend, entry: Outgoing, position: unknown): void {
     this.#unanswered.accept(entry);
     if (!(position instanceof Position)) return entry.succeed(undefined);
-    entry.succeed(new Scope(backend.name, entry.message.channel).id(position));
+    try {
+      entry.succeed(new Scope(backend.name, entry.message.channel).id(position));
+    } catch (error) {
+      // The backend's own fault: it named a place that is none.
+      entry.fail(error);
+    }
   }
 
   /** What has a key is sent again if its connection was lost: stored or not, it is stored once. */

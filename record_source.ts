@@ -67,7 +67,8 @@ export class RecordSource implements Tail {
     return this.#records ??= new ReadableStream({
       pull: async (controller) => {
         const { done, value } = await this.read();
-        if (!done) controller.enqueue(value);
+        if (done) controller.close();
+        else controller.enqueue(value);
       },
       cancel: () => this.cancel(),
     }, { highWaterMark: 0 });

@@ -13,6 +13,7 @@ import {
   Subscription,
   text,
 } from "../mod.ts";
+import { Position } from "../position.ts";
 import { messages, take } from "./conformance/harness.ts";
 
 const CORE = "buffer, linger, timeout, probe";
@@ -212,6 +213,13 @@ Deno.test("the text codec keeps a BOM and refuses what is not UTF-8", () => {
   assertEquals(text().decode(new TextEncoder().encode("a\ufffdb")), "a\ufffdb");
   assertThrows(() => text().decode(Uint8Array.of(0x61, 0xef, 0xbf, 0xbd, 0xc3)), TypeError);
   assertThrows(() => text().decode(Uint8Array.of(0xff)), TypeError);
+});
+
+Deno.test("a backend that names a place that is none is told, and holds up nothing", async () => {
+  const backend: Backend = new Spy();
+  backend.publish = () => [Promise.resolve(Position.of({ shard: 0, at: 1 } as never))];
+  await using broadcast = new Broadcast(backend);
+  await assertRejects(() => broadcast.publish("c", "m"), TypeError);
 });
 
 Deno.test("connect() twice, and at once, connects once", async () => {
