@@ -1,6 +1,7 @@
 /**
  * Realtime broadcast channels over memory, Redis, Postgres, Kafka, RabbitMQ, NATS
- * and MQTT, behind one small API whose subscriptions are `ReadableStream`s.
+ * and MQTT, behind one small API whose subscriptions are `ReadableStream`s. The scheme of a URL
+ * names the backend, which is loaded when it is first used.
  *
  * @example
  * ```ts
@@ -21,17 +22,23 @@
  * @module
  */
 
-import { Address } from "./address.ts";
-import type { Backend, BackendModule } from "./backend.ts";
-import type { BroadcastConstructor, BroadcastInstance } from "./broadcast.ts";
-import { type Codec, json, kindOf, text } from "./codec.ts";
-import { Hub } from "./hub.ts";
-import type { BroadcastOptions } from "./options.ts";
-import { type ChannelSchemas, checked } from "./schema.ts";
-import { CORE_PARAMETERS, readSettings } from "./settings.ts";
+import { BroadcastCore } from "./core/api/broadcast.ts";
+import type { BroadcastConstructor, BroadcastInstance } from "./core/api/interface.ts";
+import type { BroadcastOptions } from "./core/api/options.ts";
+import { CORE_PARAMETERS, readSettings } from "./core/api/settings.ts";
+import { Address } from "./core/backend/address.ts";
+import type { Backend, BackendModule } from "./core/backend/contract.ts";
+import { type Codec, json, text } from "./core/codec/codec.ts";
+import { type ChannelSchemas, checked } from "./core/codec/schema.ts";
+import { kindOf } from "./core/util/kind.ts";
 
-export type { Backend, BackendOptions, Payload } from "./backend.ts";
-export type { BroadcastConstructor, BroadcastInstance, ChannelName, EventOf } from "./broadcast.ts";
+export type { Backend, BackendOptions, Payload } from "./core/backend/contract.ts";
+export type {
+  BroadcastConstructor,
+  BroadcastInstance,
+  ChannelName,
+  EventOf,
+} from "./core/api/interface.ts";
 export {
   type AnyCodec,
   bytes,
@@ -40,26 +47,26 @@ export {
   type MessageOf,
   type SyncCodec,
   text,
-} from "./codec.ts";
-export { compressed, type CompressedOptions } from "./compressed.ts";
-export { encrypted, type EncryptionKeys } from "./encrypted.ts";
+} from "./core/codec/codec.ts";
+export { compressed, type CompressedOptions } from "./core/codec/compressed.ts";
+export { encrypted, type EncryptionKeys } from "./core/codec/encrypted.ts";
 export {
   ClosedError,
   ConnectionError,
   GapError,
   OutcomeUnknownError,
   RefusedError,
-  ValidationError,
-} from "./errors.ts";
-export type { BroadcastEvent, Gap, GapCause } from "./event.ts";
-export type { MessageHeaders } from "./headers.ts";
+} from "./core/backend/errors.ts";
+export { ValidationError } from "./core/codec/schema.ts";
+export type { BroadcastEvent, Gap, GapCause } from "./core/backend/event.ts";
+export type { MessageHeaders } from "./core/backend/headers.ts";
 export {
   type BroadcastEventMap,
-  type BroadcastState,
   GapEvent,
   MessageErrorEvent,
   StateChangeEvent,
-} from "./notices.ts";
+} from "./core/api/notifications.ts";
+export { type BroadcastState } from "./core/backend/state.ts";
 export type {
   BroadcastOptions,
   CodecOptions,
@@ -68,7 +75,7 @@ export type {
   SchemaOptions,
   SubscribeOptions,
   WritableOptions,
-} from "./options.ts";
+} from "./core/api/options.ts";
 export type {
   ChannelSchemas,
   ChannelsOf,
@@ -77,10 +84,10 @@ export type {
   SchemaIssue,
   SchemaOutputs,
   SchemaResult,
-} from "./schema.ts";
-export type { SettingsOptions } from "./settings.ts";
-export { Subscription, type SubscriptionIterator } from "./subscription.ts";
-export type { ChannelPattern, SubscribeTarget } from "./target.ts";
+} from "./core/codec/schema.ts";
+export type { SettingsOptions } from "./core/api/settings.ts";
+export { Subscription, type SubscriptionIterator } from "./core/api/subscription.ts";
+export type { ChannelPattern, SubscribeTarget } from "./core/api/target.ts";
 
 /** Paths of PEM files. */
 const PEM = ["ca", "cert", "key"];
@@ -96,35 +103,35 @@ const STREAM = [...PEM, "retention", "maxBytes", "segmentBytes"];
 
 /** The backends, by scheme. Only a literal import survives being published. */
 const BACKENDS: Record<string, Scheme> = {
-  memory: scheme(() => import("./backends/memory.ts"), "history"),
-  "broadcast-channel": scheme(() => import("./backends/broadcast_channel.ts")),
-  redis: scheme(() => import("./backends/redis.ts"), ...REDIS),
-  rediss: scheme(() => import("./backends/redis.ts"), ...REDIS),
-  "redis-stream": scheme(() => import("./backends/redis_stream.ts"), ...REDIS, "maxlen"),
-  "rediss-stream": scheme(() => import("./backends/redis_stream.ts"), ...REDIS, "maxlen"),
-  postgres: scheme(() => import("./backends/postgres.ts"), "sslmode", ...PEM),
-  postgresql: scheme(() => import("./backends/postgres.ts"), "sslmode", ...PEM),
+  memory: scheme(() => import("./backends/memory/log.ts"), "history"),
+  "broadcast-channel": scheme(() => import("./backends/broadcast_channel/pubsub.ts")),
+  redis: scheme(() => import("./backends/redis/pubsub.ts"), ...REDIS),
+  rediss: scheme(() => import("./backends/redis/pubsub.ts"), ...REDIS),
+  "redis-stream": scheme(() => import("./backends/redis/log.ts"), ...REDIS, "maxlen"),
+  "rediss-stream": scheme(() => import("./backends/redis/log.ts"), ...REDIS, "maxlen"),
+  postgres: scheme(() => import("./backends/postgres/pubsub.ts"), "sslmode", ...PEM),
+  postgresql: scheme(() => import("./backends/postgres/pubsub.ts"), "sslmode", ...PEM),
   "postgres-stream": scheme(
-    () => import("./backends/postgres_stream.ts"),
+    () => import("./backends/postgres/log.ts"),
     ...["sslmode", ...PEM, "retention", "pool"],
   ),
   "postgresql-stream": scheme(
-    () => import("./backends/postgres_stream.ts"),
+    () => import("./backends/postgres/log.ts"),
     ...["sslmode", ...PEM, "retention", "pool"],
   ),
   kafka: scheme(
-    () => import("./backends/kafka.ts"),
+    () => import("./backends/kafka/log.ts"),
     ...["sasl", "tls", ...PEM, "clientId", "create", "replication", "window"],
   ),
-  amqp: scheme(() => import("./backends/amqp.ts"), "exchange", ...PEM),
-  amqps: scheme(() => import("./backends/amqp.ts"), "exchange", ...PEM),
-  "amqp-stream": scheme(() => import("./backends/amqp_stream.ts"), ...STREAM),
-  "amqps-stream": scheme(() => import("./backends/amqp_stream.ts"), ...STREAM),
-  mqtt: scheme(() => import("./backends/mqtt.ts"), ...PEM, "clientId"),
-  mqtts: scheme(() => import("./backends/mqtt.ts"), ...PEM, "clientId"),
-  nats: scheme(() => import("./backends/nats.ts"), "tls", ...PEM),
+  amqp: scheme(() => import("./backends/amqp/pubsub.ts"), "exchange", ...PEM),
+  amqps: scheme(() => import("./backends/amqp/pubsub.ts"), "exchange", ...PEM),
+  "amqp-stream": scheme(() => import("./backends/amqp/log.ts"), ...STREAM),
+  "amqps-stream": scheme(() => import("./backends/amqp/log.ts"), ...STREAM),
+  mqtt: scheme(() => import("./backends/mqtt/pubsub.ts"), ...PEM, "clientId"),
+  mqtts: scheme(() => import("./backends/mqtt/pubsub.ts"), ...PEM, "clientId"),
+  nats: scheme(() => import("./backends/nats/pubsub.ts"), "tls", ...PEM),
   "nats-stream": scheme(
-    () => import("./backends/nats_stream.ts"),
+    () => import("./backends/nats/log.ts"),
     ...["tls", ...PEM, "stream", "retention", "maxlen", "maxBytes", "storage"],
     "replicas",
   ),
@@ -164,7 +171,7 @@ export type Broadcast<Channels extends object = Record<string, string>> = Broadc
 >;
 
 /** Makes broadcasts. */
-export const Broadcast: BroadcastConstructor = class Broadcast extends Hub<unknown> {
+export const Broadcast: BroadcastConstructor = class Broadcast extends BroadcastCore<unknown> {
   constructor(
     target: string | URL | Backend,
     given?:

@@ -1,6 +1,8 @@
 // deno run -A examples/chat.ts [url] [--port 8000], with redis://localhost:6379 for example
 // deno-lint-ignore-file no-console
 
+import process from "node:process";
+import { parseArgs } from "node:util";
 import {
   Broadcast,
   type Codec,
@@ -8,8 +10,6 @@ import {
   type Subscription,
   text,
 } from "@broadcaster/broadcaster";
-import process from "node:process";
-import { parseArgs } from "node:util";
 
 const KINDS = ["message", "join", "here", "missed", "leave"] as const;
 

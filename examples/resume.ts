@@ -1,8 +1,8 @@
 // deno run -A examples/resume.ts [url], with redis-stream://localhost to survive a restart as well
 
+import { setTimeout as pause } from "node:timers/promises";
 import { Broadcast, json } from "@broadcaster/broadcaster";
 import { eventStreamResponse, lastEventId } from "@broadcaster/broadcaster/sse";
-import { setTimeout as pause } from "node:timers/promises";
 
 /** What a run's channel carries. The index says where to go on, even if the log has lost the rest. */
 interface Token {

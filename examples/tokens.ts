@@ -1,8 +1,8 @@
 // deno run -A examples/tokens.ts [url], with redis-stream://localhost:6379 for example
 
+import { setTimeout as pause } from "node:timers/promises";
 import { Broadcast } from "@broadcaster/broadcaster";
 import { eventStreamResponse, lastEventId } from "@broadcaster/broadcaster/sse";
-import { setTimeout as pause } from "node:timers/promises";
 
 const broadcast = new Broadcast(Deno.args[0] ?? "memory://");
 await broadcast.connect();

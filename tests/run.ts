@@ -1,10 +1,13 @@
 /**
- * Runs the tests against real brokers: `deno task test [file] [--filter name]`. With
+ * Runs the tests against real brokers: `deno task test [file …] [--filter name]`.
+ *
+ * Without files it runs those of a set: `--set test` is what everybody runs, `--set rest` what
+ * `deno task test:all` adds, `--set all` both, and `--set unit` what needs no broker. With
  * `REQUIRE_BROKERS=1` a service that is missing is a failure, not a reason to skip.
  */
 
-import { join } from "node:path";
-import { stripVTControlCharacters } from "node:util";
+import { join, relative } from "node:path";
+import { parseArgs, stripVTControlCharacters } from "node:util";
 import * as amqp from "./services/amqp.ts";
 import * as chromium from "./services/chromium.ts";
 import * as kafka from "./services/kafka.ts";
@@ -16,29 +19,93 @@ import * as redisCluster from "./services/redis_cluster.ts";
 import { guard } from "./services/server.ts";
 import { find, type Located } from "./services/service.ts";
 
+const TESTS = import.meta.dirname!;
+const PROJECT = join(TESTS, "..");
+
+/** Tests that go to one broker after the other. */
+const SEVERAL = /^backends\/\w+_test|^runtimes\/suite/;
+/** What they do without. */
+const APART = ["redis_cluster", "kafka4", "chromium"];
+
+/** What the tests need, and the files that need it. */
 const SERVICES = [
-  { name: "redis", variable: "REDIS_URL", locate: redis.locate },
-  { name: "redis_cluster", variable: "REDIS_CLUSTER_URL", locate: redisCluster.locate },
-  { name: "postgres", variable: "POSTGRES_URL", locate: postgres.locate },
-  { name: "kafka", variable: "KAFKA_URL", locate: kafka.locate },
-  { name: "kafka4", variable: "KAFKA4_URL", locate: locateKafka4 },
-  { name: "amqp", variable: "AMQP_URL", locate: amqp.locate },
-  { name: "mqtt", variable: "MQTT_URL", locate: mqtt.locate },
-  { name: "nats", variable: "NATS_URL", locate: nats.locate },
-  { name: "chromium", variable: "CHROMIUM_PATH", locate: chromium.locate },
+  {
+    name: "redis",
+    variable: "REDIS_URL",
+    locate: redis.locate,
+    files: /redis|^examples|^package\/lazy|^services/,
+  },
+  {
+    name: "redis_cluster",
+    variable: "REDIS_CLUSTER_URL",
+    locate: redisCluster.locate,
+    files: /redis\/cluster/,
+  },
+  { name: "postgres", variable: "POSTGRES_URL", locate: postgres.locate, files: /postgres/ },
+  { name: "kafka", variable: "KAFKA_URL", locate: kafka.locate, files: /kafka/ },
+  { name: "kafka4", variable: "KAFKA4_URL", locate: locateKafka4, files: /kafka/ },
+  { name: "amqp", variable: "AMQP_URL", locate: amqp.locate, files: /amqp/ },
+  { name: "mqtt", variable: "MQTT_URL", locate: mqtt.locate, files: /mqtt/ },
+  { name: "nats", variable: "NATS_URL", locate: nats.locate, files: /nats/ },
+  {
+    name: "chromium",
+    variable: "CHROMIUM_PATH",
+    locate: chromium.locate,
+    files: /^examples\/(?!custom)/,
+  },
 ];
+
+/** What needs no broker. */
+const UNIT = /^(chaos|core|docs)\/|^backends\/(memory|broadcast_channel)\/|^examples\/custom/;
+
+/** What takes minutes: servers that die, other runtimes, the browser, losses that are made to happen. */
+const REST: readonly RegExp[] = [
+  /faults_test\.ts$/,
+  /^losses\/(?!claims)/,
+  /^examples\/(?!custom)/,
+  /^runtimes\/(suite|typescript)/,
+  /^package\/publish/,
+  /^backends\/multi_process/,
+  /^backends\/redis\/(cluster\/|sentinel)/,
+  /^backends\/postgres\/log\/pool_conformance/,
+  /^backends\/kafka\/(second_line|access|connections|failover|tls)/,
+];
+
+/** Topics that are run on both lines of Kafka: on the first one in `test`, on the second in `rest`. */
+const BOTH_LINES = /^backends\/kafka\/(headers|keys|pages|patterns|positions|resuming)_test/;
+
+/** A run of `deno test`, or one of chaos if it has no files. */
+interface Run {
+  /** Paths below this folder. */
+  readonly files: readonly string[];
+  /** Whether the examples of the documentation are run as well. */
+  readonly withDocs?: boolean;
+  /** The services that it does without. */
+  readonly without?: readonly string[];
+  /** How many files at a time. Most of them wait for their broker most of the time. */
+  readonly jobs: number;
+}
+
+/** How many tests, and steps of tests, there were. */
+interface Counts {
+  readonly passed: number;
+  readonly failed: number;
+  readonly ignored: number;
+}
 
 /** A leak is a bug: these make one fail the test, and show where it began. */
 const LEAKS = ["--sanitize-ops", "--sanitize-resources", "--trace-leaks"];
 
 const REQUIRED = Boolean(Deno.env.get("REQUIRE_BROKERS"));
 
-/** How many tests and steps passed and failed, by the summary of a run, if it got that far. */
-export function count(output: string): { passed: number; failed: number } | undefined {
-  const summaries = stripVTControlCharacters(output).match(/^(ok|FAILED) \| .*$/gm);
-  const summary = summaries?.at(-1);
-  return summary && { passed: tally(summary, "passed"), failed: tally(summary, "failed") } ||
-    undefined;
+/** How many tests and steps passed, failed and were ignored, by the summary of a run, if it got that far. */
+export function count(output: string): Counts | undefined {
+  const summary = stripVTControlCharacters(output).match(/^(ok|FAILED) \| .*$/gm)?.at(-1);
+  return summary === undefined ? undefined : {
+    passed: tally(summary, "passed"),
+    failed: tally(summary, "failed"),
+    ignored: tally(summary, "ignored"),
+  };
 }
 
 if (import.meta.main) Deno.exit(await main());
@@ -51,19 +118,129 @@ async function main(): Promise<number> {
       interrupt.abort();
     });
   }
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      set: { type: "string", default: "test" },
+      filter: { type: "string" },
+      jobs: { type: "string" },
+    },
+  });
   // Tests that are interrupted leave their files behind, all of them in here.
   const scratch = await Deno.makeTempDir({ prefix: "broadcaster-" });
   await Deno.chmod(scratch, 0o711);
   Deno.env.set("TMPDIR", scratch);
-  const located = await Promise.all(SERVICES.map(locate));
+  Deno.env.set("BROADCASTER_PORTS", join(scratch, "ports"));
   try {
-    if (interrupt.signal.aborted) return 130;
-    const { code, output } = await test(variables(located), interrupt.signal);
-    if (interrupt.signal.aborted) return 130;
-    return report(code, output, located);
+    const runs = await runsOf(values.set, positionals);
+    if (!runs) {
+      print(`Cannot run tests: unknown set "${values.set}", known sets are test, rest, all, unit`);
+      return 2;
+    }
+    let total: Counts = { passed: 0, failed: 0, ignored: 0 };
+    for (const run of runs) {
+      const jobs = values.jobs === undefined ? run.jobs : Number(values.jobs);
+      const counts = run.files.length > 0
+        ? await perform({ ...run, jobs }, values.filter, interrupt.signal)
+        : await chaos(interrupt.signal);
+      if (interrupt.signal.aborted) return 130;
+      total = {
+        passed: total.passed + counts.passed,
+        failed: total.failed + counts.failed,
+        ignored: total.ignored + counts.ignored,
+      };
+    }
+    if (total.passed + total.failed === 0) print("No test ran");
+    print(`${total.passed} passed, ${total.failed} failed`);
+    return total.failed > 0 || total.passed === 0 ? 1 : 0;
+  } finally {
+    await Deno.remove(scratch, { recursive: true }).catch(() => {});
+  }
+}
+
+/** What is run: the files that are named, or else those of a set. */
+async function runsOf(set: string, named: readonly string[]): Promise<Run[] | undefined> {
+  const all = await testsIn(TESTS);
+  if (named.length > 0) {
+    const paths = named.map((path) => relative(TESTS, join(Deno.cwd(), path)));
+    const files = all.filter((file) =>
+      paths.some((path) => file === path || file.startsWith(`${path}/`) || path === "")
+    );
+    return [{ files, jobs: 4 }];
+  }
+  const isRest = (file: string) => REST.some((pattern) => pattern.test(file));
+  const unit: Run = { files: all.filter((file) => UNIT.test(file)), jobs: 2 };
+  const test: Run = {
+    files: all.filter((file) => !isRest(file)),
+    withDocs: true,
+    without: ["kafka4", "redis_cluster", "chromium"],
+    jobs: 4,
+  };
+  const rest: Run[] = [
+    {
+      files: all.filter((file) => isRest(file) && !/kafka\/second/.test(file)),
+      jobs: 3,
+      without: ["kafka4"],
+    },
+    {
+      files: all.filter((file) => BOTH_LINES.test(file) || /kafka\/(second|key_faults)/.test(file)),
+      jobs: 3,
+      without: ["kafka"],
+    },
+    { files: [], jobs: 1 },
+  ];
+  const sets = new Map([
+    ["unit", [unit]],
+    ["test", [test]],
+    ["rest", rest],
+    ["all", [test, ...rest]],
+  ]);
+  return sets.get(set);
+}
+
+/** All files of tests, by their paths below this folder. */
+async function testsIn(folder: string): Promise<string[]> {
+  const files: string[] = [];
+  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+    const path = join(folder, name);
+    if (isDirectory) files.push(...await testsIn(path));
+    else if (name.endsWith("_test.ts")) files.push(relative(TESTS, path).replaceAll("\\", "/"));
+  }
+  return files.sort();
+}
+
+/** Starts what the tests need, runs them, and ends what was started. */
+async function perform(
+  run: Run,
+  filter: string | undefined,
+  signal: AbortSignal,
+): Promise<Counts> {
+  const needed = SERVICES.filter(({ name, files }) =>
+    !run.without?.includes(name) &&
+    run.files.some((file) => files.test(file) || SEVERAL.test(file) && !APART.includes(name))
+  );
+  const located = await Promise.all(needed.map(locate));
+  try {
+    if (signal.aborted) return { passed: 0, failed: 0, ignored: 0 };
+    const env = Object.fromEntries(needed.map(({ name, variable }, index) => {
+      const service = located[index]!;
+      return "skip" in service
+        ? [`BROADCASTER_SKIP_${name.toUpperCase()}`, service.skip]
+        : [variable, service.url];
+    }));
+    for (const name of run.without ?? []) {
+      env[`BROADCASTER_SKIP_${name.toUpperCase()}`] = "it has its turn in another part of test:all";
+    }
+    const { code, output } = await test(run, filter, env, signal);
+    const missing = REQUIRED ? located.filter((service) => "skip" in service).length : 0;
+    if (missing) print(`REQUIRE_BROKERS is set, and ${missing} of the services above are missing`);
+    const counts = count(output);
+    if (!counts) print("The tests did not run to their end");
+    const { passed, failed, ignored } = counts ?? { passed: 0, failed: 0, ignored: 0 };
+    // What fails outside of a test, such as a module that cannot be loaded, is a failure all the same.
+    return { passed, failed: Math.max(failed, code === 0 ? 0 : 1) + missing, ignored };
   } finally {
     await Promise.all(located.map((service) => "stop" in service && service.stop()));
-    await Deno.remove(scratch, { recursive: true }).catch(() => {});
   }
 }
 
@@ -87,23 +264,43 @@ async function locate(service: typeof SERVICES[number]): Promise<Located> {
   return located;
 }
 
-/** What the tests learn of the services: where each one is, or why it is not there. */
-function variables(located: Located[]): Record<string, string> {
-  return Object.fromEntries(SERVICES.map(({ name, variable }, i) => {
-    const service = located[i]!;
-    return "skip" in service
-      ? [`BROADCASTER_SKIP_${name.toUpperCase()}`, service.skip]
-      : [variable, service.url];
-  }));
+/** Types are checked by `deno task check`. */
+async function test(
+  { files, withDocs, jobs }: Run,
+  filter: string | undefined,
+  env: Record<string, string>,
+  signal: AbortSignal,
+) {
+  const color = Deno.stdout.isTerminal() && !Deno.noColor;
+  const flags = ["-A", "--no-prompt", "--no-check", "--parallel", ...LEAKS, ...await importMap()];
+  const docs = withDocs ? ["--doc", "README.md", "mod.ts", "core", "backends"] : [];
+  const command = [
+    ...[...guard(), Deno.execPath(), "test", ...flags],
+    ...filter === undefined ? [] : ["--filter", filter],
+    ...[...docs, ...files.map((file) => join(TESTS, file))],
+  ];
+  const settings = { ...env, DENO_JOBS: `${jobs}`, ...color && { FORCE_COLOR: "1" } };
+  return await show(command, settings, signal);
 }
 
-async function test(env: Record<string, string>, signal: AbortSignal) {
-  const color = Deno.stdout.isTerminal() && !Deno.noColor;
-  const flags = ["-A", "--no-prompt", "--doc", ...LEAKS, ...await importMap(), ...Deno.args];
-  const [command, ...args] = [...guard(), Deno.execPath(), "test", ...flags];
+/** Runs a minute of chaos: two seeds on each of three schemes. */
+async function chaos(signal: AbortSignal): Promise<Counts> {
+  const args = ["run", "-A", "--no-check", join(TESTS, "chaos", "run.ts"), "--suite", "all"];
+  const { code, output } = await show([...guard(), Deno.execPath(), ...args], {}, signal);
+  const [, passed = 0, failed = 1] = /^(\d+) passed, (\d+) failed$/m.exec(output) ?? [];
+  return { passed: Number(passed), failed: Math.max(Number(failed), code), ignored: 0 };
+}
+
+/** Runs a command, and shows what it says. */
+async function show(
+  [command, ...args]: readonly string[],
+  env: Record<string, string>,
+  signal: AbortSignal,
+): Promise<{ code: number; output: string }> {
   const child = new Deno.Command(command!, {
     args,
-    env: color ? { ...env, FORCE_COLOR: "1" } : env,
+    cwd: PROJECT,
+    env,
     stdin: "null",
     stdout: "piped",
     signal,
@@ -111,8 +308,7 @@ async function test(env: Record<string, string>, signal: AbortSignal) {
   const decoder = new TextDecoder();
   let output = "";
   for await (const chunk of child.stdout) {
-    const text = decoder.decode(chunk, { stream: true });
-    output += text;
+    output += decoder.decode(chunk, { stream: true });
     await Deno.stdout.write(chunk);
   }
   const { code } = await child.status;
@@ -128,20 +324,7 @@ async function importMap(): Promise<string[]> {
     stderr: "null",
     signal: AbortSignal.timeout(15_000),
   }).output();
-  return success ? [] : ["--import-map", join(import.meta.dirname!, "import_map.json")];
-}
-
-function report(code: number, output: string, located: Located[]): number {
-  const missing = REQUIRED ? located.filter((service) => "skip" in service).length : 0;
-  if (missing) print(`REQUIRE_BROKERS is set, and ${missing} of the services above are missing`);
-  const counts = count(output);
-  if (!counts) print("No test ran to its end");
-  else if (counts.passed + counts.failed === 0) print("No test ran");
-  const { passed, failed } = counts ?? { passed: 0, failed: 0 };
-  // What fails outside of a test, such as a type check, is a failure all the same.
-  const failures = Math.max(failed, code === 0 ? 0 : 1) + missing;
-  print(`${passed} passed, ${failures} failed`);
-  return failures > 0 || passed === 0 ? code || 1 : 0;
+  return success ? [] : ["--import-map", join(TESTS, "import_map.json")];
 }
 
 function tally(summary: string, word: string): number {

@@ -1,15 +1,15 @@
 /**
- * How a connection to an AMQP server is made.
+ * Connects to an AMQP server.
  *
  * @module
  */
 
 import type { Channel, ChannelModel } from "amqplib";
-import type { Address, Host } from "../../address.ts";
-import type { BackendOptions } from "../../backend.ts";
-import { importClient } from "../../client.ts";
-import { RefusedError } from "../../errors.ts";
-import { pemParameters, readPem } from "../../pem.ts";
+import type { Address, Host } from "../../core/backend/address.ts";
+import type { BackendOptions } from "../../core/backend/contract.ts";
+import { RefusedError } from "../../core/backend/errors.ts";
+import { importClient } from "../../core/backend/kit/client_library.ts";
+import { pemParameters, readPem } from "../../core/backend/kit/tls_files.ts";
 import { explain, Link } from "./link.ts";
 
 /** How long a connection may take, and how often both ends say that they live. */

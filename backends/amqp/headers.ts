@@ -1,11 +1,11 @@
 /**
- * Headers as AMQP tables.
+ * Message headers as AMQP tables.
  *
  * @module
  */
 
-import { headersOf, lengthOfHeaders, type MessageHeaders } from "../../headers.ts";
-import { SEQUENCE_HEADER } from "../../sequence.ts";
+import { headersOf, lengthOfHeaders, type MessageHeaders } from "../../core/backend/headers.ts";
+import { SEQUENCE_HEADER } from "../../core/backend/kit/loss_detection.ts";
 
 /** What the protocol allows a name, in bytes. */
 const LONGEST = 255;

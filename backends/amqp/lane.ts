@@ -1,11 +1,11 @@
 /**
- * An AMQP channel: here a lane, since channels are something else.
+ * An AMQP channel. It is called a lane, since a channel is what events are published to.
  *
  * @module
  */
 
 import type { Channel } from "amqplib";
-import { ConnectionError } from "../../errors.ts";
+import { ConnectionError } from "../../core/backend/errors.ts";
 
 /**
  * A lane of a connection. What the server refuses closes it, with all that is

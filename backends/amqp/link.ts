@@ -1,5 +1,5 @@
 /**
- * A connection to an AMQP server.
+ * One connection to an AMQP server: its lanes, its errors and its loss.
  *
  * @module
  */
@@ -7,9 +7,9 @@
 import type { Buffer } from "node:buffer";
 import type { Socket } from "node:net";
 import type { Channel, ChannelModel, ConfirmChannel, Message } from "amqplib";
-import { onAbort, unlessAborted } from "../../abort.ts";
-import { ConnectionError, RefusedError } from "../../errors.ts";
-import { after } from "../../timer.ts";
+import { ConnectionError, RefusedError } from "../../core/backend/errors.ts";
+import { onAbort, unlessAborted } from "../../core/util/abort.ts";
+import { after } from "../../core/util/timer.ts";
 import type { Prepare } from "./dial.ts";
 import type { Table } from "./headers.ts";
 import { Lane } from "./lane.ts";

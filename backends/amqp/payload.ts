@@ -1,11 +1,11 @@
 /**
- * Payloads as AMQP bodies.
+ * Payloads as AMQP message bodies.
  *
  * @module
  */
 
 import { Buffer } from "node:buffer";
-import type { Payload } from "../../backend.ts";
+import type { Payload } from "../../core/backend/contract.ts";
 
 /** What a server takes unless it is told otherwise; past it, it closes the channel. */
 const LARGEST = 128 * 1024 * 1024;

@@ -5,9 +5,10 @@
  */
 
 import type { Socket } from "node:net";
-import { onAbort, unlessAborted } from "../../abort.ts";
-import { ConnectionError, RefusedError } from "../../errors.ts";
-import { after, deferred } from "../../timer.ts";
+import { ConnectionError, RefusedError } from "../../core/backend/errors.ts";
+import { onAbort, unlessAborted } from "../../core/util/abort.ts";
+import { after, deferred } from "../../core/util/timer.ts";
+import { explain, hasMoved, LOST, refusal, UnreachableError } from "./errors.ts";
 import {
   type Broker,
   type Connection,
@@ -16,8 +17,7 @@ import {
   type Internals,
   type Metadata,
   quieten,
-} from "./client.ts";
-import { explain, hasMoved, LOST, refusal, UnreachableError } from "./errors.ts";
+} from "./kafkajs.ts";
 import { Topics } from "./topics.ts";
 
 /** How the cluster is used. */

@@ -1,10 +1,10 @@
 /**
- * What the errors of kafkajs mean.
+ * The errors of kafkajs, and what each of them means.
  *
  * @module
  */
 
-import { ConnectionError, RefusedError } from "../../errors.ts";
+import { ConnectionError, RefusedError } from "../../core/backend/errors.ts";
 
 /** What kafkajs rejects with; `type` is Kafka's name for what a broker answered. */
 export interface KafkaError extends Error {

@@ -1,11 +1,11 @@
 /**
- * The headers of records.
+ * Message headers as Kafka record headers.
  *
  * @module
  */
 
-import { headersOf, lengthOfHeaders, type MessageHeaders } from "../../headers.ts";
-import type { Message } from "./client.ts";
+import { headersOf, lengthOfHeaders, type MessageHeaders } from "../../core/backend/headers.ts";
+import type { Message } from "./kafkajs.ts";
 
 /** What surrounds a name and its value in a record, at most. */
 const OVERHEAD = 8;

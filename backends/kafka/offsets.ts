@@ -1,12 +1,12 @@
 /**
- * What is stored of a topic.
+ * The offsets of a topic: the oldest, the newest, and those since a time.
  *
  * @module
  */
 
-import { Position } from "../../position.ts";
+import { Position } from "../../core/backend/position.ts";
 import type { Cluster } from "./cluster.ts";
-import { witnessOf } from "./lane.ts";
+import { fingerprintOf } from "./partition_reader.ts";
 import type { Lead } from "./topics.ts";
 
 /** What is stored of a partition. */
@@ -87,8 +87,8 @@ const ROOM = 1024 - 15;
 
 /** How many partitions fit into an id, each with the largest offset and the latest time. */
 export const MAX_PARTITIONS: number = (() => {
-  const witness = witnessOf(String(36n ** 8n - 1n));
-  const places = [{ shard: 0, at: Number.MAX_SAFE_INTEGER, sub: 0, witness }];
+  const fingerprint = fingerprintOf(String(36n ** 8n - 1n));
+  const places = [{ shard: 0, at: Number.MAX_SAFE_INTEGER, sub: 0, fingerprint }];
   while (Position.of(...places).toString().length <= ROOM) {
     places.push({ ...places[0]!, shard: places.length });
   }

@@ -1,5 +1,5 @@
 /**
- * Where a key belongs.
+ * The partition of a key, as Kafka's default partitioner computes it.
  *
  * @module
  */

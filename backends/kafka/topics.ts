@@ -1,14 +1,14 @@
 /**
- * Which topics there are, and which brokers lead their partitions.
+ * The topics of a cluster, and the brokers that lead their partitions.
  *
  * @module
  */
 
-import { RefusedError } from "../../errors.ts";
-import type { Pattern } from "../../pattern.ts";
-import { type Broker, describeAll, type Metadata } from "./client.ts";
+import { RefusedError } from "../../core/backend/errors.ts";
+import type { Pattern } from "../../core/backend/pattern.ts";
 import type { Cluster } from "./cluster.ts";
 import { explain, isGone, type KafkaError } from "./errors.ts";
+import { type Broker, describeAll, type Metadata } from "./kafkajs.ts";
 
 /** A partition and the broker that leads it. */
 export interface Lead {

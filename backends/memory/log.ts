@@ -1,118 +1,135 @@
 /**
- * The past of one channel, in memory.
+ * Channels within one process, without a broker: for a laptop, for tests, and
+ * for applications that run as one process.
+ *
+ * ## URLs
+ *
+ * `memory://[?history=N]`: how many events of each channel are kept, 1,000
+ * unless it is said; 0 for none, as on brokers without a log. Two broadcasts
+ * share nothing.
+ *
+ * ## Delivery
+ *
+ * As on a real broker: messages are encoded and decoded, arrive in the order in
+ * which they were published, and can be read again as long as they are kept.
+ * All channels together keep at most 64 MiB of payload; past that the channels
+ * that were published to longest ago forget first. What is forgotten is told as
+ * a gap, with the exact count. Nothing outlives the process.
+ *
+ * ## Escape hatch
+ *
+ * None: there is no client.
  *
  * @module
  */
 
-import type { BackendRecord, Item, Page, Payload, ReadOptions } from "../../backend.ts";
-import { lengthOfHeaders, type MessageHeaders } from "../../headers.ts";
-import { random } from "../../id.ts";
-import { type Place, Position } from "../../position.ts";
-import { sizeOf } from "../../record_source.ts";
-import { Ring } from "../../ring.ts";
+import type { Address } from "../../core/backend/address.ts";
+import type {
+  Backend,
+  BackendFeatures,
+  BackendRecord,
+  Page,
+  Payload,
+  PayloadOptions,
+  ReadOptions,
+  Tail,
+  TailOptions,
+  Target,
+} from "../../core/backend/contract.ts";
+import { QueueTail } from "../../core/backend/kit/queue_tail.ts";
+import type { Pattern } from "../../core/backend/pattern.ts";
+import type { Position } from "../../core/backend/position.ts";
+import { MemoryStore } from "./log/store.ts";
 
-/** What a record, and a log, cost besides the payloads, about. */
-const RECORD = 96;
-const LOG = 512;
+/** How many events of a channel are kept. */
+const HISTORY = 1_000;
 
-/** A record as it is kept. */
-export interface Stored {
-  /** What was published. */
-  readonly payload: Payload;
-  /** What it carries besides. */
-  readonly headers: MessageHeaders | undefined;
-  /** When, in milliseconds since 1970. */
-  readonly timestamp: number;
-  /** Where it lies among the records of all channels. */
-  readonly order: number;
+/** Keeps a log of each channel, and delivers to the tails of this object. */
+export class MemoryBackend implements Backend {
+  /** The scheme. */
+  readonly name = "memory";
+  /** As it appears in messages. */
+  readonly address = "memory://";
+  /** What it can do. */
+  readonly features: BackendFeatures;
+  readonly #store: MemoryStore | undefined;
+  readonly #tails = new Map<string, QueueTail>();
+  readonly #patterns = new Map<Pattern, QueueTail>();
+
+  /**
+   * A backend of its own, that shares nothing.
+   *
+   * @param history How many events of a channel are kept; 0 for none.
+   */
+  constructor(history: number = HISTORY) {
+    const log = history > 0;
+    this.features = {
+      crossProcess: false,
+      binary: true,
+      log,
+      patterns: true,
+      patternLog: log,
+      headers: true,
+      keys: log,
+    };
+    if (log) this.#store = new MemoryStore(history, (channel) => this.#tails.has(channel));
+  }
+
+  /** Stores the payloads, and hands them to the tails that they concern. */
+  publish(
+    channel: string,
+    payloads: readonly Payload[],
+    options?: readonly (PayloadOptions | undefined)[],
+  ): Promise<void> | readonly Promise<Position>[] {
+    const store = this.#store;
+    const stored = store?.push(channel, payloads, options);
+    const records: readonly BackendRecord[] = stored?.added ??
+      payloads.map((payload, index) => ({ payload, headers: options?.[index]?.headers }));
+    const tail = this.#tails.get(channel);
+    for (const record of records) tail?.push(record);
+    for (const [pattern, source] of this.#patterns) {
+      if (!pattern.matches(channel)) continue;
+      records.forEach((record, index) => {
+        const ago = records.length - 1 - index;
+        source.push(store ? store.recent(ago, record, channel) : { ...record, channel });
+      });
+    }
+    return stored?.positions.map((position) => Promise.resolve(position)) ?? Promise.resolve();
+  }
+
+  /** The live end, behind what the log still has of the past. */
+  tail(target: Target, { after }: TailOptions = {}): Promise<Tail> {
+    const tails: Map<Target, QueueTail> = typeof target === "string" ? this.#tails : this.#patterns;
+    const log = typeof target === "string" ? this.#store?.log(target) : this.#store;
+    const source = new QueueTail(() => void tails.delete(target), log?.end);
+    tails.set(target, source);
+    const page = after && this.#store &&
+      this.#read(this.#store, target, { after, limit: Infinity });
+    for (const item of page?.items ?? []) source.push(item);
+    return Promise.resolve(source);
+  }
+
+  /** A page of the past. */
+  read(target: Target, options: ReadOptions): Promise<Page> {
+    return Promise.resolve(this.#read(this.#store!, target, options));
+  }
+
+  /** Forgets everything. */
+  close(): Promise<void> {
+    this.#tails.clear();
+    this.#patterns.clear();
+    this.#store?.clear();
+    return Promise.resolve();
+  }
+
+  #read(store: MemoryStore, target: Target, options: ReadOptions): Page {
+    return typeof target === "string"
+      ? store.log(target).read(options)
+      : store.read(target, options);
+  }
 }
 
-/** The newest records of a channel, numbered from 1. */
-export class MemoryLog {
-  /** What it takes in memory, about. */
-  bytes = LOG;
-  /** Where the newest record that it has forgotten lay among those of all channels. */
-  forgotten = 0;
-  /** What it keeps. */
-  readonly records: Ring<Stored>;
-  /** Tells this log from the one that this channel had before. */
-  readonly #epoch = random();
-
-  /** @param count How many records it keeps. */
-  constructor(count: number) {
-    this.records = new Ring({ count, bytes: Infinity });
-  }
-
-  /** The position of its newest record. */
-  get end(): Position {
-    return Position.of(this.#place(this.records.head - 1));
-  }
-
-  /** Adds a record, and forgets what is one too many. */
-  push(stored: Stored): BackendRecord & { readonly place: Place } {
-    const { records } = this;
-    const number = records.head;
-    if (number - records.oldest === records.limits.count) this.#forget();
-    records.push(stored, 0);
-    this.bytes += costOf(stored);
-    return this.#record(number);
-  }
-
-  /** Forgets the oldest records until so many bytes are free, all but the newest. */
-  trim(bytes: number): void {
-    const limit = this.bytes - bytes;
-    while (this.bytes > limit && this.records.head - this.records.oldest > 1) this.#forget();
-  }
-
-  /** A page. */
-  read({ after, before, limit }: ReadOptions): Page {
-    const { oldest, head } = this.records;
-    const items: Item[] = [];
-    const end = Math.min(head, this.#numberOf(before));
-    let from = oldest;
-    if (after) {
-      const { at, witness } = after.newest ?? { at: 0, witness: this.#epoch };
-      const cause = witness !== this.#epoch ? "epoch" : at >= head ? "ahead" : "trimmed";
-      if (cause === "trimmed" && at >= oldest - 1) from = at + 1;
-      else {
-        const restart = Position.of(this.#place(oldest - 1));
-        // Places before and behind can be compared, if there is one behind.
-        const isSame = cause === "trimmed" && oldest < end;
-        const missed = cause === "trimmed" ? { missed: oldest - 1 - at } : {};
-        items.push({ cause, ...missed, ...!isSame && { restart } });
-      }
-    }
-    const first = after ? from : Math.max(from, end - limit);
-    for (let number = first; number < Math.min(end, first + limit); number++) {
-      items.push(this.#record(number));
-    }
-    return { from: after ?? Position.of(this.#place(first - 1)), items };
-  }
-
-  #numberOf(before: Position | undefined): number {
-    if (!before) return Infinity;
-    const { at, witness } = before.newest ?? { at: 0, witness: this.#epoch };
-    // Before the events of a log that is gone there is nothing.
-    return witness === this.#epoch ? at : 0;
-  }
-
-  #record(number: number): BackendRecord & { readonly place: Place } {
-    const { payload, headers, timestamp } = this.records.at(number);
-    return { payload, headers, timestamp, place: this.#place(number) };
-  }
-
-  #place(at: number): Place {
-    return { shard: 0, at, sub: 0, witness: this.#epoch };
-  }
-
-  #forget(): void {
-    const stored = this.records.shift();
-    this.bytes -= costOf(stored);
-    this.forgotten = stored.order;
-  }
-}
-
-/** What a record takes in memory, about. */
-function costOf({ payload, headers }: Stored): number {
-  return sizeOf(payload) + lengthOfHeaders(headers) + RECORD;
+/** Makes the backend of `memory://`. */
+export function open(address: Address): Backend {
+  return new MemoryBackend(address.count("history", 0) ?? HISTORY);
 }

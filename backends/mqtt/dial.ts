@@ -1,16 +1,16 @@
 /**
- * How a connection to an MQTT server is made.
+ * Connects to an MQTT server.
  *
  * @module
  */
 
 import { isIP } from "node:net";
 import type { IClientOptions, IConnackPacket, MqttClient } from "mqtt";
-import type { Address, Host } from "../../address.ts";
-import type { BackendOptions } from "../../backend.ts";
-import { importClient } from "../../client.ts";
-import { RefusedError } from "../../errors.ts";
-import { pemParameters, readPem } from "../../pem.ts";
+import type { Address, Host } from "../../core/backend/address.ts";
+import type { BackendOptions } from "../../core/backend/contract.ts";
+import { RefusedError } from "../../core/backend/errors.ts";
+import { importClient } from "../../core/backend/kit/client_library.ts";
+import { pemParameters, readPem } from "../../core/backend/kit/tls_files.ts";
 import { end, explain, Link } from "./link.ts";
 
 /** The core reconnects and subscribes again; the client never does, and holds nothing back. */

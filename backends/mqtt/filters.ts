@@ -1,11 +1,11 @@
 /**
- * What one connection has subscribed to.
+ * The topic filters that one connection has subscribed to.
  *
  * @module
  */
 
 import type { IPublishPacket } from "mqtt";
-import { onAbort } from "../../abort.ts";
+import { onAbort } from "../../core/util/abort.ts";
 import type { Link } from "./link.ts";
 
 /** Told of each message. */

@@ -1,12 +1,12 @@
 /**
- * A connection to an MQTT server.
+ * One connection to an MQTT server: its requests, its errors and its loss.
  *
  * @module
  */
 
 import type { IConnackPacket, IPublishPacket, MqttClient } from "mqtt";
-import { onAbort, unlessAborted } from "../../abort.ts";
-import { ConnectionError, RefusedError } from "../../errors.ts";
+import { ConnectionError, RefusedError } from "../../core/backend/errors.ts";
+import { onAbort, unlessAborted } from "../../core/util/abort.ts";
 
 /** What a server says that is too busy, or about to stop: another try may help. */
 const BUSY = [0x88, 0x89, 0x97, 0x9f];

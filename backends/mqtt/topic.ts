@@ -1,10 +1,11 @@
 /**
- * Channels as MQTT topics.
+ * Channel names as MQTT topics.
  *
  * @module
  */
 
-import type { Pattern, Target } from "../../backend.ts";
+import type { Target } from "../../core/backend/contract.ts";
+import type { Pattern } from "../../core/backend/pattern.ts";
 
 /** What the protocol allows. */
 const LONGEST = 65_535;

@@ -1,19 +1,19 @@
 /**
- * How a connection to a NATS server is made.
+ * Connects to a NATS server.
  *
  * @module
  */
 
 import type { ConnectionOptions, NatsConnection } from "@nats-io/transport-node";
-import { unlessAborted } from "../../abort.ts";
-import type { Address } from "../../address.ts";
-import type { BackendOptions } from "../../backend.ts";
-import { importClient } from "../../client.ts";
-import { ConnectionError, RefusedError } from "../../errors.ts";
-import { pemParameters, readPem } from "../../pem.ts";
-import { after } from "../../timer.ts";
-import { guard } from "./guard.ts";
+import type { Address } from "../../core/backend/address.ts";
+import type { BackendOptions } from "../../core/backend/contract.ts";
+import { ConnectionError, RefusedError } from "../../core/backend/errors.ts";
+import { importClient } from "../../core/backend/kit/client_library.ts";
+import { pemParameters, readPem } from "../../core/backend/kit/tls_files.ts";
+import { unlessAborted } from "../../core/util/abort.ts";
+import { after } from "../../core/util/timer.ts";
 import { Link } from "./link.ts";
+import { guard } from "./socket_errors.ts";
 
 /** The port of servers that name none. */
 const PORT = 4222;

@@ -1,12 +1,12 @@
 /**
- * A connection to a NATS server, and what became of it.
+ * One connection to a NATS server: its requests, its errors and its loss.
  *
  * @module
  */
 
 import type { NatsConnection, Status } from "@nats-io/transport-node";
-import { unlessAborted } from "../../abort.ts";
-import { ConnectionError } from "../../errors.ts";
+import { ConnectionError } from "../../core/backend/errors.ts";
+import { unlessAborted } from "../../core/util/abort.ts";
 
 /** How many microtasks later than an answer the client tells of what came before it, at most. */
 const LATE = 10;

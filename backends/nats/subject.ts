@@ -1,5 +1,5 @@
 /**
- * What a channel is called on a NATS server.
+ * Channel names as NATS subjects.
  *
  * A simple name is its own subject. What a server reserves is written as its
  * UTF-8 bytes, `%20`, and a token that is empty as a single `%`; so `a..b c` is
@@ -9,8 +9,8 @@
  */
 
 import { Buffer } from "node:buffer";
-import type { Payload } from "../../backend.ts";
-import type { Pattern } from "../../pattern.ts";
+import type { Payload } from "../../core/backend/contract.ts";
+import type { Pattern } from "../../core/backend/pattern.ts";
 
 /** A line of the protocol has 4,096 bytes, with all else that stands in it. */
 const LONGEST = 2_048;

@@ -1,13 +1,13 @@
 /**
- * One connection to a Postgres server.
+ * One connection to a Postgres server: its errors and its loss.
  *
  * @module
  */
 
 import { connect, type Socket } from "node:net";
 import type { Sql } from "postgres";
-import { unlessAborted } from "../../abort.ts";
-import { RefusedError } from "../../errors.ts";
+import { RefusedError } from "../../core/backend/errors.ts";
+import { unlessAborted } from "../../core/util/abort.ts";
 import type { Settings } from "./settings.ts";
 import { isRefusal, lostError } from "./statement.ts";
 

@@ -1,12 +1,12 @@
 /**
- * Where a Postgres URL leads.
+ * The connection settings of a Postgres URL.
  *
  * @module
  */
 
 import type { Options } from "postgres";
-import type { Address } from "../../address.ts";
-import { pemParameters, readPem } from "../../pem.ts";
+import type { Address } from "../../core/backend/address.ts";
+import { pemParameters, readPem } from "../../core/backend/kit/tls_files.ts";
 
 /** What the client library is told. */
 export type Settings = Options<Record<never, never>>;

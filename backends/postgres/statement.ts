@@ -1,11 +1,11 @@
 /**
- * Statements of the Postgres backend, and what their errors mean.
+ * Runs statements, and tells what their errors mean.
  *
  * @module
  */
 
 import type { Sql } from "postgres";
-import { ConnectionError, RefusedError } from "../../errors.ts";
+import { ConnectionError, RefusedError } from "../../core/backend/errors.ts";
 
 /** What goes into one statement, at most. */
 const BATCH = 500;

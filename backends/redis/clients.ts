@@ -1,15 +1,15 @@
 /**
- * Where the connections of a URL lead, and how each is made.
+ * The connections of a Redis URL: to one server, through Sentinel, or to a cluster.
  *
  * @module
  */
 
 import { isIP } from "node:net";
 import type { Cluster, Redis, RedisOptions } from "ioredis";
-import { Address, type Host } from "../../address.ts";
-import type { BackendOptions } from "../../backend.ts";
-import { importClient } from "../../client.ts";
-import { pemParameters, readPem } from "../../pem.ts";
+import { Address, type Host } from "../../core/backend/address.ts";
+import type { BackendOptions } from "../../core/backend/contract.ts";
+import { importClient } from "../../core/backend/kit/client_library.ts";
+import { pemParameters, readPem } from "../../core/backend/kit/tls_files.ts";
 import { OPTIONS } from "./link.ts";
 import { connectorOf, type Sentinels } from "./sentinel.ts";
 

@@ -1,5 +1,5 @@
 /**
- * A connection to a Redis server.
+ * One connection to a Redis server: its commands, its errors and its loss.
  *
  * @module
  */
@@ -7,10 +7,10 @@
 import { Buffer } from "node:buffer";
 import type { Socket } from "node:net";
 import type { Redis, RedisOptions } from "ioredis";
-import { unlessAborted } from "../../abort.ts";
-import type { Payload } from "../../backend.ts";
-import { ConnectionError, RefusedError } from "../../errors.ts";
-import { after } from "../../timer.ts";
+import type { Payload } from "../../core/backend/contract.ts";
+import { ConnectionError, RefusedError } from "../../core/backend/errors.ts";
+import { unlessAborted } from "../../core/util/abort.ts";
+import { after } from "../../core/util/timer.ts";
 
 /** The core reconnects; the client never does, and holds nothing back meanwhile. */
 export const OPTIONS = {

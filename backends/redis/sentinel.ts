@@ -1,5 +1,5 @@
 /**
- * How a master is found by those who watch it.
+ * Finds the master that Redis Sentinel watches.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 import { createConnection, isIP, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import type { RedisOptions } from "ioredis";
-import type { Host } from "../../address.ts";
+import type { Host } from "../../core/backend/address.ts";
 import { Link, OPTIONS } from "./link.ts";
 
 /** How long one sentinel may take: there are others. */

@@ -1,14 +1,15 @@
 /**
- * A connection that hears what is published.
+ * The Redis connection that is in subscriber mode.
  *
  * @module
  */
 
 import type { Buffer } from "node:buffer";
 import type { Redis } from "ioredis";
-import type { Item, Pattern } from "../../backend.ts";
-import { ConnectionError } from "../../errors.ts";
-import { RecordSource } from "../../record_source.ts";
+import type { Item } from "../../core/backend/contract.ts";
+import { ConnectionError } from "../../core/backend/errors.ts";
+import { QueueTail } from "../../core/backend/kit/queue_tail.ts";
+import type { Pattern } from "../../core/backend/pattern.ts";
 import { Link } from "./link.ts";
 
 /** How each kind of subscription begins and ends. */
@@ -87,9 +88,9 @@ export class Subscriber {
   }
 
   /** A tail, once the server has confirmed. */
-  async tail(kind: Kind, name: string): Promise<RecordSource> {
+  async tail(kind: Kind, name: string): Promise<QueueTail> {
     let leave = () => Promise.resolve();
-    const source = new RecordSource(() => leave());
+    const source = new QueueTail(() => leave());
     leave = await this.listen(kind, name, source);
     return source;
   }

@@ -4,10 +4,10 @@
  * @module
  */
 
+import { Subscription } from "../../core/api/subscription.ts";
+import { Epoch, Scope } from "../../core/backend/id.ts";
+import { Tee } from "../../core/fanout/tee.ts";
 import { Broadcast } from "../../mod.ts";
-import { Epoch, Scope } from "../../id.ts";
-import { Subscription } from "../../subscription.ts";
-import { Tee } from "../../tee.ts";
 
 /** One way to fan out. */
 export interface Contender {

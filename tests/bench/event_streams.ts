@@ -4,8 +4,8 @@
  * @module
  */
 
+import { eventStream } from "../../core/sse/mod.ts";
 import { Broadcast } from "../../mod.ts";
-import { eventStream } from "../../sse.ts";
 import { type Report, shown } from "./report.ts";
 import { ratio, rounds, spread, turn } from "./rounds.ts";
 

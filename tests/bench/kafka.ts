@@ -5,7 +5,7 @@
  */
 
 import kafkajs, { type Kafka, type KafkaConfig } from "kafkajs";
-import { Address } from "../../address.ts";
+import { Address } from "../../core/backend/address.ts";
 import { Broadcast, type BroadcastInstance } from "../../mod.ts";
 import { atMost, type Report, shown, type Verdict } from "./report.ts";
 import { spread } from "./rounds.ts";

@@ -9,12 +9,12 @@ import * as amqp from "amqplib";
 import { Redis } from "ioredis";
 import kafkajs, { type Kafka } from "kafkajs";
 import postgres from "postgres";
-import * as amqpModule from "../../backends/amqp_stream.ts";
-import * as kafkaModule from "../../backends/kafka.ts";
-import * as memoryModule from "../../backends/memory.ts";
-import * as postgresModule from "../../backends/postgres_stream.ts";
-import * as redisModule from "../../backends/redis_stream.ts";
-import { removeStreams } from "../amqp_stream/remove.ts";
+import * as amqpModule from "../../backends/amqp/log.ts";
+import * as kafkaModule from "../../backends/kafka/log.ts";
+import * as memoryModule from "../../backends/memory/log.ts";
+import * as postgresModule from "../../backends/postgres/log.ts";
+import * as redisModule from "../../backends/redis/log.ts";
+import { removeStreams } from "../backends/amqp/log/remove.ts";
 import type { BareLog, LogUnderTest } from "./logs.ts";
 
 /** `memory://`, as much as it may keep. */

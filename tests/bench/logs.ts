@@ -6,8 +6,8 @@
  */
 
 import process from "node:process";
-import { Address } from "../../address.ts";
-import type { Backend, BackendModule } from "../../backend.ts";
+import { Address } from "../../core/backend/address.ts";
+import type { Backend, BackendModule } from "../../core/backend/contract.ts";
 import { Broadcast, type BroadcastInstance } from "../../mod.ts";
 import { atLeast, atMost, digits, type Report, shown, type Verdict } from "./report.ts";
 import { collectGarbage, ratio, rounds, spread } from "./rounds.ts";

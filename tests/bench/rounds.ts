@@ -44,8 +44,10 @@ export function ratio(ours: readonly number[], theirs: readonly number[]): Sprea
 }
 
 /**
- * Runs so many rounds in which each contender has its turn, the first one
- * another each time. One more round comes before them, to warm up.
+ * Runs so many rounds in which each contender has its turn, in an order that is
+ * drawn anew for each round: what a process does behind its turn disturbs the next
+ * one, which must not always be the same. One more round comes before them, to
+ * warm up.
  *
  * @returns What each contender brought, round by round.
  */
@@ -56,14 +58,23 @@ export async function rounds<Contender, Result>(
 ): Promise<Result[][]> {
   const results = contenders.map((): Result[] => []);
   for (let round = -1; round < count; round++) {
-    for (let turn = 0; turn < contenders.length; turn++) {
-      const index = (turn + round + 1) % contenders.length;
+    for (const index of shuffled(contenders.length)) {
       collectGarbage();
       const result = await measure(contenders[index]!);
       if (round >= 0) results[index]!.push(result);
     }
   }
   return results;
+}
+
+/** The numbers below another one, in any order (Fisher–Yates). */
+function shuffled(count: number): number[] {
+  const numbers = Array.from({ length: count }, (_, index) => index);
+  for (let left = count; left > 1; left--) {
+    const drawn = Math.floor(Math.random() * left);
+    [numbers[left - 1], numbers[drawn]] = [numbers[drawn]!, numbers[left - 1]!];
+  }
+  return numbers;
 }
 
 /** Collects all garbage, where `--expose-gc` allows it. */

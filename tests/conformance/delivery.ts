@@ -1,4 +1,8 @@
-/** @module Who gets what, and in which order. */
+/**
+ * Delivery: who gets what, and in which order.
+ *
+ * @module
+ */
 
 import assert from "node:assert/strict";
 import { alsoUsed, messages, numbered, type Suite, take, uniqueChannel } from "./harness.ts";

@@ -1,4 +1,8 @@
-/** @module How a broadcast ends. */
+/**
+ * Disconnecting: how a broadcast ends.
+ *
+ * @module
+ */
 
 import assert from "node:assert/strict";
 import { alsoUsed, messages, numbered, type Suite, take } from "./harness.ts";

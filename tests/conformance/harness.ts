@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Backend, BackendFeatures } from "../../backend.ts";
+import type { Backend, BackendFeatures } from "../../core/backend/mod.ts";
 import {
   Broadcast,
   type BroadcastEvent,
@@ -56,7 +56,7 @@ export interface Scope {
 }
 
 /** A case that takes longer has hung. */
-const DEADLINE = 20_000;
+const DEADLINE = 90_000;
 
 /** The channels that were made up since the last case ended. */
 const made: string[] = [];

@@ -1,7 +1,10 @@
-/** @module What a message carries besides. */
+/**
+ * Message headers.
+ *
+ * @module
+ */
 
 import assert from "node:assert/strict";
-import { HEADERS } from "../../headers.ts";
 import { type Suite, take } from "./harness.ts";
 import { anyText, Random } from "./random.ts";
 
@@ -14,7 +17,7 @@ export function headers({ features, test }: Suite): void {
         assert.ok(error instanceof TypeError);
         const start = `Cannot publish to "${channel}" with headers: `;
         assert.ok(error.message.startsWith(start), error.message);
-        assert.ok(error.message.endsWith(`backends that do are ${HEADERS.join(", ")}`));
+        assert.match(error.message, /, backends that do are [\w-]+(, [\w-]+)+$/);
         return true;
       });
       // None are none.

@@ -1,11 +1,18 @@
-/** @module From the past into the present, while others publish. */
+/**
+ * Joining while others publish: from the past into the present.
+ *
+ * @module
+ */
 
 import assert from "node:assert/strict";
+import type { BroadcastEvent, Subscription } from "../../mod.ts";
 import { idsOf, messages, numbered, publishAll, type Scope, type Suite, take } from "./harness.ts";
 
 /** How many events each case publishes, and how many subscribe meanwhile. */
 const EVENTS = 600;
 const READERS = 100;
+/** How many of them are there before anybody joins. */
+const BEFORE = 100;
 
 /** Cases on what a log adds for those who join late. */
 export function joining({ features, test }: Suite): void {
@@ -14,20 +21,17 @@ export function joining({ features, test }: Suite): void {
   test("a join at any id, while others publish, loses and repeats nothing", async (scope) => {
     const { open, channel } = scope;
     const broadcast = open({ buffer: 32 });
-    const witness = await broadcast.subscribe(channel);
-    const all = take(witness, EVENTS);
-    await publishAll(broadcast, channel, numbered(100));
+    const witness = new Witness(await broadcast.subscribe(channel));
+    await publishAll(broadcast, channel, numbered(BEFORE));
     const ids = await idsOf(broadcast, channel);
-    const publishing = publishSlowly(open(), broadcast, scope, 100);
     const joins = Array.from({ length: READERS }, async (_, number) => {
       const from = Math.floor(Math.random() * ids.length);
-      // Some begin at once, some in the middle of it.
-      for (let turns = 0; turns < number; turns++) await broadcast.history(channel, { limit: 1 });
+      await witness.reached(BEFORE + number * (EVENTS - BEFORE) / READERS);
       const subscription = await broadcast.subscribe(channel, { after: ids[from] });
       return { from, events: await take(subscription, EVENTS - from - 1) };
     });
-    await publishing;
-    const events = await all;
+    await publishSlowly(open(), broadcast, scope);
+    const events = await witness.all;
     assert.deepEqual(events.map(({ message }) => message), numbered(EVENTS));
     for (const { from, events: seen } of await Promise.all(joins)) {
       assert.deepEqual(seen, events.slice(from + 1));
@@ -37,11 +41,11 @@ export function joining({ features, test }: Suite): void {
   test("a join with any history, while others publish, is without a hole", async (scope) => {
     const { open, channel } = scope;
     const broadcast = open({ buffer: 32 });
-    await publishAll(broadcast, channel, numbered(100));
-    const publishing = publishSlowly(open(), broadcast, scope, 100);
+    const witness = new Witness(await broadcast.subscribe(channel));
+    await publishAll(broadcast, channel, numbered(BEFORE));
     const joins = Array.from({ length: READERS }, async (_, number) => {
-      for (let turns = 0; turns < number; turns++) await broadcast.history(channel, { limit: 1 });
-      const history = 1 + Math.floor(Math.random() * 90);
+      await witness.reached(BEFORE + number * (EVENTS - BEFORE) / READERS);
+      const history = 1 + Math.floor(Math.random() * (BEFORE - 10));
       const subscription = await broadcast.subscribe(channel, { history });
       const seen: unknown[] = [];
       for await (const { message, gap } of subscription) {
@@ -52,8 +56,9 @@ export function joining({ features, test }: Suite): void {
       assert.ok(seen.length >= history);
       assert.deepEqual(seen, numbered(EVENTS).slice(-seen.length));
     });
-    await publishing;
+    await publishSlowly(open(), broadcast, scope);
     await Promise.all(joins);
+    await witness.all;
   });
 
   test("a channel that is ended is done for readers live, late, resuming and elsewhere", async (scope) => {
@@ -79,14 +84,48 @@ export function joining({ features, test }: Suite): void {
   });
 }
 
+/** A subscriber that tells how many events have arrived. */
+class Witness {
+  /** All events, once the last one is there. */
+  readonly all: Promise<readonly BroadcastEvent<unknown>[]>;
+  readonly #events: BroadcastEvent<unknown>[] = [];
+  #waiting: { readonly count: number; readonly resolve: () => void }[] = [];
+
+  constructor(subscription: Subscription<unknown>) {
+    this.all = this.#read(subscription);
+  }
+
+  /** Resolves once so many events have arrived. */
+  reached(count: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#waiting.push({ count, resolve });
+      this.#tell();
+    });
+  }
+
+  async #read(subscription: Subscription<unknown>): Promise<readonly BroadcastEvent<unknown>[]> {
+    for await (const event of subscription) {
+      this.#events.push(event);
+      this.#tell();
+      if (this.#events.length === EVENTS) break;
+    }
+    return this.#events;
+  }
+
+  #tell(): void {
+    const { length } = this.#events;
+    for (const { count, resolve } of this.#waiting) if (count <= length) resolve();
+    this.#waiting = this.#waiting.filter(({ count }) => count > length);
+  }
+}
+
 /** Publishes the rest in small batches, from another process where that is possible. */
 async function publishSlowly(
   other: ReturnType<Scope["open"]>,
   same: ReturnType<Scope["open"]>,
   { channel, crossProcess }: Scope,
-  from: number,
 ): Promise<void> {
   const publisher = crossProcess ? other : same;
-  const rest = numbered(EVENTS).slice(from);
+  const rest = numbered(EVENTS).slice(BEFORE);
   while (rest.length > 0) await publishAll(publisher, channel, rest.splice(0, 7));
 }

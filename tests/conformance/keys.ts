@@ -1,22 +1,22 @@
-/** @module What is published once, however often it is asked for. */
+/**
+ * Idempotency keys: what is stored once.
+ *
+ * @module
+ */
 
 import assert from "node:assert/strict";
-import { KEYED } from "../../once.ts";
 import { type Suite, take, uniqueChannel } from "./harness.ts";
 import { anyText, Random } from "./random.ts";
 
 /** Cases on keys. */
-export function keys({ name, features, test }: Suite): void {
+export function keys({ features, test }: Suite): void {
   if (!features.keys) {
     test("a key is refused at the call", async ({ open, channel }) => {
       await assert.rejects(open().publish(channel, "m", { key: "k" }), (error) => {
         assert.ok(error instanceof TypeError);
         const start = `Cannot publish to "${channel}" with a key: `;
         assert.ok(error.message.startsWith(start), error.message);
-        const where = name.startsWith("memory")
-          ? " with history=0"
-          : `, backends that do are ${KEYED.join(", ")}`;
-        assert.ok(error.message.endsWith(where), error.message);
+        assert.match(error.message, /( with history=0|, backends that do are [\w-]+(, [\w-]+)+)$/);
         return true;
       });
     });

@@ -1,4 +1,8 @@
-/** @module Subscribing and leaving, at once and in any order. */
+/**
+ * Subscribing and leaving, at once and in any order.
+ *
+ * @module
+ */
 
 import assert from "node:assert/strict";
 import { messages, numbered, type Suite, take, uniqueChannel } from "./harness.ts";

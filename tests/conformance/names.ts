@@ -1,4 +1,8 @@
-/** @module What may follow in the name of a channel. */
+/**
+ * Channel names that brokers may take for something else.
+ *
+ * @module
+ */
 
 /** What a broker may take for wildcards, separators or nothing at all: 30 bytes at most. */
 export const WEIRD: readonly string[] = [

@@ -1,8 +1,12 @@
-/** @module All channels that match. */
+/**
+ * Channel patterns.
+ *
+ * @module
+ */
 
 import assert from "node:assert/strict";
-import { NAMES } from "./names.ts";
 import { messages, numbered, type Suite, take, uniqueChannel } from "./harness.ts";
+import { NAMES } from "./names.ts";
 
 /** Cases on patterns. */
 export function patterns({ features, test, names = NAMES }: Suite): void {

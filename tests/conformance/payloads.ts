@@ -1,9 +1,11 @@
-/** @module What a message may be. */
+/**
+ * Payloads: what a message may be.
+ *
+ * @module
+ */
 
 import assert from "node:assert/strict";
-import { bytes, json } from "../../codec.ts";
-import { compressed } from "../../compressed.ts";
-import { encrypted } from "../../encrypted.ts";
+import { bytes, compressed, encrypted, json } from "../../mod.ts";
 import { messages, type Suite, take } from "./harness.ts";
 
 /** Cases on payloads and codecs. */

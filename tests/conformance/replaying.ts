@@ -1,7 +1,10 @@
-/** @module The past, and the way from there into the present. */
+/**
+ * History: the past, and the way from there into the present.
+ *
+ * @module
+ */
 
 import assert from "node:assert/strict";
-import { LOGS } from "../../ability.ts";
 import {
   idsOf,
   messages,
@@ -13,16 +16,16 @@ import {
 } from "./harness.ts";
 
 /** Cases on what a log adds, and on its refusal where there is none. */
-export function replaying({ name, features, test }: Suite): void {
+export function replaying({ features, test }: Suite): void {
   if (!features.log) {
     test("history is refused, since there is no log", async ({ open, channel }) => {
       const broadcast = open();
-      const where = name.startsWith("memory")
-        ? " with history=0"
-        : `, backends that do are ${LOGS.join(", ")}`;
       const refusal = {
         name: "TypeError",
-        message: `Cannot read history of "${channel}": ${broadcastName(name)} keeps no log${where}`,
+        message: new RegExp(
+          `^Cannot read history of "${channel}": [\\w-]+ keeps no log` +
+            "( with history=0|, backends that do are [\\w-]+(, [\\w-]+)+)$",
+        ),
       };
       await assert.rejects(broadcast.history(channel), refusal);
       await assert.rejects(broadcast.subscribe(channel, { history: 1 }), refusal);
@@ -225,8 +228,4 @@ export function replaying({ name, features, test }: Suite): void {
     await broadcast.disconnect();
     assert.match(String(await reading), /^(m\d+|undefined)$/);
   });
-}
-
-function broadcastName(name: string): string {
-  return name.split(" ")[0]!;
 }

@@ -1,7 +1,11 @@
-/** @module Coming back. */
+/**
+ * Resuming after an id.
+ *
+ * @module
+ */
 
 import assert from "node:assert/strict";
-import { eventStream, lastEventId } from "../../sse.ts";
+import { eventStream, lastEventId } from "../../core/sse/mod.ts";
 import { messages, numbered, type Suite, take, uniqueChannel } from "./harness.ts";
 
 /** Cases on `after`. */

@@ -1,7 +1,11 @@
-/** @module Several channels in one subscription. */
+/**
+ * Several channels in one subscription.
+ *
+ * @module
+ */
 
 import assert from "node:assert/strict";
-import { eventStream, lastEventId } from "../../sse.ts";
+import { eventStream, lastEventId } from "../../core/sse/mod.ts";
 import { messages, numbered, type Suite, take, uniqueChannel } from "./harness.ts";
 
 /** Cases on arrays of channels. */

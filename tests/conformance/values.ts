@@ -1,9 +1,11 @@
-/** @module Whatever a codec takes arrives unchanged, or is refused by `publish()`. */
+/**
+ * Random values: whatever a codec takes arrives unchanged, or is refused by `publish()`.
+ *
+ * @module
+ */
 
 import assert from "node:assert/strict";
-import { bytes, type Codec, json, text } from "../../codec.ts";
-import { compressed } from "../../compressed.ts";
-import { encrypted } from "../../encrypted.ts";
+import { bytes, type Codec, compressed, encrypted, json, text } from "../../mod.ts";
 import { type Suite, take } from "./harness.ts";
 import { anyBytes, anyString, anyValue, Random } from "./random.ts";
 

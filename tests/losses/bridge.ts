@@ -2,8 +2,8 @@
 
 import mqtt from "mqtt";
 import { end } from "../../backends/mqtt/link.ts";
-import { Proxy } from "../proxy.ts";
 import { start } from "../services/mqtt.ts";
+import { Proxy } from "../services/proxy.ts";
 import { drops } from "./dropping.ts";
 
 /** A bridge carries the numbers of messages if it speaks MQTT 5, which is not its default. */

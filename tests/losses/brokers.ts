@@ -6,10 +6,10 @@ import { connect as connectNats } from "@nats-io/transport-node";
 import { connect as connectAmqp } from "amqplib";
 import mqtt from "mqtt";
 import { end } from "../../backends/mqtt/link.ts";
-import { Proxy } from "../proxy.ts";
 import { start as startAmqp } from "../services/amqp.ts";
 import { start as startMqtt } from "../services/mqtt.ts";
 import { start as startNats } from "../services/nats.ts";
+import { Proxy } from "../services/proxy.ts";
 import { freePort } from "../services/service.ts";
 import { drops } from "./dropping.ts";
 

@@ -3,10 +3,11 @@
  * with the tests that show it.
  */
 
+import { withBroker } from "../services/broker.ts";
+import { inMemory, onPostgres } from "./accounting.ts";
 import { overBridges } from "./bridge.ts";
 import { betweenServers, forSlowReaders, inQueues } from "./brokers.ts";
 import { powerCut, uncleanElection } from "./kafka.ts";
-import { inMemory, onPostgres } from "./ledger.ts";
 import { ofNats, ofPostgres, ofRabbit, ofRedis } from "./logs.ts";
 import { atReplicas, betweenNodes } from "./nodes.ts";
 import { betweenThreads } from "./threads.ts";
@@ -27,9 +28,9 @@ export interface Loss {
 
 /** What every broker without a log is put through. */
 const WITHOUT_LOG: readonly Shown[] = [
-  ["faults.ts", "a cut connection is a gap, told at once, and the stream goes on"],
-  ["faults.ts", "a half-open connection is found by the probe"],
-  ["faults.ts", "a broker that restarts: every channel is back, each with a gap"],
+  ["backends/faults.ts", "a cut connection is a gap, told at once, and the stream goes on"],
+  ["backends/faults.ts", "a half-open connection is found by the probe"],
+  ["backends/faults.ts", "a broker that restarts: every channel is back, each with a gap"],
   [
     "conformance/delivery.ts",
     "a stalled subscriber delays nobody, and is told what it missed",
@@ -37,11 +38,14 @@ const WITHOUT_LOG: readonly Shown[] = [
 ];
 /** What every broker with a log is put through. */
 const WITH_LOG: readonly Shown[] = [
-  ["faults.ts", "a cut connection loses nothing, not what others publish meanwhile either"],
-  ["faults.ts", "a half-open connection is found by the probe, and nothing is lost"],
-  ["faults.ts", "a broker that restarts: every channel is back, and misses nothing"],
   [
-    "faults.ts",
+    "backends/faults.ts",
+    "a cut connection loses nothing, not what others publish meanwhile either",
+  ],
+  ["backends/faults.ts", "a half-open connection is found by the probe, and nothing is lost"],
+  ["backends/faults.ts", "a broker that restarts: every channel is back, and misses nothing"],
+  [
+    "backends/faults.ts",
     "a broker restarts at one third and one half of 10,000 events: none is lost unsaid",
   ],
   ["conformance/replaying.ts", "a stalled subscriber delays nobody, and misses nothing"],
@@ -59,19 +63,22 @@ export const LOSSES: Readonly<Record<string, Loss>> = {
         "conformance/delivery.ts",
         "a stalled subscriber delays nobody, and is told what it missed",
       ],
-      ["recovery_test.ts", "an id, the tail being ${tail}: ${title}"],
+      ["core/fanout/recovery_test.ts", "an id, the tail being ${tail}: ${title}"],
       [
-        "broadcast_test.ts",
+        "core/api/broadcast_test.ts",
         "one turn may bring more than may wait: that is a gap, and never silence",
       ],
-      ["log_test.ts", "model: subscribers of a log lose, repeat and reorder nothing"],
+      ["core/log/model_test.ts", "model: subscribers of a log lose, repeat and reorder nothing"],
     ],
   },
   // Shown on Deno. Browsers and Node promise no more, and lose nothing on demand.
   "broadcast-channel": {
     cell: "what the platform loses between threads",
     shows: [betweenThreads],
-    elsewhere: [["broadcast_channel_test.ts", "a worker and this thread hear each other"]],
+    elsewhere: [[
+      "backends/broadcast_channel/pubsub_test.ts",
+      "a worker and this thread hear each other",
+    ]],
   },
   // No Redis before 7 is at hand: one whose new commands are taken away does as that did.
   "redis": {
@@ -80,13 +87,13 @@ export const LOSSES: Readonly<Record<string, Loss>> = {
     shows: [atReplicas, betweenNodes],
     elsewhere: [
       ...WITHOUT_LOG,
-      ["redis_sentinel_test.ts", "redis: a master that ${how} is a gap"],
+      ["backends/redis/sentinel_test.ts", "redis: a master that ${how} is a gap"],
       [
-        "redis_cluster/channels.ts",
+        "backends/redis/cluster/channels_test.ts",
         "a slot that moves is a gap on its channels, and loses nothing unsaid",
       ],
       [
-        "redis_cluster/channels.ts",
+        "backends/redis/cluster/channels_test.ts",
         "a master that dies is a gap on its channels alone, and its replica takes over",
       ],
     ],
@@ -97,8 +104,8 @@ export const LOSSES: Readonly<Record<string, Loss>> = {
     shows: [ofRedis],
     elsewhere: [
       ...WITH_LOG,
-      ["redis_sentinel_test.ts", "redis-stream: a master that ${how} is none"],
-      ["redis_cluster/streams.ts", "a slot that moves loses nothing, and is no gap"],
+      ["backends/redis/sentinel_test.ts", "redis-stream: a master that ${how} is none"],
+      ["backends/redis/cluster/streams_test.ts", "a slot that moves loses nothing, and is no gap"],
     ],
   },
   "postgres": {
@@ -120,7 +127,10 @@ export const LOSSES: Readonly<Record<string, Loss>> = {
     shows: [uncleanElection, powerCut],
     elsewhere: [
       ...WITH_LOG,
-      ["kafka/failover.ts", "a leader that dies in the middle of 2,000 events takes none along"],
+      [
+        "backends/kafka/failover_test.ts",
+        "a leader that dies in the middle of 2,000 events takes none along",
+      ],
     ],
   },
   // The count has a hole where messages of one publisher lie on both sides of what is lost.
@@ -130,8 +140,14 @@ export const LOSSES: Readonly<Record<string, Loss>> = {
     shows: [inQueues],
     elsewhere: [
       ...WITHOUT_LOG,
-      ["amqp_test.ts", "a hole in a publisher's numbers is a gap with the exact count"],
-      ["amqp_test.ts", "the user's connection is used, never closed; a queue that goes is a gap"],
+      [
+        "backends/amqp/pubsub/pubsub_test.ts",
+        "a hole in a publisher's numbers is a gap with the exact count",
+      ],
+      [
+        "backends/amqp/pubsub/pubsub_test.ts",
+        "the user's connection is used, never closed; a queue that goes is a gap",
+      ],
     ],
   },
   // Here, and below, it is the disk that is set back.
@@ -141,8 +157,11 @@ export const LOSSES: Readonly<Record<string, Loss>> = {
     shows: [ofRabbit],
     elsewhere: [
       ...WITH_LOG,
-      ["amqp_stream/holes.ts", "a tail that is outrun says so"],
-      ["amqp_stream/holes.ts", "a stream that is deleted is made again, and every reader is told"],
+      ["backends/amqp/log/regressions_test.ts", "a tail that is outrun says so"],
+      [
+        "backends/amqp/log/regressions_test.ts",
+        "a stream that is deleted is made again, and every reader is told",
+      ],
     ],
   },
   "mqtt": {
@@ -151,7 +170,10 @@ export const LOSSES: Readonly<Record<string, Loss>> = {
     shows: [forSlowReaders, overBridges],
     elsewhere: [
       ...WITHOUT_LOG,
-      ["mqtt_test.ts", "what the server drops for a slow reader is counted exactly"],
+      [
+        "backends/mqtt/pubsub_test.ts",
+        "what the server drops for a slow reader is counted exactly",
+      ],
     ],
   },
   "nats": {
@@ -160,7 +182,10 @@ export const LOSSES: Readonly<Record<string, Loss>> = {
     shows: [betweenServers],
     elsewhere: [
       ...WITHOUT_LOG,
-      ["nats/wire.ts", "a subscriber that the server finds too slow has a gap"],
+      [
+        "backends/nats/pubsub/wire_test.ts",
+        "a subscriber that the server finds too slow has a gap",
+      ],
     ],
   },
   "nats-stream": {
@@ -169,7 +194,7 @@ export const LOSSES: Readonly<Record<string, Loss>> = {
     shows: [ofNats],
     elsewhere: [
       ...WITH_LOG,
-      ["nats_stream/strangers.ts", "a server that restarts without its data says so"],
+      ["backends/nats/log/interop_test.ts", "a server that restarts without its data says so"],
     ],
   },
 };
@@ -201,8 +226,21 @@ export const PROMISES: readonly (readonly [claim: string, shown: readonly Shown[
   [
     "and a process opens one connection per role, however many channels it has",
     [
-      ["connections_test.ts", "${scheme}: ${CHANNELS} channels share ${roles} connection"],
-      ["connections_test.ts", "kafka: ${CHANNELS} channels share 2 connections to each broker"],
+      ["backends/connections_test.ts", "${scheme}: ${CHANNELS} channels share ${roles} connection"],
+      [
+        "backends/kafka/connections_test.ts",
+        "kafka: ${CHANNELS} channels share 2 connections to each broker",
+      ],
     ],
   ],
 ];
+
+/** Registers the tests that make the losses of some backends happen. */
+export function showLosses(...schemes: string[]): void {
+  for (const scheme of schemes) {
+    const { broker, shows } = LOSSES[scheme]!;
+    const register = () => shows.forEach((show) => show());
+    if (broker) withBroker(broker, register);
+    else register();
+  }
+}

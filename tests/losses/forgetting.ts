@@ -6,7 +6,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { Broadcast } from "../../mod.ts";
 import { messages, take, uniqueChannel, within } from "../conformance/harness.ts";
-import { Proxy } from "../proxy.ts";
+import { Proxy } from "../services/proxy.ts";
 import type { Server } from "../services/server.ts";
 
 /** A log that is about to forget. */

@@ -1,13 +1,13 @@
 /** Kafka, which accepts what no disk has, and may let a follower take over that lags behind. */
 
-import { assert, assertEquals } from "@std/assert";
 import { join } from "node:path";
+import { assert, assertEquals } from "@std/assert";
 import { Broadcast } from "../../mod.ts";
+import { Outsider } from "../backends/kafka/outsider.ts";
 import { messages, take, uniqueChannel, within } from "../conformance/harness.ts";
-import { Outsider } from "../kafka/outsider.ts";
-import { Proxy } from "../proxy.ts";
 import { run } from "../services/debian.ts";
 import { start } from "../services/kafka.ts";
+import { Proxy } from "../services/proxy.ts";
 import { freePort, until } from "../services/service.ts";
 
 /** What only the dead leader had is gone: told to who has seen it, unknown to who has not. */

@@ -1,14 +1,14 @@
 /** The logs, and how each of them loses what it has accepted. */
 
-import { Redis } from "ioredis";
 import { join } from "node:path";
+import { Redis } from "ioredis";
 import postgres from "postgres";
-import { Proxy } from "../proxy.ts";
-import { closed } from "../redis_stream/stream.ts";
+import { closed } from "../backends/redis/log/stream.ts";
 import { startWithStreams as startRabbit } from "../services/amqp.ts";
 import { run } from "../services/debian.ts";
 import { start as startNats } from "../services/nats.ts";
 import { start as startPostgres, startStandby } from "../services/postgres.ts";
+import { Proxy } from "../services/proxy.ts";
 import { start as startRedis } from "../services/redis.ts";
 import type { Server } from "../services/server.ts";
 import { until } from "../services/service.ts";

@@ -3,10 +3,10 @@
 import { assert, assertEquals } from "@std/assert";
 import { Redis } from "ioredis";
 import { Broadcast } from "../../mod.ts";
+import { named } from "../backends/redis/cluster/names.ts";
+import { closed } from "../backends/redis/log/stream.ts";
 import { messages, numbered, take, uniqueChannel, within } from "../conformance/harness.ts";
-import { Proxy } from "../proxy.ts";
-import { named } from "../redis_cluster/names.ts";
-import { closed } from "../redis_stream/stream.ts";
+import { Proxy } from "../services/proxy.ts";
 import { start } from "../services/redis.ts";
 import { start as startCluster } from "../services/redis_cluster.ts";
 import { until } from "../services/service.ts";

@@ -1,6 +1,6 @@
 import { join, matchesGlob, relative, sep } from "node:path";
 import config from "../../deno.json" with { type: "json" };
-import { PROJECT } from "../node/tarball.ts";
+import { PROJECT } from "../runtimes/tarball.ts";
 
 /** A file that is published. */
 export interface Published {

@@ -1,3 +1,7 @@
+/** What published code must not contain, as a plugin of `deno lint`. */
+
+import { join } from "node:path";
+
 type Node = Deno.lint.Node;
 
 /** Packages that only a computed import may load: see `client.ts`. */
@@ -27,15 +31,27 @@ const FORBIDDEN = {
   'VariableDeclaration[kind="using"]': "using: Node 20 does not parse it",
 };
 
-/** Lints published code. */
+const PROJECT = join(import.meta.dirname!, "..", "..");
+
+/** Lints published code, and no other. */
 const PLUGIN: Deno.lint.Plugin = {
   name: "package",
   rules: {
     published: {
-      create: (context) => visitor((node, message) => context.report({ node, message })),
+      create: (context) =>
+        isPublished(context.filename)
+          ? visitor((node, message) => context.report({ node, message }))
+          : {},
     },
   },
 };
+
+export default PLUGIN;
+
+function isPublished(path: string): boolean {
+  return ["mod.ts", "core/", "backends/", "tests/conformance/"]
+    .some((item) => path.startsWith(join(PROJECT, item)));
+}
 
 function visitor(report: (node: Node, message: string) => void): Deno.lint.LintVisitor {
   const found = Object.entries(FORBIDDEN).map(([selector, message]) =>
@@ -57,12 +73,4 @@ function visitor(report: (node: Node, message: string) => void): Deno.lint.LintV
 
 function isAllowed(specifier: string, isType: boolean): boolean {
   return /^(\.\.?\/.*\.ts$|node:)/.test(specifier) || isType && CLIENTS.includes(specifier);
-}
-
-/** What is wrong with published code, by the line. */
-export function violations(path: string, text: string): string[] {
-  return Deno.lint.runPlugin(PLUGIN, path, text).map(({ message, range }) => {
-    const line = text.slice(0, range[0]).split("\n").length;
-    return `${path}:${line}: ${message}`;
-  });
 }

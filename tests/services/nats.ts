@@ -1,6 +1,6 @@
 import { join } from "node:path";
-import { connect } from "@nats-io/transport-node";
 import { jetstreamManager } from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-node";
 import { provide } from "./debian.ts";
 import { Server } from "./server.ts";
 import { ask, find, freePort, type Located } from "./service.ts";

@@ -1,4 +1,5 @@
 import { connect } from "node:net";
+import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Server } from "./server.ts";
 
@@ -84,11 +85,9 @@ export async function until(
   }
 }
 
-/** The ports that were given out: who was given one may listen there only later. */
-const given = new Set<number>();
-
 /**
- * A TCP port that nobody listens on, and that nobody here was given before.
+ * A TCP port that nobody listens on, and that no test of this run was given before: who is given
+ * one may listen there only later, and test files run at the same time.
  *
  * It lies below the range that systems take ports for outgoing connections from: a client that
  * tries to reach a stopped broker again and again could else be given the broker's own port.
@@ -96,13 +95,26 @@ const given = new Set<number>();
 export function freePort(): number {
   for (;;) {
     const port = 20_000 + Math.floor(Math.random() * 10_000);
-    if (given.has(port)) continue;
+    if (!claim(port)) continue;
     try {
       Deno.listen({ hostname: "127.0.0.1", port }).close();
-      given.add(port);
       return port;
     } catch (error) {
       if (!(error instanceof Deno.errors.AddrInUse)) throw error;
     }
+  }
+}
+
+/** Whether nobody has claimed a port before: the first to make a file of its name has it. */
+function claim(port: number): boolean {
+  const folder = Deno.env.get("BROADCASTER_PORTS") ??
+    join(Deno.env.get("TMPDIR") ?? "/tmp", `broadcaster-ports-${Deno.pid}`);
+  Deno.mkdirSync(folder, { recursive: true });
+  try {
+    Deno.openSync(join(folder, `${port}`), { createNew: true, write: true }).close();
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.AlreadyExists) return false;
+    throw error;
   }
 }

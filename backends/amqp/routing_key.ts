@@ -1,0 +1,52 @@
+/**
+ * Channel names as AMQP routing keys.
+ *
+ * @module
+ */
+
+import { Buffer } from "node:buffer";
+import type { Target } from "../../core/backend/contract.ts";
+
+/** What the protocol allows, in bytes. */
+const LONGEST = 255;
+
+/** Words that a binding takes for wildcards, and what stands before hexadecimal digits here. */
+const RESERVED = /(?<![^.])[*#](?![^.])|%/g;
+const ESCAPED = /%(?:2A|23|25)/g;
+
+/**
+ * The routing key of a channel: the same, but for a word that is `*` or `#`
+ * alone, and each `%`, which become `%2A`, `%23` and `%25`.
+ *
+ * @throws {RangeError} If it is too long.
+ */
+export function keyOf(channel: string): string {
+  const key = channel.replace(RESERVED, encode);
+  const length = Buffer.byteLength(key);
+  if (length <= LONGEST) return key;
+  throw new RangeError(
+    `Cannot use channel "${channel}" on amqp: its routing key has ${length} bytes, the limit is ${LONGEST}`,
+  );
+}
+
+/** The channel of a routing key; none if no channel has that key. */
+export function channelOf(key: string): string | undefined {
+  const channel = key.replace(ESCAPED, decodeURIComponent);
+  return channel.replace(RESERVED, encode) === key ? channel : undefined;
+}
+
+/** The narrowest binding for a channel, or for all that match a pattern: whole words at both ends. */
+export function bindingOf(target: Target): string {
+  if (typeof target === "string") return keyOf(target);
+  const { pieces } = target;
+  const [first, last] = [pieces[0]!, pieces.at(-1)!];
+  if (pieces.length === 1) return keyOf(first);
+  const beginning = first.slice(0, first.lastIndexOf(".") + 1);
+  const dot = last.indexOf(".");
+  const end = dot < 0 ? "" : last.slice(dot);
+  return `${beginning && keyOf(beginning)}#${end && keyOf(end)}`;
+}
+
+function encode(character: string): string {
+  return `%${character.charCodeAt(0).toString(16).toUpperCase()}`;
+}

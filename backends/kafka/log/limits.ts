@@ -1,0 +1,33 @@
+/**
+ * The limits of a channel's name, a payload and its headers.
+ *
+ * @module
+ */
+
+import { Buffer } from "node:buffer";
+import type { Payload, PayloadOptions } from "../../../core/backend/contract.ts";
+import { excess, weightOf } from "../headers.ts";
+
+/** What brokers take for one request, less what surrounds a payload. */
+const MAX_PAYLOAD = 100 * 1024 * 1024 - 1024;
+
+/**
+ * Refuses what is larger than any request, and a key that would be known too long.
+ *
+ * @param window How long keys are known at most, in milliseconds.
+ * @throws {RangeError} If it is one of those.
+ */
+export function checkRecord(
+  channel: string,
+  payload: Payload,
+  { headers, once }: PayloadOptions,
+  window: number,
+): void {
+  if (once?.expires !== undefined && once.expires > window) {
+    throw new RangeError(
+      `Cannot publish to "${channel}" on kafka: keys are known for ${window} ms, longer with ?window= in the URL of all who use them`,
+    );
+  }
+  if (Buffer.byteLength(payload) + weightOf(headers) <= MAX_PAYLOAD) return;
+  throw new RangeError(`Cannot publish to "${channel}" on kafka: ${excess(headers)} 100 MiB`);
+}

@@ -1,0 +1,42 @@
+/**
+ * Message headers as MQTT user properties.
+ *
+ * @module
+ */
+
+import { headersOf, lengthOfHeaders, type MessageHeaders } from "../../core/backend/headers.ts";
+
+/** What surrounds a name and its value in a packet. */
+const AROUND = 5;
+
+/** User properties as the client has them. */
+type UserProperties = Readonly<Record<string, string | readonly string[]>>;
+
+/** What headers take in a packet, in bytes. */
+export function lengthOf(headers: MessageHeaders | undefined): number {
+  return lengthOfHeaders(headers, AROUND);
+}
+
+/** The headers of a message, but for ours. */
+export function headersIn(properties: UserProperties | undefined): MessageHeaders | undefined {
+  if (!properties) return undefined;
+  return headersOf(
+    Object.entries(properties).map(([name, value]) =>
+      [name, typeof value === "string" ? value : value.at(-1)] as const
+    ),
+  );
+}
+
+/**
+ * Refuses headers for which a server would close the connection.
+ *
+ * @throws {TypeError} If one of them has a character that stands for none.
+ */
+export function checkHeaders(channel: string, headers: MessageHeaders | undefined): void {
+  for (const name in headers) {
+    if (!/\p{Noncharacter_Code_Point}/u.test(headers[name]!)) continue;
+    throw new TypeError(
+      `Cannot publish to "${channel}" on mqtt: header "${name}" has a code point that is no character`,
+    );
+  }
+}

@@ -1,0 +1,60 @@
+/**
+ * Message headers as NATS headers.
+ *
+ * @module
+ */
+
+import { Buffer } from "node:buffer";
+import type { MsgHdrs } from "@nats-io/transport-node";
+import { headersOf, lengthOfHeaders, type MessageHeaders } from "../../core/backend/headers.ts";
+
+/** What our own take at most: a line of the protocol, two names and values. */
+export const HEADER_LENGTH = 112;
+/** What stands around a header: a colon, a space, and the end of the line. */
+const AROUND = 4;
+const FIRST = "NATS/1.0\r\n";
+const LAST = "\r\n";
+/** What servers act upon, or write themselves. */
+const RESERVED = /^nats-/i;
+
+/** Headers without the library: the client only asks for their bytes. */
+export function headerOf(fields: Readonly<Record<string, string>>): MsgHdrs {
+  const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`);
+  const bytes = Buffer.from(`${FIRST}${lines.join("")}${LAST}`);
+  const headers: Partial<MsgHdrs> & { encode(): Uint8Array } = { encode: () => bytes };
+  return headers as unknown as MsgHdrs;
+}
+
+/** What headers that somebody asks for take in a message, in bytes. */
+export function lengthOf(headers: MessageHeaders | undefined): number {
+  return headers ? FIRST.length + LAST.length + lengthOfHeaders(headers, AROUND) : 0;
+}
+
+/** The headers of a message, but for the server's. */
+export function headersIn(headers: MsgHdrs | undefined): MessageHeaders | undefined {
+  if (!headers) return undefined;
+  return headersOf(
+    [...headers].flatMap(([name, values]) =>
+      RESERVED.test(name) ? [] : [[name, values.at(-1)] as const]
+    ),
+  );
+}
+
+/**
+ * Refuses headers that a server would act upon, or does not know.
+ *
+ * @param hasHeaders Whether the server has them, where that is known.
+ * @throws {TypeError} If it is one of those.
+ */
+export function checkHeaders(
+  name: string,
+  channel: string,
+  headers: MessageHeaders | undefined,
+  hasHeaders = true,
+): void {
+  if (!headers) return;
+  const start = `Cannot publish to "${channel}" on ${name}:`;
+  if (!hasHeaders) throw new TypeError(`${start} the server has no headers`);
+  const reserved = Object.keys(headers).find((name) => RESERVED.test(name));
+  if (reserved !== undefined) throw new TypeError(`${start} header "${reserved}" is reserved`);
+}

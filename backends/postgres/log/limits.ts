@@ -1,0 +1,45 @@
+/**
+ * The limits of a channel's name, a payload and its headers.
+ *
+ * @module
+ */
+
+import type { Payload } from "../../../core/backend/contract.ts";
+import { NAME_LIMIT, PAYLOAD_LIMIT } from "./schema.ts";
+
+/**
+ * Refuses a name that no row can have.
+ *
+ * @throws {RangeError} If it is too long.
+ * @throws {TypeError} If it has a NUL character.
+ */
+export function checkName(channel: string): void {
+  const name = new TextEncoder().encode(channel).length;
+  if (name > NAME_LIMIT) {
+    throw new RangeError(
+      `Cannot use channel "${channel}" on postgres-stream: its name has ${name} bytes, the limit is ${NAME_LIMIT}`,
+    );
+  }
+  if (channel.includes("\0")) {
+    throw new TypeError("Cannot use channel on postgres-stream: its name has a NUL character");
+  }
+}
+
+/**
+ * Refuses a payload that no row can have.
+ *
+ * @throws {RangeError} If it is too long.
+ */
+export function checkPayload(channel: string, payload: Payload): void {
+  const bytes = lengthOf(payload);
+  if (bytes <= PAYLOAD_LIMIT) return;
+  throw new RangeError(
+    `Cannot publish to "${channel}": the payload has ${bytes} bytes, the limit of postgres-stream is ${PAYLOAD_LIMIT}`,
+  );
+}
+
+/** The length in UTF-8; of a text that cannot be too long, about. */
+function lengthOf(payload: Payload): number {
+  if (typeof payload !== "string" || payload.length * 3 <= PAYLOAD_LIMIT) return payload.length;
+  return new TextEncoder().encode(payload).length;
+}

@@ -1,0 +1,262 @@
+/**
+ * Reads pages of the log, and finds out whether the row to resume after is gone.
+ *
+ * @module
+ */
+
+import type { BackendRecord, Item, Page, ReadOptions } from "../../../core/backend/contract.ts";
+import { byteLength, headersOf } from "../../../core/backend/headers.ts";
+import { Position } from "../../../core/backend/position.ts";
+import { arrayOf, type Query, type Row } from "./database.ts";
+import { fingerprintOf, placeOf, startOf, TIME, type Witness } from "./place.ts";
+
+/** How many reads go into one statement at most, and how many rows one of them has. */
+const READS = 128;
+const ROWS = 10_000;
+/** What the payloads of a statement may take together, and those of each read at least, about. */
+const BYTES = 8 * 1024 * 1024;
+const LEAST = 64 * 1024;
+/** What a row counts besides its payload. */
+const ROW = 64;
+/** Greater than any id. */
+const END = "9223372036854775807";
+
+const MICROS = "(extract(epoch from created) * 1000000)::bigint";
+const SIZE = `octet_length(payload) + coalesce(octet_length(headers::text), 0) + ${ROW}`;
+
+/**
+ * The rows behind an id, so many and so large. Also the row of that id itself,
+ * without its payload.
+ */
+function rowsBehind(channel: string, after: string, before: string, limit: string): string {
+  return `select id, micros, payload, headers from (
+    select id, ${MICROS} as micros, case when id > ${after} then payload end as payload, headers,
+      sum(case when id > ${after} then ${SIZE} else 0 end) over (
+        order by id rows between unbounded preceding and 1 preceding) as bytes
+    from broadcaster_log where channel = ${channel}
+      and id >= ${after} and id <= greatest(${before} - 1, ${after})
+    order by id limit ${limit}
+  ) as row where coalesce(bytes, 0) < $1::bigint`;
+}
+
+/** The one row that says which log it is; nobody estimates it to be more than that. */
+const META = "(select epoch from broadcaster_meta limit 1) as meta";
+
+/** Whether rows were removed; no join, which would read all that is known of channels. */
+function trimmed(channel: string): string {
+  return `coalesce((select true from broadcaster_trimmed where channel = ${channel}), false)`;
+}
+
+/** Many reads at once. */
+const FOLLOW = `select reads.n::text, meta.epoch, id::text, micros::text, payload, headers::text,
+    case when after = 0 then ${trimmed("reads.channel")} end::text
+  from ${META}, unnest($2::int[], $3::text[], $4::bigint[], $5::bigint[], $6::int[])
+    as reads (n, channel, after, before, count)
+  left join lateral (
+    ${rowsBehind("reads.channel", "reads.after", "reads.before", "reads.count + 1")}
+  ) as rows on true`;
+
+/** One read whose own row did not come back, and why, as of one moment. */
+const EXAMINE = `select meta.epoch, newest::text, known::text, rows.id::text, rows.micros::text,
+    rows.payload, rows.headers::text
+  from ${META}
+  cross join lateral (select
+    coalesce((select max(id) from broadcaster_log where channel = $2), 0) as newest,
+    (select ${MICROS} from broadcaster_log where channel = $2 and id = $3::bigint) as found
+    offset 0) as state
+  cross join lateral (select $6 in ('', meta.epoch)
+    and coalesce(found ${TIME} = $7::bigint or $7::bigint < 0, true) as known offset 0) as verdict
+  cross join lateral (select
+    case when known and $3::bigint <= newest then $3::bigint else 0 end as start offset 0) as place
+  left join lateral (
+    ${rowsBehind("$2", "place.start", "$4::bigint", "$5::int + 1")}
+  ) as rows on true`;
+
+/** The newest rows before an id, and the one before them, without its payload. */
+const BACK = `select meta.epoch, id::text, micros::text, payload, headers::text from ${META}
+  left join lateral (
+    select id, micros, case when coalesce(bytes, 0) < $1::bigint and n <= $4::int then payload end
+      as payload, headers
+    from (
+      select id, ${MICROS} as micros, payload, headers, row_number() over newest_first as n,
+        sum(${SIZE}) over (
+          newest_first rows between unbounded preceding and 1 preceding) as bytes,
+        sum(${SIZE}) over (
+          newest_first rows between unbounded preceding and 2 preceding) as bytes_but_one
+      from broadcaster_log where channel = $2 and id < $3::bigint
+      window newest_first as (order by id desc) order by id desc limit $4::int + 1
+    ) as row where coalesce(bytes_but_one, 0) < $1::bigint
+  ) as rows on $5 in ('', meta.epoch)`;
+
+/** A page, and whether there is more that did not fit. */
+export interface Portion extends Page {
+  /** The rows ended before the limit. */
+  readonly cut: boolean;
+}
+
+/** Reads that come together go as one statement. */
+export class Reader {
+  readonly #query: Query;
+  readonly #waiting: Follow[] = [];
+  #running = false;
+
+  /** @param query Where it reads. */
+  constructor(query: Query) {
+    this.#query = query;
+  }
+
+  /** A page of a channel. */
+  read(channel: string, { after, before, limit }: ReadOptions): Promise<Portion> {
+    const count = Math.min(limit, ROWS);
+    if (!after) return this.#back(channel, before, count);
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ channel, after, before, count, resolve, reject });
+      if (this.#running) return;
+      this.#running = true;
+      queueMicrotask(() => this.#run());
+    });
+  }
+
+  async #run(): Promise<void> {
+    while (this.#waiting.length > 0) await this.#follow(this.#waiting.splice(0, READS));
+    this.#running = false;
+  }
+
+  async #follow(reads: readonly Follow[]): Promise<void> {
+    const budget = Math.max(LEAST, Math.floor(BYTES / reads.length));
+    const column = (value: (read: Follow, n: number) => string | number) =>
+      arrayOf(reads.map((read, n) => String(value(read, n))));
+    let found: readonly Row[];
+    try {
+      found = await this.#query(FOLLOW, [
+        String(budget),
+        column((_, n) => n),
+        column(({ channel }) => channel),
+        column(({ after }) => after.newest?.at ?? 0),
+        column(({ before }) => before?.newest?.at ?? END),
+        column(({ count }) => count),
+      ]);
+    } catch (error) {
+      for (const { reject } of reads) reject(error);
+      return;
+    }
+    const groups: Row[][] = reads.map(() => []);
+    for (const row of found) groups[Number(row[0])]!.push(row.slice(1));
+    reads.forEach((read, n) => {
+      const portion = this.#continued(read, groups[n]!, budget);
+      read.resolve(portion ?? this.#examine(read));
+    });
+  }
+
+  /** The page, if the log goes on where it was read. */
+  #continued(read: Follow, rows: readonly Row[], budget: number): Portion | undefined {
+    const { after, before } = read;
+    const { at, epoch, time } = standOf(after);
+    const current = String(rows[0]?.[0]);
+    if (epoch !== "" && epoch !== current || isForeign(before, current)) return undefined;
+    const found = rows.map((row) => row.slice(1));
+    const items: Item[] = recordsOf(current, found).slice(0, read.count);
+    const cut = isCut(found, read, budget);
+    if (at === 0) {
+      if (items.length > 0 && rows[0]![5] === "true") items.unshift({ cause: "trimmed" });
+      return { from: after, items, cut };
+    }
+    const own = rows.find(([, id]) => Number(id) === at);
+    if (!own) return undefined;
+    const place = placeOf(current, ...idOf(own.slice(1)));
+    if (time !== undefined && time !== fingerprintOf(place).time) return undefined;
+    return { from: after, items, cut };
+  }
+
+  async #examine(read: Follow): Promise<Portion> {
+    const { channel, after, before, count } = read;
+    const { at, epoch, time } = standOf(after);
+    const rows = await this.#query(EXAMINE, [
+      String(BYTES),
+      channel,
+      String(at),
+      String(before?.newest?.at ?? END),
+      String(count),
+      epoch,
+      String(time ?? -1),
+    ]);
+    const [current, newest, known] = rows[0] as readonly string[];
+    const found = isForeign(before, current!) ? [] : rows.map((row) => row.slice(3));
+    const items: Item[] = recordsOf(current!, found).slice(0, count);
+    const cut = isCut(found, read, BYTES);
+    if (known !== "true") items.unshift({ cause: "epoch", restart: startOf(current!) });
+    else if (at > Number(newest)) items.unshift({ cause: "ahead", restart: startOf(current!) });
+    else if (at > 0 && rows.every((row) => Number(row[3]) !== at)) {
+      items.unshift({ cause: "trimmed" });
+    }
+    return { from: after, items, cut };
+  }
+
+  async #back(channel: string, before: Position | undefined, count: number): Promise<Portion> {
+    const place = before?.newest;
+    const rows = await this.#query(BACK, [
+      String(BYTES),
+      channel,
+      before ? String(place?.at ?? 0) : END,
+      String(count),
+      place ? fingerprintOf(place).epoch : "",
+    ]);
+    const epoch = String(rows[0]?.[0]);
+    const own = rows.map((row) => row.slice(1));
+    const earlier = own.find(([id, , payload]) => id !== null && payload === null);
+    return {
+      from: earlier ? Position.of(placeOf(epoch, ...idOf(earlier))) : startOf(epoch),
+      items: recordsOf(epoch, own),
+      cut: false,
+    };
+  }
+}
+
+/** A read behind a position, and who waits for it. */
+interface Follow {
+  readonly channel: string;
+  readonly after: Position;
+  readonly before: Position | undefined;
+  readonly count: number;
+  readonly resolve: (portion: Portion | Promise<Portion>) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Where a position stands; before everything, if it says nothing. */
+function standOf({ newest }: Position): Witness & { readonly at: number } {
+  return {
+    at: newest?.at ?? 0,
+    ...newest ? fingerprintOf(newest) : { epoch: "", time: undefined },
+  };
+}
+
+/** Before the events of a log that is gone there is nothing. */
+function isForeign(before: Position | undefined, epoch: string): boolean {
+  const { epoch: own } = before ? standOf(before) : { epoch: "" };
+  return own !== "" && own !== epoch;
+}
+
+/** Whether rows are missing behind these because they took too much. */
+function isCut(rows: readonly Row[], { count }: Follow, budget: number): boolean {
+  const sizes = rows.flatMap(([, , payload, headers]) =>
+    payload === null ? [] : [payload!.length + ROW + (headers ? byteLength(headers as string) : 0)]
+  );
+  return sizes.length < count && sizes.reduce((sum, size) => sum + size, 0) >= budget;
+}
+
+/** Those of the rows that have a payload, oldest first. */
+function recordsOf(epoch: string, rows: readonly Row[]): BackendRecord[] {
+  return rows.filter(([, , payload]) => payload !== null)
+    .map((row) => ({
+      // The client's own buffers share memory with others.
+      payload: new Uint8Array(row[2] as Uint8Array),
+      place: placeOf(epoch, ...idOf(row)),
+      timestamp: Number(row[1]) / 1_000,
+      headers: row[3] ? headersOf(Object.entries(JSON.parse(row[3] as string))) : undefined,
+    }))
+    .sort((one, other) => one.place.at - other.place.at);
+}
+
+function idOf([id, micros]: Row): readonly [string, string] {
+  return [String(id), String(micros)];
+}

@@ -1,0 +1,63 @@
+/**
+ * The tails that share one listening session.
+ *
+ * @module
+ */
+
+import type { Tail, TailOptions, Target } from "../../../core/backend/contract.ts";
+import type { Pattern } from "../../../core/backend/pattern.ts";
+import { PatternTail } from "./pattern_tail.ts";
+import { Tails, type TailsOptions } from "./tails.ts";
+
+/** Those of channels and those of patterns, and who wakes them. */
+export class SessionTails {
+  readonly #options: TailsOptions;
+  readonly #tails: Tails;
+  readonly #patterns = new Set<PatternTail>();
+
+  /** @param options What they need to know. */
+  constructor(options: TailsOptions) {
+    this.#options = options;
+    this.#tails = new Tails(options);
+  }
+
+  /** Opens the tail of a channel or a pattern, where hints are heard already. */
+  async open(target: Target, options: TailOptions): Promise<Tail> {
+    return typeof target === "string"
+      ? await this.#tails.open(target, options)
+      : await this.#openPattern(target);
+  }
+
+  /** These channels have something new. */
+  wake(channels: readonly string[]): void {
+    this.#tails.wake(channels);
+    for (const tail of this.#patterns) tail.wake(channels);
+  }
+
+  /** A hint has come: its sender, and hashes of channels. Without one, all may have something new. */
+  hear(hint?: string): void {
+    this.#tails.hear(hint);
+    for (const tail of this.#patterns) tail.hear(hint);
+  }
+
+  /** The session is lost, or closed: they end, behind what they have read. */
+  lose(error: Error): void {
+    this.#tails.lose(error);
+    for (const tail of this.#patterns) tail.lose(error);
+    this.#patterns.clear();
+  }
+
+  async #openPattern(pattern: Pattern): Promise<Tail> {
+    const forget = () => void this.#patterns.delete(tail);
+    const tail: PatternTail = new PatternTail(pattern, this.#options, forget);
+    this.#patterns.add(tail);
+    try {
+      await tail.open();
+    } catch (error) {
+      forget();
+      tail.lose(error as Error);
+      throw error;
+    }
+    return tail.source;
+  }
+}

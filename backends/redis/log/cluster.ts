@@ -1,0 +1,176 @@
+/**
+ * The Redis Streams backend of a Redis Cluster.
+ *
+ * @module
+ */
+
+import type { Host } from "../../../core/backend/address.ts";
+import type {
+  Backend,
+  BackendFeatures,
+  Page,
+  Payload,
+  PayloadOptions,
+  ReadOptions,
+  Tail,
+  TailOptions,
+} from "../../../core/backend/contract.ts";
+import type { Once } from "../../../core/backend/idempotency_key.ts";
+import type { Position } from "../../../core/backend/position.ts";
+import type { Make, Seeds } from "../clients.ts";
+import { Cluster, type Node, type Route } from "../cluster/cluster.ts";
+import { Redirects } from "../cluster/redirects.ts";
+import { slotOf } from "../cluster/slots.ts";
+import { checkStream, FEATURES } from "./features.ts";
+import { keyNameOf } from "./keys.ts";
+import { Reader } from "./reader.ts";
+import { Session } from "./session.ts";
+import { type StreamOptions, type Wakes, Writer } from "./writer.ts";
+
+/** What a cluster's streams are like. */
+export interface ClusterStreamOptions {
+  /** How many entries a stream keeps, about; 0 for all. */
+  readonly maxlen: number;
+  /** Stands before each channel's name in its key. */
+  readonly prefix: string;
+}
+
+/** For each node the two connections that a single server has. */
+export class RedisClusterStreamBackend implements Backend {
+  /** As on a single server: a stream that is moved to a cluster keeps its ids. */
+  readonly name = "redis-stream";
+  /** As it appears in messages. */
+  readonly address: string;
+  /** What it can do. */
+  readonly features: BackendFeatures = FEATURES;
+  readonly #prefix: string;
+  readonly #cluster: Cluster<StreamNode>;
+  readonly #lanes: Redirects<StreamNode, Position>;
+
+  /**
+   * A backend that connects when it is asked to.
+   *
+   * @param address As it appears in messages.
+   * @param make Makes a client of a node.
+   * @param seeds Where the cluster is found.
+   * @param options What its streams are like.
+   */
+  constructor(address: string, make: Make, seeds: Seeds, options: ClusterStreamOptions) {
+    this.address = address;
+    this.#prefix = options.prefix;
+    const wakes = new ShardWakes(() => this.#cluster.sharded);
+    const streams = { maxlen: options.maxlen, wakes, keyName };
+    const open = (host: Host) => new StreamNode(() => make(host), streams);
+    this.#cluster = new Cluster({ make, seeds, open });
+    this.#lanes = new Redirects(
+      this.#cluster,
+      (route, channel, payloads, options) => writerOf(route).publish(channel, payloads, options),
+    );
+  }
+
+  /** Whether no connection was lost. */
+  get connected(): boolean {
+    return this.#cluster.connected;
+  }
+
+  /** Finds the masters, and opens a connection to each. */
+  async connect(): Promise<void> {
+    await this.#cluster.connect();
+  }
+
+  /** What a stream cannot have. */
+  check(channel: string, _payload?: Payload, options?: PayloadOptions): void {
+    checkStream(channel, options, (_, once) => keyName(this.#prefix + channel, once));
+  }
+
+  /** XADD at the owner of the stream's slot, and a wake behind. */
+  publish(
+    channel: string,
+    payloads: readonly Payload[],
+    options?: readonly (PayloadOptions | undefined)[],
+  ): readonly Promise<Position>[] {
+    return this.#lanes.publish(this.#prefix + channel, payloads, options);
+  }
+
+  /** The live end of the stream. */
+  async tail(channel: string, { after }: TailOptions = {}): Promise<Tail> {
+    const key = this.#prefix + channel;
+    const pages = {
+      read: (key: string, options: ReadOptions) => this.#read(key, options),
+      end: (key: string) => this.#cluster.follow(key, (route) => readerOf(route).end(key)),
+    };
+    return await this.#cluster.follow(key, ({ node }) => node.tail(key, after, pages));
+  }
+
+  /** XRANGE, from the last entry that was seen. */
+  read(channel: string, options: ReadOptions): Promise<Page> {
+    return this.#read(this.#prefix + channel, options);
+  }
+
+  /** PING on each connection. */
+  async probe(signal: AbortSignal): Promise<void> {
+    await this.#cluster.probe(signal);
+  }
+
+  /** Shuts all sockets. */
+  async close(): Promise<void> {
+    await this.#cluster.close();
+  }
+
+  #read(key: string, options: ReadOptions): Promise<Page> {
+    return this.#cluster.follow(key, (route) => readerOf(route).read(key, options));
+  }
+}
+
+/** A node, which can also be asked for what it is about to own. */
+class StreamNode extends Session implements Node {
+  readonly askingWriter: Writer;
+  readonly askingReader: Reader;
+
+  constructor(make: () => ReturnType<Make>, options: StreamOptions) {
+    super(make, options);
+    this.askingWriter = new Writer(this.commands, { ...options, asking: true });
+    this.askingReader = new Reader(this.commands, { ...options, asking: true });
+  }
+}
+
+function writerOf({ node, asking }: Route<StreamNode>): Writer {
+  return asking ? node.askingWriter : node.writer;
+}
+
+function readerOf({ node, asking }: Route<StreamNode>): Reader {
+  return asking ? node.askingReader : node.reader;
+}
+
+/** Wakes that stay where their stream is. */
+class ShardWakes implements Wakes {
+  readonly #sharded: () => boolean;
+
+  constructor(sharded: () => boolean) {
+    this.#sharded = sharded;
+  }
+
+  get publish(): Wakes["publish"] {
+    return this.#sharded() ? "spublish" : "publish";
+  }
+
+  get subscribe(): Wakes["subscribe"] {
+    return this.#sharded() ? "ssubscribe" : "subscribe";
+  }
+
+  /** Of a name with a brace that closes nothing there is none: a sweep finds what is new. */
+  of(channel: string): string | undefined {
+    return beside(channel, (name) => `${name}:wake`);
+  }
+}
+
+/** Keys that stay where their stream is. */
+function keyName(channel: string, once: Once): string | undefined {
+  return beside(channel, (name) => keyNameOf(name, once));
+}
+
+/** The name that is made of a channel's, and lies in the same slot. */
+function beside(channel: string, make: (channel: string) => string): string | undefined {
+  const slot = slotOf(channel);
+  return [make(channel), make(`{${channel}}`)].find((name) => slotOf(name) === slot);
+}

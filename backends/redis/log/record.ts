@@ -1,0 +1,70 @@
+/**
+ * Stream entries as records, and records as entries.
+ *
+ * @module
+ */
+
+import type { Buffer } from "node:buffer";
+import type { BackendRecord, PassedRecord } from "../../../core/backend/contract.ts";
+import { headersOf, type MessageHeaders } from "../../../core/backend/headers.ts";
+import { fingerprintOf } from "../../../core/backend/kit/fingerprint.ts";
+import type { Place } from "../../../core/backend/position.ts";
+
+/** The field that carries the payload. */
+export const FIELD = "message";
+
+/** An entry as the client gives it: its id, then names and values in turn. */
+export type Entry = readonly [id: Buffer, fields: readonly Buffer[]];
+
+/** What an entry is to the core; one that has no such field is nobody's event. */
+export function recordOf([id, fields]: Entry): BackendRecord | PassedRecord {
+  for (let index = 0; index < fields.length; index += 2) {
+    if (!isField(fields[index]!)) continue;
+    const payload = fields[index + 1]!;
+    const place = placeOf(id.toString(), fingerprintOf(payload));
+    if (fields.length === 2) return { payload, place, timestamp: place.at };
+    return { payload, place, timestamp: place.at, headers: headersIn(fields) };
+  }
+  return { place: placeOf(id.toString(), fingerprintOf(fields[1] ?? "")) };
+}
+
+function isField(name: Buffer): boolean {
+  return name.length === FIELD.length && name.toString() === FIELD;
+}
+
+/** The other fields. */
+function headersIn(fields: readonly Buffer[]): MessageHeaders | undefined {
+  const entries: [Buffer, Buffer][] = [];
+  for (let index = 0; index < fields.length; index += 2) {
+    const name = fields[index]!;
+    if (!isField(name)) entries.push([name, fields[index + 1]!]);
+  }
+  return headersOf(entries);
+}
+
+/**
+ * The place of an id.
+ *
+ * @throws {Error} If its numbers are beyond 2^53, as those that Redis gives never are.
+ */
+export function placeOf(id: string, fingerprint: string): Place {
+  const dash = id.indexOf("-");
+  const [at, sub] = [Number(id.slice(0, dash)), Number(id.slice(dash + 1))];
+  if (!Number.isSafeInteger(at) || !Number.isSafeInteger(sub)) {
+    throw new Error(`the stream has an entry with the id ${id}, which is too large`);
+  }
+  return { shard: 0, at, sub, fingerprint };
+}
+
+/** The id of a place; that of the start, if there is none. */
+export function idOf(place: Place | undefined): string {
+  return place ? `${place.at}-${place.sub}` : "0-0";
+}
+
+/** The largest id before a place, as the end of a range; none before the start. */
+export function idBefore(place: Place | undefined): string | undefined {
+  if (!place) return undefined;
+  if (place.sub > 0) return `${place.at}-${place.sub - 1}`;
+  // Without a sequence it is the largest of that time.
+  return place.at > 0 ? `${place.at - 1}` : undefined;
+}

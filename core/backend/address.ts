@@ -1,0 +1,158 @@
+/**
+ * Parses broker URLs: hosts, credentials, and parameters such as `?timeout=5s`.
+ *
+ * The platform's `URL` refuses several hosts, and its errors show the whole URL, password
+ * included.
+ *
+ * @module
+ */
+
+/** One server of a broker. */
+export interface Host {
+  /** A name or an IP address; IPv6 without brackets. */
+  readonly hostname: string;
+  /** The port, where the URL names one. */
+  readonly port?: number;
+}
+
+const PATTERN =
+  /^([a-z][a-z0-9+.-]*):(?:\/\/(?:([^/?#]*)@)?([^/?#@]*))?(\/[^?#@]*)?(?:\?([^#@]*))?$/i;
+const HOST = /^(?:\[([0-9a-f:.]+)\]|([^:[\]\s]+))(?::(\d{1,5}))?$/i;
+
+/** A broker URL in its parts. */
+export class Address {
+  /** The scheme, in lower case, without the colon. */
+  readonly scheme: string;
+  /** The servers; none if the URL names none. */
+  readonly hosts: readonly Host[];
+  /** The decoded user name, or `undefined`. */
+  readonly username: string | undefined;
+  /** The decoded password, or `undefined`. */
+  readonly password: string | undefined;
+  /** The decoded path without its first slash; empty if there is none. */
+  readonly path: string;
+  /** The query parameters. */
+  readonly parameters: URLSearchParams;
+
+  /**
+   * Takes a URL apart.
+   *
+   * @param url `scheme://[user[:password]@]host[:port][,host[:port]…][/path][?parameters]`
+   * @throws {TypeError} If it is malformed. The message shows no credentials.
+   */
+  constructor(url: string) {
+    const match = PATTERN.exec(url);
+    if (!match) throw malformed(url, `it is not scheme://host${ENCODE}`);
+    const [, scheme = "", userinfo, hosts = "", path = "", query = ""] = match;
+    this.scheme = scheme.toLowerCase();
+    const colon = userinfo?.indexOf(":") ?? -1;
+    this.username = decode(url, colon < 0 ? userinfo : userinfo?.slice(0, colon)) || undefined;
+    this.password = colon < 0 ? undefined : decode(url, userinfo?.slice(colon + 1));
+    this.hosts = hosts === "" ? [] : hosts.split(",").map((host) => parseHost(url, host));
+    this.path = decode(url, path.slice(1)) ?? "";
+    this.parameters = new URLSearchParams(query);
+  }
+
+  /** The URL without credentials and parameters, fit for a message. */
+  toString(): string {
+    return `${this.scheme}://${this.hosts.map(formatHost).join(",")}${
+      this.path && `/${this.path}`
+    }`;
+  }
+
+  /**
+   * The hosts as `host:port`, fit for a message.
+   *
+   * @param port The port of the hosts that name none.
+   */
+  servers(port: number): string[] {
+    const hosts = this.hosts.length > 0 ? this.hosts : [{ hostname: "localhost" }];
+    return hosts.map((host) => formatHost({ port, ...host }));
+  }
+
+  /**
+   * A parameter that is one of a few words.
+   *
+   * @throws {TypeError} If it is something else. The message lists the choices.
+   */
+  choice<const Choice extends string>(
+    name: string,
+    choices: readonly Choice[],
+  ): Choice | undefined {
+    const value = this.parameters.get(name);
+    if (value === null) return undefined;
+    const choice = choices.find((choice) => choice === value);
+    if (choice === undefined) throw this.invalid(name, value, `one of ${choices.join(", ")}`);
+    return choice;
+  }
+
+  /**
+   * A parameter that is a whole number, greater than 0 unless `least` says otherwise.
+   *
+   * @throws {TypeError} If it is not.
+   */
+  count(name: string, least = 1): number | undefined {
+    const value = this.parameters.get(name);
+    if (value === null) return undefined;
+    const count = /^\d{1,15}$/.test(value) ? Number(value) : NaN;
+    if (!(count >= least)) throw this.invalid(name, value, `a whole number of at least ${least}`);
+    return count;
+  }
+
+  /**
+   * A parameter that is a span of time: `250ms`, `10s`, `5m`, `2h`, `7d`, or
+   * seconds if it is a bare number.
+   *
+   * @returns Milliseconds.
+   * @throws {TypeError} If it is not.
+   */
+  duration(name: string): number | undefined {
+    const value = this.parameters.get(name);
+    if (value === null) return undefined;
+    const match = /^(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h|d)?$/.exec(value);
+    if (!match) throw this.invalid(name, value, `a duration such as 250ms, 10s or 7d`);
+    return Number(match[1]) * UNITS[(match[2] ?? "s") as keyof typeof UNITS];
+  }
+
+  /** The error for a parameter whose value cannot be used. */
+  invalid(name: string, value: string, expected: string): TypeError {
+    return new TypeError(
+      `Cannot open "${this}": parameter "${name}" must be ${expected}, it is "${value}"`,
+    );
+  }
+}
+
+const ENCODE = "; in a user name or a password, / ? # @ : are written %2F %3F %23 %40 %3A";
+
+const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+
+function parseHost(url: string, text: string): Host {
+  const match = HOST.exec(text);
+  const port = match?.[3] === undefined ? undefined : Number(match[3]);
+  if (!match || (port !== undefined && (port < 1 || port > 65535))) {
+    throw malformed(url, `a host in it is not host or host:port${ENCODE}`);
+  }
+  const hostname = match[1] ?? match[2] ?? "";
+  return port === undefined ? { hostname } : { hostname, port };
+}
+
+function formatHost({ hostname, port }: Host): string {
+  const name = hostname.includes(":") ? `[${hostname}]` : hostname;
+  return port === undefined ? name : `${name}:${port}`;
+}
+
+function decode(url: string, text: string | undefined): string | undefined {
+  try {
+    return text && decodeURIComponent(text);
+  } catch {
+    throw malformed(url, `a "%" in it is not followed by two hexadecimal digits`);
+  }
+}
+
+/** Shows what is before the colon at most: what follows may hold a password. */
+function malformed(url: string, reason: string): TypeError {
+  const scheme = /^[a-z][a-z0-9+.-]*:/i.exec(url)?.[0];
+  return new TypeError(
+    `Cannot open ${scheme ? `"${scheme}…"` : "a broadcast"}: the URL is malformed, ${reason}`,
+  );
+}

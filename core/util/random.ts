@@ -1,0 +1,15 @@
+/**
+ * Random names of twelve characters.
+ *
+ * @module
+ */
+
+/** Twelve characters that nobody else draws. */
+export function random(): string {
+  const [low = 0, high = 0] = crypto.getRandomValues(new Uint32Array(2));
+  return (pad(low) + pad(high)).slice(2);
+}
+
+function pad(number: number): string {
+  return number.toString(36).padStart(7, "0");
+}

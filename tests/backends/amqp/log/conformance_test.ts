@@ -1,0 +1,5 @@
+/** `amqp-stream://` passes the conformance suite. */
+
+import { suite } from "../../harnesses.ts";
+
+suite("amqp-stream");

@@ -1,0 +1,65 @@
+/** Which events a page has, whatever its reader knows of the stream. */
+
+import { assert, assertEquals } from "@std/assert";
+import { open } from "../../../../backends/amqp/log.ts";
+import { Address } from "../../../../core/backend/address.ts";
+import type { Backend, Item } from "../../../../core/backend/contract.ts";
+import { Position } from "../../../../core/backend/position.ts";
+import { numbered } from "../../../conformance/harness.ts";
+import { withBroker } from "../../../services/broker.ts";
+import { Interceptor } from "./interceptor.ts";
+import { Stream, told } from "./stream.ts";
+
+function pages(url: string): void {
+  Deno.test("amqp-stream: a page ends before an event that its reader has not heard of", async () => {
+    await using stream = await Stream.open(url);
+    await stream.make();
+    await stream.publish(...numbered(10, ""));
+    const { backend: behind } = stream;
+    assertEquals(words(await stream.newest(1)), ["9"]);
+    await stream.publish(...numbered(100, "").slice(10));
+    await using other = await Stream.open(url);
+    const all = await page(other.backend, stream.name, { limit: 100 });
+    const at = (word: string) => Position.of(all.find((item) => told(item) === word)!.place!);
+    const before = at("50");
+    assertEquals(words(await page(behind, stream.name, { before, limit: 2 })), ["48", "49"]);
+    await stream.renew();
+    assertEquals(words(await stream.newest(1)), ["99"]);
+    await stream.publish(...numbered(200, "").slice(100));
+    const later = await page(other.backend, stream.name, { after: at("98"), limit: 100 });
+    const end = Position.of(later.find((item) => told(item) === "102")!.place!);
+    const between = { after: at("98"), before: end, limit: 100 };
+    assertEquals(words(await page(stream.backend, stream.name, between)), ["99", "100", "101"]);
+  });
+
+  Deno.test("amqp-stream: the newest events are read without all that came since somebody last looked", async () => {
+    await using stream = await Stream.open(url);
+    await using client = await Interceptor.connect(url);
+    const backend = await open(new Address("amqp-stream://"), { client: client.model });
+    await backend.connect!();
+    await stream.make();
+    await stream.publish(...numbered(10, ""));
+    assertEquals(words(await page(backend, stream.name, { limit: 1 })), ["9"]);
+    await stream.publish(...numbered(20_000, ""));
+    let heard = 0;
+    client.onDelivery = () => void heard++;
+    assertEquals(words(await page(backend, stream.name, { limit: 2 })), ["19998", "19999"]);
+    assert(heard < 5_000, `${heard} were read`);
+    await backend.close();
+  });
+}
+
+async function page(
+  backend: Backend,
+  queue: string,
+  options: Parameters<NonNullable<Backend["read"]>>[1],
+): Promise<readonly Item[]> {
+  return (await backend.read!(queue, options)).items;
+}
+
+/** Its events. */
+function words(items: readonly Item[]): unknown[] {
+  return items.map(told).filter((word) => word !== undefined);
+}
+
+withBroker("amqp", pages);

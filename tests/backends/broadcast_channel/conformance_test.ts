@@ -1,0 +1,5 @@
+/** `broadcast-channel://` passes the conformance suite. */
+
+import { suite } from "../harnesses.ts";
+
+suite("broadcast-channel");

@@ -1,0 +1,236 @@
+/** Who is let in, and by which door. */
+
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import kafkajs from "kafkajs";
+import { Broadcast, ConnectionError, RefusedError } from "../../../mod.ts";
+import { messages, uniqueChannel, within } from "../../conformance/harness.ts";
+import { withBroker } from "../../services/broker.ts";
+import { start } from "../../services/kafka.ts";
+import { Proxy } from "../../services/proxy.ts";
+import { Outsider, registrar } from "./outsider.ts";
+import { silent } from "./silent.ts";
+
+/** Cases on access. */
+function access(url: string): void {
+  const test = registrar(url);
+
+  test("several servers in the URL, of which the first is dead", async () => {
+    const { host } = new URL(url);
+    await using broadcast = new Broadcast(`kafka://127.0.0.1:1,${host}`);
+    const channel = uniqueChannel();
+    const subscription = await broadcast.subscribe(channel);
+    await broadcast.publish(channel, "hello");
+    assertEquals(await messages(subscription, 1), ["hello"]);
+  });
+
+  test("servers of which none is there are named", async () => {
+    await using broadcast = new Broadcast("kafka://user:s3cret@127.0.0.1:1,127.0.0.1:2");
+    const error = await assertRejects(() => broadcast.subscribe("chatroom"), ConnectionError);
+    assertEquals(
+      error.message,
+      "Cannot connect to kafka://127.0.0.1:1,127.0.0.1:2: Connection error: connect ECONNREFUSED 127.0.0.1:2",
+    );
+    assertEquals(Deno.inspect(error, { depth: 10 }).includes("s3cret"), false);
+  });
+
+  test("a server that accepts and never answers is given up", async () => {
+    await using proxy = await Proxy.start(Number(new URL(url).port));
+    proxy.stall();
+    await using broadcast = new Broadcast(proxy.url(url));
+    const error = await assertRejects(() => broadcast.connect(), ConnectionError);
+    assertEquals(
+      error.message,
+      `Cannot connect to kafka://127.0.0.1:${proxy.port}: no answer from 127.0.0.1`,
+    );
+  });
+
+  test("a client that the user has is used and never closed", async (outsider) => {
+    const channel = uniqueChannel();
+    const admin = await outsider.admin();
+    const broadcast = new Broadcast("kafka://", { client: outsider.kafka });
+    const subscription = await broadcast.subscribe(channel);
+    await outsider.publish(channel, [{ value: "from the client" }]);
+    await broadcast.publish(channel, "from the broadcast");
+    assertEquals(await messages(subscription, 2), ["from the client", "from the broadcast"]);
+    await broadcast.disconnect();
+    assert((await admin.listTopics()).includes(channel));
+    await outsider.publish(channel, [{ value: "still here" }]);
+  });
+
+  Deno.test("kafka: a client that is none of kafkajs is a TypeError", async () => {
+    for (const client of [{}, new kafkajs.Kafka({ brokers: [] }).logger()]) {
+      const broadcast = new Broadcast("kafka://", { client });
+      const error = await assertRejects(() => broadcast.connect(), TypeError);
+      assertEquals(error.message, "Cannot use client: it is not a `Kafka` of kafkajs 2.2.4");
+      await broadcast.disconnect();
+    }
+  });
+
+  Deno.test("kafka: a URL that says the impossible is a TypeError", async () => {
+    const wrong = {
+      "kafka://h?sasl=plain": 'Cannot open "kafka://h": sasl=plain needs user:password@ in the URL',
+      "kafka://user@h": 'Cannot open "kafka://h": sasl=plain needs user:password@ in the URL',
+      "kafka://user:s3cret@h?sasl=gssapi":
+        'Cannot open "kafka://h": parameter "sasl" must be one of plain, scram-sha-256, scram-sha-512, it is "gssapi"',
+      "kafka://h?tls=yes":
+        'Cannot open "kafka://h": parameter "tls" must be one of true, false, it is "yes"',
+      "kafka://h?create=no":
+        'Cannot open "kafka://h": parameter "create" must be one of true, false, it is "no"',
+      "kafka://h?replication=0":
+        'Cannot open "kafka://h": parameter "replication" must be a whole number of at least 1, it is "0"',
+      "kafka://h/path": 'Cannot open "kafka://h/path": kafka has nothing to name by a path',
+    };
+    for (const [target, message] of Object.entries(wrong)) {
+      const broadcast = new Broadcast(target);
+      const error = await assertRejects(() => broadcast.connect(), TypeError);
+      assertEquals(error.message, message);
+      assertEquals(Deno.inspect(error, { depth: 10 }).includes("s3cret"), false);
+      await broadcast.disconnect();
+    }
+  });
+
+  Deno.test("kafka: users and passwords", async (t) => {
+    const user = { name: "alice", password: "right" };
+    await using server = await start({
+      user,
+      properties: {
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS",
+        "allow.everyone.if.no.acl.found": "true",
+      },
+    });
+    for (const sasl of ["plain", "scram-sha-256", "scram-sha-512"]) {
+      await t.step(`${sasl}, and the right password connects`, async () => {
+        await using broadcast = new Broadcast(`${server.url}?sasl=${sasl}`);
+        const channel = uniqueChannel();
+        const subscription = await broadcast.subscribe(channel);
+        await broadcast.publish(channel, "hello");
+        assertEquals(await within(messages(subscription, 1)), ["hello"]);
+      });
+      await t.step(`${sasl}, and a wrong one is refused and never shown`, async () => {
+        const wrong = server.url.replace("right", "s3cret");
+        await using broadcast = new Broadcast(`${wrong}?sasl=${sasl}`);
+        const error = await assertRejects(() => broadcast.connect(), RefusedError);
+        assertEquals(
+          error.message,
+          `Cannot connect to kafka://127.0.0.1:${server.port}: ${REFUSALS[sasl]}`,
+        );
+        const shown = Deno.inspect(error, { depth: 10 });
+        assertEquals([shown.includes("s3cret"), shown.includes(btoa("s3cret"))], [false, false]);
+      });
+    }
+    await t.step("a right that is missing is a refusal", async () => {
+      await using outsider = new Outsider(server.url);
+      await using broadcast = new Broadcast(server.url);
+      const channel = await outsider.topic(1);
+      await rule(outsider, channel, kafkajs.AclOperationTypes.ALL);
+      const reason = "Not authorized to access topics: [Topic authorization failed]";
+      const subscribing = await assertRejects(() => broadcast.subscribe(channel), RefusedError);
+      assertEquals(subscribing.message, `Cannot subscribe to "${channel}": ${reason}`);
+      const publishing = await assertRejects(() => broadcast.publish(channel, "x"), RefusedError);
+      assertEquals(publishing.message, `Cannot publish to "${channel}": ${reason}`);
+      assertEquals(broadcast.state, "connected");
+    });
+    await t.step("a right that keys need, and that is missing, is named", async () => {
+      await using outsider = new Outsider(server.url);
+      await using broadcast = new Broadcast(server.url);
+      const { ALL, WRITE } = kafkajs.AclOperationTypes;
+      const [nameless, unread] = [await outsider.topic(1), await outsider.topic(1)];
+      const resourceType = kafkajs.AclResourceTypes.TRANSACTIONAL_ID;
+      await rule(outsider, `broadcaster:${nameless}`, ALL, { resourceType });
+      // What has a rule is refused to who has none for it.
+      const permissionType = kafkajs.AclPermissionTypes.ALLOW;
+      await rule(outsider, unread, WRITE, { permissionType });
+      const reasons = {
+        [nameless]: `keys need the right to write to transactional id "broadcaster:${nameless}"`,
+        [unread]:
+          "keys are read from the topic: Not authorized to access topics: [Topic authorization failed]",
+      };
+      for (const [channel, reason] of Object.entries(reasons)) {
+        await broadcast.publish(channel, "plain");
+        const publish = () => broadcast.publish(channel, "x", { key: "k" });
+        const error = await assertRejects(publish, RefusedError);
+        assertEquals(error.message, `Cannot publish to "${channel}": ${reason}`);
+      }
+      assertEquals(broadcast.state, "connected");
+    });
+    await t.step(
+      "a right that is withdrawn ends the subscriptions of its channel alone",
+      async () => {
+        await using outsider = new Outsider(server.url);
+        await using broadcast = new Broadcast(server.url);
+        const [channel, other] = [await outsider.topic(1), uniqueChannel()];
+        const ending = await broadcast.subscribe(channel);
+        const living = await broadcast.subscribe(other);
+        const failing = assertRejects(() => within(messages(ending, 1)), RefusedError);
+        await rule(outsider, channel, kafkajs.AclOperationTypes.READ);
+        assertEquals(
+          (await failing).message,
+          `Cannot subscribe to "${channel}": Not authorized to access topics: [Topic authorization failed]`,
+        );
+        await broadcast.publish(other, "hello");
+        assertEquals(await within(messages(living, 1)), ["hello"]);
+      },
+    );
+    await t.step("it ends the subscriptions of a pattern, and is named", async () => {
+      await using outsider = new Outsider(server.url);
+      await using broadcast = new Broadcast(server.url);
+      const channel = uniqueChannel();
+      const pattern = `${channel}.*`;
+      const subscription = await broadcast.subscribe({ pattern });
+      await broadcast.publish(`${channel}.open`, "open");
+      await broadcast.publish(`${channel}.shut`, "shut");
+      await within(messages(subscription, 2));
+      const failing = assertRejects(() => within(messages(subscription, 1)), RefusedError);
+      await rule(outsider, `${channel}.shut`, kafkajs.AclOperationTypes.READ);
+      assertEquals(
+        (await failing).message,
+        `Cannot subscribe to pattern "${pattern}": topic "${channel}.shut": Not authorized to access topics: [Topic authorization failed]`,
+      );
+      assertEquals(broadcast.state, "connected");
+    });
+    await t.step("a user is let in by plain unless the URL says otherwise", async () => {
+      await using broadcast = new Broadcast(server.url);
+      await broadcast.connect();
+    });
+    await t.step("nobody is let in without a password", async () => {
+      await using broadcast = new Broadcast(`kafka://127.0.0.1:${server.port}`);
+      const error = await assertRejects(() => broadcast.connect(), ConnectionError);
+      assertEquals(
+        error.message,
+        `Cannot connect to kafka://127.0.0.1:${server.port}: ${silent(server.port)}`,
+      );
+    });
+  });
+}
+
+const REFUSALS: Record<string, string> = {
+  "plain": "SASL PLAIN authentication failed: Authentication failed: Invalid username or password",
+  "scram-sha-256":
+    "SASL SCRAM SHA256 authentication failed: Authentication failed during authentication due to invalid credentials with SASL mechanism SCRAM-SHA-256",
+  "scram-sha-512":
+    "SASL SCRAM SHA512 authentication failed: Authentication failed during authentication due to invalid credentials with SASL mechanism SCRAM-SHA-512",
+};
+
+async function rule(
+  outsider: Outsider,
+  resourceName: string,
+  operation: kafkajs.AclOperationTypes,
+  {
+    resourceType = kafkajs.AclResourceTypes.TOPIC,
+    permissionType = kafkajs.AclPermissionTypes.DENY,
+  } = {},
+): Promise<void> {
+  const acl = {
+    resourceName,
+    operation,
+    resourceType,
+    resourcePatternType: kafkajs.ResourcePatternTypes.LITERAL,
+    principal: "User:alice",
+    host: "*",
+    permissionType,
+  };
+  await (await outsider.admin()).createAcls({ acl: [acl] });
+}
+
+withBroker("kafka", access);

@@ -1,0 +1,5 @@
+/** `kafka://` passes the conformance suite. */
+
+import { suite } from "../harnesses.ts";
+
+suite("kafka");

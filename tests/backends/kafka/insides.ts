@@ -1,0 +1,26 @@
+/** What a backend is made of, for cases that look at it. */
+
+import { Cluster } from "../../../backends/kafka/cluster.ts";
+import { clusterFactory } from "../../../backends/kafka/kafkajs.ts";
+import { Reader } from "../../../backends/kafka/log/reader.ts";
+import { Writer } from "../../../backends/kafka/log/writer.ts";
+import { ClosedError } from "../../../mod.ts";
+import type { Outsider } from "./outsider.ts";
+
+/** The insides of a backend, which looks for new partitions ten times in a second. */
+export async function openInsides(outsider: Outsider) {
+  const kafka = clusterFactory(outsider.kafka)();
+  const cluster = new Cluster(kafka, { seeds: undefined, replication: -1 });
+  await cluster.connect();
+  const reader = new Reader(cluster, 100);
+  return {
+    cluster,
+    reader,
+    writer: new Writer(() => Promise.resolve(cluster), 300_000),
+    async [Symbol.asyncDispose]() {
+      cluster.end(new ClosedError("the test is over"));
+      await reader.ended();
+      await cluster.shut();
+    },
+  };
+}

@@ -1,0 +1,5 @@
+/** `mqtt://` passes the conformance suite. */
+
+import { suite } from "../harnesses.ts";
+
+suite("mqtt");

@@ -1,0 +1,5 @@
+/** `nats-stream://` passes the conformance suite. */
+
+import { suite } from "../../harnesses.ts";
+
+suite("nats-stream");

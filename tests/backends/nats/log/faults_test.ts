@@ -1,0 +1,13 @@
+/** `nats-stream://`, while its connections and its server are lost. */
+
+import { withBroker } from "../../../services/broker.ts";
+import { start } from "../../../services/nats.ts";
+import { Proxy } from "../../../services/proxy.ts";
+import { faults } from "../../faults.ts";
+import { Rig } from "../../rig.ts";
+
+withBroker("nats", () =>
+  faults("nats-stream", async () => {
+    const server = await start();
+    return new Rig(server, await Proxy.start(server.port), "nats-stream");
+  }, { log: true, keys: true }));

@@ -1,0 +1,5 @@
+/** `nats://` passes the conformance suite. */
+
+import { suite } from "../../harnesses.ts";
+
+suite("nats");

@@ -1,0 +1,5 @@
+/** `postgres-stream://` passes the conformance suite. */
+
+import { suite } from "../../harnesses.ts";
+
+suite("postgres-stream");

@@ -1,0 +1,5 @@
+/** `postgres://` passes the conformance suite. */
+
+import { suite } from "../../harnesses.ts";
+
+suite("postgres");

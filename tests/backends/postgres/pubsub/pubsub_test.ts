@@ -1,0 +1,186 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import postgres from "postgres";
+import { Broadcast, ConnectionError, RefusedError } from "../../../../mod.ts";
+import { messages, uniqueChannel } from "../../../conformance/harness.ts";
+import { withBroker } from "../../../services/broker.ts";
+import { certify } from "../../../services/certificate.ts";
+import { serverUser, start } from "../../../services/postgres.ts";
+
+withBroker("postgres", (url) => {
+  for (const scheme of ["postgres", "postgres-stream"]) {
+    Deno.test(`${scheme}: TLS as sslmode says, and an authority that is named`, async () => {
+      const folder = await Deno.makeTempDir();
+      const { certificate, key } = await certify(folder);
+      const user = await serverUser();
+      for (const path of user ? [folder, certificate, key] : []) {
+        await Deno.chown(path, user!.uid, user!.gid);
+      }
+      await Deno.chmod(key, 0o600);
+      await using server = await start({
+        settings: { ssl: "on", ssl_cert_file: certificate, ssl_key_file: key },
+      });
+      const at = (parameters: string) =>
+        `${scheme}://postgres@localhost:${server.port}/postgres${parameters}`;
+      for (const parameters of ["?sslmode=require", `?ca=${certificate}`]) {
+        await using broadcast = new Broadcast(at(parameters));
+        const subscription = await broadcast.subscribe("chatroom");
+        await broadcast.publish("chatroom", parameters);
+        assertEquals(await messages(subscription, 1), [parameters]);
+      }
+      const sql = postgres(at("").replace("-stream", ""), { ssl: "require", max: 1 });
+      const [{ ssl } = { ssl: false }] = await sql`select ssl from pg_stat_ssl
+        where pid = pg_backend_pid()`;
+      assertEquals(ssl, true);
+      await sql.end();
+      await using distrustful = new Broadcast(at("?sslmode=verify-full"));
+      await assertRejects(() => distrustful.connect(), Error, "certificate");
+      await Deno.remove(folder, { recursive: true });
+    });
+  }
+
+  Deno.test("postgres: 7,999 bytes arrive and 8,000 are refused, in bytes", async () => {
+    await using broadcast = new Broadcast(url);
+    const channel = uniqueChannel();
+    const subscription = await broadcast.subscribe(channel);
+    await broadcast.publish(channel, "ü".repeat(3_999) + "x");
+    await assertRefused("x".repeat(8_000), 8_000);
+    await assertRefused("ü".repeat(4_000), 8_000);
+    await assertRefused("🎉".repeat(2_500), 10_000);
+    await broadcast.publish(channel, "x".repeat(7_999));
+    assertEquals(await messages(subscription, 2), ["ü".repeat(3_999) + "x", "x".repeat(7_999)]);
+
+    async function assertRefused(message: string, bytes: number): Promise<void> {
+      const error = await assertRejects(() => broadcast.publish(channel, message), RangeError);
+      assertEquals(
+        error.message,
+        `Cannot publish to "${channel}": the payload has ${bytes} bytes, the limit of postgres is 7999`,
+      );
+    }
+  });
+
+  Deno.test("postgres: a name of 63 bytes works, one of 64 is refused and never cut", async () => {
+    await using broadcast = new Broadcast(url);
+    const longest = "ü".repeat(31) + "x";
+    const subscription = await broadcast.subscribe(longest);
+    await broadcast.publish(longest, "hello");
+    assertEquals(await messages(subscription, 1), ["hello"]);
+    const message =
+      `Cannot use channel "${longest}y" on postgres: its name has 64 bytes, the limit is 63`;
+    for (
+      const call of [
+        () => broadcast.subscribe(`${longest}y`),
+        () => broadcast.publish(`${longest}y`, ""),
+      ]
+    ) {
+      assertEquals((await assertRejects(call, RangeError)).message, message);
+    }
+  });
+
+  Deno.test("postgres: names that need quoting do not cross", async () => {
+    await using broadcast = new Broadcast(url);
+    const names = ['a"b', "a'b", "A b", "a b", "a;b", "*", "select", "ünïcödé 🎉"];
+    const subscriptions = await Promise.all(names.map((name) => broadcast.subscribe(name)));
+    await Promise.all(names.map((name) => broadcast.publish(name, `to ${name}`)));
+    for (const [index, subscription] of subscriptions.entries()) {
+      assertEquals(await messages(subscription, 1), [`to ${names[index]}`]);
+    }
+  });
+
+  Deno.test("postgres: NUL is refused at the call", async () => {
+    await using broadcast = new Broadcast(url);
+    const error = await assertRejects(() => broadcast.publish("chatroom", "a\0b"), TypeError);
+    assertEquals(
+      error.message,
+      'Cannot publish to "chatroom": the payload has a NUL character, which postgres cannot carry',
+    );
+  });
+
+  Deno.test("postgres: one refused message takes no other of its turn along", async () => {
+    await using broadcast = new Broadcast(url);
+    const channel = uniqueChannel();
+    const subscription = await broadcast.subscribe(channel);
+    const outcomes = await Promise.allSettled([
+      broadcast.publish(channel, "one"),
+      broadcast.publish(channel, "x".repeat(8_000)),
+      broadcast.publish(channel, "two"),
+    ]);
+    assertEquals(outcomes.map(({ status }) => status), ["fulfilled", "rejected", "fulfilled"]);
+    assertEquals(await messages(subscription, 2), ["one", "two"]);
+  });
+
+  Deno.test("postgres: a wrong password is refused, and never shown", async () => {
+    await using server = await start({ password: "right" });
+    const { username } = new URL(server.url);
+    await using broadcast = new Broadcast(
+      `postgres://${username}:s3cret@127.0.0.1:${server.port}/postgres`,
+    );
+    const error = await assertRejects(() => broadcast.connect(), RefusedError);
+    assertEquals(
+      error.message,
+      `Cannot connect to postgres://127.0.0.1:${server.port}/postgres: password authentication failed for user "${username}"`,
+    );
+    assertEquals(Deno.inspect(error, { depth: 10 }).includes("s3cret"), false);
+  });
+
+  Deno.test("postgres: a database that does not exist is refused", async () => {
+    await using broadcast = new Broadcast(url.replace(/\/\w+$/, "/no_such_database"));
+    const error = await assertRejects(() => broadcast.connect(), RefusedError);
+    assertEquals(error.message.endsWith(': database "no_such_database" does not exist'), true);
+  });
+
+  Deno.test("postgres: an address where nobody listens is named", async () => {
+    await using broadcast = new Broadcast("postgres://user:s3cret@127.0.0.1:1/db");
+    const error = await assertRejects(() => broadcast.subscribe("chatroom"), ConnectionError);
+    assertEquals(
+      error.message,
+      "Cannot connect to postgres://127.0.0.1:1/db: connect ECONNREFUSED 127.0.0.1:1",
+    );
+  });
+
+  Deno.test("postgres: a client that the user has is used and never closed", async () => {
+    const client = postgres(url);
+    const channel = uniqueChannel();
+    const broadcast = new Broadcast("postgres://", { client });
+    const subscription = await broadcast.subscribe(channel);
+    await client.notify(channel, "from the client");
+    await broadcast.publish(channel, "from the broadcast");
+    assertEquals(await messages(subscription, 2), ["from the client", "from the broadcast"]);
+    await broadcast.disconnect();
+    assertEquals([...await client`select 1 as one`], [{ one: 1 }]);
+    await client.end();
+  });
+
+  Deno.test("postgres: what is given in one go arrives in order, equal and odd ones too", async () => {
+    await using broadcast = new Broadcast(url);
+    const channel = uniqueChannel();
+    const subscription = await broadcast.subscribe(channel);
+    const given = ["a", "b", "a", "a", "", "\\u0000", "q\"uo'te", "\n\t", "🎉", "b", "{}", ""];
+    await Promise.all(given.map((message) => broadcast.publish(channel, message)));
+    assertEquals(await messages(subscription, given.length), given);
+  });
+
+  Deno.test("postgres: the wire carries the payload alone", async () => {
+    const client = postgres(url);
+    const channel = uniqueChannel();
+    const heard = Promise.withResolvers<string>();
+    await client.listen(channel, heard.resolve);
+    await using broadcast = new Broadcast(url);
+    await broadcast.publish(channel, "hello");
+    assertEquals(await heard.promise, "hello");
+    await client.end();
+  });
+
+  Deno.test("postgres: a server-side disconnect of the user's client is a gap", async () => {
+    const client = postgres(url);
+    const channel = uniqueChannel();
+    const broadcast = new Broadcast("postgres://", { client });
+    const told = Promise.withResolvers<string>();
+    await broadcast.subscribe(channel, { onGap: ({ cause }) => told.resolve(cause) }).then((one) =>
+      void one.getReader().read()
+    );
+    await client`select pg_terminate_backend(pid) from pg_stat_activity where query like ${`listen "${channel}"%`}`;
+    assertEquals(await told.promise, "disconnect");
+    await broadcast.disconnect();
+    await client.end();
+  });
+});

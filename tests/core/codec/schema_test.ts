@@ -1,0 +1,164 @@
+/** Schemas of three makers: what they accept is published, what they make of it is received. */
+
+import { assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
+import { type } from "npm:arktype@^2.1.0";
+import * as v from "npm:valibot@^1.1.0";
+import { z } from "npm:zod@^4.1.0";
+import { MemoryBackend } from "../../../backends/memory/log.ts";
+import { msgpack } from "../../../core/codec/msgpack.ts";
+import {
+  Broadcast,
+  type BroadcastEvent,
+  encrypted,
+  json,
+  type Schema,
+  ValidationError,
+} from "../../../mod.ts";
+import { messages } from "../../conformance/harness.ts";
+
+const channels = {
+  chatroom: z.object({ user: z.string(), text: z.string().min(1) }),
+  "price:*": v.number(),
+  "price:gold:history": v.array(v.number()),
+  login: type({ name: "string", "admin?": "boolean" }),
+  at: z.iso.datetime().transform((text) => new Date(text)),
+};
+
+type Same<One, Other> = (<T>() => T extends One ? 1 : 2) extends (<T>() => T extends Other ? 1 : 2)
+  ? true
+  : false;
+
+/** Compiles if both types are the same. */
+function same<One, Other>(..._same: Same<One, Other> extends true ? [] : [never]): void {}
+
+/** Compiles, and never runs. */
+function compiles(_body: () => unknown): void {}
+
+Deno.test("schemas say what the messages of each channel are", async () => {
+  await using broadcast = new Broadcast("memory://", { channels });
+  const chats = await broadcast.subscribe("chatroom");
+  const prices = await broadcast.subscribe("price:gold");
+  const times = await broadcast.subscribe("at");
+  await broadcast.publish("chatroom", { user: "ada", text: "hello" });
+  await broadcast.publish("price:gold", 2_650);
+  await broadcast.publish("at", "2026-11-26T12:00:00Z");
+  for await (const { message } of chats) {
+    same<typeof message, { user: string; text: string }>();
+    assertEquals(message, { user: "ada", text: "hello" });
+    break;
+  }
+  for await (const event of prices) {
+    same<typeof event, BroadcastEvent<number, "price:gold">>();
+    assertEquals(event.message, 2_650);
+    break;
+  }
+  for await (const { message } of times) {
+    // A text is published, and a date is received.
+    same<typeof message, Date>();
+    assertEquals(message, new Date("2026-11-26T12:00:00Z"));
+    break;
+  }
+  compiles(async () => {
+    const both = await broadcast.subscribe(["chatroom", "price:gold"]);
+    for await (const { message } of both) {
+      same<typeof message, number | { user: string; text: string }>();
+    }
+    // @ts-expect-error A price is a number.
+    broadcast.publish("price:gold", "2650");
+    // @ts-expect-error A text is missing.
+    broadcast.publish("chatroom", { user: "ada" });
+    // @ts-expect-error It is published as a text.
+    broadcast.publish("at", new Date());
+    // @ts-expect-error There is no such channel.
+    broadcast.publish("lobby", 1);
+    // @ts-expect-error There is no such channel.
+    broadcast.subscribe("lobby");
+  });
+});
+
+Deno.test("what a schema does not accept is rejected at publish, with the issues", async () => {
+  await using broadcast = new Broadcast("memory://", { channels });
+  const publish = broadcast.publish.bind(broadcast) as (
+    channel: string,
+    message: unknown,
+  ) => Promise<unknown>;
+  const refused: [channel: string, message: unknown, path: string, count: number][] = [
+    ["chatroom", { user: 1, text: "" }, "user: ", 2],
+    ["price:gold", "2650", "", 1],
+    ["price:gold:history", [1, "2"], "1: ", 1],
+    ["login", {}, "name: ", 1],
+    ["at", "yesterday", "", 1],
+  ];
+  for (const [channel, message, path, count] of refused) {
+    const error = await assertRejects(() => publish(channel, message), ValidationError);
+    assertInstanceOf(error, TypeError);
+    assertEquals(error.name, "ValidationError");
+    assertEquals(error.issues.length, count);
+    const more = count > 1 ? `, and ${count - 1} more` : "";
+    assertEquals(
+      error.message,
+      `Cannot publish message of "${channel}": ${path}${error.issues[0]!.message}${more}`,
+    );
+  }
+  const { message } = await assertRejects(() => publish("lobby", 1), TypeError);
+  assertEquals(
+    message,
+    'Cannot use channel "lobby": it has no schema, those that do are chatroom, price:*, price:gold:history, login, at',
+  );
+});
+
+Deno.test("a schema that is none is refused at once", () => {
+  for (const [none, shown] of [[{ parse() {} }, "an Object"], [undefined, "undefined"]] as const) {
+    const given = { channels: { chatroom: none as unknown as Schema } };
+    const { message } = assertThrows(() => new Broadcast("memory://", given), TypeError);
+    assertEquals(
+      message,
+      `Cannot open broadcast: the schema of "chatroom" must be a Standard Schema, as Zod, Valibot and ArkType make them, it is ${shown}`,
+    );
+  }
+});
+
+Deno.test("what a stranger sends that a schema does not accept is reported and skipped", async () => {
+  const backend = new MemoryBackend();
+  await using broadcast = new Broadcast(backend, { channels });
+  await using stranger = new Broadcast(backend, { codec: json() });
+  const errors: unknown[] = [];
+  broadcast.addEventListener("messageerror", ({ error }) => errors.push(String(error)));
+  const subscription = await broadcast.subscribe("chatroom");
+  await stranger.publish("chatroom", { user: "eve" });
+  await stranger.publish("chatroom", { user: "ada", text: "hello" });
+  assertEquals(await messages(subscription, 1), [{ user: "ada", text: "hello" }]);
+  assertEquals(errors, [
+    'ValidationError: Cannot accept message of "chatroom": text: Invalid input: expected string, received undefined',
+  ]);
+  const past = await broadcast.history("chatroom");
+  assertEquals(past.map(({ message }) => message), [{ user: "ada", text: "hello" }]);
+});
+
+Deno.test("a schema may take its time, and works around every codec", async () => {
+  const slow: Schema<string> = {
+    "~standard": {
+      version: 1,
+      vendor: "test",
+      validate: async (value) => {
+        await Promise.resolve();
+        return typeof value === "string"
+          ? { value: `${value}!` }
+          : { issues: [{ message: "no text", path: [{ key: "a" }, "b", 0] }] };
+      },
+    },
+  };
+  const key = new Uint8Array(32);
+  const codecs = [json(), msgpack(), encrypted(json(), { current: "k", keys: { k: key } })];
+  for (const codec of codecs) {
+    await using broadcast = new Broadcast("memory://", { channels: { slow }, codec });
+    const subscription = await broadcast.subscribe("slow");
+    await Promise.all(["a", "b", "c"].map((one) => broadcast.publish("slow", one)));
+    assertEquals(await messages(subscription, 3), ["a!", "b!", "c!"]);
+    const { message } = await assertRejects(
+      () => broadcast.publish("slow", 1 as never),
+      ValidationError,
+    );
+    assertEquals(message, 'Cannot publish message of "slow": a.b.0: no text');
+  }
+});

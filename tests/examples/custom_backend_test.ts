@@ -1,0 +1,3 @@
+/** The example of a backend registers its cases itself. */
+
+import "../../examples/custom_backend.ts";

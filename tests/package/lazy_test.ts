@@ -1,0 +1,148 @@
+/** Nothing is loaded, and nothing asked for, before it is needed. */
+
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { type Outcome, run, succeed } from "../runtimes/process.ts";
+import { PROJECT } from "../runtimes/tarball.ts";
+import { withBroker } from "../services/broker.ts";
+
+const MODULE = pathToFileURL(join(PROJECT, "mod.ts"));
+
+/** Says what it has heard; the argument is the URL. */
+const SCRIPT = `
+import { Broadcast } from ${JSON.stringify(MODULE)};
+
+const broadcast = new Broadcast(Deno.args[0]);
+const channel = \`lazy-\${crypto.randomUUID()}\`;
+console.log("made");
+const subscription = await broadcast.subscribe(channel);
+await broadcast.publish(channel, "hello");
+for await (const event of subscription) {
+  console.log(event.message);
+  break;
+}
+await broadcast.disconnect();
+`;
+
+Deno.test("memory:// needs no permission, and downloads nothing", async () => {
+  await using place = await Place.create();
+  const outcome = await place.run("memory://", "--no-prompt");
+  assertEquals(outcome, { code: 0, stdout: "made\nhello\n", stderr: "" });
+  assertEquals(await place.packages(), []);
+});
+
+Deno.test("memory:// downloads nothing where it could, and runs no other backend", async () => {
+  await using place = await Place.create();
+  const outcome = await place.run("memory://", "-A");
+  assertEquals(outcome, { code: 0, stdout: "made\nhello\n", stderr: "" });
+  assertEquals(await place.packages(), []);
+  assertEquals((await place.compiled()).sort(), ["memory"]);
+});
+
+Deno.test("memory:// needs neither npm nor a network", async () => {
+  await using place = await Place.create();
+  const flags = ["-A", "--deny-net", "--no-remote", "--no-npm", "--cached-only"];
+  const outcome = await place.run("memory://", ...flags);
+  assertEquals(outcome, { code: 0, stdout: "made\nhello\n", stderr: "" });
+});
+
+Deno.test("memory:// downloads nothing with the import map that is published", async () => {
+  await using place = await Place.create();
+  const outcome = await place.run("memory://", "-A", "--config", join(PROJECT, "deno.json"));
+  assertEquals(outcome, { code: 0, stdout: "made\nhello\n", stderr: "" });
+  assertEquals(await place.packages(), []);
+});
+
+withBroker("redis", (url) => {
+  Deno.test("redis:// downloads its own client, and no other one", async () => {
+    await using place = await Place.create();
+    const { stdout, stderr } = await place.run(url, "-A");
+    assertEquals(stdout, "made\nhello\n", stderr);
+    const packages = await place.packages();
+    const clients = ["ioredis", "kafkajs", "postgres"];
+    assertEquals(clients.filter((name) => packages.includes(name)), ["ioredis"]);
+  });
+});
+
+Deno.test("a client that cannot be loaded is named, with the reason", async () => {
+  await using place = await Place.create();
+  const { code, stdout, stderr } = await place.run("redis://localhost", "-A", "--no-npm");
+  assertEquals([code, stdout], [1, "made\n"]);
+  assertStringIncludes(
+    stderr,
+    'Cannot load client "ioredis": npm specifiers were requested; but --no-npm is specified, ' +
+      "or pass the client you have: new Broadcast(url, { client })",
+  );
+  assertStringIncludes(stderr, "Caused by");
+});
+
+Deno.test("no module that mod.ts can load imports a package, but for its types", async () => {
+  const { stdout } = await succeed(Deno.execPath(), ["info", "--json", "mod.ts"], { cwd: PROJECT });
+  const { modules } = JSON.parse(stdout) as { modules: Module[] };
+  const imports = modules.flatMap(({ specifier, dependencies = [] }) =>
+    dependencies.flatMap(({ code }) => code ? [`${specifier} ${code.specifier}`] : [])
+  );
+  assertEquals(imports.length > 20, true);
+  assertEquals(imports.filter((line) => !/ (file|node):\S+$/.test(line)), []);
+});
+
+/** A module of `deno info`. What is imported for its types alone has no `code`. */
+interface Module {
+  specifier: string;
+  dependencies?: { code?: { specifier: string } }[];
+}
+
+/** A folder outside of any project, and a cache that is empty. */
+class Place implements AsyncDisposable {
+  readonly #folder: string;
+  readonly #cache: string;
+
+  private constructor(folder: string) {
+    this.#folder = folder;
+    this.#cache = join(folder, "cache");
+  }
+
+  static async create(): Promise<Place> {
+    const place = new Place(await Deno.makeTempDir({ prefix: "lazy-" }));
+    await Deno.writeTextFile(join(place.#folder, "main.ts"), SCRIPT);
+    return place;
+  }
+
+  /** Runs the script. */
+  run(url: string, ...flags: string[]): Promise<Outcome> {
+    return run(Deno.execPath(), ["run", ...flags, "main.ts", url], {
+      cwd: this.#folder,
+      env: { DENO_DIR: this.#cache, DENO_NO_UPDATE_CHECK: "1" },
+    });
+  }
+
+  /** What was downloaded from package registries: `npm/<registry>/<package>`, and so on. */
+  async packages(): Promise<string[]> {
+    const found: string[] = [];
+    for (const kind of ["npm", "remote"]) {
+      for (const registry of await namesIn(join(this.#cache, kind))) {
+        found.push(...await namesIn(join(this.#cache, kind, registry)));
+      }
+    }
+    return found;
+  }
+
+  /** The backends that were compiled, which is done to what runs. */
+  compiled(): Promise<string[]> {
+    return namesIn(join(this.#cache, "gen", "file", PROJECT, "backends"));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Deno.remove(this.#folder, { recursive: true });
+  }
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+}
