@@ -121,7 +121,7 @@ const BACKENDS: Record<string, Scheme> = {
   ),
   kafka: scheme(
     () => import("./backends/kafka/log.ts"),
-    ...["sasl", "tls", ...PEM, "clientId", "create", "replication", "window"],
+    ...["sasl", "tls", ...PEM, "clientId", "create", "replication"],
   ),
   amqp: scheme(() => import("./backends/amqp/pubsub.ts"), "exchange", ...PEM),
   amqps: scheme(() => import("./backends/amqp/pubsub.ts"), "exchange", ...PEM),

@@ -72,7 +72,7 @@ const REST: readonly RegExp[] = [
 ];
 
 /** Topics that are run on both lines of Kafka: on the first one in `test`, on the second in `rest`. */
-const BOTH_LINES = /^backends\/kafka\/(headers|keys|pages|patterns|positions|resuming)_test/;
+const BOTH_LINES = /^backends\/kafka\/(headers|pages|patterns|positions|resuming)_test/;
 
 /** A run of `deno test`, or one of chaos if it has no files. */
 interface Run {
@@ -183,7 +183,7 @@ async function runsOf(set: string, named: readonly string[]): Promise<Run[] | un
       without: ["kafka4"],
     },
     {
-      files: all.filter((file) => BOTH_LINES.test(file) || /kafka\/(second|key_faults)/.test(file)),
+      files: all.filter((file) => BOTH_LINES.test(file) || /kafka\/second/.test(file)),
       jobs: 3,
       without: ["kafka"],
     },

@@ -69,44 +69,18 @@ export interface Metadata {
   }[];
 }
 
-/** Whom a batch is from, so that a leader knows it again, or refuses it. */
-export interface Producer {
-  /** A number of 64 bits. */
-  readonly producerId: string;
-  readonly producerEpoch: number;
-}
-
 /** One broker, with what kafkajs does not declare. */
 export interface Broker extends Omit<KafkaBroker, "produce"> {
   readonly connectionPool: ConnectionPool;
   describeConfigs(request: { resources: readonly never[] }): Promise<unknown>;
-  findGroupCoordinator(request: { groupId: string; coordinatorType: number }): Promise<{
-    readonly coordinator: Metadata["brokers"][number];
-  }>;
-  initProducerId(request: { transactionalId: string; transactionTimeout: number }): Promise<{
-    readonly producerId: string;
-    readonly producerEpoch: number;
-  }>;
-  addPartitionsToTxn(
-    request: Producer & {
-      transactionalId: string;
-      topics: readonly { topic: string; partitions: readonly number[] }[];
-    },
-  ): Promise<unknown>;
-  produce(
-    request: Partial<Producer> & {
-      acks: number;
-      timeout: number;
-      topicData: readonly {
-        topic: string;
-        partitions: readonly {
-          partition: number;
-          firstSequence?: number;
-          messages: readonly KafkaMessage[];
-        }[];
-      }[];
-    },
-  ): Promise<ProduceResponse>;
+  produce(request: {
+    acks: number;
+    timeout: number;
+    topicData: readonly {
+      topic: string;
+      partitions: readonly { partition: number; messages: readonly KafkaMessage[] }[];
+    }[];
+  }): Promise<ProduceResponse>;
   createTopics(request: { timeout: number; topics: readonly ITopicConfig[] }): Promise<unknown>;
   listOffsets(request: {
     isolationLevel: number;

@@ -14,7 +14,6 @@
  * | `clientId` | the name that brokers log, `broadcaster` by default |
  * | `create` | `false` refuses channels without a topic, instead of creating it |
  * | `replication` | replication factor of the topics that are created; the broker's default |
- * | `window` | how long keys are known at most, 5 minutes by default: the same for all who use keys |
  *
  * The files are read each time it connects, since certificates are renewed.
  *
@@ -64,20 +63,6 @@
  * described matches nothing, and neither do the brokers' own, which begin with
  * `__`. A pattern has no position: a lost connection is a gap in it.
  *
- * A message that has a key is stored once within its time, whichever processes
- * publish it, and whenever they, their connections or a broker die. Its record has
- * the header `broadcaster-key`: the milliseconds for which the key is known, `:`, and
- * the key. What other programs store with such a header counts. One publisher at a
- * time adds keys to a topic: it has an open transaction, under the transactional id
- * `broadcaster:` and the topic. There are no records in it, so nobody has to wait for
- * its end; who takes over has it aborted, which fences off the one before, and reads
- * the keys of the window. That takes some 20 ms, and as long as it takes to read what
- * was stored meanwhile; a publisher that stays alone does so once a minute. It needs
- * brokers of 2.5 or later that coordinate transactions, and the rights to write to
- * that transactional id and to read the topic. Time is that of the records: the
- * clocks of publishers have to agree to a minute. Compaction, which removes records,
- * makes keys unknown.
- *
  * ## Escape hatch
  *
  * Pass your own `new Kafka({…})` of kafkajs 2.2.4 as `client`, for whatever the
@@ -116,9 +101,6 @@ import { Reader } from "./log/reader.ts";
 import { Writer } from "./log/writer.ts";
 import { checkName } from "./topics.ts";
 
-/** How long keys are known at most, in milliseconds. */
-const WINDOW = 300_000;
-
 /** Makes the backend of `kafka://`. */
 export async function open(address: Address, options: BackendOptions): Promise<Backend> {
   const backend = new KafkaBackend(address, options);
@@ -142,10 +124,7 @@ export class KafkaBackend implements Backend {
     log: true,
     patterns: true,
     headers: true,
-    keys: true,
   } as const;
-  /** How long it knows keys, in milliseconds. */
-  readonly window: number;
   readonly #url: Address;
   readonly #make: ClusterFactory | undefined;
   readonly #configure: () => Promise<KafkaConfig>;
@@ -167,8 +146,7 @@ export class KafkaBackend implements Backend {
     this.address = `kafka://${address.servers(9092).join(",")}`;
     const replication = address.count("replication") ?? -1;
     this.#replication = address.choice("create", ["true", "false"]) === "false" ? 0 : replication;
-    this.window = address.duration("window") ?? WINDOW;
-    this.#writer = new Writer(async () => (await this.#open()).cluster, this.window);
+    this.#writer = new Writer(async () => (await this.#open()).cluster);
     this.#configure = configuration(address);
     if (options.client !== undefined) this.#make = clusterFactory(options.client);
   }
@@ -178,10 +156,10 @@ export class KafkaBackend implements Backend {
     return this.#session !== undefined;
   }
 
-  /** Holds names, payloads, headers and keys against what brokers take. */
+  /** Holds names, payloads and headers against what brokers take. */
   check(channel: string, payload: Payload = "", options: PayloadOptions = {}): void {
     checkName(channel);
-    checkRecord(channel, payload, options, this.window);
+    checkRecord(channel, payload, options);
   }
 
   /** Connects to the first server that answers. */

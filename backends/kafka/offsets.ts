@@ -1,5 +1,5 @@
 /**
- * The offsets of a topic: the oldest, the newest, and those since a time.
+ * The offsets of a topic: of its oldest record, and of the next.
  *
  * @module
  */
@@ -44,16 +44,6 @@ export function endsOf(
   topics: ReadonlyMap<string, readonly Lead[]>,
 ): Promise<ReadonlyMap<string, ReadonlyMap<number, number>>> {
   return offsets(cluster, topics, END);
-}
-
-/** The offset of the first record of each partition that is not older; -1 if there is none. */
-export async function offsetsSince(
-  cluster: Cluster,
-  topic: string,
-  leads: readonly Lead[],
-  time: number,
-): Promise<ReadonlyMap<number, number>> {
-  return (await offsets(cluster, new Map([[topic, leads]]), time)).get(topic)!;
 }
 
 async function offsets(

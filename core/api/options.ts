@@ -33,8 +33,8 @@ export interface PublishOptions {
   readonly key?: string | undefined;
   /**
    * How long the key is known at least, in milliseconds, from when it was first
-   * used on. On `kafka://` and `nats-stream://` at most as long as their window, and
-   * just as long unless it is said.
+   * used on. On `nats-stream://` at most as long as the window of its stream, and just
+   * as long unless it is said.
    *
    * @default {300000}
    */

@@ -19,7 +19,6 @@ export const KEYED = [
   "memory",
   "redis-stream",
   "postgres-stream",
-  "kafka",
   "nats-stream",
 ] as const;
 

@@ -48,7 +48,7 @@ const LOG: BackendFeatures = {
 
 const KAFKA = {
   scheme: "kafka",
-  features: { ...LOG, patterns: true },
+  features: { ...LOG, patterns: true, keys: false },
   limit: 1_000_000,
   names: NAMES,
 };

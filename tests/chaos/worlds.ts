@@ -200,7 +200,7 @@ export const KINDS: readonly Kind[] = [
     name: "kafka",
     log: true,
     total: true,
-    keys: true,
+    keys: false,
     clients: ["kafkajs"],
     limits: SLOW,
     settling: 30,

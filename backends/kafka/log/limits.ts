@@ -12,22 +12,15 @@ import { excess, weightOf } from "../headers.ts";
 const MAX_PAYLOAD = 100 * 1024 * 1024 - 1024;
 
 /**
- * Refuses what is larger than any request, and a key that would be known too long.
+ * Refuses what is larger than any request.
  *
- * @param window How long keys are known at most, in milliseconds.
- * @throws {RangeError} If it is one of those.
+ * @throws {RangeError} If it is.
  */
 export function checkRecord(
   channel: string,
   payload: Payload,
-  { headers, once }: PayloadOptions,
-  window: number,
+  { headers }: PayloadOptions,
 ): void {
-  if (once?.expires !== undefined && once.expires > window) {
-    throw new RangeError(
-      `Cannot publish to "${channel}" on kafka: keys are known for ${window} ms, longer with ?window= in the URL of all who use them`,
-    );
-  }
   if (Buffer.byteLength(payload) + weightOf(headers) <= MAX_PAYLOAD) return;
   throw new RangeError(`Cannot publish to "${channel}" on kafka: ${excess(headers)} 100 MiB`);
 }

@@ -13,8 +13,6 @@ import type { Cluster } from "../cluster.ts";
 import { explain, isInDoubt, type KafkaError } from "../errors.ts";
 import { excess, weightOf } from "../headers.ts";
 import type { ProduceResponse } from "../kafkajs.ts";
-import { KeyedTopics } from "../keys/keyed_topics.ts";
-import type { Lasting } from "../keys/keys.ts";
 import { fingerprintOf } from "../partition_reader.ts";
 import { hash } from "../partitioner.ts";
 
@@ -24,14 +22,11 @@ const MAX_BATCH = 900_000;
 const OVERHEAD = 40;
 /** What most messages have. */
 const NONE: MessageHeaders = {};
-/** What a key and its header add, at most. */
-const KEY = 300;
 const TOO_LARGE = "MESSAGE_TOO_LARGE";
 
 interface Call {
   readonly value: Buffer;
   readonly headers: MessageHeaders | undefined;
-  readonly once: Lasting | undefined;
   readonly resolve: (position: Position | undefined) => void;
   readonly reject: (reason: unknown) => void;
 }
@@ -42,20 +37,15 @@ interface Call {
  */
 export class Writer {
   readonly #connect: () => Promise<Cluster>;
-  readonly #window: number;
-  readonly #keyed: KeyedTopics;
   readonly #outboxes = new Map<string, Call[]>();
 
   /**
    * A writer that connects when it has something to write.
    *
    * @param connect The cluster, connected.
-   * @param window How long keys are known at most, in milliseconds.
    */
-  constructor(connect: () => Promise<Cluster>, window: number) {
+  constructor(connect: () => Promise<Cluster>) {
     this.#connect = connect;
-    this.#window = window;
-    this.#keyed = new KeyedTopics(window);
   }
 
   /**
@@ -63,21 +53,20 @@ export class Writer {
    *
    * @param channel The topic.
    * @param payload What to publish.
-   * @param options What it carries besides, and its key.
+   * @param options What it carries besides.
    * @returns Its position, if the topic has no other partitions.
    */
   publish(
     channel: string,
     payload: Payload,
-    { headers, once }: PayloadOptions = {},
+    { headers }: PayloadOptions = {},
   ): Promise<Position | undefined> {
     // Copied, since the caller may write on in its array before this is sent.
     const value = Buffer.from(payload as string);
     return new Promise((resolve, reject) => {
       const outbox = this.#outboxes.get(channel);
       const calls = outbox ?? [];
-      const lasting = once && { key: once.key, expires: once.expires ?? this.#window };
-      calls.push({ value, headers, once: lasting, resolve, reject });
+      calls.push({ value, headers, resolve, reject });
       if (outbox) return;
       this.#outboxes.set(channel, calls);
       // What else this turn brings travels in the same batch.
@@ -88,9 +77,7 @@ export class Writer {
   async #drain(channel: string, outbox: Call[]): Promise<void> {
     while (outbox.length > 0) {
       let count = 1;
-      const isKeyed = outbox[0]!.once !== undefined;
       for (let size = sizeOf(channel, outbox[0]!); count < outbox.length; count++) {
-        if ((outbox[count]!.once !== undefined) !== isKeyed) break;
         size += sizeOf(channel, outbox[count]!);
         if (size > MAX_BATCH) break;
       }
@@ -120,7 +107,6 @@ export class Writer {
     const messages = calls.map(({ value, headers = NONE }) => ({ key, value, timestamp, headers }));
     const cluster = await this.#connect();
     try {
-      if (calls[0]!.once) return await this.#keyed.send(cluster, channel, calls);
       return await cluster.settle(async (attempt) => {
         const leads = await cluster.topics.leads(channel, attempt > 0);
         const { partition, leader } = leads[hash(channel) % leads.length]!;
@@ -162,6 +148,6 @@ function positions(
   return calls.map((_, index) => Position.of({ shard: 0, at: base + index, sub: 0, fingerprint }));
 }
 
-function sizeOf(channel: string, { value, headers, once }: Call): number {
-  return channel.length + value.length + weightOf(headers) + OVERHEAD + (once ? KEY : 0);
+function sizeOf(channel: string, { value, headers }: Call): number {
+  return channel.length + value.length + weightOf(headers) + OVERHEAD;
 }

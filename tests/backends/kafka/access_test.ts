@@ -131,29 +131,6 @@ function access(url: string): void {
       assertEquals(publishing.message, `Cannot publish to "${channel}": ${reason}`);
       assertEquals(broadcast.state, "connected");
     });
-    await t.step("a right that keys need, and that is missing, is named", async () => {
-      await using outsider = new Outsider(server.url);
-      await using broadcast = new Broadcast(server.url);
-      const { ALL, WRITE } = kafkajs.AclOperationTypes;
-      const [nameless, unread] = [await outsider.topic(1), await outsider.topic(1)];
-      const resourceType = kafkajs.AclResourceTypes.TRANSACTIONAL_ID;
-      await rule(outsider, `broadcaster:${nameless}`, ALL, { resourceType });
-      // What has a rule is refused to who has none for it.
-      const permissionType = kafkajs.AclPermissionTypes.ALLOW;
-      await rule(outsider, unread, WRITE, { permissionType });
-      const reasons = {
-        [nameless]: `keys need the right to write to transactional id "broadcaster:${nameless}"`,
-        [unread]:
-          "keys are read from the topic: Not authorized to access topics: [Topic authorization failed]",
-      };
-      for (const [channel, reason] of Object.entries(reasons)) {
-        await broadcast.publish(channel, "plain");
-        const publish = () => broadcast.publish(channel, "x", { key: "k" });
-        const error = await assertRejects(publish, RefusedError);
-        assertEquals(error.message, `Cannot publish to "${channel}": ${reason}`);
-      }
-      assertEquals(broadcast.state, "connected");
-    });
     await t.step(
       "a right that is withdrawn ends the subscriptions of its channel alone",
       async () => {
@@ -216,19 +193,15 @@ async function rule(
   outsider: Outsider,
   resourceName: string,
   operation: kafkajs.AclOperationTypes,
-  {
-    resourceType = kafkajs.AclResourceTypes.TOPIC,
-    permissionType = kafkajs.AclPermissionTypes.DENY,
-  } = {},
 ): Promise<void> {
   const acl = {
     resourceName,
     operation,
-    resourceType,
+    resourceType: kafkajs.AclResourceTypes.TOPIC,
     resourcePatternType: kafkajs.ResourcePatternTypes.LITERAL,
     principal: "User:alice",
     host: "*",
-    permissionType,
+    permissionType: kafkajs.AclPermissionTypes.DENY,
   };
   await (await outsider.admin()).createAcls({ acl: [acl] });
 }

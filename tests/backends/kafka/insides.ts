@@ -16,7 +16,7 @@ export async function openInsides(outsider: Outsider) {
   return {
     cluster,
     reader,
-    writer: new Writer(() => Promise.resolve(cluster), 300_000),
+    writer: new Writer(() => Promise.resolve(cluster)),
     async [Symbol.asyncDispose]() {
       cluster.end(new ClosedError("the test is over"));
       await reader.ended();
