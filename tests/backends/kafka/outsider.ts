@@ -70,6 +70,13 @@ export class Outsider implements AsyncDisposable {
     await this.counts(topic.topic);
   }
 
+  /** Adds partitions to a topic, and waits until the broker that is asked knows of all of them. */
+  async grow(topic: string, count: number): Promise<void> {
+    const admin = await this.admin();
+    await admin.createPartitions({ topicPartitions: [{ topic, count }] });
+    while ((await this.counts(topic)).length < count);
+  }
+
   /** Publishes, by default with the partitioner of Java; returns the partition of the last one. */
   async publish(
     topic: string,

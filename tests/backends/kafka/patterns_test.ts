@@ -42,9 +42,7 @@ function patterns(url: string, name: string): void {
       assertEquals(received("old", partition), numbered(3, "behind"));
     }
     // A partition that is added later is new, too.
-    const admin = await outsider.admin();
-    await admin.createPartitions({ topicPartitions: [{ topic: `${prefix}.old`, count: 3 }] });
-    await outsider.counts(`${prefix}.old`);
+    await outsider.grow(`${prefix}.old`, 3);
     await outsider.publish(`${prefix}.old`, [{ value: "third", partition: 2 }]);
     assertEquals(await messages(subscription, 1), ["third"]);
     assertEquals(events.filter(({ gap }) => gap), []);

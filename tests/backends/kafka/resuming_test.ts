@@ -195,7 +195,7 @@ function resuming(url: string, name: string): void {
         outsider.publish(topic, partitions.map((partition) => ({ value, partition })));
       await publish("old", [0, 1, 2]);
       const after = behind(await backend.read(topic, { limit: 10 }));
-      await (await outsider.admin()).createPartitions({ topicPartitions: [{ topic, count: 4 }] });
+      await outsider.grow(topic, 4);
       await publish("new", [0, 1, 2, 3]);
       await publish("newer", [3]);
       const page = await backend.read(topic, { after, limit: 10 });

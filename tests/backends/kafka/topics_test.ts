@@ -67,8 +67,7 @@ function topics(url: string): void {
     await using insides = await openInsides(outsider);
     const { reader } = insides;
     const tail = await reader.tail(topic);
-    const admin = await outsider.admin();
-    await admin.createPartitions({ topicPartitions: [{ topic, count: 3 }] });
+    await outsider.grow(topic, 3);
     for (const partition of [0, 1, 2]) {
       const values = numbered(10, `${partition}-`).map((value) => ({ value, partition }));
       await outsider.publish(topic, values);
@@ -89,11 +88,10 @@ function topics(url: string): void {
     await using insides = await openInsides(outsider);
     const { writer } = insides;
     await writer.publish(topic, "before");
-    const admin = await outsider.admin();
     // Enough partitions that the key changes its own.
     let count = 2;
     while (hash(topic) % count === 0) count++;
-    await admin.createPartitions({ topicPartitions: [{ topic, count }] });
+    await outsider.grow(topic, count);
     const theirs = await outsider.publish(topic, [{ key: topic, value: "theirs" }]);
     assertEquals(theirs, hash(topic) % count);
     do await writer.publish(topic, "ours"); while ((await outsider.counts(topic))[theirs] === 1);
