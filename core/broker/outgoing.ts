@@ -157,8 +157,8 @@ export function publishError(backend: Backend, entry: Outgoing, cause: unknown):
       { cause },
     );
   }
-  // That it is refused now does not tell what became of it before.
-  if (entry.lost) return doubtError(entry, cause);
+  // That it is refused now does not tell what became of it before, nor does a backend that closes.
+  if (entry.lost || cause instanceof ClosedError) return doubtError(entry, cause);
   if (cause instanceof TypeError || cause instanceof RangeError) return cause;
   return new RefusedError(`Cannot publish to "${channel}": ${reasonOf(cause)}`, { cause });
 }

@@ -1,0 +1,35 @@
+/** What becomes of messages that are on their way. */
+
+import { assertEquals, assertRejects } from "@std/assert";
+import { MemoryBackend } from "../../../backends/memory/log.ts";
+import { Broadcast, ClosedError, OutcomeUnknownError } from "../../../mod.ts";
+
+Deno.test("what a backend has not answered when it closes is of unknown outcome", async () => {
+  const backend = new Silent();
+  const broadcast = new Broadcast(backend, { timeout: 20 });
+  await broadcast.connect();
+  const published = assertRejects(() => broadcast.publish("orders", "1"), OutcomeUnknownError);
+  await backend.called.promise;
+  await broadcast.disconnect();
+  assertEquals(
+    (await published).message,
+    'Cannot confirm message to "orders": the broadcast was disconnected before it was answered, it may or may not be published',
+  );
+});
+
+/** Answers nothing until it is closed. */
+class Silent extends MemoryBackend {
+  readonly called = Promise.withResolvers<void>();
+  readonly #closing = Promise.withResolvers<void>();
+
+  override async publish(): Promise<void> {
+    this.called.resolve();
+    await this.#closing.promise;
+    throw new ClosedError("Cannot use backend: it is closed");
+  }
+
+  override async close(): Promise<void> {
+    this.#closing.resolve();
+    await super.close();
+  }
+}
