@@ -23,8 +23,9 @@ withBroker("redis", (url) => {
     const heard = await Promise.all(subscriptions.map((one) => messages(one, 1)));
     assertEquals(heard, names.map(() => ["second"]));
     const reads = await readsOf(admin) - before;
-    // One for each wake, and one for what a sweep finds at the same time.
-    assert(reads >= CHANNELS && reads <= 2 * CHANNELS, `${reads} reads for ${CHANNELS} events`);
+    // A few for each event: its wake, and what the sweep finds meanwhile. Reading all streams for
+    // each would be a thousand times as many.
+    assert(reads >= CHANNELS && reads <= 5 * CHANNELS, `${reads} reads for ${CHANNELS} events`);
     await closed(admin);
   });
 
