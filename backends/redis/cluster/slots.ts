@@ -43,14 +43,18 @@ export interface Redirection {
 
 const REDIRECTION = /^(?:(MOVED|ASK) (\d+) (.*):(\d+)|(TRYAGAIN) .*)$/;
 
-/** What a reply says of where to ask instead, alone or in a transaction. */
+/**
+ * What a reply says of where to ask instead, alone or in a transaction. One error deep: ioredis
+ * may list the error of a transaction among its own `previousErrors`.
+ */
 export function redirectionOf(error: unknown): Redirection | undefined {
   const { message, previousErrors } = Object(error) as Error & { previousErrors?: Error[] };
-  const [, moved, slot, hostname, port, again] = REDIRECTION.exec(message ?? "") ?? [];
-  const kind = moved ?? again;
-  if (kind === undefined) return previousErrors?.[0] && redirectionOf(previousErrors[0]);
+  const match = REDIRECTION.exec(message ?? "") ??
+    REDIRECTION.exec(previousErrors?.[0]?.message ?? "");
+  if (!match) return undefined;
+  const [, moved, slot, hostname, port, again] = match;
   return {
-    kind: kind as Redirection["kind"],
+    kind: (moved ?? again) as Redirection["kind"],
     slot: Number(slot),
     hostname: hostname!,
     port: Number(port),
