@@ -1,23 +1,21 @@
 /**
- * The platform's own `BroadcastChannel`: between windows, workers and isolates,
- * without a broker.
+ * The `broadcast-channel://` backend: uses the platform's `BroadcastChannel` to communicate between
+ * windows, workers and isolates, without a broker.
  *
  * ## URLs
  *
- * `broadcast-channel://`, without parameters of its own.
+ * `broadcast-channel://`. It has no parameters of its own.
  *
  * ## Delivery
  *
- * To every context of the same origin, or process, that listens: the tabs and
- * workers of a page, the worker threads of a process, the isolates of Deno
- * Deploy. Within the thread that publishes nothing is lost; between threads the
- * platform promises neither delivery nor one order of several publishers, only
- * that of each. `publish` resolves once the platform has the message, whoever
- * listens.
+ * Messages reach all listening contexts of the same origin or process: the tabs and workers of a
+ * page, the worker threads of a process, the isolates of Deno Deploy. Within the publishing thread
+ * nothing is lost. Between threads the platform guarantees neither delivery nor a common order of
+ * several publishers, only the order of each. `publish` resolves once the platform has accepted the
+ * message, even if no context is listening.
  *
- * The platform's channel has the name of ours, and a message is a string or a
- * `Uint8Array`, so other programs can share it. What they post that is neither
- * is no message, and is passed over.
+ * The platform's channel has the same name, and messages are strings or `Uint8Array`s, so other
+ * programs can use it too. Anything else that they post is ignored.
  *
  * ## Escape hatch
  *
@@ -30,41 +28,41 @@ import type { Address } from "../../core/backend/address.ts";
 import type {
   Backend,
   BackendFeatures,
-  BackendOptions,
-  Payload,
+  BackendSource,
+  OutgoingPayload,
   Tail,
 } from "../../core/backend/contract.ts";
 import { ClosedError } from "../../core/backend/errors.ts";
 import { QueueTail } from "../../core/backend/kit/queue_tail.ts";
+import { sourceOf, type SourceOptions } from "../../core/backend/kit/source.ts";
 
-/** How many channels that were published to last keep an object to do so. */
+/** The maximum number of open senders. The least recently used are closed first. */
 const KEPT = 256;
 
-/** Two objects for a channel, since one does not hear itself. */
+/** Uses two objects for each channel: a `BroadcastChannel` does not receive its own messages. */
 export class BroadcastChannelBackend implements Backend {
   /** The scheme. */
   readonly name = "broadcast-channel";
-  /** As it appears in messages. */
+  /** The address shown in messages. */
   readonly address = "broadcast-channel://";
-  /** What it can do. */
+  /** The capabilities of the backend. */
   readonly features: BackendFeatures = {
     crossProcess: true,
     binary: true,
     orderPerPublisher: true,
   };
-  /** Those that were published to last come last. */
+  /** The senders by channel, least recently used first. */
   readonly #senders = new Map<string, BroadcastChannel>();
   readonly #listeners = new Set<BroadcastChannel>();
   #closed = false;
 
-  /** Posts the payloads, in order. */
-  publish(channel: string, payloads: readonly Payload[]): Promise<void> {
-    const sender = this.#sender(channel);
-    for (const payload of payloads) sender.postMessage(payload);
+  /** Posts payloads in order. */
+  publish(messages: readonly OutgoingPayload[]): Promise<void> {
+    for (const { channel, payload } of messages) this.#sender(channel).postMessage(payload);
     return Promise.resolve();
   }
 
-  /** Listens: from now on what is posted arrives. */
+  /** Starts to listen to a channel. */
   tail(channel: string): Promise<Tail> {
     const listener = this.#make(channel);
     const source = new QueueTail(() => {
@@ -72,15 +70,17 @@ export class BroadcastChannelBackend implements Backend {
       listener.close();
     });
     listener.onmessage = ({ data }: MessageEvent<unknown>) => {
-      if (typeof data === "string" || data instanceof Uint8Array) source.push({ payload: data });
+      if (typeof data === "string" || data instanceof Uint8Array) {
+        source.push({ kind: "record", payload: data });
+      }
     };
-    // It was posted, and cannot be received.
-    listener.onmessageerror = () => source.push({ cause: "unknown", missed: 1 });
+    // A message was posted, but could not be deserialized.
+    listener.onmessageerror = () => source.push({ kind: "loss", missed: 1 });
     this.#listeners.add(listener);
     return Promise.resolve(source);
   }
 
-  /** Closes all objects. */
+  /** Closes all channels. */
   close(): Promise<void> {
     this.#closed = true;
     for (const channel of [...this.#senders.values(), ...this.#listeners]) channel.close();
@@ -104,18 +104,27 @@ export class BroadcastChannelBackend implements Backend {
   #make(channel: string): BroadcastChannel {
     if (this.#closed) throw new ClosedError("Cannot use backend: it is closed");
     const made = new BroadcastChannel(channel);
-    // A subscription alone keeps no process alive that has nothing else to do, as on brokers.
+    // As on brokers, a subscription alone does not keep the process alive.
     (made as { unref?: () => void }).unref?.();
     return made;
   }
 }
 
 /**
- * Makes the backend of `broadcast-channel://`.
+ * Creates a backend over the platform's `BroadcastChannel`, for `new Broadcast()`.
+ *
+ * @param options The URL.
+ */
+export function broadcastChannel({ url }: SourceOptions = {}): BackendSource {
+  return sourceOf({ schemes: ["broadcast-channel"], url, open });
+}
+
+/**
+ * Creates the backend of a `broadcast-channel://` URL.
  *
  * @throws {Error} If the platform has no `BroadcastChannel`.
  */
-export function open(address: Address, _options: BackendOptions): Backend {
+export function open(address: Address): Backend {
   if (typeof globalThis.BroadcastChannel !== "function") {
     throw new Error(`Cannot open "${address}": this platform has no BroadcastChannel`);
   }

@@ -1,20 +1,26 @@
 /**
- * Channels within one process, without a broker: for a laptop, for tests, and
- * for applications that run as one process.
+ * The `memory://` backend: channels within one process, without a broker. For development, tests,
+ * and applications that run as a single process.
  *
  * ## URLs
  *
- * `memory://[?history=N]`: how many events of each channel are kept, 1,000
- * unless it is said; 0 for none, as on brokers without a log. Two broadcasts
- * share nothing.
+ * `memory://[name][?history=N]`. `history` is the number of events to keep for each channel, by
+ * default 1,000. With 0 there is no log, as on brokers without one.
+ *
+ * - **`memory://`** is private: two broadcasts share nothing.
+ * - **`memory://name`** is shared by all broadcasts of a process that use the name, even across
+ *   copies of this module, which hot reload and bundlers load. They share events, logs and
+ *   idempotency keys. Disconnecting one leaves the others connected. The data is deleted 10 seconds
+ *   after the last one disconnects. `?history=` of the first one applies; later values are ignored.
  *
  * ## Delivery
  *
- * As on a real broker: messages are encoded and decoded, arrive in the order in
- * which they were published, and can be read again as long as they are kept.
- * All channels together keep at most 64 MiB of payload; past that the channels
- * that were published to longest ago forget first. What is forgotten is told as
- * a gap, with the exact count. Nothing outlives the process.
+ * As on a real broker, messages are encoded and decoded, arrive in the order in which they were
+ * published, and can be read again while they are kept.
+ *
+ * All channels together keep at most 64 MiB of payload. Beyond that, the channels that were
+ * published to least recently lose their events first. Lost events are reported as a gap, with the
+ * exact count. Nothing outlives the process or reaches its workers.
  *
  * ## Escape hatch
  *
@@ -28,108 +34,143 @@ import type {
   Backend,
   BackendFeatures,
   BackendRecord,
+  BackendSource,
+  OutgoingPayload,
   Page,
-  Payload,
-  PayloadOptions,
   ReadOptions,
   Tail,
   TailOptions,
   Target,
 } from "../../core/backend/contract.ts";
 import { QueueTail } from "../../core/backend/kit/queue_tail.ts";
+import { sourceOf, type SourceOptions } from "../../core/backend/kit/source.ts";
 import type { Pattern } from "../../core/backend/pattern.ts";
 import type { Position } from "../../core/backend/position.ts";
-import { MemoryStore } from "./log/store.ts";
+import { MemoryBroker, type MemoryListener } from "./log/broker.ts";
 
-/** How many events of a channel are kept. */
+/** The default number of events to keep for each channel. */
 const HISTORY = 1_000;
 
-/** Keeps a log of each channel, and delivers to the tails of this object. */
+/** Keeps a log of each channel, and delivers to the tails of all backends with the same name. */
 export class MemoryBackend implements Backend {
   /** The scheme. */
   readonly name = "memory";
-  /** As it appears in messages. */
-  readonly address = "memory://";
-  /** What it can do. */
+  /** The address shown in messages. */
+  readonly address: string;
+  /** The capabilities of the backend. */
   readonly features: BackendFeatures;
-  readonly #store: MemoryStore | undefined;
+  /** Reads a page of the log. Absent if `history` is 0. */
+  readonly read?: (target: Target, options: ReadOptions) => Promise<Page>;
+  readonly #broker: MemoryBroker;
+  readonly #listener: MemoryListener;
   readonly #tails = new Map<string, QueueTail>();
   readonly #patterns = new Map<Pattern, QueueTail>();
 
   /**
-   * A backend of its own, that shares nothing.
+   * Creates a private backend, or one that shares everything with others of the same name.
    *
-   * @param history How many events of a channel are kept; 0 for none.
+   * @param history The number of events to keep for each channel; 0 for no log. If the name is
+   * already in use, the value of the first backend applies.
+   * @param name The name to share, if any.
    */
-  constructor(history: number = HISTORY) {
-    const log = history > 0;
+  constructor(history: number = HISTORY, name?: string) {
+    this.address = `memory://${name ?? ""}`;
+    this.#broker = MemoryBroker.of(history, name);
+    this.#listener = {
+      hears: (channel) => this.#tails.has(channel),
+      deliver: (channel, record) => this.#deliver(channel, record),
+    };
+    this.#broker.join(this.#listener);
+    const log = this.#broker.store !== undefined;
     this.features = {
       crossProcess: false,
       binary: true,
-      log,
       patterns: true,
       patternLog: log,
       headers: true,
       keys: log,
     };
-    if (log) this.#store = new MemoryStore(history, (channel) => this.#tails.has(channel));
+    const { store } = this.#broker;
+    if (store) this.read = (target, options) => Promise.resolve(store.read(target, options));
   }
 
-  /** Stores the payloads, and hands them to the tails that they concern. */
-  publish(
-    channel: string,
-    payloads: readonly Payload[],
-    options?: readonly (PayloadOptions | undefined)[],
-  ): Promise<void> | readonly Promise<Position>[] {
-    const store = this.#store;
-    const stored = store?.push(channel, payloads, options);
-    const records: readonly BackendRecord[] = stored?.added ??
-      payloads.map((payload, index) => ({ payload, headers: options?.[index]?.headers }));
-    const tail = this.#tails.get(channel);
-    for (const record of records) tail?.push(record);
-    for (const [pattern, source] of this.#patterns) {
-      if (!pattern.matches(channel)) continue;
-      records.forEach((record, index) => {
-        const ago = records.length - 1 - index;
-        source.push(store ? store.recent(ago, record, channel) : { ...record, channel });
-      });
+  /** Stores messages, and delivers them to the tails of their channels and patterns. */
+  publish(messages: readonly OutgoingPayload[]): Promise<void> | readonly Promise<Position>[] {
+    const { store, listeners } = this.#broker;
+    if (!store) {
+      for (const { channel, payload, headers } of messages) {
+        const record = { kind: "record" as const, payload, headers };
+        for (const listener of listeners) listener.deliver(channel, record);
+      }
+      return Promise.resolve();
     }
-    return stored?.positions.map((position) => Promise.resolve(position)) ?? Promise.resolve();
+    return messages.map((message) => {
+      const { record, position } = store.push(message);
+      if (record) { for (const listener of listeners) listener.deliver(message.channel, record); }
+      return Promise.resolve(position);
+    });
   }
 
-  /** The live end, behind what the log still has of the past. */
+  /** Opens a tail. It begins with the events after the position that the log still has. */
   tail(target: Target, { after }: TailOptions = {}): Promise<Tail> {
     const tails: Map<Target, QueueTail> = typeof target === "string" ? this.#tails : this.#patterns;
-    const log = typeof target === "string" ? this.#store?.log(target) : this.#store;
-    const source = new QueueTail(() => void tails.delete(target), log?.end);
-    tails.set(target, source);
-    const page = after && this.#store &&
-      this.#read(this.#store, target, { after, limit: Infinity });
-    for (const item of page?.items ?? []) source.push(item);
-    return Promise.resolve(source);
+    const { store } = this.#broker;
+    const tail = new QueueTail(() => void tails.delete(target), store?.endOf(target));
+    tails.set(target, tail);
+    const past = after && store?.read(target, { after, limit: Infinity });
+    for (const item of past?.items ?? []) tail.push(item);
+    return Promise.resolve(tail);
   }
 
-  /** A page of the past. */
-  read(target: Target, options: ReadOptions): Promise<Page> {
-    return Promise.resolve(this.#read(this.#store!, target, options));
-  }
-
-  /** Forgets everything. */
+  /** Deletes the data; that of a name is deleted 10 seconds after its last backend has closed. */
   close(): Promise<void> {
     this.#tails.clear();
     this.#patterns.clear();
-    this.#store?.clear();
+    this.#broker.leave(this.#listener);
     return Promise.resolve();
   }
 
-  #read(store: MemoryStore, target: Target, options: ReadOptions): Page {
-    return typeof target === "string"
-      ? store.log(target).read(options)
-      : store.read(target, options);
+  /** Delivers a newly published record. */
+  #deliver(channel: string, record: BackendRecord): void {
+    const { store } = this.#broker;
+    this.#tails.get(channel)?.push(record);
+    for (const [pattern, tail] of this.#patterns) {
+      if (!pattern.matches(channel)) continue;
+      tail.push(store ? store.newest(record, channel) : { ...record, channel });
+    }
   }
 }
 
-/** Makes the backend of `memory://`. */
+/** Options of `memory()`. */
+export interface MemoryOptions extends SourceOptions {
+  /**
+   * The number of events to keep for each channel; 0 for no log.
+   *
+   * @default {1000}
+   */
+  readonly history?: number | undefined;
+}
+
+/**
+ * Creates a backend in memory for `new Broadcast()`.
+ *
+ * @param options The URL, and its parameters by name.
+ *
+ * @example
+ * ```ts
+ * import { Broadcast } from "@broadcaster/broadcaster";
+ * import { memory } from "@broadcaster/broadcaster/memory";
+ *
+ * const broadcast = new Broadcast(memory({ history: 10 }));
+ * await broadcast.disconnect();
+ * ```
+ */
+export function memory({ url, history }: MemoryOptions = {}): BackendSource {
+  return sourceOf({ schemes: ["memory"], url, parameters: { history }, open });
+}
+
+/** Creates the backend of a `memory://` URL. */
 export function open(address: Address): Backend {
-  return new MemoryBackend(address.count("history", 0) ?? HISTORY);
+  const name = String(address).replace("memory://", "");
+  return new MemoryBackend(address.count("history", 0), name === "" ? undefined : name);
 }

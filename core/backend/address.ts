@@ -1,8 +1,8 @@
 /**
  * Parses broker URLs: hosts, credentials, and parameters such as `?timeout=5s`.
  *
- * The platform's `URL` refuses several hosts, and its errors show the whole URL, password
- * included.
+ * The platform's `URL` rejects several hosts, and its errors show the whole URL, including the
+ * password.
  *
  * @module
  */
@@ -11,7 +11,7 @@
 export interface Host {
   /** A name or an IP address; IPv6 without brackets. */
   readonly hostname: string;
-  /** The port, where the URL names one. */
+  /** The port, if the URL has one. */
   readonly port?: number;
 }
 
@@ -19,26 +19,26 @@ const PATTERN =
   /^([a-z][a-z0-9+.-]*):(?:\/\/(?:([^/?#]*)@)?([^/?#@]*))?(\/[^?#@]*)?(?:\?([^#@]*))?$/i;
 const HOST = /^(?:\[([0-9a-f:.]+)\]|([^:[\]\s]+))(?::(\d{1,5}))?$/i;
 
-/** A broker URL in its parts. */
+/** A parsed broker URL. */
 export class Address {
   /** The scheme, in lower case, without the colon. */
   readonly scheme: string;
-  /** The servers; none if the URL names none. */
+  /** The servers; empty if the URL has none. */
   readonly hosts: readonly Host[];
   /** The decoded user name, or `undefined`. */
   readonly username: string | undefined;
   /** The decoded password, or `undefined`. */
   readonly password: string | undefined;
-  /** The decoded path without its first slash; empty if there is none. */
+  /** The decoded path without its leading slash, or an empty string. */
   readonly path: string;
   /** The query parameters. */
   readonly parameters: URLSearchParams;
 
   /**
-   * Takes a URL apart.
+   * Parses a URL.
    *
    * @param url `scheme://[user[:password]@]host[:port][,host[:port]…][/path][?parameters]`
-   * @throws {TypeError} If it is malformed. The message shows no credentials.
+   * @throws {TypeError} If the URL is malformed. The message contains no credentials.
    */
   constructor(url: string) {
     const match = PATTERN.exec(url);
@@ -53,7 +53,7 @@ export class Address {
     this.parameters = new URLSearchParams(query);
   }
 
-  /** The URL without credentials and parameters, fit for a message. */
+  /** The URL without credentials and parameters, for messages. */
   toString(): string {
     return `${this.scheme}://${this.hosts.map(formatHost).join(",")}${
       this.path && `/${this.path}`
@@ -61,9 +61,9 @@ export class Address {
   }
 
   /**
-   * The hosts as `host:port`, fit for a message.
+   * The hosts as `host:port`, for messages; `localhost` if the URL has none.
    *
-   * @param port The port of the hosts that name none.
+   * @param port The port of hosts without one.
    */
   servers(port: number): string[] {
     const hosts = this.hosts.length > 0 ? this.hosts : [{ hostname: "localhost" }];
@@ -71,9 +71,10 @@ export class Address {
   }
 
   /**
-   * A parameter that is one of a few words.
+   * Reads a parameter that is one of several words.
    *
-   * @throws {TypeError} If it is something else. The message lists the choices.
+   * @returns `undefined` if the URL does not have it.
+   * @throws {TypeError} If the value is none of them. The message lists the choices.
    */
   choice<const Choice extends string>(
     name: string,
@@ -87,9 +88,10 @@ export class Address {
   }
 
   /**
-   * A parameter that is a whole number, greater than 0 unless `least` says otherwise.
+   * Reads a parameter that is a whole number of at least `least`, by default 1.
    *
-   * @throws {TypeError} If it is not.
+   * @returns `undefined` if the URL does not have it.
+   * @throws {TypeError} If the value is not one.
    */
   count(name: string, least = 1): number | undefined {
     const value = this.parameters.get(name);
@@ -100,21 +102,27 @@ export class Address {
   }
 
   /**
-   * A parameter that is a span of time: `250ms`, `10s`, `5m`, `2h`, `7d`, or
-   * seconds if it is a bare number.
+   * Reads a parameter that is a duration with a unit: `250ms`, `10s`, `5m`, `2h`, `7d`, or `0`.
+   * A number without a unit is rejected: it means seconds in one URL, milliseconds in another.
    *
-   * @returns Milliseconds.
-   * @throws {TypeError} If it is not.
+   * @returns Milliseconds, or `undefined` if the URL does not have it.
+   * @throws {TypeError} If the value is not a duration.
    */
   duration(name: string): number | undefined {
     const value = this.parameters.get(name);
     if (value === null) return undefined;
-    const match = /^(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h|d)?$/.exec(value);
-    if (!match) throw this.invalid(name, value, `a duration such as 250ms, 10s or 7d`);
-    return Number(match[1]) * UNITS[(match[2] ?? "s") as keyof typeof UNITS];
+    if (value === "0") return 0;
+    const [, number, unit] = DURATION.exec(value) ?? [];
+    if (number === undefined) {
+      throw this.invalid(name, value, "a duration such as 250ms, 10s or 7d");
+    }
+    if (unit === undefined) {
+      throw this.invalid(name, value, `a duration with its unit, such as ${value}s or ${value}ms`);
+    }
+    return Number(number) * UNITS[unit as keyof typeof UNITS];
   }
 
-  /** The error for a parameter whose value cannot be used. */
+  /** The error for an invalid parameter. */
   invalid(name: string, value: string, expected: string): TypeError {
     return new TypeError(
       `Cannot open "${this}": parameter "${name}" must be ${expected}, it is "${value}"`,
@@ -124,6 +132,7 @@ export class Address {
 
 const ENCODE = "; in a user name or a password, / ? # @ : are written %2F %3F %23 %40 %3A";
 
+const DURATION = /^(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h|d)?$/;
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
 function parseHost(url: string, text: string): Host {
@@ -149,7 +158,7 @@ function decode(url: string, text: string | undefined): string | undefined {
   }
 }
 
-/** Shows what is before the colon at most: what follows may hold a password. */
+/** Shows the scheme at most: what follows the colon may contain a password. */
 function malformed(url: string, reason: string): TypeError {
   const scheme = /^[a-z][a-z0-9+.-]*:/i.exec(url)?.[0];
   return new TypeError(

@@ -1,6 +1,9 @@
 /**
  * The contract between the core and a broker's driver, as types.
  *
+ * A backend reports facts: the records that it read, and whether the record to resume after came
+ * back. The core decides what is a gap, in one table (`continuity.ts`).
+ *
  * @module
  */
 
@@ -10,130 +13,195 @@ import type { Once } from "./idempotency_key.ts";
 import type { Pattern } from "./pattern.ts";
 import type { Place, Position } from "./position.ts";
 
-/** An encoded message: all that a backend ever sees of one. */
+/** An encoded message. Backends only ever see this form. */
 export type Payload = string | Uint8Array;
 
-/** One payload as it came from the broker. */
-export interface BackendRecord {
-  /** Exactly the bytes that were published. */
-  readonly payload: Payload;
-  /** Where it lies in the log; without a log there is none. */
-  readonly place?: Place;
-  /** Where it was published: told by the tail and the pages of a pattern. */
-  readonly channel?: string;
-  /** When it was published, in milliseconds since 1970, where the log has it. */
-  readonly timestamp?: number;
-  /** What it carries besides, if there is something. */
-  readonly headers?: MessageHeaders | undefined;
-}
-
-/** What is asked for besides a payload. */
+/** Options of a payload. */
 export interface PayloadOptions {
-  /** What it carries besides: only with `headers`. */
+  /** Metadata of the message. Passed only to backends with the feature `headers`. */
   readonly headers?: MessageHeaders | undefined;
   /**
-   * Stores it only if its key is not known in this channel; else its `Position` is
-   * that of the record for which the key was first used. Only with `keys`.
+   * The idempotency key. The payload is stored only if the key is not known in this channel.
+   * Otherwise `publish()` resolves with the position of the record that first used the key. Passed
+   * only to backends with the feature `keys`.
    */
   readonly once?: Once | undefined;
 }
 
-/** A record of the log that is nobody's event, such as a marker of a transaction. */
-export interface PassedRecord {
-  /** None. */
-  readonly payload?: undefined;
-  /** Where it lies. */
+/** One payload on its way to the broker. */
+export interface OutgoingPayload extends PayloadOptions {
+  /** The channel to publish to. */
+  readonly channel: string;
+  /** The encoded message. */
+  readonly payload: Payload;
+}
+
+/** One payload received from the broker. */
+export interface BackendRecord {
+  /** The tag of this item. */
+  readonly kind: "record";
+  /** Exactly the bytes that were published. */
+  readonly payload: Payload;
+  /** Its place in the log; absent without a log. */
+  readonly place?: Place;
+  /** The channel that it was published to. Required in tails and pages of patterns. */
+  readonly channel?: string;
+  /** The time of publishing in milliseconds since the Unix epoch, if the log stores it. */
+  readonly timestamp?: number;
+  /** Metadata of the message, if it has any. */
+  readonly headers?: MessageHeaders | undefined;
+}
+
+/** A record of the log that is not an event, such as a transaction marker. */
+export interface SkippedRecord {
+  /** The tag of this item. */
+  readonly kind: "skip";
+  /** Its place in the log. */
   readonly place: Place;
 }
 
-/** Records are missing here. */
-export interface LogGap {
-  /** None. */
-  readonly payload?: undefined;
-  /** None. */
-  readonly place?: undefined;
+/** The number of records that were removed: exact, at least one, none, or unknown. */
+export type Removed = number | "some" | "none" | "unknown";
+
+/**
+ * The record to resume after did not come back, or records after it were removed while a tail was
+ * open. All its facts must be read at one moment.
+ *
+ * The next items are the records after the position if it can still be compared with the log,
+ * otherwise all records of the log. If there are none, or if a log of several shards does not
+ * start with its first record, a `SkippedRecord` with the place before its start follows the break,
+ * so that the same break is not found again.
+ */
+export interface LogBreak {
+  /** The tag of this item. */
+  readonly kind: "break";
   /**
-   * `trimmed`: what followed is not stored any more. `ahead`: the log ends before
-   * the position. `epoch`: the log was begun anew since. `unknown`: the broker has
-   * dropped records, for whatever reason.
+   * The affected shard.
+   *
+   * @default {0}
    */
-  readonly cause: "trimmed" | "ahead" | "epoch" | "unknown";
-  /** How many records are missing, where that is known exactly. */
-  readonly missed?: number | undefined;
-  /** Where the log goes on, if places before and behind cannot be compared. */
-  readonly restart?: Position | undefined;
+  readonly shard?: number | undefined;
+  /**
+   * `true` if the log of the position was deleted, and perhaps recreated; this concerns all
+   * shards, and is reported before any record. `false` if it is known to be the same log. Absent if
+   * the broker cannot tell.
+   */
+  readonly recreated?: boolean | undefined;
+  /**
+   * `true` if another record is at the place, or if the place is empty between an older and a
+   * newer record in a log that only removes its oldest records. In both cases the log lost its
+   * newest records once and continued with others.
+   */
+  readonly replaced?: boolean | undefined;
+  /**
+   * The newest place that this channel ever had in the shard, if known; a place with `at: -1` if
+   * it never had any.
+   */
+  readonly head?: Place | undefined;
+  /** The number of records that were removed between the position and the next item. */
+  readonly removed: Removed;
 }
 
-/** What a read of a broker brings, in its order. */
-export type Item = BackendRecord | PassedRecord | LogGap;
+/** The broker dropped records before they reached this process, and has no log to reread them. */
+export interface Loss {
+  /** The tag of this item. */
+  readonly kind: "loss";
+  /** The exact number of dropped records, if known. */
+  readonly missed?: number | undefined;
+}
 
-/** What a backend can do. What it cannot is an error at the call. */
+/** One item of a read, in the broker's order. */
+export type Item = BackendRecord | SkippedRecord | LogBreak | Loss;
+
+/**
+ * The capabilities of a backend beyond those that its methods show. Calls that need a missing one
+ * are rejected.
+ */
 export interface BackendFeatures {
   /** Events reach other processes, not only this one. */
   readonly crossProcess: boolean;
   /** Payloads may be any bytes, not only text. */
   readonly binary: boolean;
-  /** Order is each publisher's own: other processes may see those of several in another one. */
+  /**
+   * Only the messages of one publisher are ordered. Other processes may see messages of several
+   * publishers in a different order.
+   */
   readonly orderPerPublisher?: boolean;
-  /** Events are stored: it has `read()`, and every record and tail a place. */
-  readonly log?: boolean;
-  /** A publisher is not told where its record lies, though there is a log. */
+  /** The broker has a log, but does not report the place of a published record. */
   readonly tellsNoPlace?: boolean;
-  /** There are tails of patterns. */
+  /** `tail()` accepts patterns. */
   readonly patterns?: boolean;
-  /** A position covers all channels together: it has `read()` for patterns, too. */
+  /** A position covers all channels together, so `read()` accepts patterns. */
   readonly patternLog?: boolean;
-  /** Payloads may have headers, and come back with them. */
+  /** Payloads can have headers, and are delivered with them. */
   readonly headers?: boolean;
-  /** It knows the keys of what was stored, whoever has published it. */
+  /** The broker remembers the idempotency keys of stored records, across all publishers. */
   readonly keys?: boolean;
 }
 
-/** What is listened to: a channel, or every channel that matches a pattern. */
+/** A channel, or all channels that match a pattern. */
 export type Target = string | Pattern;
 
-/** Where a tail begins. */
+/** Options of `tail()`. */
 export interface TailOptions {
   /**
-   * Behind this position, inclusive of its own records: they must come back and
-   * have the same fingerprint, else the first item is a gap. Without it, at the end.
+   * The position to start after; without one, the tail starts at the end of the log.
+   *
+   * The backend re-reads the record at each of its places. If one is missing or its fingerprint
+   * differs, the first item of that shard must be a `LogBreak`.
    */
   readonly after?: Position | undefined;
+}
+
+/** The result of a read: an array of items, or the end. */
+export type ReadResult =
+  | { readonly done: false; readonly value: readonly Item[] }
+  | { readonly done: true; readonly value?: unknown };
+
+/**
+ * Reads arrays of items, one read at a time. `ReadableStreamDefaultReader` implements it.
+ */
+export interface RecordReader {
+  /** Resolves with the next array or the end. Rejects if the connection is lost. */
+  read(): Promise<ReadResult>;
+  /** Unsubscribes. Resolves once the broker has confirmed. */
+  cancel(): Promise<void>;
 }
 
 /** The live end of one channel, or of all that match a pattern. */
 export interface Tail {
-  /** With a log: what it begins behind. */
+  /** The position that the tail starts after, if the backend has a log. */
   readonly position?: Position | undefined;
   /**
-   * What the broker delivers from now on, in its order: arrays of items, as
-   * one read brought them. It errors when the connection is lost, with a
-   * `RefusedError` when opening it again would not help. Cancelling it
-   * unsubscribes, and resolves once the broker has confirmed that.
+   * All items that the broker delivers from now on, in its order, one array for each read.
+   *
+   * A `RecordReader` of the backend's own avoids the overhead of a stream. Reads reject when the
+   * connection is lost, or with a `RefusedError` if reopening the tail would not help. Cancelling
+   * unsubscribes, and resolves once the broker has confirmed.
    */
-  readonly records: ReadableStream<readonly Item[]>;
+  readonly records: ReadableStream<readonly Item[]> | RecordReader;
 }
 
-/** Which page of a log. */
+/** Options of `read()`: the page of the log to read. */
 export interface ReadOptions {
   /**
-   * The oldest records behind this position, inclusive of its own records: as for
-   * a tail, a gap comes first if they do not come back.
+   * Read the oldest records after this position. As for a tail, the records at the position are
+   * re-read, and a `LogBreak` comes first if they do not come back.
    */
   readonly after?: Position | undefined;
-  /** Nothing from this position on; the newest records before it, if there is no `after`. */
+  /** Read only records before this position: without `after`, the newest of them. */
   readonly before?: Position | undefined;
-  /** How many records at most. */
+  /** The maximum number of records. */
   readonly limit: number;
 }
 
 /** A page of a log. */
 export interface Page {
-  /** What it begins behind: `after`, or what lies before its first record in each shard. */
+  /** The position before the page: `after`, or the place before the first record of each shard. */
   readonly from: Position;
   /**
-   * Oldest first, and in each shard without a hole. Empty only if the log has
-   * nothing there.
+   * The items, oldest first, without holes in any shard. Empty only if the log has no records
+   * there.
    */
   readonly items: readonly Item[];
 }
@@ -141,113 +209,103 @@ export interface Page {
 /**
  * The driver of one broker.
  *
- * The core promises: at most one tail per channel and per pattern at a time, no
- * call for one while another call to open or cancel its tail is under way,
- * nothing after `close()`. An event that a channel's tail and a pattern's both
- * stand for is wanted once in each.
+ * The core guarantees:
+ *
+ * - At most one tail per channel and per pattern is open at a time.
+ * - Calls that open or cancel the tail of one channel or pattern never overlap.
+ * - No method is called after `close()`.
+ *
+ * An event that matches both a channel's tail and a pattern's must be delivered once to each.
  */
 export interface Backend {
-  /** The URL scheme, as it appears in messages. */
+  /** The URL scheme, shown in messages. */
   readonly name: string;
-  /** Where it is connected to, without credentials, as it appears in messages. */
+  /** The broker's address without credentials, shown in messages. */
   readonly address: string;
-  /** What it can do. */
+  /** The capabilities of the backend. */
   readonly features: BackendFeatures;
 
   /**
-   * Whether its connections are well, as far as it knows: `false` once one was
-   * lost, until `connect()`. While it is `true`, a tail that errors concerns its
-   * channel alone. Without it, such a tail counts as a lost connection.
+   * `false` from the loss of a connection until the next `connect()`. While it is `true`, an error
+   * of a tail affects only its channel. Without this property, such an error counts as a lost
+   * connection.
    */
   readonly connected?: boolean;
 
   /**
-   * How long the broker knows keys at most, in milliseconds, if it has a limit of
-   * its own: that is how long it knows those of which nobody says.
+   * The broker's own limit on the lifetime of idempotency keys in milliseconds, if it has one. It
+   * is also the lifetime of keys published without one.
    */
   readonly window?: number | undefined;
 
   /**
-   * Throws a `TypeError` or a `RangeError` for a channel, or for a payload and its
-   * options, that the broker would refuse, alter or cut. It is asked before anything
-   * is sent.
+   * Throws if the broker would reject, alter or truncate a channel name, or a payload and its
+   * options. Called before anything is sent.
+   *
+   * @throws {TypeError} If a name, type or value cannot be used.
+   * @throws {RangeError} If something is too long.
    */
   check?(channel: string, payload?: Payload, options?: PayloadOptions): void;
 
   /**
-   * Opens every connection that is not open, the first time and after a loss.
-   * Rejects with a `RefusedError` if the server answers and says no; every
-   * other error means that it cannot be reached. Optional: a backend without
-   * connections has nothing to do here.
+   * Opens all connections that are not open, at first use and after a loss. Rejects with a
+   * `RefusedError` if the server answers and refuses; any other error means that it cannot be
+   * reached. Optional for backends without connections.
    */
   connect?(): Promise<void>;
 
   /**
-   * Publishes the payloads that were given to a channel in one go, in order. The
-   * next call may come before this one has settled, and keeps its place behind it.
+   * Publishes all messages of one turn of the event loop. Messages of one channel must keep their
+   * order. The next call may come before this one settles; its messages follow these.
    *
-   * @param channel Where to publish.
-   * @param payloads What to publish.
-   * @param options What is asked for besides each payload, in the same order;
-   * `undefined` if nothing is, for any of them.
-   * @returns Resolves once the broker has accepted: one promise for all, or one
-   * for each payload, with the `Position` of its record if that is known. A
-   * `ConnectionError` means that the connection was lost meanwhile; every other
-   * error that the broker refused.
+   * @param messages The messages, of all channels.
+   * @returns Resolves once the broker has accepted: one promise for all messages, or one for each,
+   * with the position of its record if known. A `ConnectionError` means that the connection was
+   * lost before the broker answered. Any other error means that the broker refused.
    */
   publish(
-    channel: string,
-    payloads: readonly Payload[],
-    options?: readonly (PayloadOptions | undefined)[],
-  ): Promise<void> | readonly Promise<unknown>[];
+    messages: readonly OutgoingPayload[],
+  ): Promise<void> | readonly Promise<Position | undefined>[];
 
   /**
-   * Resolves once the broker has confirmed: what is published from then on
-   * arrives. `after` is only given to a backend with a log, a pattern only to one
-   * with `patterns`: there the tail may bring more than what matches, and each of
-   * its records names its channel.
+   * Opens the tail of a channel or pattern. Resolves once the broker has confirmed: everything
+   * published from then on must arrive.
+   *
+   * `after` is passed only to backends with a log, a pattern only to those with the feature
+   * `patterns`. The tail of a pattern may deliver records that do not match. Each of its records
+   * must have a `channel`.
    */
   tail(target: Target, options?: TailOptions): Promise<Tail>;
 
   /**
-   * Reads a page of the log. Rejects with a `ConnectionError` if the connection
-   * was lost, with every other error if the broker refused. Only backends with a
-   * log have it, and it is asked for a pattern only with `patternLog`.
+   * Reads a page of the log. Rejects with a `ConnectionError` if the connection was lost, and with
+   * any other error if the broker refused.
+   *
+   * Backends with this method have a log. It is called with a pattern only if they have the
+   * feature `patternLog`.
    */
   read?(target: Target, options: ReadOptions): Promise<Page>;
 
   /**
-   * Asks every open connection for a sign of life. When the signal aborts, the
-   * connections that gave none are cut, half-open as they are, and their tails
-   * error. Optional.
+   * Pings every open connection, to detect half-open ones. When the signal aborts, connections
+   * that have not answered are destroyed and their tails error. Optional.
    */
   probe?(signal: AbortSignal): Promise<void>;
 
   /**
-   * Closes all that this backend has opened, and resolves with the sockets
-   * shut. Idempotent; also while connecting or blocked.
+   * Closes everything that this backend has opened. Resolves once the sockets are closed.
+   * Idempotent. Must also work while a connection is being opened or is blocked.
    */
   close(): Promise<void>;
 }
 
-/** Additional options for opening a backend. */
-export interface BackendOptions {
-  /**
-   * A client of the broker's library that the user already has. The backend
-   * never closes it.
-   */
-  readonly client?: unknown;
-}
-
-/** What a backend's module exports. */
-export interface BackendModule {
-  /**
-   * Makes the backend of a URL, without connecting. A client library is loaded
-   * here.
-   *
-   * @param address The URL, with the parameters of this backend.
-   * @param options Additional options.
-   * @throws {TypeError} If a parameter has a value that cannot be used.
-   */
-  open(address: Address, options: BackendOptions): Backend | Promise<Backend>;
+/**
+ * A backend that is not open yet. Factories such as `redis()` return one, to be passed to
+ * `new Broadcast()`.
+ */
+export interface BackendSource {
+  /** The broker's address, with the parameters of the URL and of the options. */
+  readonly address: Address;
+  /** Creates the backend without connecting. The client library is loaded here. */
+  open(): Backend | Promise<Backend>;
 }

@@ -1,7 +1,7 @@
 /**
- * The errors that callers catch. Caller mistakes (a wrong type, a value out of
- * range, an unknown scheme) are the platform's own `TypeError` and
- * `RangeError`; an aborted call rejects with its signal's reason.
+ * The errors that callers catch. Invalid arguments (a wrong type, a value out of range, an unknown
+ * scheme) throw the built-in `TypeError` and `RangeError`. An aborted call rejects with its
+ * signal's reason.
  *
  * @module
  */
@@ -9,10 +9,10 @@
 import type { Gap } from "./event.ts";
 
 /**
- * The broker cannot be reached, or the connection to it was lost.
+ * The broker cannot be reached, or the connection to it was lost. A publish that rejects with it
+ * did not publish the message and is safe to retry.
  *
- * The reason that the client library gave is the `cause`. Trying again later
- * is reasonable.
+ * `cause` is the error of the client library.
  */
 export class ConnectionError extends Error {
   /** Always `"ConnectionError"`. */
@@ -20,19 +20,22 @@ export class ConnectionError extends Error {
 }
 
 /**
- * The connection broke after a message was sent and before the broker
- * answered, so whether it was published is not known. Without a key it is never
- * sent again by itself, since that could deliver it twice; with one it was, for as
- * long as that was safe.
+ * A message was sent, but the connection was lost before the broker acknowledged it. The message
+ * may have been published, so publishing it again could deliver it twice. This is not a
+ * `ConnectionError`, which means that the message was not published.
+ *
+ * Messages without an `idempotencyKey` are never retried automatically. Those with one were
+ * retried for as long as that was safe. They are safe to publish again while the broker remembers
+ * the key.
  */
-export class OutcomeUnknownError extends ConnectionError {
+export class OutcomeUnknownError extends Error {
   /** Always `"OutcomeUnknownError"`. */
   override name = "OutcomeUnknownError";
 }
 
 /**
- * The broker answered, and refused: a wrong password, a missing right, a
- * payload that the client cannot read. Trying again does not help.
+ * The broker answered and refused: a wrong password, a missing permission, a payload that the
+ * client cannot read. Retrying does not help.
  */
 export class RefusedError extends Error {
   /** Always `"RefusedError"`. */
@@ -46,20 +49,20 @@ export class ClosedError extends Error {
 }
 
 /**
- * Ends a subscription that asked for `onGap: "error"` and met a gap; and one that gave
- * no callback, if its channel was ended right behind one, which no event can carry.
+ * Ends a subscription with `onGap: "error"` at its first gap. Also ends a subscription without an
+ * `onGap` callback if its channel ends right after a gap: no event follows that could carry it.
  */
 export class GapError extends Error {
   /** Always `"GapError"`. */
   override name = "GapError";
-  /** The gap that was met. */
+  /** The gap. */
   readonly gap: Gap;
 
   /**
-   * An error that tells of a gap.
+   * Creates an error for a gap.
    *
-   * @param name What was subscribed to, as it appears in the message.
-   * @param gap The gap that was met.
+   * @param name The name of the subscription, as shown in the message.
+   * @param gap The gap.
    */
   constructor(name: string, gap: Gap) {
     super(`Cannot continue ${name}: events may be missing (${gap.cause})`);
@@ -67,7 +70,7 @@ export class GapError extends Error {
   }
 }
 
-/** What an error says, or what else was thrown. */
+/** The message of an error, or any other thrown value as text. */
 export function reasonOf(cause: unknown): string {
   return cause instanceof Error && cause.message ? cause.message : String(cause);
 }

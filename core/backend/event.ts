@@ -9,39 +9,40 @@ import type { MessageHeaders } from "./headers.ts";
 /**
  * Why events may be missing:
  *
- * - `disconnect`: the connection to the broker was lost, or the id to resume
- *   behind is no longer held.
+ * - `disconnect`: the connection to the broker was lost, or the event to resume after is no longer
+ *   held.
  * - `overflow`: this reader, or this process, did not keep up.
- * - `trimmed`, `epoch`, `ahead`: the log no longer reaches the position, was
- *   begun anew, or ends before it.
- * - `unknown`: the id to resume behind is not one of this channel, or the broker
- *   has dropped events, for whatever reason.
+ * - `trimmed`: the log no longer reaches back to the position.
+ * - `reset`: the log was recreated.
+ * - `rollback`: the log now ends before the position.
+ * - `unknown`: the id to resume after is not one of this channel, or the broker dropped events for
+ *   an unknown reason.
  */
 export type GapCause =
   | "trimmed"
-  | "epoch"
-  | "ahead"
+  | "reset"
+  | "rollback"
   | "disconnect"
   | "overflow"
   | "unknown";
 
-/** The fact that events may be missing between two that were delivered. */
+/** Events may be missing between two that were delivered. */
 export interface Gap {
   /** Why events may be missing. */
   readonly cause: GapCause;
-  /** The id behind which the gap lies, where there is one. */
+  /** The id of the event before the gap, if there is one. */
   readonly after?: string;
-  /** The exact number of events that are missing, where it can be known. */
+  /** The exact number of missing events, if known. */
   readonly missed?: number;
 }
 
 /**
  * One event of a channel.
  *
- * It is decoded once for all subscribers of a process, so they share the
- * `message`: treat it as read-only.
+ * Each event is decoded once for all subscribers of a process. They share the `message`: treat it
+ * as read-only.
  *
- * @typeParam Message What the codec decodes to.
+ * @typeParam Message The type of the decoded message.
  * @typeParam Channel The names of the channels.
  */
 export interface BroadcastEvent<Message = string, Channel extends string = string> {
@@ -50,24 +51,24 @@ export interface BroadcastEvent<Message = string, Channel extends string = strin
   /** The decoded message. */
   readonly message: Message;
   /**
-   * An opaque string of URL-safe characters, at most 1 KiB, that stands for
-   * "this is what I have seen": pass it as `after` to resume behind it.
+   * The opaque id of the event: URL-safe characters, at most 1 KiB. Pass it as `after` to resume
+   * after this event.
    */
   readonly id: string;
-  /** When it was published, in milliseconds since 1970, where the log has it. */
+  /** The time of publishing in milliseconds since the Unix epoch, if the log stores it. */
   readonly timestamp?: number;
-  /** What it carries besides its message, if there is something. */
+  /** Metadata of the message, if it has any. */
   readonly headers?: MessageHeaders;
-  /** The gap between the event before and this one, if there is one. */
+  /** The gap between the previous event and this one, if there is one. */
   readonly gap?: Gap;
 }
 
-/** An event, as a ready iterator result. */
+/** An event as an iterator result. */
 export type Delivery<Message> = IteratorYieldResult<BroadcastEvent<Message>>;
 
 /**
- * Merges two gaps that lie before the same event: the first cause, the first
- * `after`, and the sum of what was missed where both numbers are known.
+ * Merges two gaps before the same event. The cause and `after` are those of the first; `missed` is
+ * the sum if both numbers are known.
  */
 export function mergeGaps(first: Gap | undefined, next: Gap): Gap {
   if (first === undefined) return next;
@@ -77,10 +78,10 @@ export function mergeGaps(first: Gap | undefined, next: Gap): Gap {
     : { ...rest, missed: first.missed + next.missed };
 }
 
-/** The events that others were made of, which share what they carry. */
+/** The original events by their copies, which share message and headers. */
 const origins = new WeakMap<object, object>();
 
-/** An event under an id, and with a gap, that only one reader gives it. */
+/** A copy of an event, with an id and a gap that are specific to one reader. */
 export function withId<Message>(
   event: BroadcastEvent<Message>,
   id: string,
@@ -91,7 +92,7 @@ export function withId<Message>(
   return own;
 }
 
-/** The event that is the same for all readers. */
+/** The original of an event, which is the same for all readers. */
 export function originOf<Message>(event: BroadcastEvent<Message>): BroadcastEvent<Message> {
   return (origins.get(event) ?? event) as BroadcastEvent<Message>;
 }

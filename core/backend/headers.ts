@@ -1,33 +1,20 @@
 /**
- * The headers of a message: their validation, and their size.
+ * Message headers: validation and size.
  *
  * @module
  */
 
 import { kindOf } from "../util/kind.ts";
 
-/** Headers by their names, which are case-sensitive. */
+/** Message headers by name. Names are case-sensitive. */
 export type MessageHeaders = Readonly<Record<string, string>>;
 
-/** The backends whose brokers have headers. */
-export const HEADERS = [
-  "memory",
-  "redis-stream",
-  "postgres-stream",
-  "kafka",
-  "amqp",
-  "amqp-stream",
-  "mqtt",
-  "nats",
-  "nats-stream",
-] as const;
-
-/** What headers may take together, in bytes, each with so many more: as HTTP/2 counts them. */
+/** The limit of all headers of a message in bytes, and the overhead of each, as in HTTP/2. */
 const LIMIT = 8 * 1024;
 const OVERHEAD = 32;
-/** A token, as HTTP has it: NATS takes no other name. */
+/** An HTTP token: NATS accepts no other names. */
 const NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
-/** What the core and its backends themselves write. */
+/** Headers of the core and its backends. */
 const OWN = /^broadcaster-/i;
 const CONTROL = /\p{Cc}/u;
 
@@ -35,11 +22,11 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
- * The headers of a message, copied: what every broker that has headers carries
- * unchanged. Their values never appear in an error.
+ * Validates and copies the headers of a message. It accepts what every broker with headers
+ * delivers unchanged. Errors never show header values.
  *
- * @throws {TypeError} If a name or a value cannot be used.
- * @throws {RangeError} If they are too long.
+ * @throws {TypeError} If a name or a value is invalid.
+ * @throws {RangeError} If the headers together are too long.
  */
 export function readHeaders(channel: string, given: unknown): MessageHeaders | undefined {
   if (given === undefined) return undefined;
@@ -63,7 +50,7 @@ export function readHeaders(channel: string, given: unknown): MessageHeaders | u
     }
     if (!value.isWellFormed()) throw refuse(`header "${name}" has a lone surrogate`);
     if (CONTROL.test(value)) throw refuse(`header "${name}" has a control character`);
-    if (value.trim() !== value) throw refuse(`header "${name}" has spaces at an end`);
+    if (value.trim() !== value) throw refuse(`header "${name}" has leading or trailing spaces`);
     length += name.length + byteLength(value) + OVERHEAD;
   }
   if (length > LIMIT) {
@@ -74,7 +61,7 @@ export function readHeaders(channel: string, given: unknown): MessageHeaders | u
   return entries.length === 0 ? undefined : Object.freeze(Object.fromEntries(entries));
 }
 
-/** Whether it is an object of whatever realm, and of no class. */
+/** Returns `true` for plain objects of any realm. */
 function isPlain(given: unknown): given is object {
   if (typeof given !== "object" || given === null || Array.isArray(given)) return false;
   const prototype: unknown = Object.getPrototypeOf(given);
@@ -82,9 +69,9 @@ function isPlain(given: unknown): given is object {
 }
 
 /**
- * Headers as a broker has them, without our own; nothing if there are none. What
- * other programs write is taken as text where it is one: numbers and truth values
- * too, bytes if they are UTF-8. Of a name that is repeated the last value counts.
+ * The headers of a received message without the reserved ones, or `undefined` if there are none.
+ * Values of other programs are converted to text: strings, numbers, booleans, and bytes that are
+ * UTF-8. If a name is repeated, the last value counts.
  */
 export function headersOf(
   entries: Iterable<readonly [name: string | Uint8Array, value: unknown]>,
@@ -108,14 +95,14 @@ function textOf(value: unknown): string | undefined {
   }
 }
 
-/** How long headers are, in bytes, with so many more for each of them. */
+/** The length of headers in bytes, plus `each` for every header. */
 export function lengthOfHeaders(headers: MessageHeaders | undefined, each = 0): number {
   let length = 0;
   for (const name in headers) length += name.length + byteLength(headers[name]!) + each;
   return length;
 }
 
-/** The length of a text in UTF-8. */
+/** The length of a text in UTF-8, in bytes. */
 export function byteLength(text: string): number {
   return encoder.encode(text).length;
 }

@@ -1,11 +1,12 @@
 /**
  * Event ids: opaque to callers, bound to their backend and channel.
  *
- * The scope, a hash of backend and channel, tells an id of another channel from
- * one that is merely old. With a log an id is `<scope>~<position>`, and means
- * the same in every process. Without one it is `<scope>-<epoch>.<number>`; the
- * epoch is drawn anew for each tail. Several channels together have an id of
- * their ids.
+ * An id begins with a scope, a hash of backend and channel. It distinguishes ids of other channels
+ * from ids that are merely old.
+ *
+ * - With a log, an id is `<scope>~<position>`, and is valid in every process.
+ * - Without a log, it is `<scope>-<epoch>.<number>`. Each tail has a new random epoch.
+ * - A subscription to several channels combines their ids into one.
  *
  * @module
  */
@@ -15,26 +16,20 @@ import type { Target } from "./contract.ts";
 import { Position } from "./position.ts";
 
 const PATTERN = /^([0-9a-z]{14})(?:-([0-9a-z]{12})\.([0-9a-z]{1,11})|~([0-9a-z._~-]*))$/;
-const JOINT_PATTERN = /^[0-9a-z]{14}(?:\.\.[~-][0-9a-z_~-]*(?:\.[0-9a-z_~-]+)*){2,}$/;
-/** The length of the hash that every id begins with. */
+/** The length of the hash. */
 const SCOPE = 14;
 
-/** What an id takes at most, in bytes. */
+/** The maximum length of an id in bytes. */
 export const LONGEST_ID = 1024;
 
-/** Whether a text has the form of an id. */
-export function isId(text: string): boolean {
-  return text.length <= LONGEST_ID && (PATTERN.test(text) || JOINT_PATTERN.test(text));
-}
-
-/** What a text says. */
+/** The result of parsing an id. */
 export type Found =
   | { readonly kind: "malformed" | "foreign" }
-  /** The event of a number, of the tail of an epoch. */
+  /** An event of a tail without a log. */
   | { readonly kind: "number"; readonly epoch: string; readonly number: number }
   | { readonly kind: "position"; readonly position: Position };
 
-/** What an id is, if it is none of these channels. */
+/** The reason why an id is not one of a channel's log, for messages. */
 export function foreignReason({ kind }: { readonly kind: Found["kind"] }): string {
   if (kind === "malformed") return "not an event id";
   return kind === "foreign"
@@ -44,35 +39,36 @@ export function foreignReason({ kind }: { readonly kind: Found["kind"] }): strin
 
 /** The ids of one channel, or of all that match a pattern. */
 export class Scope {
-  readonly #hash: string;
+  /** The hash that every id begins with. */
+  readonly hash: string;
 
   /**
    * @param backend The name of the backend.
    * @param target The channel, or the pattern.
    */
   constructor(backend: string, target: Target) {
-    // No scheme begins with a star.
-    this.#hash = hash(`${typeof target === "string" ? "" : "*"}${backend}\0${target}`);
+    // No scheme begins with "*", so a pattern never shares the hash of a channel.
+    this.hash = hash(`${typeof target === "string" ? "" : "*"}${backend}\0${target}`);
   }
 
-  /** The id of a position in the log. */
+  /** Formats the id of a position in the log. */
   id(position: Position): string {
-    return `${this.#hash}~${position}`;
+    return `${this.hash}~${position}`;
   }
 
-  /** What stands before the number in the ids of an epoch. */
+  /** The part of an epoch's ids before the number. */
   prefix(epoch: string): string {
-    return `${this.#hash}-${epoch}.`;
+    return `${this.hash}-${epoch}.`;
   }
 
-  /** What an id means: `foreign` if it is of another channel or backend. */
+  /** Parses an id; `foreign` means another channel or backend. */
   find(id: string): Found {
     const match = id.length <= LONGEST_ID ? PATTERN.exec(id) : null;
     if (!match) return { kind: "malformed" };
     const [, scope, epoch, number, places] = match;
     const position = places === undefined ? undefined : Position.parse(places);
     if (places !== undefined && !position) return { kind: "malformed" };
-    if (scope !== this.#hash) return { kind: "foreign" };
+    if (scope !== this.hash) return { kind: "foreign" };
     return position
       ? { kind: "position", position }
       : { kind: "number", epoch: epoch!, number: parseInt(number!, 36) };
@@ -80,43 +76,43 @@ export class Scope {
 }
 
 /**
- * The ids of several channels together: `<scope>` and then, for each channel,
- * `..` and what stands in its own id behind the scope.
+ * The ids of several channels together: `<scope>`, then for each channel `..` and its own id
+ * without the scope.
  */
 export class JointScope {
   readonly #hash: string;
-  readonly #hashes: readonly string[];
+  readonly #scopes: readonly Scope[];
 
   /**
    * @param backend The name of the backend.
-   * @param channels The names of the channels, in an order that is always the same.
+   * @param channels The names of the channels, always in the same order.
    */
   constructor(backend: string, channels: readonly string[]) {
     this.#hash = hash(`+${backend}\0${JSON.stringify(channels)}`);
-    this.#hashes = channels.map((channel) => new Scope(backend, channel).id(Position.start));
+    this.#scopes = channels.map((channel) => new Scope(backend, channel));
   }
 
-  /** The id that stands for one id of each channel. */
+  /** Combines one id of each channel. */
   id(ids: readonly string[]): string {
     let joint = this.#hash;
     for (const id of ids) joint += `..${id.slice(SCOPE)}`;
     return joint;
   }
 
-  /** The ids of the channels, or why there are none. */
-  find(id: string): readonly string[] | "malformed" | "foreign" {
-    if (!isId(id)) return "malformed";
-    if (!id.startsWith(`${this.#hash}..`)) return "foreign";
-    const ids = id.slice(SCOPE + 2).split("..").map((part, index) =>
-      (this.#hashes[index]?.slice(0, SCOPE) ?? "") + part
+  /** Splits an id into those of the channels; `undefined` if it is of other channels. */
+  find(id: string): readonly string[] | undefined {
+    if (id.length > LONGEST_ID || !id.startsWith(`${this.#hash}..`)) return undefined;
+    const parts = id.slice(SCOPE + 2).split("..");
+    if (parts.length !== this.#scopes.length) return undefined;
+    const ids = parts.map((part, index) => this.#scopes[index]!.hash + part);
+    const areIds = ids.every((id, index) =>
+      ["position", "number"].includes(this.#scopes[index]!.find(id).kind)
     );
-    return ids.length === this.#hashes.length && ids.every((id) => PATTERN.test(id))
-      ? ids
-      : "malformed";
+    return areIds ? ids : undefined;
   }
 }
 
-/** The ids of one tail without a log: numbers, that only this process understands. */
+/** The ids of one tail without a log: numbers that are valid only in this process. */
 export class Epoch {
   readonly #name = random();
   readonly #prefix: string;
@@ -126,20 +122,20 @@ export class Epoch {
     this.#prefix = scope.prefix(this.#name);
   }
 
-  /** The id of the event of a number. */
+  /** The id of the event with a number. */
   id(number: number): string {
     return this.#prefix + number.toString(36);
   }
 
-  /** Whether an id of that epoch is of this one. */
+  /** Returns `true` if it is this epoch. */
   is(epoch: string): boolean {
     return epoch === this.#name;
   }
 }
 
 /**
- * Two 32-bit FNV-1a hashes over UTF-16 units, one of them from the end: enough to
- * tell channels apart.
+ * Two 32-bit FNV-1a hashes over UTF-16 code units, one of them from the end: enough to
+ * distinguish channels.
  */
 function hash(text: string): string {
   let low = 0x811c9dc5;

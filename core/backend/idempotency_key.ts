@@ -1,69 +1,63 @@
 /**
- * Idempotency keys: messages that are stored once, however often they are published.
+ * Idempotency keys: messages with the same key are stored once, however often they are published.
  *
  * @module
  */
 
 import { kindOf } from "../util/kind.ts";
 
-/** What tells that two messages of a channel are the same. */
+/** An idempotency key and its lifetime. */
 export interface Once {
-  /** Of at most 256 bytes. */
+  /** The key, at most 256 bytes in UTF-8. */
   readonly key: string;
-  /** How long it is known at least, in whole milliseconds; if nobody has said, see `lifetimeOf()`. */
-  readonly expires?: number | undefined;
+  /** The minimum lifetime of the key in whole milliseconds. `lifetimeOf()` has the default. */
+  readonly ttl?: number | undefined;
 }
 
-/** The backends that know keys. */
-export const KEYED = [
-  "memory",
-  "redis-stream",
-  "postgres-stream",
-  "nats-stream",
-] as const;
-
-/** How long a key is known if nobody says, in milliseconds, and its length at most, in bytes. */
-export const EXPIRES = 300_000;
+/** The default lifetime of a key in milliseconds, and its maximum length in bytes. */
+export const TTL = 300_000;
 const LIMIT = 256;
 
 /**
- * What was asked for by a key.
+ * Validates the options `idempotencyKey` and `idempotencyTtl` of a publish.
  *
- * @throws {TypeError} If the key cannot be used, or there is none to expire.
- * @throws {RangeError} If it is too long, or expires at no time.
+ * @throws {TypeError} If the key is invalid, or there is a lifetime without a key.
+ * @throws {RangeError} If the key is too long, or the lifetime is out of range.
  */
-export function readOnce(channel: string, key: unknown, expires: unknown): Once | undefined {
+export function readOnce(channel: string, key: unknown, ttl: unknown): Once | undefined {
   const refuse = (reason: string) => new TypeError(`Cannot publish to "${channel}": ${reason}`);
   if (key === undefined) {
-    if (expires === undefined) return undefined;
-    throw refuse("there is no key to expire");
+    if (ttl === undefined) return undefined;
+    throw refuse("idempotencyTtl needs an idempotencyKey");
   }
-  if (typeof key !== "string") throw refuse(`the key must be a string, it is ${kindOf(key)}`);
-  if (key === "") throw refuse("the key is empty");
-  if (!key.isWellFormed()) throw refuse("the key has a lone surrogate");
-  if (key.includes("\0")) throw refuse("the key has a NUL");
+  if (typeof key !== "string") {
+    throw refuse(`idempotencyKey must be a string, it is ${kindOf(key)}`);
+  }
+  if (key === "") throw refuse("idempotencyKey is empty");
+  if (!key.isWellFormed()) throw refuse("idempotencyKey has a lone surrogate");
+  if (key.includes("\0")) throw refuse("idempotencyKey has a NUL");
   const length = new TextEncoder().encode(key).length;
   if (length > LIMIT) {
     throw new RangeError(
-      `Cannot publish to "${channel}": the key has ${length} bytes, the limit is ${LIMIT}`,
+      `Cannot publish to "${channel}": idempotencyKey has ${length} bytes, the limit is ${LIMIT}`,
     );
   }
-  if (expires === undefined) return { key };
-  if (typeof expires === "number" && expires > 0 && expires <= Number.MAX_SAFE_INTEGER) {
-    return { key, expires: Math.ceil(expires) };
+  if (ttl === undefined) return { key };
+  if (typeof ttl === "number" && ttl > 0 && ttl <= Number.MAX_SAFE_INTEGER) {
+    return { key, ttl: Math.ceil(ttl) };
   }
   throw new RangeError(
-    `Cannot publish to "${channel}": expires must be a number of milliseconds above 0 and below 2^53, it is ${
-      typeof expires === "number" ? expires : kindOf(expires)
+    `Cannot publish to "${channel}": idempotencyTtl must be a number of milliseconds above 0 and below 2^53, it is ${
+      typeof ttl === "number" ? ttl : kindOf(ttl)
     }`,
   );
 }
 
 /**
- * How long a key is known, in milliseconds.
+ * The lifetime of a key in milliseconds.
  *
- * @param window The broker's own limit, if it has one: it knows every key as long.
+ * @param window The broker's own lifetime of keys, if it has one: it applies to every key.
  */
-export function lifetimeOf({ expires }: Once, window?: number): number {
-  return expires ?? window ?? EXPIRES;
+export function lifetimeOf({ ttl }: Once, window?: number): number {
+  return ttl ?? window ?? TTL;
 }

@@ -1,17 +1,18 @@
 /**
- * Names of channels and patterns: their check, and how error messages show them.
+ * Names of channels and patterns: validation, and display in error messages.
  *
  * @module
  */
 
 import { kindOf } from "../util/kind.ts";
+import { isControlChannel } from "./control_channel.ts";
 import { Pattern } from "./pattern.ts";
 
 /**
- * Checks the name of a channel.
+ * Validates the name of a channel.
  *
- * @param what What is done, as it appears in the message.
- * @throws {TypeError} If it cannot be one.
+ * @param what The action, as shown in the message: `subscribe to channel`.
+ * @throws {TypeError} If the name is not a string, is empty, or has a lone surrogate.
  */
 export function checkName(what: string, name: unknown): void {
   if (typeof name !== "string") {
@@ -19,12 +20,15 @@ export function checkName(what: string, name: unknown): void {
   }
   if (name === "") throw new TypeError(`Cannot ${what}: its name is empty`);
   if (!name.isWellFormed()) throw new TypeError(`Cannot ${what}: its name has a lone surrogate`);
+  if (isControlChannel(name)) {
+    throw new TypeError(`Cannot ${what} "${name}": the library reserves names that end like that`);
+  }
 }
 
-/** What is subscribed to, or read. */
+/** The target of a subscription or of a read. */
 export type Named = string | readonly string[] | { readonly pattern: string } | Pattern;
 
-/** A target as a message names it. */
+/** A target as shown in messages. */
 export function nameOf(target: Named): string {
   if (typeof target === "string") return `"${target}"`;
   if (target instanceof Pattern) return `pattern "${target}"`;

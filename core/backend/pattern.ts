@@ -4,18 +4,21 @@
  * @module
  */
 
+import { isControlChannel } from "./control_channel.ts";
+
 /**
- * Stands for all channels whose names match: `*` for any run of characters, the
- * empty one included, everything else for itself. The same on every backend.
+ * Matches channel names. `*` matches any run of characters, including an empty one; every other
+ * character matches itself. Patterns have the same meaning on every backend, and match no control
+ * channel.
  */
 export class Pattern {
-  /** As it was given. */
+  /** The pattern as given. */
   readonly text: string;
-  /** What stands between the stars: the first is how every name begins, the last how it ends. */
+  /** The text between the stars. Names begin with the first piece and end with the last. */
   readonly pieces: readonly string[];
 
   /**
-   * Reads a pattern.
+   * Parses a pattern.
    *
    * @param text The pattern.
    */
@@ -24,8 +27,12 @@ export class Pattern {
     this.pieces = text.split("*");
   }
 
-  /** Whether it stands for a channel. Takes no longer than the name times the pattern. */
+  /** Returns `true` if a channel matches. Takes at most O(name length × pattern length). */
   matches(channel: string): boolean {
+    return this.#matches(channel) && !isControlChannel(channel);
+  }
+
+  #matches(channel: string): boolean {
     const { pieces } = this;
     const first = pieces[0]!;
     if (pieces.length === 1) return channel === first;
@@ -43,7 +50,7 @@ export class Pattern {
     return true;
   }
 
-  /** As it was given. */
+  /** The pattern as given. */
   toString(): string {
     return this.text;
   }

@@ -1,26 +1,25 @@
 /**
- * Positions in a log: for each shard, the place of the last record seen.
+ * Positions in a log: the place of the last record seen in each shard.
  *
  * @module
  */
 
-/** Where one record lies in a log: comparable to others of its shard. */
+/** The place of one record in a log. Places of one shard can be compared. */
 export interface Place {
-  /** What orders its records by itself: a Kafka partition; 0 where there is one order. */
+  /** A part of the log with an order of its own, such as a Kafka partition; else 0. */
   readonly shard: number;
-  /** Grows within the shard: an offset, a sequence, a time. From 0 up to 2^53. */
+  /** An offset, sequence number or time that grows within the shard. From 0 up to 2^53. */
   readonly at: number;
-  /** Tells records apart that have the same `at`. */
+  /** Distinguishes records with the same `at`. */
   readonly sub: number;
   /**
-   * Recognises the record, where a log that is begun anew gives its places
-   * again: a time, a short hash, a number drawn for each log. Empty if nothing
-   * is known; up to 16 of the characters `0-9 a-z`.
+   * Identifies the record, since a recreated log reuses its places: a time, a short hash, a random
+   * number for each log. Up to 16 of the characters `0-9 a-z`; empty if unknown.
    */
   readonly fingerprint: string;
 }
 
-/** Whether a place lies before another of its shard: negative if so, 0 if they are equal. */
+/** Compares two places of one shard: negative if the first is before the other, 0 if equal. */
 export function comparePlaces(one: Place, other: Place): number {
   return one.at - other.at || one.sub - other.sub;
 }
@@ -29,21 +28,20 @@ const PLACE =
   /^(?:([0-9a-z]{1,6})-)?([0-9a-z]{1,11})(?:\.([0-9a-z]{1,11}))?(?:_([0-9a-z]{1,16}))?$/;
 
 /**
- * The set of what was seen: for each shard the last place. A shard that it does
- * not have was not begun. Immutable.
+ * The last place seen in each shard. Nothing was seen of a shard without one. Immutable.
  */
 export class Position {
-  /** Before everything. */
+  /** The position before all records. */
   static readonly start: Position = new Position([]);
 
-  /** The last places, one for each shard: that of the newest record first. */
+  /** The last places, one for each shard, with that of the newest record first. */
   readonly places: readonly Place[];
 
   private constructor(places: readonly Place[]) {
     this.places = places;
   }
 
-  /** The position behind these places, at most one of each shard: of the newest record first. */
+  /** The position after these places: at most one of each shard, with the newest record's first. */
   static of(...places: readonly Place[]): Position {
     const [newest, ...others] = places;
     if (newest === undefined) return Position.start;
@@ -51,9 +49,9 @@ export class Position {
   }
 
   /**
-   * Reads what `toString()` wrote.
+   * Parses the text of a position, as written by `toString()`.
    *
-   * @returns `undefined` if it is not the text of a position.
+   * @returns `undefined` if it is not one.
    */
   static parse(text: string): Position | undefined {
     if (text === "") return Position.start;
@@ -77,24 +75,24 @@ export class Position {
     return this.places[0];
   }
 
-  /** The last place in a shard, if that was begun. */
+  /** The last place seen in a shard, if any. */
   in(shard: number): Place | undefined {
     const { newest } = this;
     return newest?.shard === shard ? newest : this.places.find((place) => place.shard === shard);
   }
 
-  /** Whether the record of a place was seen. */
+  /** Returns `true` if the record at a place was seen. */
   covers(place: Place): boolean {
     const last = this.in(place.shard);
     return last !== undefined && comparePlaces(last, place) >= 0;
   }
 
-  /** Whether it has seen, in every shard, all that another position has. */
+  /** Returns `true` if everything that another position has seen was seen. */
   reaches(other: Position): boolean {
     return other.places.every((place) => this.covers(place));
   }
 
-  /** The position once the record of a place was seen too. */
+  /** This position with the record at a place seen as well. */
   with(place: Place): Position {
     if (this.covers(place)) return this;
     if (
@@ -105,12 +103,17 @@ export class Position {
     return Position.of(place, ...this.places.filter(({ shard }) => shard !== place.shard));
   }
 
-  /** All that this position or another one of the same log has seen. */
+  /** Everything that this position or another one of the same log has seen. */
   union(other: Position): Position {
     return other.places.reduce((seen: Position, place) => seen.with(place), this);
   }
 
-  /** A text of the characters `0-9 a-z . _ ~ -`. */
+  /** This position without a shard, as if none of its records had been seen. */
+  without(shard: number): Position {
+    return Position.of(...this.places.filter((place) => place.shard !== shard));
+  }
+
+  /** The position as text, of the characters `0-9 a-z . _ ~ -`. */
   toString(): string {
     return this.places.length === 1 ? textOf(this.places[0]!) : this.places.map(textOf).join("~");
   }

@@ -5,10 +5,12 @@
  */
 
 /**
- * - `idle`: nothing has been used yet, or the first connection failed.
- * - `connecting`: the first connection is being made.
- * - `connected`: it works.
- * - `reconnecting`: the connection was lost and is sought again, for ever.
+ * The state of a broadcast's connection:
+ *
+ * - `idle`: not used yet, or the first connection failed.
+ * - `connecting`: the first connection is being opened.
+ * - `connected`: the connection is open.
+ * - `reconnecting`: the connection was lost. Reconnecting is retried indefinitely.
  * - `closed`: `disconnect()` was called.
  */
 export type BroadcastState = "idle" | "connecting" | "connected" | "reconnecting" | "closed";

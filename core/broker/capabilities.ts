@@ -1,106 +1,91 @@
 /**
- * Refuses at the call what a backend cannot do: history, patterns, headers, keys.
+ * Rejects calls that need a capability that the backend lacks: history, patterns, headers, keys.
  *
  * @module
  */
 
-import type { Backend, PayloadOptions } from "../backend/contract.ts";
-import { HEADERS } from "../backend/headers.ts";
-import { KEYED } from "../backend/idempotency_key.ts";
+import type { Backend, OutgoingPayload } from "../backend/contract.ts";
 import { type Named, nameOf } from "../backend/name.ts";
 import { Pattern } from "../backend/pattern.ts";
 
-/** The backends that keep a log. */
-export const LOGS = [
-  "memory",
-  "redis-stream",
-  "postgres-stream",
-  "kafka",
-  "amqp-stream",
-  "nats-stream",
-] as const;
-
-/** Where a subscription is to start. */
-export interface AskedStart {
-  /** With so many of the most recent events. */
-  readonly history?: number | undefined;
-  /** Behind the event of this id. */
-  readonly after?: string | undefined;
-  /** What to do when `after` is not an id of this channel. */
-  readonly foreign?: "error" | "gap" | undefined;
+/** The schemes with each optional capability, as shown in messages. */
+export interface Alternatives {
+  /** The schemes with a log. */
+  readonly log: readonly string[];
+  /** The schemes with message headers. */
+  readonly headers: readonly string[];
+  /** The schemes that store idempotency keys. */
+  readonly keys: readonly string[];
 }
 
-/**
- * Refuses a subscription that the backend cannot serve.
- *
- * @throws {TypeError} If it has no log, or no patterns.
- */
-export function checkCapabilities(
-  backend: Backend,
-  target: string | readonly string[] | Pattern,
-  { after, foreign, history = 0 }: AskedStart,
-): void {
-  const { log, patterns, patternLog } = backend.features;
-  if (!(target instanceof Pattern)) {
-    if (history > 0 && !log) throw noLogError(backend, target);
-    return;
-  }
-  if (!patterns) {
-    throw new TypeError(
-      `Cannot subscribe to ${
-        nameOf(target)
-      }: ${backend.name} has no patterns, name the channels instead`,
-    );
-  }
-  const asksForPast = history > 0 || after !== undefined && foreign !== "gap";
-  if (asksForPast && !patternLog) {
-    throw new TypeError(
-      `Cannot resume ${
-        nameOf(target)
-      }: on ${backend.name} no position covers all channels of a pattern, name the channels instead`,
-    );
-  }
-}
+/** Checks calls against the capabilities of a backend. Errors name the schemes that have them. */
+export class Capabilities {
+  readonly #alternatives: Alternatives;
 
-/**
- * Refuses a message that the backend cannot carry as it is asked to.
- *
- * @throws {TypeError} If its broker has no headers, or knows no keys.
- */
-export function checkPublishing(
-  backend: Backend,
-  channel: string,
-  { headers, once }: PayloadOptions,
-): void {
-  const { name, features } = backend;
-  if (headers && !features.headers) {
-    throw new TypeError(
-      `Cannot publish to "${channel}" with headers: ${name} has none${elsewhere(backend, HEADERS)}`,
+  /** @param alternatives The schemes with each optional capability. */
+  constructor(alternatives: Alternatives) {
+    this.#alternatives = alternatives;
+  }
+
+  /**
+   * Checks a subscription.
+   *
+   * @param history The number of past events that it starts with.
+   * @throws {TypeError} If it needs a log or patterns, and the backend has none.
+   */
+  checkSubscribing(
+    backend: Backend,
+    target: string | readonly string[] | Pattern,
+    history: number,
+  ): void {
+    const { patterns, patternLog } = backend.features;
+    if (!(target instanceof Pattern)) {
+      if (history > 0 && !backend.read) throw this.noLogError(backend, target);
+      return;
+    }
+    if (!patterns) {
+      throw new TypeError(
+        `Cannot subscribe to ${
+          nameOf(target)
+        }: ${backend.name} has no patterns, name the channels instead`,
+      );
+    }
+    if (history > 0 && !patternLog) {
+      throw new TypeError(
+        `Cannot read history of ${
+          nameOf(target)
+        }: on ${backend.name} no position covers all channels of a pattern, name the channels instead`,
+      );
+    }
+  }
+
+  /**
+   * Checks the options of a message.
+   *
+   * @throws {TypeError} If it has headers or an idempotency key that the backend does not support.
+   */
+  checkPublishing({ name, features }: Backend, { channel, headers, once }: OutgoingPayload): void {
+    const refuse = (what: string, reason: string, feature: keyof Alternatives) =>
+      new TypeError(
+        `Cannot publish to "${channel}" with ${what}: ${name} ${reason}${
+          this.#elsewhere(name, feature)
+        }`,
+      );
+    if (headers && !features.headers) throw refuse("headers", "has none", "headers");
+    if (once && !features.keys) throw refuse("an idempotency key", "stores none", "keys");
+  }
+
+  /** The error for a backend without a log. */
+  noLogError({ name }: Backend, target: Named, what = "read history of"): TypeError {
+    return new TypeError(
+      `Cannot ${what} ${nameOf(target)}: ${name} keeps no log${this.#elsewhere(name, "log")}`,
     );
   }
-  if (once && !features.keys) {
-    throw new TypeError(
-      `Cannot publish to "${channel}" with a key: ${name} knows no keys${
-        elsewhere(backend, KEYED)
-      }`,
-    );
+
+  /** A scheme that is listed itself lacks the capability only with `history=0`. */
+  #elsewhere(name: string, feature: keyof Alternatives): string {
+    const schemes = this.#alternatives[feature];
+    if (schemes.includes(name)) return " with history=0";
+    return schemes.length > 0 ? `, backends that do are ${schemes.join(", ")}` : "";
   }
-}
-
-/** Why a channel has no history. */
-export function noLogError(
-  backend: Backend,
-  target: Named,
-  what = "read history of",
-): TypeError {
-  return new TypeError(
-    `Cannot ${what} ${nameOf(target)}: ${backend.name} keeps no log${elsewhere(backend, LOGS)}`,
-  );
-}
-
-/** Where something is to be had that a backend has not: memory has it, unless it is to keep nothing. */
-function elsewhere({ name }: Backend, backends: readonly string[]): string {
-  return backends.includes(name)
-    ? " with history=0"
-    : `, backends that do are ${backends.join(", ")}`;
 }

@@ -11,39 +11,39 @@ import { unlessAborted } from "../util/abort.ts";
 import { backoff } from "../util/backoff.ts";
 import { after, deferred } from "../util/timer.ts";
 
-/** A connection that held this long starts the pauses anew. */
+/** A connection that lasted this long resets the backoff, in milliseconds. */
 const STABLE = 5_000;
-/** How long publishing waits, at most, for a tail that opens again. */
+/** The maximum time that publishing waits for tails to reopen, in milliseconds. */
 const RESTORE_LIMIT = 1_000;
-/** How long a probe waits for a sign of life. */
+/** The timeout of a probe, in milliseconds. */
 const PROBE_LIMIT = 5_000;
 
-/** What a connection needs to know. */
+/** Options of a connection. */
 export interface ConnectionOptions {
-  /** Opens the backend; called once, at first use. */
+  /** Opens the backend. Called at first use, and again only if that failed. */
   readonly open: () => Promise<Backend>;
-  /** How long an idle connection goes without a probe, in milliseconds; 0 for never. */
+  /** The interval between probes in milliseconds; 0 disables them. */
   readonly probe: number;
-  /** Told of each change. */
+  /** Called after each change of state. */
   readonly onState: (state: BroadcastState, error?: unknown) => void;
 }
 
 /**
- * One backend, and whether it can be used now. Its state changes in one place,
- * and every tail and every publish waits here.
+ * The connection of one backend. Its state changes only here, and every tail and every publish
+ * waits here.
  */
 export class Connection {
-  /** What it is now. */
+  /** The current state. */
   state: BroadcastState = "idle";
   /** The backend, once it is open. */
   backend: Backend | undefined;
-  /** Counts the connections made: a loss is only news if it is of this one. */
+  /** The number of connections opened so far. Losses of an earlier one are ignored. */
   generation = 0;
-  /** Why it was lost or could not be made, last. */
+  /** The latest reason why the connection was lost or could not be opened. */
   error: unknown;
   readonly #options: ConnectionOptions;
   readonly #closing = new AbortController();
-  /** Aborts, with a `ClosedError`, when it is shut. */
+  /** Aborts with a `ClosedError` on `shut()`. */
   readonly closing: AbortSignal = this.#closing.signal;
   #opening: Promise<Backend> | undefined;
   #ready: Promise<Backend> | undefined;
@@ -52,33 +52,32 @@ export class Connection {
   #since = 0;
   #stopProbe: () => void = () => {};
 
-  /** @param options What it needs to know. */
+  /** @param options Options of the connection. */
   constructor(options: ConnectionOptions) {
     this.#options = options;
   }
 
-  /** Where it leads, as it appears in messages. */
+  /** The broker's address, as shown in messages. */
   get address(): string {
     return this.backend?.address ?? "the broker";
   }
 
-  /** Whether it can be used now. */
+  /** `true` while connected. */
   get up(): boolean {
     if (this.backend?.connected === false) this.lose(this.generation, this.error);
     return this.state === "connected";
   }
 
-  /** Whether it can be used now, and every tail is open. */
+  /** `true` while connected with every tail open. */
   get whole(): boolean {
     return this.up && this.#restoring.size === 0;
   }
 
   /**
-   * The backend, connected. Connects at first use; waits while a lost
-   * connection is sought again.
+   * Resolves with the connected backend. Connects at first use, and waits while reconnecting.
    *
-   * @throws {ClosedError} If it is closed, now or before it is connected.
-   * @throws {ConnectionError} If the first connection cannot be made.
+   * @throws {ClosedError} If it is closed, or is closed before it is connected.
+   * @throws {ConnectionError} If the first connection cannot be opened.
    */
   ready(): Promise<Backend> {
     if (this.up) return Promise.resolve(this.backend!);
@@ -88,8 +87,10 @@ export class Connection {
   }
 
   /**
-   * Holds publishing back until a tail is open again, so that a process hears
-   * what it publishes behind an outage. Call what it returns once that is so.
+   * Holds publishing back until a lost tail is open again, so that a process receives its own
+   * messages after an outage.
+   *
+   * @returns Call it once the tail is open again or has failed.
    */
   holdPublishing(): () => void {
     const { promise, resolve } = deferred();
@@ -100,11 +101,11 @@ export class Connection {
     };
   }
 
-  /** Connected, and every tail that was lost has been opened or has failed again. */
+  /** Resolves once connected, and every lost tail was reopened or has failed again. */
   async restored(): Promise<Backend> {
     const backend = await this.ready();
     if (this.#restoring.size === 0) return backend;
-    // One channel that cannot be opened does not hold up all the others.
+    // A channel whose tail does not reopen must not block the others.
     const late = deferred();
     const stop = after(RESTORE_LIMIT, () => {
       this.#restoring.clear();
@@ -115,7 +116,7 @@ export class Connection {
     return backend;
   }
 
-  /** The connection of a generation is lost: it is sought again. */
+  /** Reports the loss of a generation's connection, and starts reconnecting. */
   lose(generation: number, error: unknown): void {
     if (this.state !== "connected" || generation !== this.generation) return;
     this.#stopProbe();
@@ -125,14 +126,14 @@ export class Connection {
     this.#change("reconnecting", error);
   }
 
-  /** From now on nobody is let in, and whoever waits is turned away. */
+  /** Rejects all waiting and later calls with a `ClosedError`. */
   shut(): void {
     this.#stopProbe();
     this.#change("closed");
     this.#closing.abort(closedError());
   }
 
-  /** Closes the backend; `shut()` comes before. */
+  /** Closes the backend. Call `shut()` first. */
   async close(): Promise<void> {
     const backend = this.backend ?? await this.#opening?.catch(() => undefined);
     await backend?.close();
@@ -181,7 +182,7 @@ export class Connection {
     return backend;
   }
 
-  /** Half-open connections tell nothing by themselves: they are asked. */
+  /** Schedules a probe: only that detects half-open connections. */
   #watch(backend: Backend, generation: number): void {
     const { probe } = this.#options;
     if (!backend.probe || probe === 0) return;
@@ -216,12 +217,12 @@ export class Connection {
   }
 }
 
-/** The error for a use after `disconnect()`. */
+/** The error for use after `disconnect()`. */
 export function closedError(): ClosedError {
   return new ClosedError("Cannot use broadcast: it is disconnected, make a new one");
 }
 
-/** Wraps, once, what a backend threw while it connected. */
+/** Wraps an error of a backend's `connect()`, once. */
 function connectionError(backend: Backend, cause: unknown): Error {
   if (cause instanceof ClosedError) return cause;
   return cause instanceof RefusedError

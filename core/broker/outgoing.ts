@@ -1,10 +1,10 @@
 /**
- * A message on its way to the broker, and the errors that it may end with.
+ * A message that is being published: its states, and its possible errors.
  *
  * @module
  */
 
-import type { Backend, Payload, PayloadOptions } from "../backend/contract.ts";
+import type { Backend, OutgoingPayload } from "../backend/contract.ts";
 import {
   ClosedError,
   ConnectionError,
@@ -14,50 +14,47 @@ import {
 } from "../backend/errors.ts";
 import { lifetimeOf } from "../backend/idempotency_key.ts";
 import { onAbort } from "../util/abort.ts";
+import { LONGEST } from "../util/timer.ts";
 
-/** What is to be published. */
-export interface OutgoingMessage {
-  /** Where. */
-  readonly channel: string;
-  /** What. */
-  readonly payload: Payload;
-  /** What is asked for besides. */
-  readonly options?: PayloadOptions | undefined;
-}
+/**
+ * The state of a message:
+ *
+ * - `new`: not checked by the backend yet.
+ * - `ready`: accepted by the backend's check. It waits for its turn or for a connection.
+ * - `sent`: passed to the backend, not acknowledged yet.
+ * - `lost`: the connection was lost before the acknowledgement. It waits for a retry.
+ * - `resent`: passed to the backend again.
+ * - `settled`: its promise is settled.
+ */
+export type OutgoingState = "new" | "ready" | "sent" | "lost" | "resent" | "settled";
 
-/** A payload on its way, and who waits for it. */
+/** A message that is being published, and its promise. */
 export class Outgoing {
-  /** What. */
-  readonly message: OutgoingMessage;
-  /** Tells what was given to be published first. */
+  /** The message, with its channel. */
+  readonly message: OutgoingPayload;
+  /** A number that grows in the order of the calls to `publish()`. */
   readonly number: number;
   readonly #resolve: (id: string | undefined) => void;
   readonly #reject: (reason: unknown) => void;
-  /** Whether the backend has been asked about it. */
-  checked = false;
-  /** Whether it was given to the backend. */
-  sent = false;
-  /** Why it was not answered, if it was sent and is to be sent again. */
-  lost: ConnectionError | undefined;
-  /** Whether what was given later was accepted before it. */
-  overtaken = false;
-  /** Whether its outcome has been told. */
-  settled = false;
-  /** Ends its waiting. */
-  timer: ReturnType<typeof setTimeout> | undefined;
-  #sentAt = 0;
   readonly #onSettled: (entry: Outgoing) => void;
-  #unheed: (() => void) | undefined;
+  #state: OutgoingState = "new";
+  /** The loss that interrupted the first attempt, if it is retried. */
+  #loss: ConnectionError | undefined;
+  /** The timeout of its wait for a connection. */
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** The time of the first attempt; `-Infinity` once a later message was accepted before it. */
+  #sentAt = 0;
+  #forgetSignal: (() => void) | undefined;
 
   /**
-   * @param message What.
-   * @param number Tells what was given to be published first.
-   * @param resolve Told of its id, where that is known.
-   * @param reject Told why it was not published, or may not have been.
-   * @param onSettled Told once its outcome has been told.
+   * @param message The message, with its channel.
+   * @param number A number that grows in the order of the calls to `publish()`.
+   * @param resolve Called with the id, if known.
+   * @param reject Called with the reason why the message was not, or may not have been, published.
+   * @param onSettled Called after the promise has settled.
    */
   constructor(
-    message: OutgoingMessage,
+    message: OutgoingPayload,
     number: number,
     resolve: (id: string | undefined) => void,
     reject: (reason: unknown) => void,
@@ -70,63 +67,101 @@ export class Outgoing {
     this.#onSettled = onSettled;
   }
 
-  /** It waits no longer; sent again, it still has only the time that it had. */
+  /** The current state. */
+  get state(): OutgoingState {
+    return this.#state;
+  }
+
+  /** `true` if it was passed to the backend at least once, so it may be stored. */
+  get wasSent(): boolean {
+    return this.#state === "sent" || this.#state === "lost" || this.#state === "resent";
+  }
+
+  /** The loss that interrupted the first attempt, if it was or will be retried. */
+  get loss(): ConnectionError | undefined {
+    return this.#loss;
+  }
+
+  /** The backend's check has accepted it. */
+  approve(): void {
+    if (this.#state === "new") this.#state = "ready";
+  }
+
+  /** It is passed to the backend. A retry does not extend its time. */
   send(): void {
-    if (this.sent) return;
-    clearTimeout(this.timer);
-    this.timer = undefined;
-    this.sent = true;
-    if (this.message.options?.once) this.#sentAt = performance.now();
+    if (this.#state === "lost") {
+      this.#state = "resent";
+      return;
+    }
+    this.#state = "sent";
+    if (this.#timer !== undefined) clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.message.once) this.#sentAt = performance.now();
+  }
+
+  /** The connection was lost before the acknowledgement: it will be retried. */
+  lose(loss: ConnectionError): void {
+    this.#state = "lost";
+    this.#loss = loss;
+  }
+
+  /** A later message of its channel was accepted before it: a retry would break the order. */
+  overtake(): void {
+    this.#sentAt = -Infinity;
   }
 
   /**
-   * For how many milliseconds it may yet be sent again: half as long as its key is
-   * known, since it must arrive while it still is; and not once it was overtaken.
+   * The remaining time for retries in milliseconds: until half of its key's lifetime has passed,
+   * since it must arrive before the key expires. None once it was overtaken.
    *
-   * @param window How long the backend knows keys at most.
+   * @param window The backend's own lifetime of keys in milliseconds, if it has one.
    */
   timeLeft(window: number | undefined): number {
-    const { once } = this.message.options ?? {};
-    if (!once || this.overtaken) return 0;
-    return this.#sentAt + lifetimeOf(once, window) / 2 - performance.now();
+    const { once } = this.message;
+    return once ? this.#sentAt + lifetimeOf(once, window) / 2 - performance.now() : 0;
   }
 
-  /** Aborted, it fails at once; if it still waits, it is never sent. */
-  heed(signal: AbortSignal | undefined): void {
-    if (signal) this.#unheed = onAbort(signal, () => this.fail(signal.reason));
+  /** Limits its wait for a connection, unless it is limited already. */
+  limit(milliseconds: number, onLate: () => void): void {
+    this.#timer ??= setTimeout(onLate, Math.min(milliseconds, LONGEST));
   }
 
-  /** It is published. */
+  /** Fails immediately when the signal aborts. If it is still waiting, it is never sent. */
+  follow(signal: AbortSignal | undefined): void {
+    if (signal) this.#forgetSignal = onAbort(signal, () => this.fail(signal.reason));
+  }
+
+  /** It was published. */
   succeed(id: string | undefined): void {
     if (this.#settle()) this.#resolve(id);
   }
 
-  /** It is not published, or may not be. */
+  /** It was not, or may not have been, published. */
   fail(reason: unknown): void {
     if (this.#settle()) this.#reject(reason);
   }
 
-  /** Returns whether it is settled now, and was not before. */
+  /** Returns `false` if it was settled before. */
   #settle(): boolean {
-    if (this.settled) return false;
-    this.settled = true;
-    if (this.timer !== undefined) clearTimeout(this.timer);
-    this.#unheed?.();
+    if (this.#state === "settled") return false;
+    this.#state = "settled";
+    if (this.#timer !== undefined) clearTimeout(this.#timer);
+    this.#forgetSignal?.();
     this.#onSettled(this);
     return true;
   }
 }
 
-/** Why a payload waits no longer. */
+/** The error for a message whose wait has timed out. */
 export function lateError(
-  { message, sent }: Outgoing,
+  { message, wasSent }: Outgoing,
   address: string,
   limit: number,
   cause: unknown,
 ) {
   const { channel } = message;
   const time = `${Math.round(limit) / 1000} s`;
-  return sent
+  return wasSent
     ? new OutcomeUnknownError(
       `Cannot confirm message to "${channel}": ${address} did not answer for ${time}, it may or may not be published`,
       { cause },
@@ -137,7 +172,7 @@ export function lateError(
     );
 }
 
-/** Why it is not known what has become of a payload that was sent, and could not be sent again. */
+/** The error for a message that was sent, has an unknown outcome and cannot be retried. */
 export function doubtError({ message }: Outgoing, cause: unknown): Error {
   const reason = cause instanceof ClosedError
     ? "the broadcast was disconnected before it was answered"
@@ -148,7 +183,7 @@ export function doubtError({ message }: Outgoing, cause: unknown): Error {
   );
 }
 
-/** Wraps, once, what a backend threw while it published. */
+/** Wraps an error of a backend's `publish()`, once. */
 export function publishError(backend: Backend, entry: Outgoing, cause: unknown): Error {
   const { channel } = entry.message;
   if (cause instanceof ConnectionError) {
@@ -157,8 +192,8 @@ export function publishError(backend: Backend, entry: Outgoing, cause: unknown):
       { cause },
     );
   }
-  // That it is refused now does not tell what became of it before, nor does a backend that closes.
-  if (entry.lost || cause instanceof ClosedError) return doubtError(entry, cause);
+  // The refusal of a retry says nothing about the first attempt; nor does a closed backend.
+  if (entry.loss || cause instanceof ClosedError) return doubtError(entry, cause);
   if (cause instanceof TypeError || cause instanceof RangeError) return cause;
   return new RefusedError(`Cannot publish to "${channel}": ${reasonOf(cause)}`, { cause });
 }

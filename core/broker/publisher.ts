@@ -1,31 +1,32 @@
 /**
- * Publishes messages in order: batches those of one turn, waits for a lost connection, sends
- * those with a key again.
+ * Publishes messages in order: batches each turn of the event loop, waits while reconnecting, and
+ * retries messages with a key.
  *
  * @module
  */
 
-import type { Backend } from "../backend/contract.ts";
+import type { Backend, OutgoingPayload } from "../backend/contract.ts";
 import { ConnectionError } from "../backend/errors.ts";
 import { Scope } from "../backend/id.ts";
-import { Position } from "../backend/position.ts";
+import type { Position } from "../backend/position.ts";
 import { LONGEST } from "../util/timer.ts";
-import { checkPublishing } from "./capabilities.ts";
+import type { Capabilities } from "./capabilities.ts";
 import type { Connection } from "./connection.ts";
-import { doubtError, lateError, Outgoing, type OutgoingMessage, publishError } from "./outgoing.ts";
+import { doubtError, lateError, Outgoing, publishError } from "./outgoing.ts";
 import { Unacknowledged } from "./unacknowledged.ts";
 
 /**
- * Publishes what is given in one go together, in order. While there is no
- * connection, payloads wait in their order, up to a limit of time.
+ * Publishes the messages of one turn of the event loop together, in order. Without a connection
+ * they wait, in order and up to a timeout.
  */
 export class Publisher {
   readonly #connection: Connection;
   readonly #timeout: number;
+  readonly #capabilities: Capabilities;
   #count = 0;
-  /** What this turn of the event loop has brought. */
+  /** The messages of this turn of the event loop. */
   #given: Outgoing[] = [];
-  /** What waits for a connection. */
+  /** The messages that wait for a connection. */
   readonly #waiting = new Set<Outgoing>();
   readonly #unacknowledged = new Unacknowledged();
   #flushing = false;
@@ -33,34 +34,36 @@ export class Publisher {
   #drained: (() => void)[] = [];
 
   /**
-   * @param connection Where it publishes.
-   * @param timeout How long a payload waits for a connection, in milliseconds.
+   * @param connection The connection to publish on.
+   * @param timeout The time that a message waits for a connection, in milliseconds.
+   * @param capabilities Checks the options of messages.
    */
-  constructor(connection: Connection, timeout: number) {
+  constructor(connection: Connection, timeout: number, capabilities: Capabilities) {
     this.#connection = connection;
     this.#timeout = timeout;
+    this.#capabilities = capabilities;
   }
 
-  /** Resolves once the broker has accepted the payload: with its id, where that is known. */
-  publish(message: OutgoingMessage, signal?: AbortSignal): Promise<string | undefined> {
+  /** Resolves with the id of the message, if known, once the broker has accepted it. */
+  publish(message: OutgoingPayload, signal?: AbortSignal): Promise<string | undefined> {
     return new Promise((resolve, reject) => {
       const entry = new Outgoing(message, this.#count++, resolve, reject, this.#onSettled);
       this.#underway++;
-      // What the backend cannot carry is refused before it waits, not behind.
+      // Messages that the backend cannot carry are rejected before they wait, not after.
       const { backend, whole } = this.#connection;
       if (backend && !this.#check(backend, entry, whole)) return;
-      entry.heed(signal);
+      entry.follow(signal);
       if (whole) this.#given.push(entry);
       else this.#hold(entry);
       this.#schedule();
     });
   }
 
-  /** Resolves once all that was accepted for publishing is settled, or has had its time. */
+  /** Resolves once all messages are settled, or after the timeout. */
   drain(): Promise<void> {
     if (this.#underway === 0) return Promise.resolve();
     return new Promise((resolve) => {
-      // What was sent and is never answered fails when the connection is closed behind this.
+      // Messages that are never acknowledged fail when the connection is closed afterwards.
       const timer = setTimeout(resolve, Math.min(this.#timeout, LONGEST));
       this.#drained.push(() => {
         clearTimeout(timer);
@@ -83,50 +86,48 @@ export class Publisher {
   };
 
   async #restore(): Promise<void> {
-    for (const entry of this.#taken()) if (!entry.settled) this.#hold(entry);
+    for (const entry of this.#taken()) if (entry.state !== "settled") this.#hold(entry);
     try {
       await this.#connection.restored();
     } catch (error) {
       this.#flushing = false;
       for (const entry of this.#taken()) {
-        entry.fail(entry.sent ? doubtError(entry, error) : error);
+        entry.fail(entry.wasSent ? doubtError(entry, error) : error);
       }
       return;
     }
     this.#flush();
   }
 
+  /** Passes the turn to the backend, all channels together. */
   #send(backend: Backend): void {
-    const entries = this.#taken();
-    // Most turns bring one.
-    if (entries.length === 1) {
-      if (this.#begin(backend, entries[0]!)) this.#hand(backend, entries);
-      return;
+    const entries = this.#taken().filter((entry) => this.#begin(backend, entry));
+    if (entries.length === 0) return;
+    const { generation } = this.#connection;
+    const answers = handed(backend, entries.map(({ message }) => message));
+    for (let index = 0; index < entries.length; index++) {
+      const entry = entries[index]!;
+      const answer = "then" in answers ? answers : answers[index]!;
+      answer.then(
+        (position) => this.#accept(backend, entry, position ?? undefined),
+        (reason) => this.#refuse(backend, entry, reason, generation),
+      );
     }
-    const batches = new Map<string, Outgoing[]>();
-    for (const entry of entries) {
-      if (!this.#begin(backend, entry)) continue;
-      const { channel } = entry.message;
-      const batch = batches.get(channel);
-      if (batch) batch.push(entry);
-      else batches.set(channel, [entry]);
-    }
-    for (const batch of batches.values()) this.#hand(backend, batch);
   }
 
-  /** Whether it is to be handed to the backend now. */
+  /** Prepares a message for the backend. Returns `false` if it must not be sent. */
   #begin(backend: Backend, entry: Outgoing): boolean {
-    if (entry.settled || !this.#check(backend, entry, true)) return false;
-    if (entry.sent && entry.timeLeft(backend.window) <= 0) {
-      entry.fail(publishError(backend, entry, entry.lost));
+    if (entry.state === "settled" || !this.#check(backend, entry, true)) return false;
+    if (entry.state === "lost" && entry.timeLeft(backend.window) <= 0) {
+      entry.fail(publishError(backend, entry, entry.loss));
       return false;
     }
-    if (!entry.sent && entry.message.options?.once) this.#unacknowledged.add(entry);
+    if (entry.state !== "lost" && entry.message.once) this.#unacknowledged.add(entry);
     entry.send();
     return true;
   }
 
-  /** All that is to be sent, in the order in which it was given. */
+  /** Takes all messages to send, in the order of the calls to `publish()`. */
   #taken(): Outgoing[] {
     const given = this.#given;
     this.#given = [];
@@ -136,58 +137,44 @@ export class Publisher {
     return entries.sort((one, other) => one.number - other.number);
   }
 
-  /** Hands over what goes to one channel. */
-  #hand(backend: Backend, entries: readonly Outgoing[]): void {
-    const { generation } = this.#connection;
-    const answers = handed(backend, entries);
-    for (let index = 0; index < entries.length; index++) {
-      const entry = entries[index]!;
-      const answer: unknown = Array.isArray(answers) ? answers[index] : answers;
-      Promise.resolve(answer).then(
-        (position) => this.#accept(backend, entry, position),
-        (reason) => this.#refuse(backend, entry, reason, generation),
-      );
-    }
-  }
-
-  #accept(backend: Backend, entry: Outgoing, position: unknown): void {
+  #accept(backend: Backend, entry: Outgoing, position: Position | undefined): void {
     this.#unacknowledged.accept(entry);
-    if (!(position instanceof Position)) return entry.succeed(undefined);
+    if (!position) return entry.succeed(undefined);
     try {
       entry.succeed(new Scope(backend.name, entry.message.channel).id(position));
     } catch (error) {
-      // The backend's own fault: it named a place that is none.
+      // A fault of the backend: it returned an invalid place.
       entry.fail(error);
     }
   }
 
-  /** What has a key is sent again if its connection was lost: stored or not, it is stored once. */
+  /** Fails a message, or retries it if the connection was lost and a key makes the retry safe. */
   #refuse(backend: Backend, entry: Outgoing, reason: unknown, generation: number): void {
     const isLost = reason instanceof ConnectionError;
     if (isLost) this.#connection.lose(generation, reason);
     if (!isLost || entry.timeLeft(backend.window) <= 0) {
       return entry.fail(publishError(backend, entry, reason));
     }
-    if (entry.settled) return;
-    entry.lost = reason;
+    if (entry.state === "settled") return;
+    entry.lose(reason);
     this.#hold(entry);
     this.#schedule();
   }
 
-  /** It waits for a connection, as long as it may. */
+  /** Makes a message wait for a connection, up to its limit. */
   #hold(entry: Outgoing): void {
     this.#waiting.add(entry);
     this.#limit(entry);
   }
 
-  /** Not connected, the backend does not know what the server takes: it is asked again then. */
+  /** Checks a message; again once connected, since the backend learns the server's limits then. */
   #check(backend: Backend, entry: Outgoing, isConnected: boolean): boolean {
-    if (entry.checked) return true;
-    entry.checked = isConnected;
+    if (entry.state !== "new") return true;
     try {
-      const { channel, payload, options } = entry.message;
-      if (options) checkPublishing(backend, channel, options);
-      backend.check?.(channel, payload, options);
+      const { channel, payload } = entry.message;
+      this.#capabilities.checkPublishing(backend, entry.message);
+      backend.check?.(channel, payload, entry.message);
+      if (isConnected) entry.approve();
       return true;
     } catch (error) {
       entry.fail(error);
@@ -197,33 +184,30 @@ export class Publisher {
 
   #limit(entry: Outgoing): void {
     const { address, backend, error, state } = this.#connection;
-    // A first connection has limits of its own, and a reason when it fails.
+    // The first connection has its own timeout, and its own error if it fails.
     if (state === "idle" || state === "connecting") return;
-    const limit = entry.sent
+    const limit = entry.wasSent
       ? Math.min(this.#timeout, entry.timeLeft(backend?.window))
       : this.#timeout;
-    entry.timer ??= setTimeout(() => {
-      entry.fail(lateError(entry, address, limit, error));
-    }, Math.min(limit, LONGEST));
+    entry.limit(limit, () => entry.fail(lateError(entry, address, limit, error)));
   }
 
   readonly #onSettled = (entry: Outgoing): void => {
-    // One that was turned away is not held until there is a connection.
+    // A message that failed while waiting is released at once.
     this.#waiting.delete(entry);
-    if (entry.message.options?.once) this.#unacknowledged.delete(entry);
+    if (entry.message.once) this.#unacknowledged.delete(entry);
     if (--this.#underway > 0 || this.#drained.length === 0) return;
     for (const resolve of this.#drained.splice(0)) resolve();
   };
 }
 
-/** What a backend throws at once counts as what it rejects with. */
-function handed(backend: Backend, entries: readonly Outgoing[]): ReturnType<Backend["publish"]> {
-  const payloads = entries.map(({ message }) => message.payload);
-  const options = entries.some(({ message }) => message.options)
-    ? entries.map(({ message }) => message.options)
-    : undefined;
+/** Passes messages to the backend. An error that it throws counts as a rejection. */
+function handed(
+  backend: Backend,
+  messages: readonly OutgoingPayload[],
+): ReturnType<Backend["publish"]> {
   try {
-    return backend.publish(entries[0]!.message.channel, payloads, options);
+    return backend.publish(messages);
   } catch (error) {
     return Promise.reject(error);
   }

@@ -1,6 +1,5 @@
 /**
- * Messages with a key that await their acknowledgement: one that a later message has overtaken
- * is not sent again.
+ * Messages with a key that await their acknowledgement.
  *
  * @module
  */
@@ -8,33 +7,32 @@
 import type { Outgoing } from "./outgoing.ts";
 
 /**
- * Keyed messages that were sent and not answered, by their channels. One behind
- * which another was accepted meanwhile has lost its place: sent again, it would lie
- * behind what was published later.
+ * Sent messages with a key that are not acknowledged yet, by channel. If a later message of the
+ * channel is accepted first, they are not retried: they would be stored after it.
  */
 export class Unacknowledged {
   readonly #channels = new Map<string, Set<Outgoing>>();
 
-  /** It was sent for the first time; what was sent before it was given before it. */
+  /** Adds a message when it is first sent. Messages are added in the order of their numbers. */
   add(entry: Outgoing): void {
     const { channel } = entry.message;
     const entries = this.#channels.get(channel) ?? new Set();
     this.#channels.set(channel, entries.add(entry));
   }
 
-  /** It is settled. */
+  /** Removes a settled message. */
   delete(entry: Outgoing): void {
     const { channel } = entry.message;
     const entries = this.#channels.get(channel);
     if (entries?.delete(entry) && entries.size === 0) this.#channels.delete(channel);
   }
 
-  /** It was accepted: those before it that were not have lost their place. */
+  /** A message was accepted: earlier ones that were not are overtaken. */
   accept({ message, number }: Outgoing): void {
     if (this.#channels.size === 0) return;
     for (const entry of this.#channels.get(message.channel) ?? []) {
       if (entry.number >= number) return;
-      entry.overtaken = true;
+      entry.overtake();
     }
   }
 }

@@ -1,30 +1,29 @@
 /**
- * The `WritableStream` of messages into a channel.
+ * The `WritableStream` that publishes messages to a channel.
  *
  * @module
  */
 
 import { onAbort } from "../util/abort.ts";
 
-/** How many messages may be on their way to the broker at a time. */
+/** The maximum number of unacknowledged messages. */
 const WINDOW = 64;
 
-/** What a stream of messages needs to know. */
+/** Options of `writableOf()`. */
 export interface WritableParts<Message> {
-  /** Publishes one; settles once the broker has accepted it. */
+  /** Publishes a message. Settles once the broker has accepted it. */
   readonly publish: (message: Message) => Promise<unknown>;
-  /** Ends the stream with its reason. */
+  /** Errors the stream with its reason when it aborts. */
   readonly signal?: AbortSignal | undefined;
-  /** Settles once it is known that the stream can be written. */
+  /** Resolves once the stream can be written to. */
   readonly start: () => Promise<void>;
-  /** Ends the channel, behind all that was written. */
+  /** Ends the channel after all messages. */
   readonly end?: (() => Promise<unknown>) | undefined;
 }
 
 /**
- * A stream whose messages are published, in their order. As many as a window
- * are on their way at a time: past that, a write waits until the broker has
- * accepted the oldest of them.
+ * Creates a stream that publishes its messages in order. Up to 64 messages are unacknowledged at a
+ * time; after that, a write waits until the broker has accepted the oldest one.
  */
 export function writableOf<Message>(
   { publish, signal, start, end }: WritableParts<Message>,

@@ -1,28 +1,29 @@
 /**
- * The life of one channel's tail, or a pattern's: opened, lost, opened again, lingering,
- * closed.
+ * Lifecycle of the tail of a channel or pattern: open, lost, reopened, lingering, closed.
  *
  * @module
  */
 
+import { gapOf, isComparable } from "../backend/continuity.ts";
 import type {
   Backend,
   BackendRecord,
-  Item,
-  LogGap,
+  LogBreak,
   Payload,
+  RecordReader,
   Tail,
   Target,
 } from "../backend/contract.ts";
 import { ClosedError, ConnectionError, reasonOf, RefusedError } from "../backend/errors.ts";
 import type { Gap } from "../backend/event.ts";
 import { Epoch, Scope } from "../backend/id.ts";
-import { BacklogError, QueueTail, weightOf } from "../backend/kit/queue_tail.ts";
+import { BacklogError, weightOf } from "../backend/kit/queue_tail.ts";
 import { nameOf } from "../backend/name.ts";
 import { closedError, type Connection } from "../broker/connection.ts";
 import type { Codec } from "../codec/codec.ts";
-import { eventOf, isEndOf, type Unnamed } from "../codec/decode.ts";
+import { decode, type Decoded } from "../codec/decode.ts";
 import { PageReader } from "../log/pages.ts";
+import { newestShared } from "../log/shared_place.ts";
 import { TailPosition } from "../log/tail_position.ts";
 import { unlessAborted } from "../util/abort.ts";
 import { backoff } from "../util/backoff.ts";
@@ -32,45 +33,45 @@ import type { Branch } from "./branch.ts";
 import type { BranchOptions } from "./start.ts";
 import { Tee } from "./tee.ts";
 
-/** What a channel needs to know. */
+/** Options for a `Channel`. */
 export interface ChannelOptions<Message> {
-  /** Where its tail opens. */
+  /** Connection to the broker. */
   readonly connection: Connection;
-  /** Turns payloads into messages. */
+  /** Decodes payloads to messages. */
   readonly codec: Codec<Message>;
-  /** What its ring may hold. */
+  /** Capacity of the ring. */
   readonly limits: RingLimits;
-  /** How long its tail outlives its last subscriber, in milliseconds. */
+  /** Time in milliseconds for which the tail stays open after the last subscriber has left. */
   readonly linger: number;
-  /** Told of each gap that concerns all subscribers. */
+  /** Called for each gap that affects all subscribers. */
   readonly onGap: (gap: Gap) => void;
-  /** Told of each payload that cannot be decoded. */
+  /** Called for each payload that cannot be decoded. */
   readonly onMessageError: (channel: string, payload: Payload, error: unknown) => void;
 }
 
 /**
- * The life of one tail, from its first subscriber until it has lingered behind
- * its last. A later subscriber finds a new one, once this one has closed.
+ * One tail, from its first subscriber until it has lingered after the last. Once it has closed, a
+ * later subscriber gets a new `Channel`.
  *
- * @typeParam Message What the events carry.
+ * @typeParam Message Type of the messages.
  */
 export class Channel<Message> {
   /** The channel, or the pattern. */
   readonly target: Target;
-  /** Its ids. */
+  /** Scope of the event ids. */
   readonly scope: Scope;
-  /** Resolves once the tail is closed and everything of it released. */
+  /** Resolves once the tail is closed and its resources are released. */
   readonly closed: Promise<void>;
-  /** Whether it takes no more subscribers. */
+  /** No more subscribers are accepted. */
   stopping = false;
-  /** What its subscriptions read. */
+  /** Tee that the subscriptions read. */
   readonly tee: Tee<Message>;
   readonly #options: ChannelOptions<Message>;
-  /** Resolves once the tail is open; made anew while it is lost. */
+  /** Resolves once the tail is open; replaced while the tail is lost. */
   #opened: Promise<void>;
-  /** Subscribers that have not left, those included that still wait for the tail. */
-  #members = 0;
-  #reader: QueueTail | ReadableStreamDefaultReader<readonly Item[]> | undefined;
+  /** Number of subscribers that wait for the tail. */
+  #joining = 0;
+  #reader: RecordReader | undefined;
   #cancelled: Promise<void> | undefined;
   #moved = 0;
   #movedBytes = 0;
@@ -78,21 +79,21 @@ export class Channel<Message> {
 
   /**
    * @param target The channel, or the pattern.
-   * @param backend Where it is one.
-   * @param options What it needs to know.
+   * @param backend Backend of the channel.
+   * @param options Additional options.
    */
   constructor(target: Target, backend: Backend, options: ChannelOptions<Message>) {
     this.target = target;
     this.#options = options;
     const scope = this.scope = new Scope(backend.name, target);
-    const { log, patternLog } = backend.features;
-    const past = (typeof target === "string" ? log : patternLog)
+    const past = backend.read && (typeof target === "string" || backend.features.patternLog)
       ? {
         tailPosition: new TailPosition(scope),
         log: new PageReader({ ...options, target, scope }),
       }
       : undefined;
     this.tee = new Tee(new Epoch(scope), options.limits, past);
+    this.tee.onLeave = () => this.#leave();
     const opening = this.#open();
     this.#opened = opening.then(() => {});
     this.#opened.catch(() => {});
@@ -100,25 +101,23 @@ export class Channel<Message> {
   }
 
   /**
-   * A new branch, once the broker has confirmed the tail. Whoever stops waiting
-   * leaves no trace: the last one to leave closes the tail.
+   * Creates a branch once the broker has confirmed the tail. If all calls are aborted, the tail
+   * closes, as it does when the last subscriber leaves.
    */
   async join(start: () => BranchOptions, signal?: AbortSignal): Promise<Branch<Message>> {
-    this.#members++;
+    this.#joining++;
     this.#stopLinger();
     try {
       await unlessAborted(signal, unlessAborted(this.#options.connection.closing, this.#opened));
       if (this.stopping) throw this.tee.outcome?.error ?? closedError();
-      const branch = this.tee.branch(start());
-      branch.onLeave = () => this.#leave();
-      return branch;
-    } catch (error) {
+      return this.tee.branch(start());
+    } finally {
+      this.#joining--;
       this.#leave();
-      throw error;
     }
   }
 
-  /** Ends every subscription, behind the events that are in the ring, and closes the tail. */
+  /** Ends all subscriptions after the events in the ring, and closes the tail. */
   stop(): void {
     this.#stop({});
   }
@@ -132,28 +131,36 @@ export class Channel<Message> {
   }
 
   #leave(): void {
-    if (--this.#members > 0 || this.stopping) return;
+    if (this.#joining + this.tee.size > 0 || this.stopping) return;
     if (this.#options.linger === 0) return this.stop();
     this.#stopLinger = after(this.#options.linger, () => this.stop());
   }
 
-  /** The whole life: open, move, and after each loss open again. */
+  /** Runs the lifecycle: open the tail, move its records, and reopen it after each loss. */
   async #live(opening: Promise<Opened>): Promise<void> {
     let opened: Opened;
     try {
       opened = await opening;
     } catch {
-      // The subscribers learn it from `join()`.
+      // Reported by `join()`.
       this.stopping = true;
       return;
     }
     while (!this.stopping) {
-      const failure = await this.#move(opened.tail);
+      let failure = await this.#move(opened.tail);
       if (this.stopping) break;
+      if (failure === MOVED) {
+        try {
+          opened = await this.#tail(this.#options.connection.backend!);
+          continue;
+        } catch (error) {
+          failure = error;
+        }
+      }
       const { promise, resolve } = deferred();
       this.#opened = promise;
       const again = await this.#reopen(opened.generation, failure);
-      // With a log the tail goes on where it was, or says itself that it cannot.
+      // With a log, the tail resumes at its position, or reports a break itself.
       if (again && !this.stopping && !this.tee.log) {
         this.#options.onGap(
           this.tee.gap(failure instanceof BacklogError ? "overflow" : "disconnect"),
@@ -163,7 +170,7 @@ export class Channel<Message> {
       if (!again) return;
       opened = again;
     }
-    // Nothing for this channel may begin before the broker has let go of it.
+    // The channel must not be reopened before the broker has released it.
     await (this.#cancelled ?? opened.tail.records.cancel().catch(() => {}));
   }
 
@@ -186,7 +193,7 @@ export class Channel<Message> {
     return { tail, generation };
   }
 
-  /** Opens the tail again, for as long as it takes. */
+  /** Reopens the tail; retries indefinitely, unless the broker refuses. */
   async #reopen(generation: number, failure: unknown): Promise<Opened | undefined> {
     const { connection } = this.#options;
     let error = failure;
@@ -215,25 +222,31 @@ export class Channel<Message> {
     }
   }
 
-  /** Moves records into the tee until the tail ends, and returns why it did. */
+  /** Moves records into the tee until the tail ends. Returns the reason. */
   async #move(tail: Tail): Promise<unknown> {
-    const reader = tail instanceof QueueTail ? tail : tail.records.getReader();
+    const { records } = tail;
+    const reader = "getReader" in records ? records.getReader() : records;
     this.#reader = reader;
     try {
       for (;;) {
         const { done, value } = await reader.read();
         if (done) return new ConnectionError("the broker ended the subscription");
+        let recreated = false;
         for (const item of value) {
-          if (item.payload === undefined) {
-            this.#pass(item);
-            continue;
+          if (item.kind === "break") {
+            // Every shard of a recreated log reports a break; together they are one gap.
+            if (recreated && item.recreated) continue;
+            recreated = item.recreated === true;
+            if (!await this.#meetBreak(item)) continue;
+            await reader.cancel().catch(() => {});
+            return MOVED;
           }
-          if (item.place && isEndOf(this.target, item.payload)) {
-            this.tee.finish(item.place);
-            continue;
-          }
-          const event = eventOf(item, this.target, this.#options);
-          const isFull = this.#push(item, event instanceof Promise ? await event : event);
+          if (item.kind === "skip") this.tee.tailPosition?.pass(item.place, this.tee.ring.head);
+          if (item.kind === "loss") this.#options.onGap(this.tee.gap("unknown", item.missed));
+          if (item.kind !== "record") continue;
+          recreated = false;
+          const decoded = decode(item, this.target, this.#options);
+          const isFull = this.#push(item, decoded instanceof Promise ? await decoded : decoded);
           if (isFull) await this.#breathe();
         }
       }
@@ -244,12 +257,16 @@ export class Channel<Message> {
     }
   }
 
-  /** Returns whether half a ring has moved since readers last had their turn. */
-  #push(record: BackendRecord, value: Unnamed<Message> | undefined): boolean {
+  /** Returns true once half a ring has moved since readers last had a turn. */
+  #push(record: BackendRecord, value: Decoded<Message>): boolean {
     const { limits } = this.#options;
     const { place } = record;
     if (!value) {
       if (place) this.tee.tailPosition?.advance(place);
+      return false;
+    }
+    if (value.kind === "end") {
+      this.tee.finish(place!, value);
       return false;
     }
     const bytes = weightOf(record);
@@ -258,14 +275,30 @@ export class Channel<Message> {
     return ++this.#moved >= limits.count / 2 || this.#movedBytes >= limits.bytes / 2;
   }
 
-  /** What is no event: a place that is behind us now, or a gap in the log. */
-  #pass(item: Exclude<Item, { readonly payload: Payload }>): void {
-    if (item.place) return void this.tee.tailPosition?.advance(item.place);
+  /**
+   * Handles a break of the log. If the log was rolled back, it continues after the newest place that
+   * it shares with the ring, so that subscribers do not receive all of it again.
+   *
+   * @returns Whether the tail has to be reopened at that place.
+   */
+  async #meetBreak(found: LogBreak): Promise<boolean> {
     const { tee } = this;
-    const found = item as LogGap;
-    const gap = tee.gap(found.cause, found.missed);
-    if (tee.tailPosition?.meet(found, tee.ring.head, tee.gapCount)) tee.log?.renew();
-    this.#options.onGap(gap);
+    const { tailPosition } = tee;
+    const { shard = 0, recreated } = found;
+    const gap = gapOf(found, tailPosition?.position.in(shard));
+    if (!gap) return false;
+    if (!tailPosition || isComparable(gap)) {
+      this.#options.onGap(tee.gap(gap.cause, gap.missed));
+      return false;
+    }
+    const held = recreated === true ? [] : tee.held(shard);
+    const shared = await newestShared(tee.log!, tailPosition.position, held);
+    if (this.stopping) return false;
+    this.#options.onGap(tee.gap(gap.cause));
+    const cut = { shard: recreated === true ? undefined : shard, place: shared };
+    tailPosition.startOver(gap.cause, cut, tee.ring.head, tee.gapCount);
+    tee.log!.renew();
+    return shared !== undefined;
   }
 
   /**
@@ -280,13 +313,16 @@ export class Channel<Message> {
   }
 }
 
-/** A tail, and the connection that it belongs to. */
+/** Reason for ending a tail that has to be reopened at another position. */
+const MOVED = Symbol("moved");
+
+/** A tail, and the generation of its connection. */
 interface Opened {
   readonly tail: Tail;
   readonly generation: number;
 }
 
-/** Wraps, once, what a backend threw while it opened or fed a tail. */
+/** Wraps an error that a backend threw while opening or feeding a tail. */
 function tailError(target: Target, cause: unknown): Error {
   if (cause instanceof ClosedError) return cause;
   if (cause instanceof TypeError || cause instanceof RangeError) return cause;

@@ -1,5 +1,5 @@
 /**
- * The channels and patterns that a broadcast is subscribed to.
+ * Channels and patterns that a broadcast is subscribed to.
  *
  * @module
  */
@@ -10,18 +10,18 @@ import { closedError } from "../broker/connection.ts";
 import { unlessAborted } from "../util/abort.ts";
 import type { Branch } from "./branch.ts";
 import { Channel, type ChannelOptions } from "./channel.ts";
-import type { BranchOptions } from "./start.ts";
+import { type BranchOptions, startOf, type StartOptions } from "./start.ts";
 
-/** What all channels need to know. */
+/** Options for `Channels`. */
 export interface ChannelsOptions<Message> extends Omit<ChannelOptions<Message>, "onGap"> {
-  /** Told of each gap that concerns all subscribers of a channel, or of a pattern. */
+  /** Called for each gap that affects all subscribers of a channel or pattern. */
   readonly onGap: (target: Target, gap: Gap) => void;
 }
 
 /**
- * One `Channel` for each target, however many subscribers it has.
+ * Keeps one `Channel` per target, however many subscribers it has.
  *
- * @typeParam Message What the events carry.
+ * @typeParam Message Type of the messages.
  */
 export class Channels<Message> {
   readonly #options: ChannelsOptions<Message>;
@@ -29,17 +29,18 @@ export class Channels<Message> {
   readonly #patterns = new Map<string, Channel<Message>>();
   #stopped = false;
 
-  /** @param options What they all need to know. */
+  /** @param options Options for all channels. */
   constructor(options: ChannelsOptions<Message>) {
     this.#options = options;
   }
 
   /**
-   * A branch of a target's tee; a channel that is closing is waited for. It is
-   * joined in the same turn that finds it: nobody's leaving may close it in
-   * between, and no abort may leave it open for nobody.
+   * Creates a branch of a target's tee. If the channel is closing, waits until it is closed.
    *
-   * @param start Says where the branch starts, once the tail is open.
+   * A channel is found and joined in the same turn, so that it cannot close in between, and an abort
+   * cannot leave it open without a subscriber.
+   *
+   * @param start Returns the start of the branch; called once the tail is open.
    */
   async join(
     backend: Backend,
@@ -56,7 +57,31 @@ export class Channels<Message> {
     }
   }
 
-  /** Ends every subscription, behind the events that have arrived. Nobody joins any more. */
+  /**
+   * Opens a branch that starts where the user asked.
+   *
+   * @param onOwnGap Called for each gap that affects this branch alone.
+   */
+  async subscribe(
+    backend: Backend,
+    target: Target,
+    options: StartOptions,
+    onOwnGap: (gap: Gap) => void = () => {},
+  ): Promise<Branch<Message>> {
+    const { history, signal } = options;
+    const start = (channel: Channel<Message>) => startOf(channel, options, onOwnGap);
+    const branch = await this.join(backend, target, start, signal);
+    // Otherwise events published before the first read would displace the history.
+    if (history) {
+      await unlessAborted(signal, branch.started()).catch((error) => {
+        branch.close();
+        throw error;
+      });
+    }
+    return branch;
+  }
+
+  /** Ends all subscriptions after the events that have arrived. Later joins are rejected. */
   stop(): void {
     this.#stopped = true;
     for (const channel of this.#all) channel.stop();

@@ -1,42 +1,46 @@
 /**
- * The end markers among the events of a ring: where a channel was ended.
+ * End markers in a ring: where the channel was ended.
  *
  * @module
  */
 
 import type { Place, Position } from "../backend/position.ts";
+import type { End } from "../codec/decode.ts";
 
-/** An end, before the event of a number. */
-interface End {
+/** An end, at its place in the ring. */
+interface Marker {
+  /** Number of the event after it. */
   readonly before: number;
   readonly place: Place;
-  /** The log that it lies in. */
+  readonly end: End;
+  /** Era of the log that it is in. */
   readonly era: number;
 }
 
-/** The ends that lie among the events of a ring, as those that read it meet them. */
+/** End markers in a ring. */
 export class EndMarkers {
-  /** How many there have been. */
+  /** Number of markers so far, including dropped ones. */
   count = 0;
-  #ends: End[] = [];
+  #markers: Marker[] = [];
 
-  /** The channel is ended before the event of a number; those before the oldest one are forgotten. */
-  add(end: End, oldest: number): void {
-    this.#ends = this.#ends.filter(({ before }) => before >= oldest);
-    this.#ends.push(end);
+  /** Adds a marker. Drops those before the event `oldest`. */
+  add(marker: Marker, oldest: number): void {
+    this.#markers = this.#markers.filter(({ before }) => before >= oldest);
+    this.#markers.push(marker);
     this.count++;
   }
 
-  /** Whether one lies at the event of a number, of which so many were met. */
-  isAt(number: number, met: number): boolean {
-    const first = this.#ends[Math.max(0, met - (this.count - this.#ends.length))];
-    return met < this.count && first !== undefined && first.before <= number;
+  /** First end at or before event `number`, for a reader that has met `met` markers. */
+  at(number: number, met: number): End | undefined {
+    if (met >= this.count) return undefined;
+    const first = this.#markers[Math.max(0, met - (this.count - this.#markers.length))];
+    return first !== undefined && first.before <= number ? first.end : undefined;
   }
 
-  /** The place of the first that lies at or before an event and is not covered by a position. */
-  uncovered(number: number, position: Position, era: number): Place | undefined {
-    return this.#ends.find((end) =>
-      end.before <= number && end.era === era && !position.covers(end.place)
-    )?.place;
+  /** First marker of the era at or before event `number` that the position does not cover. */
+  uncovered(number: number, position: Position, era: number): Marker | undefined {
+    return this.#markers.find((marker) =>
+      marker.before <= number && marker.era === era && !position.covers(marker.place)
+    );
   }
 }

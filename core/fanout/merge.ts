@@ -12,6 +12,7 @@ import {
   withId,
 } from "../backend/event.ts";
 import { type JointScope, LONGEST_ID } from "../backend/id.ts";
+import type { End } from "../codec/decode.ts";
 import {
   Ending,
   type EventReader,
@@ -22,64 +23,74 @@ import {
   WITHDRAWN,
 } from "./reader.ts";
 
-/** Where a merge starts. */
+/** Options for a `Merge`. */
 export interface MergeOptions<Message> {
-  /** The ids that stand for the channels together. */
+  /** Scope of the joint event ids. */
   readonly scope: JointScope;
-  /** Events from before the branches start, oldest first, each with its branch. */
+  /** Events from before the branches start, oldest first. */
   readonly past?: readonly Arrival<Message>[] | undefined;
-  /** What those of each branch lie behind. */
+  /** Id of the position before the past events, per branch. */
   readonly from?: readonly (string | undefined)[] | undefined;
-  /** A gap that lies before the first event. */
+  /** Gap before the first event. */
   readonly gap?: Gap | undefined;
-  /** Told of each gap. What it throws ends the merge. */
+  /** Called for each gap. An error that it throws ends the merge. */
   readonly onGap?: ((gap: Gap) => void) | undefined;
 }
 
-/** An event, and which of the branches it is of. */
+/** An event, and the index of its branch. */
 export interface Arrival<Message> {
   readonly index: number;
   readonly event: BroadcastEvent<Message>;
 }
 
 /**
- * Reads several branches in turn, each in its own order. At most one event of
- * each is taken ahead; all others wait in their rings.
+ * Reads several branches in turn. Order is kept within each branch. At most one event per branch is
+ * read ahead; the others stay in their rings.
  *
- * @typeParam Message What the events carry.
+ * @typeParam Message Type of the messages.
  */
 export class Merge<Message> implements EventReader<Message> {
-  /** How it ended, once it has. */
-  readonly ending: Ending<Message> = new Ending();
-  /** Called once, when nothing will be read from it any more. */
+  /** State of the reader's end. */
+  readonly ending: Ending<Message>;
+  /** Called once, when the merge has ended, to release its signal. */
   onLeave: (() => void) | undefined;
-  /** Told of each gap. */
+  /** Called for each gap. An error that it throws ends the merge. */
   onGap: ((gap: Gap) => void) | undefined;
   readonly #branches: readonly EventReader<Message>[];
   readonly #scope: JointScope;
-  /** What has been given of each branch. */
+  /** Id of the last event delivered, per branch. */
   readonly #seen: string[];
-  /** What was taken and not given yet. */
+  /** Events that were read ahead. */
   readonly #arrived: Arrival<Message>[];
-  /** The gap before the next event of each branch. */
-  readonly #gaps: (Gap | undefined)[];
-  /** Those that are being asked, and those that have ended. */
+  /** Gap before the next event, per branch. */
+  #gaps: (Gap | undefined)[];
+  /** Branches with a pending read. */
   readonly #reading = new Set<number>();
-  readonly #over = new Set<number>();
-  /** Whether those that have ended did so because their channels were. */
+  /** Branches that have ended. */
+  #over = new Set<number>();
+  /** Every branch that has ended did so because its channel was ended. */
   #isFinished = true;
-  /** A gap that its reader must be told of first, and then before the first event. */
+  /** The end of the last such branch. */
+  #end: End | undefined;
+  /** Gap before the first event, until it is reported. */
   #first: Gap | undefined;
+  /** The same gap from then on, until an event carries it. */
   #before: Gap | undefined;
-  /** Which branch has its turn. */
+  /** Index of the next branch to take from, modulo their number. */
   #turn = 0;
   #waiters: Waiter<Message>[] = [];
 
   /**
-   * @param branches What it reads: its own, that end with it.
-   * @param options Where it starts.
+   * @param branches Branches to read. They are closed with the merge.
+   * @param options Additional options.
+   * @param ending State of the reader's end.
    */
-  constructor(branches: readonly EventReader<Message>[], options: MergeOptions<Message>) {
+  constructor(
+    branches: readonly EventReader<Message>[],
+    options: MergeOptions<Message>,
+    ending: Ending<Message> = new Ending(),
+  ) {
+    this.ending = ending;
     this.#branches = branches;
     this.#scope = options.scope;
     this.#arrived = [...options.past ?? []];
@@ -93,42 +104,63 @@ export class Merge<Message> implements EventReader<Message> {
     });
   }
 
-  /** The id that stands for what it has read; none while a gap before it was not told. */
+  /** Id of the position read up to; undefined while a gap before it has not been reported. */
   get id(): string | undefined {
     return this.#first === undefined ? this.#scope.id(this.#seen) : undefined;
   }
 
-  /** The next event; reads that overlap are answered in their order. */
+  /** Reads the next event. Concurrent reads are resolved in order. */
   next(): Promise<Result<Message>> {
-    if (this.#waiters.length === 0) {
-      const result = this.take();
-      if (result !== undefined) return Promise.resolve(result);
-      if (this.ending.outcome !== undefined) return this.ending.conclude();
-    }
-    return new Promise((resolve) => {
-      this.#waiters.push(resolve);
-      this.#read();
-    });
+    const result = this.take();
+    return result ? Promise.resolve(result) : new Promise((resolve) => this.read(resolve));
   }
 
-  /** The next event if there is one already, for readers that take several at once. */
+  /** Reads the next event with a callback, called synchronously when the event arrives. */
+  read(waiter: Waiter<Message>): void {
+    if (this.#waiters.length === 0) {
+      const result = this.take();
+      if (result !== undefined) return waiter(result);
+      if (this.ending.outcome !== undefined) return waiter(this.ending.conclude());
+    }
+    this.#waiters.push(waiter);
+    this.#read();
+  }
+
+  /** Creates a merge of forks of the branches, at the same position. Pending reads stay here. */
+  fork(): Merge<Message> {
+    const { onGap } = this;
+    const fork = new Merge(
+      this.#branches.map((branch) => branch.fork()),
+      { scope: this.#scope, past: this.#arrived, from: this.#seen, gap: this.#first, onGap },
+      this.ending.fork(),
+    );
+    fork.#gaps = [...this.#gaps];
+    fork.#over = new Set(this.#over);
+    fork.#isFinished = this.#isFinished;
+    fork.#end = this.#end;
+    fork.#before = this.#before;
+    fork.#turn = this.#turn;
+    return fork;
+  }
+
+  /** Returns the next event if one is available, for readers that take several at once. */
   take(): Delivery<Message> | undefined {
-    this.#tellFirst();
+    this.#reportFirst();
     if (this.ending.outcome !== undefined || this.#waiters.length > 0) return undefined;
     return this.#take();
   }
 
-  /** Takes the reads that wait back: they resolve with `WITHDRAWN`. */
+  /** Cancels pending reads: they resolve with `WITHDRAWN`. */
   withdraw(): void {
     for (const waiter of this.#waiters.splice(0)) waiter(WITHDRAWN);
   }
 
-  /** Ends it at once: reads resolve as done, what was not read is dropped. */
+  /** Ends the reader immediately: reads resolve as done, unread events are dropped. */
   close(): void {
     this.#leave({});
   }
 
-  /** Ends it at once: the next read rejects, what was not read is dropped. */
+  /** Ends the reader immediately: the next read rejects, unread events are dropped. */
   fail(error: unknown): void {
     this.#leave({ error });
   }
@@ -146,22 +178,22 @@ export class Merge<Message> implements EventReader<Message> {
     if (this.#over.size < this.#branches.length) return undefined;
     const gaps = this.#gaps.filter((gap) => gap !== undefined);
     const gap = gaps.reduce<Gap | undefined>(mergeGaps, this.#before);
-    this.#leave(this.#isFinished ? finishBehind(gap, this.onGap) : {});
+    this.#leave(this.#end && this.#isFinished ? finishBehind(this.#end, gap, this.onGap) : {});
     return undefined;
   }
 
-  /** The event under the id of all channels together. */
+  /** Delivers an event with the joint id. */
   #give({ index, event }: Arrival<Message>): Delivery<Message> | undefined {
     const id = this.#scope.id(this.#seen.with(index, event.id));
     if (id.length > LONGEST_ID) {
       this.fail(
         new RangeError(
-          `Cannot name event of "${event.channel}": the id of all channels together takes ${id.length} bytes of ${LONGEST_ID}, subscribe to fewer`,
+          `Cannot name event of "${event.channel}": the joint id has ${id.length} bytes, the limit is ${LONGEST_ID}, subscribe to fewer channels`,
         ),
       );
       return undefined;
     }
-    // A gap lies behind what was given before.
+    // The id of the gap is computed before `#seen` advances: a gap is after the previous event.
     const own = this.#gaps[index] ?? (event.gap && this.#joint(index, event.gap));
     const gap = own ? mergeGaps(this.#before, own) : this.#before;
     this.#gaps[index] = this.#before = undefined;
@@ -169,17 +201,19 @@ export class Merge<Message> implements EventReader<Message> {
     return { value: withId(event, id, gap), done: false };
   }
 
-  /** Asks every branch that is not being asked; what comes is given to whoever waits. */
+  /** Reads from every branch without a pending read. */
   #read(): void {
     this.#branches.forEach((branch, index) => {
       if (this.#reading.has(index) || this.#over.has(index)) return;
       this.#reading.add(index);
-      branch.next().then((result) => {
+      // Kept at once, for forks made meanwhile; delivered in a later microtask.
+      branch.read((result) => {
+        // The branch has failed: `onEnd` has reported it.
+        if (result instanceof Promise) return void result.then(() => this.#serve(), () => {});
         this.#reading.delete(index);
         if (!result.done) this.#arrived.push({ index, event: result.value });
-        this.#serve();
-        // How it ended was told already.
-      }, () => {});
+        queueMicrotask(() => this.#serve());
+      });
     });
   }
 
@@ -192,27 +226,27 @@ export class Merge<Message> implements EventReader<Message> {
     if (this.#waiters.length > 0) this.#read();
   }
 
-  #tellFirst(): void {
+  #reportFirst(): void {
     const gap = this.#first;
     if (gap === undefined) return;
     this.#first = undefined;
     this.#before = gap;
-    this.#tell(gap);
+    this.#report(gap);
   }
 
   #meet(index: number, gap: Gap): void {
     const met = this.#joint(index, gap);
     this.#gaps[index] = mergeGaps(this.#gaps[index], met);
-    this.#tell(met);
+    this.#report(met);
   }
 
-  /** A gap of one branch, behind the id of all together. */
+  /** Gap of one branch, with a joint id. */
   #joint(index: number, gap: Gap): Gap {
     if (gap.after === undefined) return gap;
     return { ...gap, after: this.#scope.id(this.#seen.with(index, gap.after)) };
   }
 
-  #tell(gap: Gap): void {
+  #report(gap: Gap): void {
     try {
       this.onGap?.(gap);
     } catch (error) {
@@ -220,11 +254,12 @@ export class Merge<Message> implements EventReader<Message> {
     }
   }
 
-  /** The others are read to their ends, unless it was an error. */
+  /** An error ends the merge; otherwise the other branches are read to their ends. */
   #branchEnded(index: number, outcome: Outcome): void {
     if ("error" in outcome) return this.#leave(outcome);
     this.#over.add(index);
-    if (!outcome.finished) this.#isFinished = false;
+    if (outcome.end) this.#end = outcome.end;
+    else this.#isFinished = false;
   }
 
   #leave(outcome: Outcome): void {

@@ -1,96 +1,111 @@
 /**
- * The interface that a subscription reads events from, and how a reader ends.
+ * Interface of the readers that subscriptions use, and the ways a reader ends.
  *
  * @module
  */
 
 import { GapError } from "../backend/errors.ts";
 import type { BroadcastEvent, Delivery, Gap } from "../backend/event.ts";
+import type { End } from "../codec/decode.ts";
 import { onAbort } from "../util/abort.ts";
 
-/** An event, or the end. */
+/** Result of a read: an event, or done. */
 export type Result<Message> = IteratorResult<BroadcastEvent<Message>, undefined>;
 
-/** Resolves a read; with a promise that rejects, too. */
+/** Callback that resolves a read; also accepts a promise, which may reject. */
 export type Waiter<Message> = (result: Result<Message> | Promise<Result<Message>>) => void;
 
-/** The end. */
+/** Result of a read after the end. */
 export const DONE: IteratorReturnResult<undefined> = { value: undefined, done: true };
 
-/** What a read that was withdrawn resolves with, told from `DONE` by identity. It has taken nothing. */
+/** Result of a cancelled read; no event was consumed. Differs from `DONE` by identity. */
 export const WITHDRAWN: IteratorReturnResult<undefined> = { value: undefined, done: true };
 
-/** What a subscription reads: a branch, or several merged. */
+/** Source of a subscription's events: a branch, or several merged. */
 export interface EventReader<Message> {
-  /** The id that stands for what it has read; none while a gap before it was not told. */
+  /** Id of the position read up to; undefined while a gap before it has not been reported. */
   readonly id: string | undefined;
-  /** How it ended, once it has. */
+  /** State of the reader's end. */
   readonly ending: Ending<Message>;
-  /** Called once, when nothing will be read from it any more. */
+  /** Called once, when the reader has ended, to release its signal. */
   onLeave: (() => void) | undefined;
-  /** Told of each gap, as soon as the reader waits at its place. What it throws ends the reader. */
+  /** Called for each gap, as soon as the reader waits there. An error it throws ends the reader. */
   onGap: ((gap: Gap) => void) | undefined;
-  /** The next event; reads that overlap are answered in their order. */
+  /** Reads the next event. Concurrent reads are resolved in order. */
   next(): Promise<Result<Message>>;
-  /** The next event if there is one already, for readers that take several at once. */
+  /** Reads the next event with a callback, called synchronously when the event arrives. */
+  read(waiter: Waiter<Message>): void;
+  /** Returns the next event if one is available, for readers that take several at once. */
   take(): Delivery<Message> | undefined;
-  /** Takes the reads that wait back: they resolve with `WITHDRAWN`. */
+  /** Creates a reader at the same position, with the same pending gaps. */
+  fork(): EventReader<Message>;
+  /** Cancels pending reads: they resolve with `WITHDRAWN`. */
   withdraw(): void;
-  /** Ends it at once: reads resolve as done, what was not read is dropped. */
+  /** Ends the reader immediately: reads resolve as done, unread events are dropped. */
   close(): void;
-  /** Ends it at once: the next read rejects, what was not read is dropped. */
+  /** Ends the reader immediately: the next read rejects, unread events are dropped. */
   fail(error: unknown): void;
 }
 
-/** A signal ends a reader for as long as there is one, and holds on to it no longer. */
+/** Ends a reader when the signal aborts. The signal holds no reference once the reader has ended. */
 export function endWith(
   reader: Pick<EventReader<unknown>, "fail" | "onLeave">,
   signal: AbortSignal,
 ): void {
-  const forget = onAbort(signal, () => reader.fail(signal.reason));
-  const leave = reader.onLeave;
-  reader.onLeave = () => {
-    forget();
-    leave?.();
-  };
+  reader.onLeave = onAbort(signal, () => reader.fail(signal.reason));
 }
 
-/** Done, or with an error. */
+/** Outcome of a reader: done, or an error. */
 export interface Outcome {
-  /** Why, if it is one: whatever was thrown. */
+  /** The error; present only if the reader failed, since any value can be thrown. */
   readonly error?: unknown;
-  /** Whether its channel was ended: nothing is missing, and coming back is of no use. */
-  readonly finished?: boolean;
+  /** End of the channel, if that was reached: no event is missing, and reconnecting is of no use. */
+  readonly end?: End;
 }
 
 /**
- * How a reader ends whose channel was ended.
+ * Outcome of a reader that reached the end of its channel. A pending gap that was not reported is
+ * an error, since no later event can carry it.
  *
- * @param gap What it has met since its last event: no other event will carry that.
- * @param onGap Who was told of it.
+ * @param end The end.
+ * @param gap Gap since the last event.
+ * @param onGap The handler that the gap was reported to, if any.
  */
-export function finishBehind(gap: Gap | undefined, onGap: unknown): Outcome {
-  return gap && !onGap ? { error: new GapError("to the end", gap) } : { finished: true };
+export function finishBehind(end: End, gap: Gap | undefined, onGap: unknown): Outcome {
+  return gap && !onGap ? { error: new GapError("to the end", gap) } : { end };
 }
 
-/** How a reader ended, and whether it has learned of it: an error is told once, then it is done. */
+/** State of a reader's end. An error rejects one read; later reads are done. */
 export class Ending<Message> {
-  /** How, once it has. */
+  /** Outcome, once the reader has ended. */
   outcome: Outcome | undefined;
-  /** Called once, when it has ended for its reader. */
+  /** Called once, when a read or `close()` has observed the end. */
   onEnd: ((outcome: Outcome) => void) | undefined;
   #ended = false;
-  #told = false;
+  #rejected = false;
 
-  /** What a read behind the end resolves with. */
+  /** Result of a read after the end. */
   conclude(): Promise<Result<Message>> {
     this.end();
-    if (!this.outcome || !("error" in this.outcome) || this.#told) return Promise.resolve(DONE);
-    this.#told = true;
+    if (!this.outcome || !("error" in this.outcome) || this.#rejected) return Promise.resolve(DONE);
+    this.#rejected = true;
     return Promise.reject(this.outcome.error);
   }
 
-  /** It has ended for its reader. */
+  /** Whether the end was observed. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** Copies the state for a fork; the error rejects one of its reads, too. */
+  fork(): Ending<Message> {
+    const fork = new Ending<Message>();
+    fork.outcome = this.outcome;
+    fork.#ended = this.#ended;
+    return fork;
+  }
+
+  /** Marks the end as observed. */
   end(): void {
     if (this.#ended) return;
     this.#ended = true;

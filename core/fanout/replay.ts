@@ -1,68 +1,69 @@
 /**
- * A reader's catch-up: pages of the log, and the gaps in them, until it can enter the ring.
+ * Catch-up of a reader: reads pages of the log until it can enter the ring.
  *
  * @module
  */
 
+import { isComparable } from "../backend/continuity.ts";
 import { type Delivery, type Gap, withId } from "../backend/event.ts";
 import type { Position } from "../backend/position.ts";
+import type { End } from "../codec/decode.ts";
 import { leadsOn, type LogCell } from "../log/pages.ts";
 import type { TailPosition } from "../log/tail_position.ts";
 import type { Tee } from "./tee.ts";
 
-/** Where a replay starts: behind a position, or before so many of the newest records. */
+/** Start of a replay: after a position, or before the newest `last` events. */
 export type ReplayStart =
   | { readonly position: Position; readonly last?: undefined }
   | { readonly last: number };
 
-/** What comes next: an event, a gap, that may be this reader's own, or the channel's end. */
+/** Step of a replay: an event, a gap (`own` if only of this reader), or the end of the channel. */
 export type Step<Message> =
   | { readonly result: Delivery<Message>; readonly gap?: undefined; readonly end?: undefined }
   | { readonly gap: Gap; readonly own: boolean; readonly end?: undefined }
-  | { readonly end: true; readonly gap?: undefined };
+  | { readonly end: End; readonly gap?: undefined };
 
-/** How often the log is asked for what only the ring seems to have. */
+/** Number of reads of the log for events that only the ring seems to have. */
 const PATIENCE = 8;
 
 /**
- * Reads pages of the log behind its own position, and enters the ring as soon
- * as that has reached the position before the ring's first event in every
- * shard. There it goes on until the ring has caught up with it in every shard.
+ * Reads pages of the log after its position. Enters the ring once the position has reached, in every
+ * shard, the one before the ring's first event. Ends once the ring has caught up in every shard.
  *
- * Meeting "by identity", at the ring's first event, would lose and repeat
- * events on a log with several shards, and never come about where the log has
- * removed that event.
+ * Switching at the ring's first event by identity would not work: it would lose and repeat events
+ * if the log has several shards, and never succeed if the log has removed that event.
  *
- * @typeParam Message What the events carry.
+ * @typeParam Message Type of the messages.
  */
 export class Replay<Message> {
-  /** What its reader has seen. */
+  /** Position that the reader has seen. */
   position: Position;
-  /** Whether it has left the log for the ring. */
+  /** The replay has left the log, and reads the ring. */
   entered = false;
-  /** In the ring: the next event, and how many gaps were met before it. */
+  /** In the ring: number of the next event. */
   cursor: number;
+  /** In the ring: number of gaps met before that event. */
   gapsMet = 0;
   readonly #tee: Tee<Message>;
   readonly #tailPosition: TailPosition;
-  /** How many records of the past are yet to be looked for. */
+  /** Number of recent events to start with, until the first page is read. */
   #last: number | undefined;
-  /** The event of the ring that its reader wants while it goes through the log instead. */
+  /** Number of the ring's event that the reader is at, while it reads the log instead. */
   #wanted: number | undefined;
-  readonly #gaps: Step<Message>[] = [];
+  #gaps: Step<Message>[] = [];
   #cells: readonly LogCell<Message>[] = [];
   #index = 0;
-  /** The log in which its position lies; -1 while that is not known. */
+  /** Era of the position; -1 while unknown. */
   #era = -1;
-  /** Whether that is certain: the tail may have yet to learn that the log was begun anew. */
+  /** The era is proven. Otherwise the log may have been recreated, unnoticed by the tail. */
   #certain = false;
   #fetching: Promise<void> | undefined;
   #misses = 0;
 
   /**
-   * @param tee Where it leads.
-   * @param start Where it starts.
-   * @param wanted The event of the ring that its reader fell behind at.
+   * @param tee Tee to enter.
+   * @param start Start of the replay.
+   * @param wanted Number of the event where the reader fell behind the ring.
    */
   constructor(tee: Tee<Message>, start: ReplayStart, wanted?: number) {
     this.#tee = tee;
@@ -72,36 +73,56 @@ export class Replay<Message> {
     this.#last = start.last;
     this.position = start.last === undefined ? start.position : tailPosition.position;
     if (start.last !== undefined) return;
-    // Who has read an event behind the floor stands in this log, who has not in an earlier one.
-    const isHere =
-      wanted !== undefined && (wanted > tailPosition.floor || tailPosition.era === 1) ||
-      tee.holds(this.position);
-    this.#certain = isHere || wanted !== undefined;
-    if (this.#certain) this.#era = isHere ? tailPosition.era : tailPosition.era - 1;
+    if (wanted !== undefined) this.#settle(tailPosition.eraOf(wanted));
+    else if (tee.holds(this.position)) this.#settle(tailPosition.era);
   }
 
-  /** The id of its position. */
+  /** Creates a replay at the same position. Both share the pages that they read. */
+  fork(): Replay<Message> {
+    const fork = new Replay(this.#tee, { position: this.position });
+    fork.entered = this.entered;
+    fork.cursor = this.cursor;
+    fork.gapsMet = this.gapsMet;
+    fork.#last = this.#last;
+    fork.#wanted = this.#wanted;
+    fork.#gaps = [...this.#gaps];
+    // A page that is still being examined is not shared; the fork fetches it again.
+    const isNew = this.#fetching !== undefined && this.#index === 0;
+    fork.#cells = isNew ? [] : this.#cells;
+    fork.#index = this.#index;
+    fork.#era = this.#era;
+    fork.#certain = this.#certain;
+    fork.#misses = this.#misses;
+    return fork;
+  }
+
+  /** Id of the position. */
   get id(): string {
     return this.#tailPosition.scope.id(this.position);
   }
 
-  /** Whether the ring has caught up with it, and it with the ring. */
+  /** Whether the replay is at the ring's head, and the ring has caught up with its position. */
   get over(): boolean {
     return this.entered && this.cursor === this.#tee.ring.head &&
       this.#tailPosition.position.reaches(this.position);
   }
 
-  /** What comes next; nothing while a page has to be fetched, or the ring is read to its end. */
+  /** Returns the next step; undefined if a page has to be fetched, or at the ring's head. */
   step(): Step<Message> | undefined {
     if (this.entered && this.cursor < this.#tee.ring.oldest) this.#fallBehind();
     if (!this.entered) {
-      const step = this.#stepLog() ?? this.#beginAnew();
+      const step = this.#stepLog() ?? this.#startOver();
       if (step || !this.#enter()) return step;
     }
     return this.#stepRing();
   }
 
-  /** Fetches the next page; resolves when there is something new to try. */
+  /** Resolves once the position is known; a start with `last` has to read it first. */
+  async placed(): Promise<void> {
+    if (this.#last !== undefined) await this.fetch();
+  }
+
+  /** Fetches the next page. Resolves when `step()` should be retried. */
   fetch(): Promise<void> {
     this.#fetching ??= this.#fetch().finally(() => this.#fetching = undefined);
     return this.#fetching;
@@ -113,7 +134,7 @@ export class Replay<Message> {
       if (cell.gap) return { gap: this.#skip(cell), own: true };
       if (this.position.covers(cell.place!)) continue;
       this.position = this.position.with(cell.place!);
-      if (cell.isEnd) return { end: true };
+      if (cell.end) return { end: cell.end };
       if (!cell.result) continue;
       if (this.#wanted !== undefined) this.#wanted++;
       return { result: this.#stamp(cell.result) };
@@ -121,13 +142,13 @@ export class Replay<Message> {
     return undefined;
   }
 
-  /** The log of its position is gone, the tee knows: it goes on where the new one begins. */
-  #beginAnew(): Step<Message> | undefined {
-    const { era, cause, from } = this.#tailPosition;
+  /** Handles a replaced log: continues after the newest place that both logs share. */
+  #startOver(): Step<Message> | undefined {
+    const { era, cause } = this.#tailPosition;
     if (!this.#certain || this.#era === era) return undefined;
     const gap: Gap = { cause, after: this.id };
     this.entered = false;
-    this.position = from;
+    this.position = this.#tailPosition.since(this.#era, this.position);
     this.#era = era;
     this.#wanted = undefined;
     return { gap, own: false };
@@ -149,7 +170,7 @@ export class Replay<Message> {
     this.#wanted = undefined;
     this.#cells = [];
     this.cursor = number;
-    // Not those before this log was begun: this reader stands in it.
+    // Gaps from before this era do not concern a reader in the current log.
     this.gapsMet = Math.max(this.#tee.gapsUpTo(number - 1), this.#tailPosition.gapCount);
   }
 
@@ -160,33 +181,34 @@ export class Replay<Message> {
 
   #stepRing(): Step<Message> | undefined {
     const { ring } = this.#tee;
-    const { era, floor, from } = this.#tailPosition;
-    // Where the floors in between lie is not known any more.
-    if (era - this.#era > 1) return this.#beginAnew();
-    // Behind the floor are places of another log, that say nothing about those before.
+    const { era, floor } = this.#tailPosition;
+    // The floors of the eras in between are unknown.
+    if (era - this.#era > 1) return this.#startOver();
+    // Events from the floor on belong to another log; their places cannot be compared.
     const end = era === this.#era ? ring.head : floor;
-    // A gap before an event that it has may still concern another shard.
-    const isPast = this.position.places.length <= 1;
+    // With several shards, a gap before an event already seen may be of another shard.
+    const isPast = this.position.places.length <= 1 &&
+      this.#tailPosition.position.places.length <= 1;
     while (this.cursor < end && this.position.covers(ring.at(this.cursor).place!)) {
       if (isPast) this.gapsMet = this.#tee.gapsUpTo(this.cursor);
       this.cursor++;
     }
     for (const gap of this.#tee.gapsFrom(this.gapsMet, this.cursor)) {
-      // What the tail has missed, this reader need not.
+      // The tail's count does not apply: this reader may have seen some of the events.
       const { missed: _, ...uncounted } = gap;
       this.#gaps.push({ gap: gap.after === this.id ? gap : uncounted, own: false });
     }
     this.gapsMet = this.#tee.gapsUpTo(this.cursor);
     if (this.cursor >= end && era !== this.#era) {
-      this.position = from;
+      this.position = this.#tailPosition.since(this.#era, this.position);
       this.#era = era;
     }
     const gap = this.#gaps.shift();
     if (gap) return gap;
     const ended = this.#tee.ends.uncovered(this.cursor, this.position, this.#era);
     if (ended) {
-      this.position = this.position.with(ended);
-      return { end: true };
+      this.position = this.position.with(ended.place);
+      return { end: ended.end };
     }
     if (this.cursor === ring.head) return undefined;
     const { place, result } = ring.at(this.cursor++);
@@ -205,40 +227,45 @@ export class Replay<Message> {
     const log = this.#tee.log!;
     const { position } = this;
     const page = this.#last === undefined ? await log.page(position) : await log.last(this.#last);
-    // It has left the old log meanwhile.
+    // The reader has moved on during the read.
     if (this.entered || this.position !== position) return;
+    // The start of a log is the same for all logs, so it proves no era.
+    if (position.places.length === 0) this.#certain = false;
     if (this.#last !== undefined) this.position = page.from;
     this.#last = undefined;
     this.#cells = page.cells;
     this.#index = 0;
-    // A gap that leads nowhere would be found again and again, in one turn.
+    // A gap that does not advance the position would be found again endlessly, in one turn.
     if (leadsOn(page.cells, this.position)) this.#misses = 0;
     else if (page.cells.length > 0 || !await this.#enters(era)) await this.#miss(log);
-    // What it has lost may still be in the ring.
-    if (page.cells[0]?.gap && !page.cells[0].gap.restart) await this.#prove(era);
+    // The events that the log has lost may still be in the ring.
+    if (page.cells[0]?.gap && isComparable(page.cells[0].gap)) await this.#prove(era);
   }
 
-  /** Whether it can enter the ring where it stands, at the end of the log. */
+  /** Whether the replay can enter the ring at its position, at the end of the log. */
   async #enters(era: number): Promise<boolean> {
     return this.position.reaches(this.#tee.entry.position) && await this.#prove(era);
   }
 
   /**
-   * Whether it stands in the tail's log of an era, during which a page was read: it does if the
-   * log, asked later, still is that one.
+   * Proves that the position is in the tail's log of an era in which a page was read. A later check
+   * that the log still holds the tail's position proves it.
    */
   async #prove(era: number): Promise<boolean> {
     const { position } = this;
     if (this.#certain || this.#tee.holds(position)) return true;
-    const isHere = await this.#tee.log!.holds(this.#tailPosition.position);
+    const { position: reached } = this.#tailPosition;
+    // In a shard where the tail has seen nothing, logs cannot be told apart.
+    if (!position.places.every(({ shard }) => reached.in(shard))) return false;
+    const isHere = await this.#tee.log!.holds(reached);
     if (!isHere || era !== this.#tailPosition.era || position !== this.position) return false;
     this.#settle(era);
     return true;
   }
 
-  /** The log shows less than the tail has brought: a replica that lags, or one that lost its end. */
+  /** Handles a log that has less than the tail delivered: a lagging replica, or a lost end. */
   async #miss(log: { pause(attempt: number): Promise<void> }): Promise<void> {
-    // The log is what is true: who may stand in another one than the tail follows the log.
+    // The log is authoritative: a reader whose era is unproven waits for it.
     const isHere = this.#certain && this.#era === this.#tailPosition.era;
     if (this.#misses++ < PATIENCE || !isHere) return await log.pause(this.#misses);
     const { position } = this.#tee.entry;
@@ -247,14 +274,16 @@ export class Replay<Message> {
     this.#cells = [];
   }
 
-  /** What the log has lost may still be in the ring. */
-  #skip({ gap }: LogCell<Message>): Gap {
+  /** Handles a gap of the log. The lost events may still be in the ring. */
+  #skip({ gap: found, position }: LogCell<Message>): Gap {
     const after = this.id;
-    const { cause, missed, restart } = gap!;
+    const gap = found!;
+    const { cause, missed } = gap;
     const next = this.#cells[this.#index]?.place;
-    const held = restart || !next || !this.#certain || this.#era !== this.#tailPosition.era
-      ? undefined
-      : this.#tee.heldBefore(next, this.position);
+    const held =
+      !isComparable(gap) || !next || !this.#certain || this.#era !== this.#tailPosition.era
+        ? undefined
+        : this.#tee.heldBefore(next, this.position);
     const wanted = this.#wanted;
     this.#wanted = undefined;
     if (held) this.#enterAt(held.number);
@@ -262,8 +291,15 @@ export class Replay<Message> {
       const counted = this.#tee.gapsUpTo(wanted - 1) === this.#tee.gapsUpTo(held.number - 1);
       return { cause: "overflow", after, ...counted && { missed: held.number - wanted } };
     }
-    if (restart) this.position = cause === "trimmed" ? this.position.union(restart) : restart;
-    // Nor does what was trimmed tell which log it was of.
+    const shared = isComparable(gap) ? undefined : this.#tee.since(this.position);
+    if (shared && shared.places.length > 0 && !isEqual(shared, this.position)) {
+      this.position = shared;
+      this.#cells = [];
+      this.#settle(this.#tailPosition.era);
+      return { cause, after };
+    }
+    this.position = position;
+    // A position before trimmed records does not prove the era.
     this.#certain = held !== undefined;
     const left = missed === undefined || !held
       ? missed
@@ -273,10 +309,14 @@ export class Replay<Message> {
     return { cause, after, ...left !== undefined && { missed: left } };
   }
 
-  /** Its own vector, until that is the page's or the ring's. */
+  /** Adds the reader's own position as id, if it differs from the event's. */
   #stamp(result: Delivery<Message>): Delivery<Message> {
     if (this.position.places.length <= 1) return result;
     const { id } = this;
     return id === result.value.id ? result : { value: withId(result.value, id), done: false };
   }
+}
+
+function isEqual(one: Position, other: Position): boolean {
+  return one.reaches(other) && other.reaches(one);
 }

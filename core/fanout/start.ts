@@ -1,5 +1,5 @@
 /**
- * Where a subscription starts: live, in the ring by `after`, or in the log.
+ * Start of a subscription: live, in the ring, or in the log.
  *
  * @module
  */
@@ -7,100 +7,83 @@
 import type { Target } from "../backend/contract.ts";
 import { GapError } from "../backend/errors.ts";
 import type { Gap } from "../backend/event.ts";
-import { foreignReason } from "../backend/id.ts";
 import { nameOf } from "../backend/name.ts";
-import type { AskedStart } from "../broker/capabilities.ts";
 import type { Channel } from "./channel.ts";
 import type { ReplayStart } from "./replay.ts";
+import type { Tee } from "./tee.ts";
 
-/** Where a branch starts, and whom it tells. */
+/** Options for a `Branch`. */
 export interface BranchOptions {
-  /** Start behind the event of this number instead of at the live end. */
+  /** Start after the event with this number instead of at the live end. */
   readonly after?: number;
   /** Start in the log. */
   readonly replay?: ReplayStart;
-  /** A gap that lies before the first event. */
+  /** Gap before the first event. */
   readonly gap?: Gap | undefined;
-  /** Told of a gap as soon as the branch waits at its place. What it throws ends the branch. */
+  /** Called for each gap, as soon as the branch waits there. An error it throws ends the branch. */
   readonly onGap?: ((gap: Gap) => void) | undefined;
-  /** Told first of a gap that is this branch's own: it fell behind, or the log does not reach it. */
+  /** Called before `onGap` for gaps of this branch alone: it fell behind, or the log was trimmed. */
   readonly onOwnGap?: ((gap: Gap) => void) | undefined;
 }
 
-/** Where a subscription starts, and what it does about gaps. */
-export interface StartOptions extends AskedStart {
-  /** Resume behind the event of this id; it wins over `history`. */
+/** Validated options of a subscription. */
+export interface StartOptions {
+  /** Number of recent events to start with, if `after` is not an id. */
+  readonly history?: number | undefined;
+  /** Id of the event to resume after. */
   readonly after: string | undefined;
-  /** What to do when events may be missing. */
+  /** Action when events may be missing. */
   readonly onGap?: "continue" | "error" | ((gap: Gap) => void) | undefined;
-  /** Aborts the call; later, ends the subscription. */
+  /** Aborts the call, or later ends the subscription. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * The start of a subscription: live, in the ring, or in the log.
+ * Determines where a subscription starts.
  *
- * @param channel The channel, whose tail is open.
- * @param options What the user asked for.
- * @param notify Told of a gap that is this subscription's own.
- * @throws {TypeError} If `after` is not an id of this channel, and that was not to be a gap.
+ * @param channel The channel; its tail must be open.
+ * @param options Options of the subscription.
+ * @param notify Called for each gap of this subscription alone.
  */
 export function startOf<Message>(
   channel: Channel<Message>,
   options: StartOptions,
   notify: (gap: Gap) => void,
 ): BranchOptions {
-  const told = { onGap: gapHandler(channel.target, options.onGap), onOwnGap: notify };
   const { after, history = 0 } = options;
-  if (after === undefined) return history > 0 ? { ...told, replay: { last: history } } : told;
-  const { tee, scope } = channel;
+  const found = after === undefined ? {} : resume(channel, after);
+  if (found.gap) notify(found.gap);
+  const isNew = after === undefined || found.gap?.cause === "unknown";
+  return {
+    ...isNew && history > 0 && { replay: { last: history } },
+    ...found,
+    onGap: gapHandler(channel.target, options.onGap),
+    onOwnGap: notify,
+  };
+}
+
+/** Start after an id: in the log, in the ring, or live with a gap (`unknown` if it is not an id). */
+function resume<Message>({ tee, scope }: Channel<Message>, after: string): BranchOptions {
   const found = scope.find(after);
-  if (found.kind === "position" && tee.log) {
-    return { ...told, replay: { position: found.position } };
+  if (found.kind === "position" && tee.log) return { replay: { position: found.position } };
+  if (found.kind === "number" && !tee.log && tee.epoch.is(found.epoch)) {
+    if (found.number < tee.ring.head) return inRing(tee, after, found.number);
+    return { gap: { cause: "unknown" } };
   }
-  const isHere = found.kind === "number" && !tee.log && tee.epoch.is(found.epoch);
-  if (isHere && found.number < tee.ring.head) {
-    return { ...told, ...inRing(channel, after, found.number, notify) };
-  }
-  const isPast = found.kind === "position" || found.kind === "number" && !isHere;
-  if (!isPast && options.foreign !== "gap") {
-    const reason = isHere ? "an id that this channel has not reached" : foreignReason(found);
-    throw foreignError(channel.target, after, reason);
-  }
-  const gap: Gap = isPast ? { cause: "disconnect", after } : { cause: "unknown" };
-  notify(gap);
-  return { ...told, gap };
+  const isPast = found.kind === "position" || found.kind === "number";
+  return { gap: isPast ? { cause: "disconnect", after } : { cause: "unknown" } };
 }
 
-/** Why a subscription cannot resume behind an id. */
-export function foreignError(
-  target: Target | readonly string[],
-  after: string,
-  reason: string,
-): TypeError {
-  return new TypeError(
-    `Cannot resume ${nameOf(target)} behind ${
-      JSON.stringify(after)
-    }: it is ${reason}, pass foreign: "gap" to start live instead`,
-  );
-}
-
-/** Behind an event of the ring, or at its oldest if it holds that no more. */
-function inRing<Message>(
-  { tee }: Channel<Message>,
-  id: string,
-  number: number,
-  notify: (gap: Gap) => void,
-): BranchOptions {
+/** Start after an event of the ring, or at the oldest one if the event is no longer held. */
+function inRing<Message>(tee: Tee<Message>, id: string, number: number): BranchOptions {
   const oldest = tee.ring.oldest - 1;
   if (number >= oldest) return { after: number };
   const counted = tee.gapsUpTo(number) === tee.gapsUpTo(oldest);
   const gap: Gap = { cause: "disconnect", after: id, ...counted && { missed: oldest - number } };
-  notify(gap);
   return { gap, after: oldest };
 }
 
-/** What is called for each gap. */
+/** The function to call for each gap, if any. */
 export function gapHandler(
   target: Target | readonly string[],
   onGap: StartOptions["onGap"],

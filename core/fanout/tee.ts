@@ -1,18 +1,18 @@
 /**
- * One tail in, any number of branches out.
+ * Distributes one tail to any number of branches.
  *
  * `ReadableStream.prototype.tee()` follows the faster branch and buffers the
- * slower one without bound, and each join deepens a chain that leaving never
- * shortens (whatwg/streams #506, #1233, #1343). Here an event is written once,
- * into one bounded ring, whoever listens; a branch is a cursor into it.
+ * slower one without bound, and each call deepens a chain that cancelling never
+ * shortens (whatwg/streams #506, #1233, #1343). Here each event is written once,
+ * into one bounded ring, for any number of branches; a branch is a cursor into it.
  *
  * @module
  */
 
 import type { Delivery, Gap, GapCause } from "../backend/event.ts";
 import type { Epoch } from "../backend/id.ts";
-import { comparePlaces, type Place, type Position } from "../backend/position.ts";
-import type { Unnamed } from "../codec/decode.ts";
+import { comparePlaces, type Place, Position } from "../backend/position.ts";
+import type { End, Unnamed } from "../codec/decode.ts";
 import type { PageReader } from "../log/pages.ts";
 import type { TailPosition } from "../log/tail_position.ts";
 import { Ring, type RingLimits } from "../util/ring.ts";
@@ -21,69 +21,77 @@ import { EndMarkers } from "./end_markers.ts";
 import type { Outcome } from "./reader.ts";
 import type { BranchOptions } from "./start.ts";
 
-/** The gaps that lie before the event of a number. */
+/** Gaps at one place in the ring. */
 interface PlacedGaps {
+  /** Number of the event after them. */
   readonly before: number;
   readonly gap: Gap;
-  /** How many. */
+  /** Number of gaps. */
   count: number;
 }
 
-/** An event as a ready iterator result, and the promise of it: both made once for all branches. */
-interface Cell<Message> {
+/** Cell of the ring: an event as an iterator result and its promise, shared by all branches. */
+export interface Cell<Message> {
+  /** The event as an iterator result. */
   readonly result: Delivery<Message>;
-  /** Where it lies in the log, if there is one. */
+  /** Position after the event, if there is a log; the event's id is its id. */
+  readonly position: Position | undefined;
+  /** Place of the event in the log, if there is one. */
   readonly place: Place | undefined;
+  /** Promise of the result, once it was requested. */
   ready: Promise<Delivery<Message>> | undefined;
 }
 
-/** What a tee reads the past from. */
+/** Log of a tee. */
 export interface Past<Message> {
-  /** Names the events. */
+  /** Position of the tail; event ids are derived from it. */
   readonly tailPosition: TailPosition;
   /** Reads the log. */
   readonly log: PageReader<Message>;
 }
 
 /**
- * The tee of one tail.
+ * Distributes the events of one tail to its branches.
  *
- * @typeParam Message What the events carry.
+ * @typeParam Message Type of the messages.
  */
 export class Tee<Message> {
-  /** The events, shared by all branches. */
+  /** Events, shared by all branches. */
   readonly ring: Ring<Cell<Message>>;
-  /** Numbers to ids, where there is no log. */
+  /** Maps event numbers to ids if there is no log. */
   readonly epoch: Epoch;
-  /** How far the tail has come in the log, if there is one. */
+  /** Position of the tail in the log, if there is one. */
   readonly tailPosition: TailPosition | undefined;
   /** The log, if there is one. */
   readonly log: PageReader<Message> | undefined;
-  /** Counts what branches must heed besides events: gaps, and the end. */
+  /** Version, incremented for each notice that branches must handle: gaps and ends. */
   changes = 0;
-  /** How many gaps there have been. */
+  /** Number of gaps so far. */
   gapCount = 0;
-  /** Where the channel was ended. */
+  /** Ends of the channel. */
   readonly ends: EndMarkers = new EndMarkers();
-  /** How it ended, once it has: branches read the ring to its end first. */
+  /** Outcome, once the tail has ended. Branches read the ring to its end first. */
   outcome: Outcome | undefined;
-  /** How many branches there are. */
+  /** Number of branches. */
   size = 0;
-  /** The branches that wait for the next event, and the array for those that wait for the one after. */
+  /** Called whenever a branch has left. */
+  onLeave: (() => void) | undefined;
+  /** Branches that wait for the next event; `#spare` is the array for the event after it. */
   #parked: (Branch<Message> | undefined)[] = [];
   #spare: (Branch<Message> | undefined)[] = [];
   #waiting = 0;
-  /** Kept as long as the ring holds an event before them; so there are never more than that. */
+  /** Kept while the ring holds an event before them, so their number is bounded. */
   #gaps: PlacedGaps[] = [];
-  /** How many are not kept any more, and the event that the last of them lies before. */
+  /** Number of gaps that are no longer kept. */
   #forgotten = 0;
+  /** Number of the event after the last of them. */
   #forgottenBefore = 0;
-  /** The branches that wait for a page of the log. */
+  /** Branches that wait for a page of the log. */
   readonly #fetching = new Set<Branch<Message>>();
 
   /**
-   * @param epoch Numbers to ids.
-   * @param limits What the ring may hold.
+   * @param epoch Maps event numbers to ids.
+   * @param limits Capacity of the ring.
    * @param past The log, if there is one.
    */
   constructor(epoch: Epoch, limits: RingLimits, past?: Past<Message>) {
@@ -93,37 +101,39 @@ export class Tee<Message> {
     this.ring = new Ring(limits);
   }
 
-  /** The id that stands for everything up to now. */
+  /** Id of the position after the newest event. */
   get id(): string {
     return this.tailPosition?.id ?? this.epoch.id(this.ring.head - 1);
   }
 
-  /** A new branch, at the live end or behind an event. */
+  /** Creates a branch. */
   branch(options: BranchOptions = {}): Branch<Message> {
     this.size++;
     return new Branch(this, options);
   }
 
-  /** Whether every branch has read all that there is. */
+  /** Whether every branch waits for the next event. */
   get caughtUp(): boolean {
     return this.#waiting === this.size;
   }
 
   /**
-   * Writes an event into the ring, and gives it to the branches that wait.
+   * Writes an event to the ring, and delivers it to the waiting branches.
    *
-   * @param event What was published, and where.
-   * @param bytes The size of its payload.
-   * @param place Where it lies in the log, if there is one.
+   * @param event The event, without an id.
+   * @param bytes Size of the payload.
+   * @param place Place of the event in the log, if there is one.
    */
   push(event: Unnamed<Message>, bytes: number, place?: Place): void {
-    const { ring } = this;
-    const id = this.tailPosition ? this.tailPosition.advance(place!) : this.epoch.id(ring.head);
+    const { ring, tailPosition } = this;
+    const position = tailPosition?.advance(place!);
+    const id = position ? tailPosition!.scope.id(position) : this.epoch.id(ring.head);
     const { channel, message, timestamp, headers } = event;
     const value = timestamp === undefined && !headers ? { channel, message, id } : { ...event, id };
-    // In this order, as the engine's own: a promise is resolved with it a tenth faster.
+    // Property order of the engine's own results: resolving a promise with it is 10% faster.
     const result = { value, done: false as const };
-    ring.push({ result, place, ready: undefined }, bytes);
+    const cell = { result, position, place, ready: undefined };
+    ring.push(cell, bytes);
     const parked = this.#parked;
     const waiting = this.#waiting;
     this.#parked = this.#spare;
@@ -132,15 +142,15 @@ export class Tee<Message> {
     for (let place = 0; place < waiting; place++) {
       const branch = parked[place]!;
       parked[place] = undefined;
-      branch.wake(result);
+      branch.wake(cell);
     }
   }
 
   /**
-   * Marks that events may be missing here; branches that wait here learn of it now.
+   * Records that events may be missing here. Waiting branches are notified immediately.
    *
-   * @param cause Why.
-   * @param missed How many, where that is known.
+   * @param cause Why events may be missing.
+   * @param missed Number of missing events, if known.
    */
   gap(cause: GapCause, missed?: number): Gap {
     const before = this.ring.head;
@@ -158,9 +168,9 @@ export class Tee<Message> {
     return last!.gap;
   }
 
-  /** The number of gaps that lie at or before the event of a number. */
+  /** Number of gaps at or before event `number`. */
   gapsUpTo(number: number): number {
-    // Behind some of the forgotten ones: one is left to be met.
+    // The event is before a forgotten gap: leave one to be met.
     if (number < this.#forgottenBefore) return this.#forgotten - 1;
     let met = this.#forgotten;
     for (const { before, count } of this.#gaps) if (before <= number) met += count;
@@ -168,8 +178,8 @@ export class Tee<Message> {
   }
 
   /**
-   * The gaps that a branch which has met so many of them meets at its cursor.
-   * One that was forgotten is told as one of unknown size.
+   * Gaps up to the cursor, for a branch that has met `met` gaps. Forgotten gaps are reported as one
+   * of unknown size.
    */
   gapsFrom(met: number, cursor: number): Gap[] {
     let number = this.#forgotten;
@@ -181,7 +191,7 @@ export class Tee<Message> {
     return found;
   }
 
-  /** Who has yet to meet these has fallen behind the ring, and is told of that. */
+  /** Drops gaps before the ring. Branches that have not met them get an overflow gap anyway. */
   #forget(): void {
     while (this.#gaps.length > 0 && this.#gaps[0]!.before < this.ring.oldest) {
       const { before, count } = this.#gaps.shift()!;
@@ -190,27 +200,27 @@ export class Tee<Message> {
     }
   }
 
-  /** The channel is ended here: branches that come to it are done. */
-  finish(place: Place): void {
+  /** Marks the end of the channel. Branches that reach it are done. */
+  finish(place: Place, end: End): void {
     const { ring, tailPosition } = this;
     tailPosition!.advance(place);
-    this.ends.add({ before: ring.head, place, era: tailPosition!.era }, ring.oldest);
+    this.ends.add({ before: ring.head, place, end, era: tailPosition!.era }, ring.oldest);
     this.#notice();
   }
 
-  /** Ends every branch once it has read the ring: done, or with an error. */
+  /** Ends every branch once it has read the ring, as done or with an error. */
   end(outcome: Outcome = {}): void {
     this.outcome ??= outcome;
     this.#notice();
   }
 
-  /** A branch waits. Returns its place. */
+  /** Adds a waiting branch. Returns its index. */
   park(branch: Branch<Message>): number {
     this.#parked[this.#waiting] = branch;
     return this.#waiting++;
   }
 
-  /** A branch that waits at a place waits no longer. */
+  /** Removes the waiting branch at an index. */
   unpark(place: number): void {
     const last = this.#parked[--this.#waiting]!;
     this.#parked[this.#waiting] = undefined;
@@ -219,28 +229,27 @@ export class Tee<Message> {
     last.place = place;
   }
 
-  /** A branch waits for a page of the log, or waits no longer. */
+  /** Adds or removes a branch that waits for a page of the log. */
   fetching(branch: Branch<Message>, waits: boolean): void {
     if (waits) this.#fetching.add(branch);
     else this.#fetching.delete(branch);
   }
 
-  /** Where a branch enters from the log: the first event it may need, and what lies before. */
+  /** Entry from the log: the first event a branch may need, and the position before it. */
   get entry(): { readonly number: number; readonly position: Position } {
     const { ring, tailPosition } = this;
     const { floor, from } = tailPosition!;
     if (ring.oldest <= floor) return { number: floor, position: from };
-    // What lay before the oldest event is not known any more; what lies behind it is.
-    return {
-      number: ring.oldest + 1,
-      position: tailPosition!.at(ring.at(ring.oldest).result.value.id),
-    };
+    // The position before the oldest event is no longer known; the one after it is.
+    return { number: ring.oldest + 1, position: ring.at(ring.oldest).position! };
   }
 
-  /** Whether the ring proves that a position is one of this log. */
+  /** Whether the ring proves that a position is in the current log. */
   holds(position: Position): boolean {
     const { ring, tailPosition } = this;
     const { floor, from, position: newest } = tailPosition!;
+    // The start is the same for all logs.
+    if (position.places.length === 0) return newest.places.length === 0;
     return position.places.every((place) => {
       for (const known of [newest.in(place.shard), from.in(place.shard)]) {
         if (known && isSame(known, place)) return true;
@@ -252,9 +261,42 @@ export class Tee<Message> {
     });
   }
 
+  /** Places in a shard of the current log that the ring holds, oldest first. */
+  held(shard: number): Place[] {
+    const { ring, tailPosition } = this;
+    const { floor, from, position } = tailPosition!;
+    const places: (Place | undefined)[] = [from.in(shard)];
+    for (let number = Math.max(ring.oldest, floor); number < ring.head; number++) {
+      places.push(ring.at(number).place);
+    }
+    places.push(position.in(shard));
+    // A record that was not read has no fingerprint, so it proves nothing.
+    const known = places.filter((place) => place?.shard === shard && place.fingerprint !== "");
+    return (known as Place[]).filter((place, index) =>
+      index === 0 || comparePlaces(place, known[index - 1]!) > 0
+    );
+  }
+
   /**
-   * How many events the ring still holds of those behind a position that the log
-   * has lost, all before a place; only where one shard makes that certain.
+   * Translates a position to the current log, without the records lost since. Undefined if the ring
+   * no longer holds its records.
+   */
+  since(position: Position): Position | undefined {
+    const { ring, tailPosition } = this;
+    const places: Place[] = [];
+    for (const place of position.places) {
+      let number = ring.head - 1;
+      while (number >= ring.oldest && !isSame(ring.at(number).place!, place)) number--;
+      if (number < ring.oldest) return undefined;
+      const era = tailPosition!.eraOf(number + 1);
+      places.push(...tailPosition!.since(era, Position.of(place)).places);
+    }
+    return Position.of(...places);
+  }
+
+  /**
+   * Counts the events that the log has lost and the ring still holds, after a position and before a
+   * place. Undefined if there are none, or with several shards, where the count is not certain.
    */
   heldBefore(
     place: Place,
@@ -270,7 +312,7 @@ export class Tee<Message> {
       if (!position.covers(held)) count++;
     }
     if (count === 0) return undefined;
-    // Between the ring's events may lie what is none.
+    // Not every record between the ring's events is an event.
     return { number, count, exact: place.at - ring.at(number).place!.at === count };
   }
 
@@ -281,7 +323,7 @@ export class Tee<Message> {
   }
 }
 
-/** Whether it is certain: of a record that was found and not read nothing is known but its place. */
+/** Whether two places are of the same record: equal in order and in fingerprint. */
 function isSame(one: Place, other: Place): boolean {
   return one.shard === other.shard && comparePlaces(one, other) === 0 &&
     one.fingerprint === other.fingerprint;

@@ -1,5 +1,5 @@
 /**
- * Reads `history()`: pages of a channel's log as a list of events.
+ * Reads the history of a channel: pages of its log as a list of events.
  *
  * @module
  */
@@ -11,28 +11,28 @@ import type { Position } from "../backend/position.ts";
 import { unlessAborted } from "../util/abort.ts";
 import type { LogCell, PageReader } from "./pages.ts";
 
-/** How many records are asked for at once at most. */
+/** Maximum number of records per read. */
 const LONGEST_PAGE = 1_024;
 
-/** What a list of events needs to know. */
+/** Options for `eventsIn()`. */
 export interface HistoryRange extends ReadOptions {
-  /** Told of each gap. */
+  /** Called for each gap. */
   readonly onGap: (gap: Gap) => void;
-  /** Aborts the reading. */
+  /** Aborts the read. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Events, oldest first, and what they lie between. */
+/** Events, oldest first, and the positions around them. */
 export interface Stretch<Message> {
-  /** What the first of them lies behind. */
+  /** Position before the first event. */
   readonly from: Position;
-  /** The events. */
+  /** Events, oldest first. */
   readonly events: BroadcastEvent<Message>[];
-  /** The position behind the last of them, and what follows that is no event. */
+  /** Position after the last event and any records after it that are not events. */
   readonly end: Position;
 }
 
-/** The events of a range, in as many pages as it takes. */
+/** Reads the events of a range, in as many pages as needed. */
 export async function eventsIn<Message>(
   log: PageReader<Message>,
   { after, before, limit, onGap, signal }: HistoryRange,
@@ -52,7 +52,7 @@ export async function eventsIn<Message>(
     const found = eventsOf(cells, log.id(page.from), onGap);
     if (after) events.push(...found);
     else events.unshift(...found);
-    // A gap, and nothing that would lead on.
+    // A page with only a gap, which does not advance the position.
     if (after && cells.at(-1)!.position === first) break;
     if (after) first = cells.at(-1)!.position;
     else last = cells[0]!.position;
@@ -60,7 +60,7 @@ export async function eventsIn<Message>(
   return { from: from!, events, end: end! };
 }
 
-/** The events of a page, each with the gap before it. */
+/** Events of a page, each with the gap before it. */
 function eventsOf<Message>(
   cells: readonly LogCell<Message>[],
   from: string,
@@ -86,7 +86,7 @@ function eventsOf<Message>(
 }
 
 /**
- * The position of an id that a page of history is to lie behind or before.
+ * Position of an event id, for the bounds of a history page.
  *
  * @throws {TypeError} If it is not an id of this channel.
  */

@@ -4,7 +4,8 @@
  * @module
  */
 
-import type { Item, LogGap, ReadOptions, Target } from "../backend/contract.ts";
+import { gapOf, isComparable, type LogGap, positionAfter } from "../backend/continuity.ts";
+import type { Page, ReadOptions, Target } from "../backend/contract.ts";
 import { ConnectionError, reasonOf, RefusedError } from "../backend/errors.ts";
 import type { Delivery } from "../backend/event.ts";
 import type { Scope } from "../backend/id.ts";
@@ -12,73 +13,73 @@ import { PageSize } from "../backend/kit/page_size.ts";
 import { nameOf } from "../backend/name.ts";
 import type { Place, Position } from "../backend/position.ts";
 import { closedError, type Connection } from "../broker/connection.ts";
-import { type DecodeOptions, eventOf, isEndOf } from "../codec/decode.ts";
+import { decode, type DecodeOptions, type End } from "../codec/decode.ts";
 import { unlessAborted } from "../util/abort.ts";
 import { backoff } from "../util/backoff.ts";
 import { after as later, turn } from "../util/timer.ts";
 
-/** How many pages are kept for others that replay, and how long nobody has to. */
+/** Maximum number of cached pages. */
 const KEPT = 16;
+/** Time in milliseconds after the last read when the cache is cleared. */
 const REST = 1_000;
 
-/** What a log needs to know. */
+/** Options for a `PageReader`. */
 export interface PageReaderOptions<Message> extends DecodeOptions<Message> {
-  /** Where it is read. */
+  /** Connection to the broker. */
   readonly connection: Connection;
   /** The channel, or the pattern. */
   readonly target: Target;
-  /** Its ids. */
+  /** Scope of the event ids. */
   readonly scope: Scope;
 }
 
-/** One item of a page: an event, a place that has none, or a gap. */
+/** Cell of a page: an event, a record that is not an event, or a gap. */
 export interface LogCell<Message> {
-  /** The position behind it. */
+  /** Position after this cell. */
   readonly position: Position;
-  /** The id of that position. */
+  /** Id of that position. */
   readonly id: string;
-  /** Where the record lies; a gap has no place. */
+  /** Place of the record; a gap has none. */
   readonly place?: Place | undefined;
-  /** Whether the channel was ended here. */
-  readonly isEnd?: boolean;
-  /** The event, as a ready iterator result; a record that is nobody's event has none. */
+  /** The end of the channel, if it was ended here. */
+  readonly end?: End;
+  /** The event as an iterator result; absent if the record is not an event. */
   readonly result?: Delivery<Message>;
   /** Records are missing here. */
   readonly gap?: LogGap;
 }
 
-/** A page, decoded once for all that read it. */
+/** A page of the log, decoded once for all readers. */
 export interface LogPage<Message> {
-  /** What it begins behind. */
+  /** Position before the first cell. */
   readonly from: Position;
-  /** Oldest first. */
+  /** Cells, oldest first. */
   readonly cells: readonly LogCell<Message>[];
 }
 
 /**
- * Reads the log for all subscriptions of a channel: those that replay the same
- * part of it share its pages, so that a thousand who resume at once read the
- * log once.
+ * Reads the log for all subscriptions of a channel. Subscriptions that replay the same part share
+ * its pages, so that a thousand that resume at once read the log once.
  *
  * @typeParam Message What the events carry.
  */
 export class PageReader<Message> {
   readonly #options: PageReaderOptions<Message>;
-  /** Those that are being read: by the id that they are read behind. */
+  /** Pending reads, by the id that they start after. */
   readonly #pages = new Map<string, Promise<LogPage<Message>>>();
-  /** The newest last. */
+  /** Cached pages, by the id that they start after; the newest last. */
   readonly #kept = new Map<string, LogPage<Message>>();
-  /** Checks of positions that have not begun, by their ids. */
+  /** Checks of positions that have not started, by id. */
   readonly #checks = new Map<string, Promise<LogPage<Message>>>();
   readonly #pageSize = new PageSize();
   #stopRest: () => void = () => {};
 
-  /** @param options What it needs to know. */
+  /** @param options Options for the reader. */
   constructor(options: PageReaderOptions<Message>) {
     this.#options = options;
   }
 
-  /** What follows a position; empty at the end of the log. */
+  /** Reads the page after a position; empty at the end of the log. Cached. */
   async page(after: Position): Promise<LogPage<Message>> {
     const id = this.#options.scope.id(after);
     this.#stopRest();
@@ -86,7 +87,9 @@ export class PageReader<Message> {
     const known = this.#kept.get(id) ?? this.#pages.get(id);
     if (known) return known;
     for (const page of this.#kept.values()) {
-      const index = page.cells.findIndex((cell) => cell.id === id);
+      const index = page.cells.findLastIndex((cell, index) =>
+        cell.id === id && !isUnmet(page, cell, index)
+      );
       if (index >= 0 && index < page.cells.length - 1) {
         return { from: after, cells: page.cells.slice(index + 1) };
       }
@@ -98,17 +101,22 @@ export class PageReader<Message> {
     );
   }
 
-  /** The id of a position. */
+  /** Id of a position. */
   id(position: Position): string {
     return this.#options.scope.id(position);
   }
 
-  /** Reads a page by itself, for as long as it takes to reach the broker. */
+  /** Reads a page, uncached. Retries until the broker is reached. */
   async read(options: ReadOptions): Promise<LogPage<Message>> {
+    return await this.#decoded(await this.items(options));
+  }
+
+  /** Same as `read()`, but returns the backend's page, not decoded. */
+  async items(options: ReadOptions): Promise<Page> {
     const { connection } = this.#options;
     for (let attempt = 0;; attempt++) {
       try {
-        return await this.once(options);
+        return await this.#ask(options);
       } catch (error) {
         if (!(error instanceof ConnectionError)) throw error;
         if (connection.up) await this.pause(attempt);
@@ -116,7 +124,7 @@ export class PageReader<Message> {
     }
   }
 
-  /** The page of the newest records, or the first page of them. */
+  /** Reads the page where the newest `count` events start. */
   async last(count: number): Promise<LogPage<Message>> {
     const key = `last ${count}`;
     return await (this.#pages.get(key) ?? this.#share(key, this.#last(count)));
@@ -134,10 +142,10 @@ export class PageReader<Message> {
     return page;
   }
 
-  /** Whether a position is one of the log as it is now. */
+  /** Checks that a position is in the current log. */
   async holds(after: Position): Promise<boolean> {
     const id = this.#options.scope.id(after);
-    // Those share it who ask before it begins: it must not be older than their question.
+    // Shared only until the read starts: the answer must not be older than the call.
     const asked = this.#checks.get(id) ?? turn().then(() => {
       this.#checks.delete(id);
       return this.read({ after, limit: 1 });
@@ -146,31 +154,34 @@ export class PageReader<Message> {
     return (await asked).cells.every(({ gap }) => gap === undefined);
   }
 
-  /** Waits before it is asked once more. */
+  /** Waits before a retry. */
   pause(attempt: number): Promise<void> {
     return backoff(attempt, this.#options.connection.closing);
   }
 
-  /** Nobody replays any more: nothing is kept. */
+  /** Clears the cache when no subscription replays. */
   rest(): void {
     this.#stopRest();
     this.#kept.clear();
   }
 
-  /** The log was begun anew: what was read, or is being read, may be of the old one. */
+  /** The log was recreated: drops all pages, also pending ones, since they may be of the old log. */
   renew(): void {
     this.rest();
     this.#pages.clear();
   }
 
-  /** Reads a page by itself, if the broker can be reached. */
+  /** Reads a page, uncached. Throws if the broker cannot be reached. */
   async once(options: ReadOptions): Promise<LogPage<Message>> {
+    return await this.#decoded(await this.#ask(options));
+  }
+
+  async #ask(options: ReadOptions): Promise<Page> {
     const { connection, target } = this.#options;
     const backend = await connection.ready();
     const { closing, generation } = connection;
     try {
-      const { from, items } = await unlessAborted(closing, backend.read!(target, options));
-      return { from, cells: await this.#decode(from, items) };
+      return await unlessAborted(closing, backend.read!(target, options));
     } catch (error) {
       if (error instanceof ConnectionError && backend.connected !== true) {
         connection.lose(generation, error);
@@ -179,7 +190,7 @@ export class PageReader<Message> {
     }
   }
 
-  /** Whoever asks for the same while it is being read is given the same. */
+  /** Shares a pending read among its callers. */
   async #share(
     key: string,
     reading: Promise<LogPage<Message>>,
@@ -188,7 +199,12 @@ export class PageReader<Message> {
     this.#pages.set(key, reading);
     try {
       const page = await reading;
-      // Not one that was read before the log was begun anew.
+      // The log was replaced: other pages, cached or pending, may be of the old one.
+      if (page.cells.some(({ gap }) => gap && !isComparable(gap))) {
+        this.renew();
+        this.#pages.set(key, reading);
+      }
+      // Not if the log was recreated during the read.
       if (this.#pages.get(key) === reading) use?.(page);
       return page;
     } finally {
@@ -201,50 +217,66 @@ export class PageReader<Message> {
     if (this.#kept.size > KEPT) this.#kept.delete(this.#kept.keys().next().value!);
   }
 
-  async #decode(from: Position, items: readonly Item[]): Promise<LogCell<Message>[]> {
+  async #decoded({ from, items }: Page): Promise<LogPage<Message>> {
     const { scope, target } = this.#options;
     const cells: LogCell<Message>[] = [];
     let position = from;
     this.#pageSize.learn(items);
     for (const item of items) {
-      if (item.place === undefined) {
-        const gap = item as LogGap;
-        position = gap.restart ?? position;
-        cells.push({ position, id: scope.id(position), gap });
+      const before = position;
+      position = positionAfter(position, item);
+      const id = scope.id(position);
+      if (item.kind === "break") {
+        const gap = gapOf(item, before.in(item.shard ?? 0));
+        if (gap) cells.push({ position, id, gap });
+        continue;
+      }
+      if (item.kind === "loss") continue;
+      const last = cells.at(-1);
+      if (item.kind === "skip" && last?.gap) {
+        // The log has nothing after the gap: it continues at this place.
+        cells[cells.length - 1] = { position, id, gap: last.gap };
         continue;
       }
       const { place } = item;
-      position = position.with(place);
-      const id = scope.id(position);
-      const isEnd = item.payload !== undefined && isEndOf(target, item.payload);
-      const decoded = item.payload === undefined || isEnd
-        ? undefined
-        : eventOf(item, target, this.#options);
-      const event = decoded instanceof Promise ? await decoded : decoded;
+      const decoded = item.kind === "skip" ? undefined : decode(item, target, this.#options);
+      const value = decoded instanceof Promise ? await decoded : decoded;
       cells.push({
         ...{ position, id, place },
-        ...isEnd && { isEnd },
-        ...event && { result: { value: { ...event, id }, done: false } },
+        ...value &&
+          (value.kind === "end"
+            ? { end: value }
+            : { result: { value: { ...value, id }, done: false } }),
       });
     }
-    return cells;
+    return { from, cells };
   }
 }
 
-/** What is not decodable, or nobody's event, does not count. */
+/** Number of events. Records that cannot be decoded or are not events are not counted. */
 function eventsIn({ cells }: LogPage<unknown>): number {
   return cells.filter(({ result }) => result).length;
 }
 
-/** Whether who reads these cells comes to stand elsewhere. */
+/** Whether a cell is a gap at the position before it, so that a reader there has yet to meet it. */
+function isUnmet(
+  { from, cells }: LogPage<unknown>,
+  cell: LogCell<unknown>,
+  index: number,
+): boolean {
+  return cell.gap !== undefined && isComparable(cell.gap) &&
+    cell.position === (cells[index - 1]?.position ?? from);
+}
+
+/** Whether reading these cells advances the position. */
 export function leadsOn(cells: readonly LogCell<unknown>[], from: Position): boolean {
   return cells.some(({ gap, place, position }) => {
     if (place) return !from.covers(place);
-    return gap?.restart !== undefined && (gap.cause !== "trimmed" || !from.reaches(position));
+    return gap !== undefined && (!isComparable(gap) || !from.reaches(position));
   });
 }
 
-/** Wraps, once, what a backend threw while it read. */
+/** Wraps an error that a backend threw during a read. */
 function readError(target: Target, cause: unknown): Error {
   if (cause instanceof TypeError || cause instanceof RangeError) return cause;
   const message = `Cannot read history of ${nameOf(target)}: ${reasonOf(cause)}`;

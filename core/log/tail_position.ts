@@ -1,53 +1,62 @@
 /**
- * The position that a tail has reached, and which incarnation of the log it is in.
+ * Position of a tail, and the incarnation of the log that it is in.
  *
  * @module
  */
 
-import type { LogGap } from "../backend/contract.ts";
+import type { LogGap } from "../backend/continuity.ts";
 import type { Scope } from "../backend/id.ts";
-import { type Place, Position } from "../backend/position.ts";
+import { comparePlaces, type Place, Position } from "../backend/position.ts";
 
-/** Names the events of a tee that has a log: by their position. */
+/** Maximum number of cuts kept for readers in earlier eras. */
+const KEPT = 64;
+
+/**
+ * Position of a tail in its log. Event ids are derived from it.
+ *
+ * Each time the log is replaced, an era begins.
+ */
 export class TailPosition {
-  /** The ids of its channel. */
+  /** Scope of the event ids. */
   readonly scope: Scope;
-  /** Behind the newest record. */
+  /** Position after the newest record. */
   position: Position = Position.start;
-  /** Before the event of the number `floor`. */
+  /** Position before event `floor`. */
   from: Position = Position.start;
-  /** From which event on places can be compared: those before it are of a log that is gone. */
+  /** First event of the current log. Earlier positions belong to a deleted log. */
   floor = 1;
-  /** Counts the logs: a position of an earlier one says nothing in this one. */
+  /** Number of the current log. Positions of different eras cannot be compared. */
   era = 0;
-  /** Why this log is another than the one before. */
-  cause: LogGap["cause"] = "epoch";
-  /** How many gaps the tee had by then: they concern nobody whose position lies in this log. */
+  /** Why the log was replaced. */
+  cause: LogGap["cause"] = "reset";
+  /** Number of gaps before the era began. They do not concern readers in the current log. */
   gapCount = 0;
+  readonly #cuts: (Cut & { readonly floor: number })[] = [];
 
-  /** @param scope The ids of its channel. */
+  /** @param scope Scope of the event ids. */
   constructor(scope: Scope) {
     this.scope = scope;
   }
 
-  /** The id that stands for everything up to the newest record. */
+  /** Id of the position after the newest record. */
   get id(): string {
     return this.scope.id(this.position);
   }
 
-  /** The position of an id that was made here. */
-  at(id: string): Position {
-    // However long: with many shards it may be longer than an id that comes from outside.
-    return Position.parse(id.slice(id.indexOf("~") + 1)) ?? this.from;
-  }
-
-  /** A record has come. */
-  advance(place: Place): string {
+  /** Advances past a record. Returns the new position. */
+  advance(place: Place): Position {
     this.position = this.position.with(place);
-    return this.scope.id(this.position);
+    return this.position;
   }
 
-  /** The tail begins here, with the event of a number. */
+  /** Passes a record that is no event, before event `number`. */
+  pass(place: Place, number: number): void {
+    this.advance(place);
+    // It may stand for removed records: a reader must have passed it, too, to enter here.
+    if (number === this.floor) this.from = this.position;
+  }
+
+  /** Begins an era at a position, with event `number`. */
   begin(position: Position, number: number): void {
     this.position = position;
     this.from = position;
@@ -56,20 +65,48 @@ export class TailPosition {
   }
 
   /**
-   * The tail has met a gap, the last of so many, before the event of a number.
+   * Begins an era because a shard of the log was replaced. The shard continues after the newest
+   * place shared with the old log, or from its start.
    *
-   * @returns Whether the log was begun anew.
+   * @param cause Why the log was replaced.
+   * @param cut The shard, and the shared place.
+   * @param number Number of the next event.
+   * @param gapCount Number of gaps of the tee so far.
    */
-  meet({ cause, restart }: LogGap, number: number, gapCount: number): boolean {
-    if (!restart) return false;
-    if (cause === "trimmed") {
-      // Places can still be compared: what is gone is behind us, as if it had been passed.
-      this.position = this.position.union(restart);
-      return false;
-    }
+  startOver(cause: LogGap["cause"], cut: Cut, number: number, gapCount: number): void {
     this.cause = cause;
     this.gapCount = gapCount;
-    this.begin(restart, number);
-    return true;
+    this.begin(cutOff(this.position, cut), number);
+    this.#cuts.push({ ...cut, floor: number });
+    if (this.#cuts.length > KEPT) this.#cuts.shift();
   }
+
+  /** Era of a reader whose next event is `number`. */
+  eraOf(number: number): number {
+    const later = this.#cuts.filter(({ floor }) => floor >= number).length;
+    return later === KEPT ? 0 : this.era - later;
+  }
+
+  /** Translates a position of an earlier era to the current one. */
+  since(era: number, position: Position): Position {
+    const count = this.era - era;
+    if (count > this.#cuts.length) return Position.start;
+    return count > 0 ? this.#cuts.slice(-count).reduce(cutOff, position) : position;
+  }
+}
+
+/** The point in a shard where a log departs from the one before. */
+export interface Cut {
+  /** The shard; all shards if undefined. */
+  readonly shard: number | undefined;
+  /** The newest shared place; none if the shard is all new. */
+  readonly place: Place | undefined;
+}
+
+function cutOff(position: Position, { shard, place }: Cut): Position {
+  if (shard === undefined) return Position.start;
+  const seen = position.in(shard);
+  if (seen === undefined || place && comparePlaces(seen, place) <= 0) return position;
+  const rest = position.without(shard);
+  return place ? rest.with(place) : rest;
 }

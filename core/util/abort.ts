@@ -1,10 +1,10 @@
 /**
- * Waits that an `AbortSignal` ends.
+ * Helpers for an `AbortSignal`.
  *
  * @module
  */
 
-/** Settles as the promise does, or rejects with the signal's reason if that aborts first. */
+/** Settles like the promise, or rejects with the signal's reason if the signal aborts first. */
 export function unlessAborted<Value>(
   signal: AbortSignal | undefined,
   promise: Promise<Value> | Value,
@@ -19,13 +19,13 @@ export function unlessAborted<Value>(
   });
 }
 
-/** Who waits for a signal. One listener serves them all: Node 20 warns of the eleventh. */
+/** Callbacks by signal. They share one listener: Node 20 warns about the eleventh. */
 const waiting = new WeakMap<AbortSignal, Set<() => void>>();
 
 /**
  * Calls back when a signal aborts.
  *
- * @returns Forgets it.
+ * @returns Removes the callback.
  */
 export function onAbort(signal: AbortSignal, callback: () => void): () => void {
   const callbacks = waiting.get(signal) ?? new Set();

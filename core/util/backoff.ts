@@ -1,21 +1,21 @@
 /**
- * The exponential backoff, with jitter, between two attempts.
+ * Exponential backoff with jitter.
  *
  * @module
  */
 
 import { unlessAborted } from "./abort.ts";
 
-/** The first pause before trying again, doubled each time up to the longest. */
+/** The first and the longest delay, in milliseconds. The delay doubles with each attempt. */
 const SHORTEST_PAUSE = 50;
 const LONGEST_PAUSE = 5_000;
 
 /**
- * Pauses before trying again: exponentially longer, with jitter, so that a fleet
- * that lost its broker does not return as one.
+ * Waits before the next attempt. Jitter keeps the processes that lost a broker from reconnecting
+ * all at once.
  *
- * @param attempt How often has been tried, from 0.
- * @param signal Rejects with its reason if it aborts.
+ * @param attempt The number of attempts so far, from 0.
+ * @param signal Rejects the wait with its reason when it aborts.
  */
 export async function backoff(attempt: number, signal: AbortSignal): Promise<void> {
   const longest = Math.min(SHORTEST_PAUSE * 2 ** attempt, LONGEST_PAUSE);

@@ -4,7 +4,7 @@
  * @module
  */
 
-/** A value as a message names it: "a number", "null", "an Object". */
+/** The type of a value in words. */
 export function kindOf(value: unknown): string {
   if (value === null || value === undefined) return String(value);
   if (typeof value !== "object") return `a ${typeof value}`;

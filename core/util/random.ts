@@ -4,7 +4,7 @@
  * @module
  */
 
-/** Twelve characters that nobody else draws. */
+/** Twelve random characters of `0-9 a-z`, unique for all practical purposes. */
 export function random(): string {
   const [low = 0, high = 0] = crypto.getRandomValues(new Uint32Array(2));
   return (pad(low) + pad(high)).slice(2);

@@ -4,38 +4,38 @@
  * @module
  */
 
-/** How much a ring holds, whichever is less. */
+/** Limits of a ring: the one that is reached first applies. */
 export interface RingLimits {
-  /** Cells. */
+  /** The number of cells. */
   readonly count: number;
-  /** Bytes of payload. One larger cell is held all the same, alone. */
+  /** The payload in bytes. A single larger cell is still held, alone. */
   readonly bytes: number;
 }
 
 /**
- * The newest cells of a sequence, numbered from 1. It grows on demand, so a
- * quiet channel costs next to nothing, and evicts the oldest at its limits.
+ * Holds the newest cells of a sequence, numbered from 1. It grows on demand, so a
+ * quiet channel costs next to nothing. At its limits it evicts the oldest cells.
  *
- * @typeParam Cell What it holds.
+ * @typeParam Cell The type of a cell.
  */
 export class Ring<Cell> {
-  /** The number of the oldest cell it holds; equals `head` if it holds none. */
+  /** The number of the oldest cell; equals `head` if the ring is empty. */
   oldest = 1;
-  /** The number that the next cell will have. */
+  /** The number of the next cell. */
   head = 1;
-  /** What it may hold. */
+  /** The limits. */
   readonly limits: RingLimits;
   #cells: (Cell | undefined)[] = new Array(8);
   #sizes: number[] = new Array(8).fill(0);
   #mask = 7;
   #bytes = 0;
 
-  /** @param limits What it may hold. */
+  /** @param limits The limits. */
   constructor(limits: RingLimits) {
     this.limits = limits;
   }
 
-  /** Adds a cell of so many bytes, and evicts what the limits demand. */
+  /** Adds a cell of the given size, and evicts the oldest cells that exceed the limits. */
   push(cell: Cell, bytes: number): void {
     while (
       this.head > this.oldest &&
@@ -48,12 +48,12 @@ export class Ring<Cell> {
     this.#bytes += bytes;
   }
 
-  /** The cell of a number from `oldest` up to, not including, `head`. */
+  /** The cell with a number from `oldest` up to, but not including, `head`. */
   at(number: number): Cell {
     return this.#cells[number & this.#mask]!;
   }
 
-  /** Takes the oldest cell out. */
+  /** Removes and returns the oldest cell. */
   shift(): Cell {
     const place = this.oldest++ & this.#mask;
     const cell = this.#cells[place]!;

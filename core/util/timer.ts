@@ -1,10 +1,10 @@
 /**
- * Timers that keep no process alive, and turns of the event loop.
+ * Timers that do not keep the process alive, and turns of the event loop.
  *
  * @module
  */
 
-/** Lets one turn of the event loop pass: readers that read have read by then. */
+/** Resolves after one turn of the event loop: pending reads have been served by then. */
 export function turn(): Promise<void> {
   return new Promise((resolve) => immediate(resolve));
 }
@@ -13,10 +13,10 @@ const immediate: (callback: () => void) => unknown =
   (globalThis as { setImmediate?: (callback: () => void) => unknown }).setImmediate ??
     ((callback) => setTimeout(callback, 0));
 
-/** The longest that `setTimeout` can count to; what is longer would end at once. */
+/** The longest delay of `setTimeout()`, in milliseconds. A longer one would fire immediately. */
 export const LONGEST = 0x7fffffff;
 
-/** A promise, and what resolves it. `Promise.withResolvers` is not in Node 20. */
+/** A promise and its `resolve` function. Node 20 has no `Promise.withResolvers()`. */
 export function deferred(): { readonly promise: Promise<void>; readonly resolve: () => void } {
   let resolve!: () => void;
   const promise = new Promise<void>((given) => resolve = given);
@@ -24,11 +24,11 @@ export function deferred(): { readonly promise: Promise<void>; readonly resolve:
 }
 
 /**
- * A timer that does not keep the process alive by itself.
+ * Starts a timer that does not keep the process alive.
  *
- * @param callback What it calls.
- * @param milliseconds When; what `setTimeout` cannot count to is its longest.
- * @returns Stops it.
+ * @param milliseconds The delay, capped at `LONGEST`.
+ * @param callback Called after the delay.
+ * @returns Stops the timer.
  */
 export function after(milliseconds: number, callback: () => void): () => void {
   const timer: unknown = setTimeout(callback, Math.min(milliseconds, LONGEST));

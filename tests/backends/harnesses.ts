@@ -2,8 +2,7 @@
 
 import { queueOf } from "../../backends/amqp/log/queue_name.ts";
 import { MemoryBackend } from "../../backends/memory/log.ts";
-import type { BackendFeatures } from "../../core/backend/mod.ts";
-import { type Harness, uniqueChannel } from "../conformance/harness.ts";
+import { type Harness, type TestedFeatures, uniqueChannel } from "../conformance/harness.ts";
 import { conformance } from "../conformance/mod.ts";
 import { WEIRD } from "../conformance/names.ts";
 import { withBroker } from "../services/broker.ts";
@@ -16,7 +15,7 @@ import { remove as removeKeys } from "./redis/log/stream.ts";
 interface BackendUnderTest {
   /** The broker, by the name that `tests/run.ts` gives it; without one there is none. */
   readonly broker?: string;
-  readonly features: BackendFeatures;
+  readonly features: TestedFeatures;
   /** The longest payload, in bytes. Without a limit there is none. */
   readonly limit?: number;
   /** What may follow in a channel's name, if not everything. */
@@ -30,7 +29,7 @@ interface BackendUnderTest {
   readonly cleanAll?: (server: string, run: string) => Promise<unknown>;
 }
 
-const LIVE: BackendFeatures = {
+const LIVE: TestedFeatures = {
   crossProcess: true,
   binary: true,
   orderPerPublisher: true,
@@ -38,7 +37,7 @@ const LIVE: BackendFeatures = {
   headers: true,
 };
 
-const LOG: BackendFeatures = {
+const LOG: TestedFeatures = {
   crossProcess: true,
   binary: true,
   log: true,
@@ -54,11 +53,17 @@ const KAFKA = {
 };
 
 const BACKENDS = {
-  "memory": { features: new MemoryBackend().features },
+  "memory": { features: { ...new MemoryBackend().features, log: true } },
   "memory without a log": {
     scheme: "memory",
     features: new MemoryBackend(0).features,
     parameters: () => "?history=0",
+  },
+  "memory with a name": {
+    scheme: "memory",
+    // Two broadcasts reach each other, as over a broker.
+    features: { ...new MemoryBackend().features, log: true, crossProcess: true },
+    parameters: (run) => run,
   },
   "broadcast-channel": {
     features: { crossProcess: true, binary: true, orderPerPublisher: true },

@@ -1,5 +1,5 @@
 /**
- * Delivery: who gets what, and in which order.
+ * Cases on delivery and its order.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import assert from "node:assert/strict";
 import { alsoUsed, messages, numbered, type Suite, take, uniqueChannel } from "./harness.ts";
 import { NAMES } from "./names.ts";
 
-/** Cases on delivery and order. */
+/** Registers the cases on delivery and order. */
 export function delivery({ test, features, names = NAMES }: Suite): void {
   test("a subscriber gets the channel, the message and an id", async ({ open, channel }) => {
     const broadcast = open();
@@ -157,7 +157,7 @@ export function delivery({ test, features, names = NAMES }: Suite): void {
     });
   }
 
-  // With a log it misses nothing.
+  // With a log, a stalled subscriber misses nothing.
   if (features.log) return;
 
   test("a stalled subscriber delays nobody, and is told what it missed", async ({ open, channel }) => {

@@ -1,10 +1,11 @@
 /**
- * Disconnecting: how a broadcast ends.
+ * Cases on disconnecting and on ending a channel.
  *
  * @module
  */
 
 import assert from "node:assert/strict";
+import { encrypted, json } from "../../mod.ts";
 import { alsoUsed, messages, numbered, type Suite, take } from "./harness.ts";
 
 const CLOSED = {
@@ -12,9 +13,9 @@ const CLOSED = {
   message: "Cannot use broadcast: it is disconnected, make a new one",
 };
 
-/** Cases on disconnect(). */
-export function endings({ test }: Suite): void {
-  test("disconnect() ends every subscription behind what has arrived", async ({ open, channel }) => {
+/** Registers the cases on `disconnect()` and on the end of a channel. */
+export function endings({ test, features }: Suite): void {
+  test("disconnect() ends every subscription after what has arrived", async ({ open, channel }) => {
     const broadcast = open();
     const waiting = await broadcast.subscribe(channel);
     const lagging = await broadcast.subscribe(channel);
@@ -51,7 +52,7 @@ export function endings({ test }: Suite): void {
     await assert.rejects(broadcast.publish(channel, "late"), CLOSED);
   });
 
-  test("disconnect() while connecting and subscribing hangs nobody", async ({ open, channel }) => {
+  test("disconnect() while connecting and subscribing leaves no call pending", async ({ open, channel }) => {
     for (let round = 0; round < 5; round++) {
       const broadcast = open();
       if (round % 2) await broadcast.connect();
@@ -78,7 +79,7 @@ export function endings({ test }: Suite): void {
     const published = Promise.all(numbered(100).map((one) => broadcast.publish(channel, one)));
     await broadcast.disconnect();
     await published;
-    // They were accepted; what had not come back yet when the subscription ended is not in it.
+    // All were accepted, but the subscription ended before some of them were received.
     assert.deepEqual(await received, numbered(100).slice(0, (await received).length));
   });
 
@@ -91,12 +92,44 @@ export function endings({ test }: Suite): void {
     assert.equal(broadcast.state, "closed");
   });
 
-  test("statechange tells what becomes of the connection", async ({ open, channel }) => {
+  test("statechange reports each state of the connection", async ({ open, channel }) => {
     const broadcast = open();
     const states: string[] = [broadcast.state];
     broadcast.addEventListener("statechange", ({ state }) => states.push(state));
     await broadcast.subscribe(channel);
     await broadcast.disconnect();
     assert.deepEqual(states, ["idle", "connecting", "connected", "closed"]);
+  });
+
+  if (!features.log || !features.binary) return;
+  const key = new Uint8Array(32).fill(7);
+  const sealing = () => encrypted(json(), { current: "a", keys: { a: key } });
+  for (const [name, make] of Object.entries({ json, encrypted: sealing })) {
+    test(`a channel is ended with a reason, live and late (${name})`, async ({ open, channel }) => {
+      const broadcast = open({ codec: make() });
+      const other = features.crossProcess ? open({ codec: make() }) : broadcast;
+      const live = await broadcast.subscribe(channel);
+      const writer = broadcast.writable(channel, { end: "that is all: ü 🎉\n" }).getWriter();
+      await writer.write("one");
+      await writer.close();
+      assert.deepEqual(await messages(live, 2), ["one"]);
+      const late = await other.subscribe(channel, { history: 10 });
+      assert.deepEqual(await messages(late, 2), ["one"]);
+      assert.equal(live.endReason, "that is all: ü 🎉\n");
+      assert.equal(late.endReason, live.endReason);
+    });
+  }
+
+  test("a channel cannot be ended without a key", async ({ open, channel }) => {
+    const broadcast = open({ codec: sealing() });
+    let failed = 0;
+    broadcast.addEventListener("messageerror", () => failed++);
+    const subscription = await broadcast.subscribe(channel);
+    if (features.crossProcess) {
+      await open({ codec: json() }).writable(channel, { end: true }).close();
+    }
+    await broadcast.publish(channel, "goes on");
+    assert.deepEqual(await messages(subscription, 1), ["goes on"]);
+    assert.equal(failed, features.crossProcess ? 1 : 0);
   });
 }

@@ -1,15 +1,14 @@
 /**
- * What the cases of the suite share.
+ * The types and helpers that the cases of the suite share.
  *
  * @module
  */
 
-import type { Backend, BackendFeatures } from "../../core/backend/mod.ts";
+import type { Backend, BackendFeatures, BackendSource } from "../../backends/mod.ts";
 import {
   Broadcast,
   type BroadcastEvent,
   type BroadcastOptions,
-  type Codec,
   type Subscription,
   text,
 } from "../../mod.ts";
@@ -17,52 +16,61 @@ import {
 /** Registers a case with a test runner. */
 export type Runner = (name: string, body: () => Promise<void>) => void;
 
-/** The options that a case opens a broadcast with. */
-export type OpenOptions = BroadcastOptions & { readonly codec?: Codec<unknown> };
+/** Options of the broadcasts that cases open. */
+export type OpenOptions = BroadcastOptions<unknown>;
 
-/** What is tested. */
+/** The features of a backend, and whether it has a log. */
+export interface TestedFeatures extends BackendFeatures {
+  /** The backend has a log, that is, a method `read()`. */
+  readonly log?: boolean;
+}
+
+/** The backend to test. */
 export interface Harness {
-  /** Stands before the name of each case. */
+  /** The prefix of the name of each case. */
   readonly name: string;
-  /** What the backend can do: decides alone what is skipped. */
-  readonly features: BackendFeatures;
-  /** The longest payload that it carries, in bytes. */
+  /** The capabilities of the backend. They alone decide which cases are skipped. */
+  readonly features: TestedFeatures;
+  /** The maximum size of a payload, in bytes. */
   readonly limit: number;
-  /** A URL or a new backend: each time of the same broker. */
-  readonly target: () => string | Backend;
-  /** What may follow in a name of a channel; without it, whatever some broker reserves. */
+  /** Returns a URL, a source or a new backend, each time of the same broker. */
+  readonly target: () => string | BackendSource | Backend;
+  /**
+   * Suffixes that are valid in channel names.
+   *
+   * @default {NAMES} Names that some broker gives a special meaning.
+   */
   readonly names?: readonly string[] | undefined;
-  /** Removes what the broker stores of channels that no case uses any more. */
+  /** Deletes the data of channels that no case uses any more. */
   readonly clean?: ((channels: readonly string[]) => Promise<unknown>) | undefined;
 }
 
-/** The suite as its cases see it. */
+/** The suite, as passed to its cases. */
 export interface Suite extends Harness {
   /**
-   * Registers a case, which gets an opener whose broadcasts are disconnected
-   * when it ends, and a channel name of its own.
+   * Registers a case. Its broadcasts are disconnected when it ends.
    */
   readonly test: (name: string, body: (scope: Scope) => Promise<void>) => void;
 }
 
-/** What a case works with. */
+/** The context of a case. */
 export interface Scope {
   /** Opens a broadcast that is disconnected when the case ends. */
   readonly open: (options?: OpenOptions) => Broadcast<Record<string, unknown>>;
   /** A channel that no other case uses. */
   readonly channel: string;
-  /** Whether two broadcasts reach each other. */
+  /** `true` if two broadcasts reach each other. */
   readonly crossProcess: boolean;
 }
 
-/** A case that takes longer has hung. */
+/** The timeout of a case, in milliseconds. */
 const DEADLINE = 90_000;
 
-/** The channels that were made up since the last case ended. */
+/** The channels used since the last case ended. */
 const made: string[] = [];
 let channels = 0;
 
-/** Binds a runner and a harness together. */
+/** Combines a runner and a harness. */
 export function prepare(runner: Runner, harness: Harness): Suite {
   return {
     ...harness,
@@ -72,11 +80,10 @@ export function prepare(runner: Runner, harness: Harness): Suite {
         const scope: Scope = {
           channel: uniqueChannel(),
           crossProcess: harness.features.crossProcess,
-          open: (options) => {
-            const codec = text() as Codec<unknown>;
+          open: ({ codec = text(), ...options } = {}) => {
             const broadcast = new Broadcast<Record<string, unknown>>(harness.target(), {
-              codec,
               ...options,
+              codec,
             });
             opened.push(broadcast);
             return broadcast;
@@ -93,20 +100,20 @@ export function prepare(runner: Runner, harness: Harness): Suite {
   };
 }
 
-/** A channel that no other case, and no other run, uses. */
+/** A new channel name, unique to this case and run. */
 export function uniqueChannel(): string {
   const name = `test-${Date.now().toString(36)}-${crypto.randomUUID().slice(0, 8)}-${channels++}`;
   made.push(name);
   return name;
 }
 
-/** A channel whose name a case has made up by itself, so that it is cleaned as well. */
+/** Registers a channel name that a case has chosen itself, so that it is cleaned up as well. */
 export function alsoUsed(name: string): string {
   made.push(name);
   return name;
 }
 
-/** Settles as the promise does, or rejects when it takes too long. */
+/** Settles like the promise, or rejects after `limit` milliseconds. */
 export async function within<Value>(promise: Promise<Value>, limit = DEADLINE): Promise<Value> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
@@ -119,7 +126,7 @@ export async function within<Value>(promise: Promise<Value>, limit = DEADLINE): 
   }
 }
 
-/** The next so many events; the subscription goes on. */
+/** Reads the next `count` events, without ending the subscription. */
 export async function take(
   subscription: Subscription<unknown>,
   count: number,
@@ -132,7 +139,7 @@ export async function take(
   return events;
 }
 
-/** The messages of the next so many events. */
+/** Reads the messages of the next `count` events. */
 export async function messages(
   subscription: Subscription<unknown>,
   count: number,
@@ -145,7 +152,7 @@ export function numbered(count: number, prefix = "m"): string[] {
   return Array.from({ length: count }, (_, number) => `${prefix}${number}`);
 }
 
-/** Publishes in one go. */
+/** Publishes all messages in one turn of the event loop. */
 export async function publishAll(
   broadcast: ReturnType<Scope["open"]>,
   channel: string,
@@ -154,7 +161,7 @@ export async function publishAll(
   await Promise.all(messages.map((message) => broadcast.publish(channel, message)));
 }
 
-/** The ids of the newest events: not every publisher knows them. */
+/** The ids of the newest events, from the history: not every backend reports them to publishers. */
 export async function idsOf(
   broadcast: ReturnType<Scope["open"]>,
   channel: string,

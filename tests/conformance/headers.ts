@@ -1,5 +1,5 @@
 /**
- * Message headers.
+ * Cases on message headers.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import assert from "node:assert/strict";
 import { type Suite, take } from "./harness.ts";
 import { anyText, Random } from "./random.ts";
 
-/** Cases on headers. */
+/** Registers the cases on headers. */
 export function headers({ features, test }: Suite): void {
   if (!features.headers) {
     test("headers are refused at the call", async ({ open, channel }) => {
@@ -20,7 +20,7 @@ export function headers({ features, test }: Suite): void {
         assert.match(error.message, /, backends that do are [\w-]+(, [\w-]+)+$/);
         return true;
       });
-      // None are none.
+      // Empty headers count as none.
       await broadcast.publish(channel, "m", { headers: {} });
     });
     return;

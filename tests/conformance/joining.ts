@@ -1,5 +1,5 @@
 /**
- * Joining while others publish: from the past into the present.
+ * Cases on subscribing to a log while others publish.
  *
  * @module
  */
@@ -8,13 +8,13 @@ import assert from "node:assert/strict";
 import type { BroadcastEvent, Subscription } from "../../mod.ts";
 import { idsOf, messages, numbered, publishAll, type Scope, type Suite, take } from "./harness.ts";
 
-/** How many events each case publishes, and how many subscribe meanwhile. */
+/** The number of events of each case, and of readers that subscribe meanwhile. */
 const EVENTS = 600;
 const READERS = 100;
-/** How many of them are there before anybody joins. */
+/** The number of events that are published before the first reader subscribes. */
 const BEFORE = 100;
 
-/** Cases on what a log adds for those who join late. */
+/** Registers the cases on joining late. */
 export function joining({ features, test }: Suite): void {
   if (!features.log) return;
 
@@ -84,9 +84,9 @@ export function joining({ features, test }: Suite): void {
   });
 }
 
-/** A subscriber that tells how many events have arrived. */
+/** A subscriber that counts the events that have arrived. */
 class Witness {
-  /** All events, once the last one is there. */
+  /** Resolves with all events once the last one has arrived. */
   readonly all: Promise<readonly BroadcastEvent<unknown>[]>;
   readonly #events: BroadcastEvent<unknown>[] = [];
   #waiting: { readonly count: number; readonly resolve: () => void }[] = [];
@@ -95,7 +95,7 @@ class Witness {
     this.all = this.#read(subscription);
   }
 
-  /** Resolves once so many events have arrived. */
+  /** Resolves once `count` events have arrived. */
   reached(count: number): Promise<void> {
     return new Promise((resolve) => {
       this.#waiting.push({ count, resolve });
@@ -119,7 +119,7 @@ class Witness {
   }
 }
 
-/** Publishes the rest in small batches, from another process where that is possible. */
+/** Publishes the rest in small batches, if possible from another broadcast. */
 async function publishSlowly(
   other: ReturnType<Scope["open"]>,
   same: ReturnType<Scope["open"]>,

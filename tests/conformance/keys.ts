@@ -1,5 +1,5 @@
 /**
- * Idempotency keys: what is stored once.
+ * Cases on idempotency keys.
  *
  * @module
  */
@@ -8,13 +8,13 @@ import assert from "node:assert/strict";
 import { type Suite, take, uniqueChannel } from "./harness.ts";
 import { anyText, Random } from "./random.ts";
 
-/** Cases on keys. */
+/** Registers the cases on idempotency keys. */
 export function keys({ features, test }: Suite): void {
   if (!features.keys) {
     test("a key is refused at the call", async ({ open, channel }) => {
-      await assert.rejects(open().publish(channel, "m", { key: "k" }), (error) => {
+      await assert.rejects(open().publish(channel, "m", { idempotencyKey: "k" }), (error) => {
         assert.ok(error instanceof TypeError);
-        const start = `Cannot publish to "${channel}" with a key: `;
+        const start = `Cannot publish to "${channel}" with an idempotency key: `;
         assert.ok(error.message.startsWith(start), error.message);
         assert.match(error.message, /( with history=0|, backends that do are [\w-]+(, [\w-]+)+)$/);
         return true;
@@ -23,20 +23,20 @@ export function keys({ features, test }: Suite): void {
     return;
   }
 
-  test("a key stores one event, and tells its id to all that use it", async (scope) => {
+  test("a key stores one event, and every publish with it gets its id", async (scope) => {
     const { channel, open } = scope;
     const broadcast = open();
     const other = scope.crossProcess ? open() : broadcast;
     const subscription = await other.subscribe(channel);
-    const first = await broadcast.publish(channel, "first", { key: "k" });
-    assert.equal(await broadcast.publish(channel, "again", { key: "k" }), first);
-    assert.equal(await other.publish(channel, "elsewhere", { key: "k" }), first);
-    await other.publish(channel, "last", { key: "l" });
+    const first = await broadcast.publish(channel, "first", { idempotencyKey: "k" });
+    assert.equal(await broadcast.publish(channel, "again", { idempotencyKey: "k" }), first);
+    assert.equal(await other.publish(channel, "elsewhere", { idempotencyKey: "k" }), first);
+    await other.publish(channel, "last", { idempotencyKey: "l" });
     const events = await take(subscription, 2);
     assert.deepEqual(events.map(({ message }) => message), ["first", "last"]);
     if (!features.tellsNoPlace) assert.equal(first, events[0]!.id);
     assert.deepEqual(await broadcast.history(channel), events);
-    // It comes behind the event that was stored.
+    // The id is that of the stored event.
     const resumed = await other.subscribe(channel, { after: first ?? events[0]!.id });
     assert.deepEqual(await take(resumed, 1), events.slice(1));
   });
@@ -49,7 +49,9 @@ export function keys({ features, test }: Suite): void {
       Array.from(
         { length: 30 },
         (_, number) =>
-          all[number % all.length]!.publish(channel, `m${number}`, { key: `k${number % 2}` }),
+          all[number % all.length]!.publish(channel, `m${number}`, {
+            idempotencyKey: `k${number % 2}`,
+          }),
       ),
     );
     const events = await broadcast.history(channel);
@@ -62,8 +64,8 @@ export function keys({ features, test }: Suite): void {
   test("keys are their channel's own", async ({ open, channel }) => {
     const broadcast = open();
     const other = uniqueChannel();
-    await broadcast.publish(channel, "one", { key: "k" });
-    await broadcast.publish(other, "other", { key: "k" });
+    await broadcast.publish(channel, "one", { idempotencyKey: "k" });
+    await broadcast.publish(other, "other", { idempotencyKey: "k" });
     await broadcast.publish(channel, "no key");
     const [one, two] = [await broadcast.history(channel), await broadcast.history(other)];
     assert.deepEqual(one.map(({ message }) => message), ["one", "no key"]);
@@ -74,7 +76,10 @@ export function keys({ features, test }: Suite): void {
     const { channel } = scope;
     const broadcast = scope.open();
     const subscription = await broadcast.subscribe(channel);
-    const key = (key: string) => ({ key, ...features.headers && { headers: { key } } });
+    const key = (key: string) => ({
+      idempotencyKey: key,
+      ...features.headers && { headers: { key } },
+    });
     await Promise.all([
       broadcast.publish(channel, "0"),
       broadcast.publish(channel, "1", key("a")),
@@ -98,7 +103,9 @@ export function keys({ features, test }: Suite): void {
     const all = new Set([...tricky, ...texts]);
     const broadcast = open();
     for (const _ of [1, 2]) {
-      await Promise.all([...all].map((key) => broadcast.publish(channel, key, { key })));
+      await Promise.all(
+        [...all].map((key) => broadcast.publish(channel, key, { idempotencyKey: key })),
+      );
     }
     const events = await broadcast.history(channel, { limit: 200 });
     assert.deepEqual(events.map(({ message }) => message), [...all], `seed ${seed}`);

@@ -1,5 +1,5 @@
 /**
- * Subscribing and leaving, at once and in any order.
+ * Cases on subscribing and unsubscribing, concurrently and in any order.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 import assert from "node:assert/strict";
 import { messages, numbered, type Suite, take, uniqueChannel } from "./harness.ts";
 
-/** Cases on subscribe and unsubscribe. */
+/** Registers the cases on subscribing and unsubscribing. */
 export function lifecycle({ test }: Suite): void {
   test("two first subscribers at once both get everything", async ({ open, channel }) => {
     const broadcast = open();
@@ -109,6 +109,57 @@ export function lifecycle({ test }: Suite): void {
     read.close();
     await loop;
     assert.deepEqual(await reading, { done: true, value: undefined });
+  });
+
+  test("tee() gives two subscriptions, each at its own pace", async ({ open, channel }) => {
+    const broadcast = open({ linger: 0 });
+    const subscription = await broadcast.subscribe(channel);
+    await broadcast.publish(channel, "m0");
+    assert.deepEqual(await messages(subscription, 1), ["m0"]);
+    const [ahead, later] = subscription.tee();
+    assert.equal(subscription.locked, true);
+    assert.throws(() => subscription.tee(), TypeError);
+    for (const message of numbered(20).slice(1)) await broadcast.publish(channel, message);
+    const first = await take(ahead, 19);
+    assert.deepEqual(first.map(({ message }) => message), numbered(20).slice(1));
+    assert.deepEqual(await take(later, 19), first);
+    ahead.close();
+    await broadcast.publish(channel, "alone");
+    assert.deepEqual(await messages(later, 1), ["alone"]);
+    const reading = take(later, 1);
+    subscription.close();
+    assert.deepEqual(await reading, []);
+    const again = await broadcast.subscribe(channel);
+    await broadcast.publish(channel, "again");
+    assert.deepEqual(await messages(again, 1), ["again"]);
+  });
+
+  test("tee() splits several channels, and both come to the same id", async ({ open, channel }) => {
+    const broadcast = open();
+    const other = uniqueChannel();
+    const subscription = await broadcast.subscribe([channel, other]);
+    const branches = subscription.tee();
+    for (const message of numbered(10)) {
+      await broadcast.publish(channel, message);
+      await broadcast.publish(other, message);
+    }
+    const ids: string[] = [];
+    for (const branch of branches) {
+      const events = await take(branch, 20);
+      for (const name of [channel, other]) {
+        const own = events.filter((event) => event.channel === name);
+        assert.deepEqual(own.map(({ message }) => message), numbered(10));
+      }
+      assert.equal(events.some(({ gap }) => gap), false);
+      ids.push(events.at(-1)!.id);
+    }
+    subscription.close();
+    for (const after of ids) {
+      const resumed = await broadcast.subscribe([channel, other], { after });
+      await broadcast.publish(channel, after);
+      assert.equal((await messages(resumed, ids.indexOf(after) + 1)).at(-1), after);
+      resumed.close();
+    }
   });
 
   test("an aborted signal ends the call, and later the subscription", async ({ open, channel }) => {

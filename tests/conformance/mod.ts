@@ -1,10 +1,10 @@
 /**
- * What a backend is: every backend passes all of this against its real broker,
- * on every runtime.
+ * The conformance suite: every backend passes it against its real broker, on every runtime.
  *
  * @module
  */
 
+import { control } from "./control.ts";
 import { delivery } from "./delivery.ts";
 import { endings } from "./endings.ts";
 import { type Harness, prepare, type Runner } from "./harness.ts";
@@ -19,13 +19,13 @@ import { resuming } from "./resuming.ts";
 import { several } from "./several.ts";
 import { values } from "./values.ts";
 
-export type { Harness, Runner } from "./harness.ts";
+export type { Harness, Runner, TestedFeatures } from "./harness.ts";
 
 /**
  * Registers the suite with a test runner.
  *
- * @param test Registers a case: `Deno.test`, or `test` of `node:test`.
- * @param harness What is tested.
+ * @param test The test runner: `Deno.test`, or `test` of `node:test`.
+ * @param harness The backend to test.
  */
 export function conformance(test: Runner, harness: Harness): void {
   const suite = prepare(test, harness);
@@ -35,6 +35,7 @@ export function conformance(test: Runner, harness: Harness): void {
   headers(suite);
   lifecycle(suite);
   endings(suite);
+  control(suite);
   resuming(suite);
   replaying(suite);
   joining(suite);

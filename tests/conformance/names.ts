@@ -1,10 +1,10 @@
 /**
- * Channel names that brokers may take for something else.
+ * Channel names with a special meaning for some broker.
  *
  * @module
  */
 
-/** What a broker may take for wildcards, separators or nothing at all: 30 bytes at most. */
+/** Names that a broker may treat as wildcards or separators, or normalize: at most 30 bytes. */
 export const WEIRD: readonly string[] = [
   "..",
   ".a.",
@@ -30,5 +30,5 @@ export const WEIRD: readonly string[] = [
   "é".repeat(15),
 ];
 
-/** Those, and a long one. */
+/** The weird names, and a long one. */
 export const NAMES: readonly string[] = [...WEIRD, "x".repeat(170)];

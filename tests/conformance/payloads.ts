@@ -1,5 +1,5 @@
 /**
- * Payloads: what a message may be.
+ * Cases on payloads and codecs.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import assert from "node:assert/strict";
 import { bytes, compressed, encrypted, json } from "../../mod.ts";
 import { messages, type Suite, take } from "./harness.ts";
 
-/** Cases on payloads and codecs. */
+/** Registers the cases on payloads and codecs. */
 export function payloads({ test, features, limit }: Suite): void {
   test("texts arrive as they were published", async ({ open, channel }) => {
     const broadcast = open();
@@ -71,7 +71,7 @@ export function payloads({ test, features, limit }: Suite): void {
       const keys = { current: "k", keys: { k: key } };
       const broadcast = scope.open({ codec: encrypted(compressed(json()), keys) });
       const subscription = await broadcast.subscribe(channel);
-      // Some are worth compressing, which takes longer than to leave the others as they are.
+      // Only some are long enough to be compressed, which takes longer than leaving the others.
       const values = Array.from({ length: 40 }, (_, number) =>
         number % 3 ? number : [
           number,

@@ -1,19 +1,19 @@
 /**
- * Chance that can be repeated, and values of it.
+ * Reproducible random numbers and values.
  *
  * @module
  */
 
-/** What is chosen, from a seed (mulberry32). */
+/** A seeded random number generator (mulberry32). */
 export class Random {
   #state: number;
 
-  /** @param seed What it is chosen from. */
+  /** @param seed The seed: the same one produces the same values. */
   constructor(seed: number) {
     this.#state = Math.imul(seed, 0x9e3779b1);
   }
 
-  /** At least 0, and less than 1. */
+  /** A number of at least 0 and less than 1. */
   next(): number {
     this.#state = (this.#state + 0x6d2b79f5) | 0;
     let mixed = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state);
@@ -21,50 +21,51 @@ export class Random {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   }
 
-  /** A whole number, less than the limit. */
+  /** A whole number of at least 0 and less than the limit. */
   below(limit: number): number {
     return Math.floor(this.next() * limit);
   }
 
-  /** True once in so many times. */
+  /** `true` with a probability of 1 in `times`. */
   once(times: number): boolean {
     return this.below(times) === 0;
   }
 
-  /** One of these. */
+  /** One of the values, or `undefined` if there are none. */
   of<Value>(values: readonly Value[]): Value | undefined {
     return values[this.below(values.length)];
   }
 
-  /** Up to so many of what is made. */
+  /** Up to `limit` created values. */
   some<Value>(limit: number, make: () => Value): Value[] {
     return Array.from({ length: this.below(limit + 1) }, make);
   }
 }
 
-/** What texts are written with, control characters and astral ones included. */
+/** The characters of texts, including control characters and surrogate pairs. */
 const LETTERS = [..."aZ 0é漢\ufeff\u2028\uffff\u0301🎉'\"\\%{}<>/:=\r\n\t\u0001\u007f\u0085"];
 
 /**
- * A text without a lone surrogate. One of ten has a NUL, which Postgres refuses: with the
- * lone surrogates, half of a hundred texts lies five deviations below what it takes.
+ * A text without a lone surrogate. One in ten has a NUL, which Postgres rejects. With the lone
+ * surrogates of `anyString()`, Postgres still accepts far more than half of a hundred texts: half
+ * is five standard deviations below the mean.
  */
 export function anyText(random: Random): string {
   return random.some(40, () => random.once(200) ? "\0" : random.of(LETTERS)).join("");
 }
 
-/** A text with a lone surrogate, now and then. */
+/** A text that sometimes has a lone surrogate. */
 export function anyString(random: Random): string {
   const text = anyText(random);
   return random.once(5) ? text + random.of(["\ud800", "\udfff", "\udc00\ud83d"]) : text;
 }
 
-/** Bytes. */
+/** Random bytes. */
 export function anyBytes(random: Random): Uint8Array {
   return Uint8Array.from(random.some(300, () => random.below(256)));
 }
 
-/** A value as JSON has them. */
+/** A JSON value. */
 export function anyValue(random: Random, depth = 4): unknown {
   const kind = random.below(depth > 0 ? 8 : 6);
   if (kind === 0) return random.of([null, true, false]);

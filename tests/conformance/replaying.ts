@@ -1,5 +1,5 @@
 /**
- * History: the past, and the way from there into the present.
+ * Cases on history, and on the transition from history to live events.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import {
   uniqueChannel,
 } from "./harness.ts";
 
-/** Cases on what a log adds, and on its refusal where there is none. */
+/** Registers the cases on history, or on its rejection if there is no log. */
 export function replaying({ features, test }: Suite): void {
   if (!features.log) {
     test("history is refused, since there is no log", async ({ open, channel }) => {
@@ -33,7 +33,7 @@ export function replaying({ features, test }: Suite): void {
     return;
   }
 
-  test("publish tells the id that the event will have", async ({ open, channel }) => {
+  test("publish() resolves with the id of the event", async ({ open, channel }) => {
     const broadcast = open();
     const subscription = await broadcast.subscribe(channel);
     const id = await broadcast.publish(channel, "hello");

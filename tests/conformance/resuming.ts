@@ -1,16 +1,18 @@
 /**
- * Resuming after an id.
+ * Cases on resuming after an id.
  *
  * @module
  */
 
 import assert from "node:assert/strict";
 import { eventStream, lastEventId } from "../../core/sse/mod.ts";
+import { craftedIds } from "./crafted_ids.ts";
 import { messages, numbered, type Suite, take, uniqueChannel } from "./harness.ts";
+import { Random } from "./random.ts";
 
-/** Cases on `after`. */
+/** Registers the cases on the option `after`. */
 export function resuming({ features, test }: Suite): void {
-  test("after resumes behind an id while the tail lingers", async ({ open, channel }) => {
+  test("subscribe() resumes after an id while the tail lingers", async ({ open, channel }) => {
     const broadcast = open();
     const first = await broadcast.subscribe(channel);
     for (const message of numbered(5)) await broadcast.publish(channel, message);
@@ -52,33 +54,77 @@ export function resuming({ features, test }: Suite): void {
     assert.deepEqual(received.match(/^(data|event): .*$/gm), ["data: meanwhile", "data: two"]);
   });
 
-  test("an id that is foreign or malformed is a TypeError, or a gap", async ({ open, channel }) => {
+  test("after what is no id of the channel counts as none, with a gap", async ({ open, channel }) => {
     const broadcast = open();
     const name = uniqueChannel();
     const other = await broadcast.subscribe(name);
     await broadcast.publish(name, "other");
     const [event] = await take(other, 1);
-    const foreign = event!.id;
-    await assert.rejects(broadcast.subscribe(channel, { after: foreign }), {
-      name: "TypeError",
-      message:
-        `Cannot resume "${channel}" behind "${foreign}": it is an id of another channel or backend, pass foreign: "gap" to start live instead`,
+    for (const [number, after] of [event!.id, "no id\n", ""].entries()) {
+      const told: unknown[] = [];
+      const live = await broadcast.subscribe(channel, { after, onGap: (gap) => told.push(gap) });
+      const next = take(live, 1);
+      assert.deepEqual(told, [{ cause: "unknown" }]);
+      await broadcast.publish(channel, `m${number}`);
+      assert.deepEqual((await next)[0]!.gap, { cause: "unknown" });
+      assert.equal((await next)[0]!.message, `m${number}`);
+    }
+    if (features.log) {
+      const past = await broadcast.subscribe(channel, { after: event!.id, history: 2 });
+      await broadcast.publish(channel, "live");
+      const [first, ...rest] = await take(past, 3);
+      assert.deepEqual([first!.message, first!.gap], ["m1", { cause: "unknown" }]);
+      assert.deepEqual(rest.map(({ message, gap }) => [message, gap]), [
+        ["m2", undefined],
+        ["live", undefined],
+      ]);
+    }
+    const strict = await broadcast.subscribe(channel, { after: event!.id, onGap: "error" });
+    await assert.rejects(strict.getReader().read(), {
+      name: "GapError",
+      gap: { cause: "unknown" },
     });
-    await assert.rejects(broadcast.subscribe(channel, { after: "no id\n" }), {
-      name: "TypeError",
-      message:
-        `Cannot resume "${channel}" behind "no id\\n": it is not an event id, pass foreign: "gap" to start live instead`,
-    });
-    const live = await broadcast.subscribe(channel, { after: foreign, foreign: "gap" });
-    await broadcast.publish(channel, "live");
-    const [next] = await take(live, 1);
-    assert.deepEqual(next!.gap, { cause: "unknown" });
   });
 
-  // With a log nothing of this is lost.
+  test("crafted ids reject no subscription, and end none", async ({ open, channel }) => {
+    const seed = Math.floor(Math.random() * 2 ** 31);
+    const random = new Random(seed);
+    const broadcast = open();
+    const targets = [
+      channel,
+      [channel, uniqueChannel()],
+      ...features.patterns ? [{ pattern: `${channel}*` }] : [],
+    ];
+    const subscriptions = await Promise.all(targets.map((target) => broadcast.subscribe(target)));
+    const own = subscriptions.map((subscription) => take(subscription, 3));
+    for (const message of numbered(3)) await broadcast.publish(channel, message);
+    const ids = (await Promise.all(own)).flat().map(({ id }) => id);
+    for (const [number, target] of targets.entries()) {
+      const hasHistory = typeof target === "object" && "pattern" in target
+        ? features.patternLog
+        : features.log;
+      const readers = await Promise.all(
+        craftedIds(random, ids, 40).map(async (after) => {
+          const history = hasHistory ? random.below(3) : 0;
+          try {
+            return { after, subscription: await broadcast.subscribe(target, { after, history }) };
+          } catch (error) {
+            throw new Error(`seed ${seed}: ${JSON.stringify(after)} rejects`, { cause: error });
+          }
+        }),
+      );
+      await broadcast.publish(channel, `live ${number}`);
+      await Promise.all(readers.map(async ({ after, subscription }) => {
+        for await (const { message } of subscription) if (message === `live ${number}`) return;
+        throw new Error(`seed ${seed}: ${JSON.stringify(after)} ends`);
+      }));
+    }
+  });
+
+  // With a log, no events are lost in the following cases.
   if (features.log) return;
 
-  test("an id of an earlier tail starts live, with a gap told at once", async ({ open, channel }) => {
+  test("an id of an earlier tail starts live, with a gap reported at once", async ({ open, channel }) => {
     const broadcast = open({ linger: 0 });
     const first = await broadcast.subscribe(channel);
     await broadcast.publish(channel, "old");

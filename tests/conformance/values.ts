@@ -1,5 +1,5 @@
 /**
- * Random values: whatever a codec takes arrives unchanged, or is refused by `publish()`.
+ * Cases on random values: each one arrives unchanged, or is rejected by `publish()`.
  *
  * @module
  */
@@ -9,22 +9,22 @@ import { bytes, type Codec, compressed, encrypted, json, text } from "../../mod.
 import { type Suite, take } from "./harness.ts";
 import { anyBytes, anyString, anyValue, Random } from "./random.ts";
 
-/** How many values each codec is given. */
+/** The number of values for each codec. */
 const ROUNDS = 100;
 
-/** A codec, what it is given, and whether its payloads are text. */
+/** A codec to test. */
 export interface Given {
-  /** Makes the codec. */
+  /** Creates the codec. */
   readonly codec: () => Codec<unknown>;
-  /** Makes what it is given. */
+  /** Creates a random value for it. */
   readonly any: (random: Random) => unknown;
-  /** Whether every backend can carry it. */
+  /** `true` if its payloads are text, which every backend supports. */
   readonly isText?: boolean;
 }
 
 const keys = { current: "k", keys: { k: new Uint8Array(32).fill(7) } };
 
-/** The codecs of the module itself. */
+/** The codecs of the main module. */
 const CODECS: Readonly<Record<string, Given>> = {
   text: { codec: () => text() as Codec<unknown>, any: anyString, isText: true },
   json: { codec: json, any: anyValue, isText: true },
@@ -33,7 +33,7 @@ const CODECS: Readonly<Record<string, Given>> = {
   encrypted: { codec: () => encrypted(json(), keys), any: anyValue },
 };
 
-/** Cases on each codec. */
+/** Registers the cases on each codec. */
 export function values({ features, test }: Suite, codecs = CODECS): void {
   for (const [name, { codec, any, isText = false }] of Object.entries(codecs)) {
     if (!isText && !features.binary) continue;
@@ -62,7 +62,7 @@ export function values({ features, test }: Suite, codecs = CODECS): void {
   }
 }
 
-/** Some clients give the bytes as an array of a class of their own. */
+/** Converts bytes to a plain `Uint8Array`: some clients use a subclass. */
 function plain(message: unknown): unknown {
   return message instanceof Uint8Array ? Uint8Array.from(message) : message;
 }

@@ -17,45 +17,48 @@ import { type Place, Position } from "../../../core/backend/position.ts";
 import { random } from "../../../core/util/random.ts";
 import { Ring } from "../../../core/util/ring.ts";
 
-/** What a record, and a log, cost besides the payloads, about. */
+/** The approximate overhead of a record and of a log, in bytes. */
 const RECORD = 96;
 const LOG = 512;
 
-/** A record as it is kept. */
+/** A stored record. */
 export interface Stored {
-  /** What was published. */
+  /** The published payload. */
   readonly payload: Payload;
-  /** What it carries besides. */
+  /** Metadata of the message, if it has any. */
   readonly headers: MessageHeaders | undefined;
-  /** When, in milliseconds since 1970. */
+  /** The time of publishing, in milliseconds since the Unix epoch. */
   readonly timestamp: number;
-  /** Where it lies among the records of all channels. */
+  /** Its place among the records of all channels. */
   readonly order: number;
 }
 
+/** A record with its place. */
+export type Added = BackendRecord & { readonly place: Place };
+
 /** The newest records of a channel, numbered from 1. */
 export class MemoryLog {
-  /** What it takes in memory, about. */
+  /** The approximate size in memory, in bytes. */
   bytes = LOG;
-  /** Where the newest record that it has forgotten lay among those of all channels. */
+  /** The `order` of the newest record that was removed; 0 if none was. */
   forgotten = 0;
-  /** What it keeps. */
+  /** The stored records. */
   readonly records: Ring<Stored>;
-  /** Tells this log from the one that this channel had before. */
+  /** Distinguishes this log from an earlier one of the channel. */
   readonly #epoch = random();
 
-  /** @param count How many records it keeps. */
+  /** @param count The number of records to keep. */
   constructor(count: number) {
     this.records = new Ring({ count, bytes: Infinity });
   }
 
-  /** The position of its newest record. */
+  /** The position of the newest record. */
   get end(): Position {
     return Position.of(this.#place(this.records.head - 1));
   }
 
-  /** Adds a record, and forgets what is one too many. */
-  push(stored: Stored): BackendRecord & { readonly place: Place } {
+  /** Adds a record. Removes the oldest one if the log is full. */
+  push(stored: Stored): Added {
     const { records } = this;
     const number = records.head;
     if (number - records.oldest === records.limits.count) this.#forget();
@@ -64,13 +67,13 @@ export class MemoryLog {
     return this.#record(number);
   }
 
-  /** Forgets the oldest records until so many bytes are free, all but the newest. */
+  /** Removes the oldest records until `bytes` bytes are free. The newest record stays. */
   trim(bytes: number): void {
     const limit = this.bytes - bytes;
     while (this.bytes > limit && this.records.head - this.records.oldest > 1) this.#forget();
   }
 
-  /** A page. */
+  /** Reads a page. */
   read({ after, before, limit }: ReadOptions): Page {
     const { oldest, head } = this.records;
     const items: Item[] = [];
@@ -78,14 +81,12 @@ export class MemoryLog {
     let from = oldest;
     if (after) {
       const { at, fingerprint } = after.newest ?? { at: 0, fingerprint: this.#epoch };
-      const cause = fingerprint !== this.#epoch ? "epoch" : at >= head ? "ahead" : "trimmed";
-      if (cause === "trimmed" && at >= oldest - 1) from = at + 1;
+      const recreated = fingerprint !== this.#epoch;
+      if (!recreated && at >= oldest - 1 && at < head) from = at + 1;
       else {
-        const restart = Position.of(this.#place(oldest - 1));
-        // Places before and behind can be compared, if there is one behind.
-        const isSame = cause === "trimmed" && oldest < end;
-        const missed = cause === "trimmed" ? { missed: oldest - 1 - at } : {};
-        items.push({ cause, ...missed, ...!isSame && { restart } });
+        const removed = recreated ? "unknown" : Math.max(0, oldest - 1 - at);
+        items.push({ kind: "break", recreated, head: this.#place(head - 1), removed });
+        if (oldest >= end && !before) items.push({ kind: "skip", place: this.#place(oldest - 1) });
       }
     }
     const first = after ? from : Math.max(from, end - limit);
@@ -98,13 +99,13 @@ export class MemoryLog {
   #numberOf(before: Position | undefined): number {
     if (!before) return Infinity;
     const { at, fingerprint } = before.newest ?? { at: 0, fingerprint: this.#epoch };
-    // Before the events of a log that is gone there is nothing.
+    // A position of a deleted log has no events before it.
     return fingerprint === this.#epoch ? at : 0;
   }
 
-  #record(number: number): BackendRecord & { readonly place: Place } {
+  #record(number: number): Added {
     const { payload, headers, timestamp } = this.records.at(number);
-    return { payload, headers, timestamp, place: this.#place(number) };
+    return { kind: "record", payload, headers, timestamp, place: this.#place(number) };
   }
 
   #place(at: number): Place {
@@ -118,7 +119,7 @@ export class MemoryLog {
   }
 }
 
-/** What a record takes in memory, about. */
+/** The approximate size of a record in memory, in bytes. */
 function costOf({ payload, headers }: Stored): number {
   return sizeOf(payload) + lengthOfHeaders(headers) + RECORD;
 }

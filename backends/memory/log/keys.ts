@@ -1,5 +1,5 @@
 /**
- * The idempotency keys of a channel, in memory.
+ * Idempotency keys in memory.
  *
  * @module
  */
@@ -7,29 +7,29 @@
 import { lifetimeOf, type Once } from "../../../core/backend/idempotency_key.ts";
 import type { Position } from "../../../core/backend/position.ts";
 
-/** How many are known at most; the first that were used are forgotten first. */
+/** The maximum number of keys. The oldest are evicted first. */
 const KNOWN = 100_000;
 
-/** Where the record of a key lies, and until when that is known. */
+/** The position of a key's record, and the time at which the key expires. */
 interface Known {
   readonly position: Position;
   readonly until: number;
 }
 
-/** The keys of all channels. */
+/** Holds the idempotency keys of all channels. */
 export class Keys {
   readonly #known = new Map<string, Known>();
 
-  /** Where the record of a key lies, if the key is known. */
+  /** The position of a key's record; `undefined` if the key is not known. */
   find(channel: string, { key }: Once, now: number): Position | undefined {
     const known = this.#known.get(JSON.stringify([channel, key]));
     return known && known.until > now ? known.position : undefined;
   }
 
-  /** The record of a key lies here. */
+  /** Adds a key and the position of its record. */
   add(channel: string, once: Once, position: Position, now: number): void {
     const name = JSON.stringify([channel, once.key]);
-    // At its place among the others it would be forgotten as what it was before.
+    // Deleted first: otherwise a reused key would keep its old place in the order of eviction.
     this.#known.delete(name);
     this.#known.set(name, { position, until: now + lifetimeOf(once) });
     for (const [name, { until }] of this.#known) {
@@ -38,7 +38,7 @@ export class Keys {
     }
   }
 
-  /** Forgets everything. */
+  /** Removes all keys. */
   clear(): void {
     this.#known.clear();
   }

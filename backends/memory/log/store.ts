@@ -7,49 +7,50 @@
 import type {
   BackendRecord,
   Item,
+  OutgoingPayload,
   Page,
-  Payload,
-  PayloadOptions,
   ReadOptions,
+  Target,
 } from "../../../core/backend/contract.ts";
 import type { Pattern } from "../../../core/backend/pattern.ts";
 import { type Place, Position } from "../../../core/backend/position.ts";
 import { random } from "../../../core/util/random.ts";
-import { MemoryLog, type Stored } from "./channel.ts";
+import { type Added, MemoryLog, type Stored } from "./channel.ts";
 import { Keys } from "./keys.ts";
 
-/** What the payloads of all channels may take together. */
+/** The limit of all logs together, in bytes. */
 const BYTES = 64 * 1024 * 1024;
 
-/** A record that was added. */
-type Added = BackendRecord & { readonly place: Place };
-
-/** The logs of all channels, and one order of all their records. */
+/** Holds the logs of all channels, and one order of all their records. */
 export class MemoryStore {
   readonly #count: number;
   readonly #epoch = random();
-  /** Those that were published to most recently last. */
+  /** The logs by channel, least recently published first. */
   readonly #logs = new Map<string, MemoryLog>();
   readonly #keys = new Keys();
   readonly #isHeard: (channel: string) => boolean;
   #bytes = 0;
-  /** How many records there have been. */
+  /** The number of records added so far. */
   #orders = 0;
-  /** Where the newest record of a log that was forgotten as a whole lay. */
+  /** The log that was published to most recently. */
+  #newest: MemoryLog | undefined;
+  /** The `order` of the newest record of all deleted logs. */
   #forgotten = 0;
 
   /**
-   * @param count How many records of a channel are kept.
-   * @param isHeard Whether a channel has a tail: its log is trimmed, not forgotten.
+   * @param count The number of records to keep for each channel.
+   * @param isHeard Returns `true` if a channel has a tail: its log is trimmed, not deleted.
    */
   constructor(count: number, isHeard: (channel: string) => boolean) {
     this.#count = count;
     this.#isHeard = isHeard;
   }
 
-  /** The position behind every record of every channel. */
-  get end(): Position {
-    return Position.of(this.#place(this.#orders));
+  /** The position after the newest record of a channel, or of all channels. */
+  endOf(target: Target): Position {
+    return typeof target === "string"
+      ? this.log(target).end
+      : Position.of(this.#place(this.#orders));
   }
 
   /** The log of a channel. */
@@ -63,55 +64,56 @@ export class MemoryStore {
   }
 
   /**
-   * Adds payloads to a channel, but for those whose key is known, and forgets what
-   * is too much.
+   * Adds a message unless its key is known, then frees memory if the limit is exceeded.
    *
-   * @returns The records that were added, and for each payload where its record lies.
+   * @returns The record, if one was added, and the position of the message.
    */
-  push(
-    channel: string,
-    payloads: readonly Payload[],
-    options: readonly (PayloadOptions | undefined)[] = [],
-  ): { readonly added: readonly Added[]; readonly positions: readonly Position[] } {
-    const log = this.log(channel);
-    this.#logs.delete(channel);
-    this.#logs.set(channel, log);
-    this.#bytes -= log.bytes;
+  push(message: OutgoingPayload): { readonly record?: Added; readonly position: Position } {
+    const { channel, payload, headers, once } = message;
     const timestamp = Date.now();
-    const added: Added[] = [];
-    const positions = payloads.map((payload, index) => {
-      const { headers, once } = options[index] ?? {};
-      const known = once && this.#keys.find(channel, once, timestamp);
-      if (known) return known;
-      const record = log.push({ payload, headers, timestamp, order: ++this.#orders });
-      const position = Position.of(record.place);
-      if (once) this.#keys.add(channel, once, position, timestamp);
-      added.push(record);
-      return position;
-    });
+    const known = once && this.#keys.find(channel, once, timestamp);
+    if (known) return { position: known };
+    const log = this.log(channel);
+    if (this.#newest !== log) {
+      // Moved to the end: logs are evicted in this order.
+      this.#logs.delete(channel);
+      this.#logs.set(channel, log);
+      this.#newest = log;
+    }
+    this.#bytes -= log.bytes;
+    const record = log.push({ payload, headers, timestamp, order: ++this.#orders });
     this.#bytes += log.bytes;
-    this.#forget();
-    return { added, positions };
+    const position = Position.of(record.place);
+    if (once) this.#keys.add(channel, once, position, timestamp);
+    if (this.#bytes > BYTES) this.#forget();
+    return { record, position };
   }
 
-  /** The record that was stored so many records ago, as patterns have it. */
-  recent(ago: number, record: BackendRecord, channel: string): BackendRecord {
-    return { ...record, channel, place: this.#place(this.#orders - ago) };
+  /** The newest record, as delivered to patterns: with its channel and its global place. */
+  newest(record: BackendRecord, channel: string): BackendRecord {
+    return { ...record, channel, place: this.#place(this.#orders) };
   }
 
-  /** A page of all channels that match a pattern, in the order in which they were published to. */
-  read(pattern: Pattern, { after, before, limit }: ReadOptions): Page {
+  /** Reads a page of a channel, or of all channels that match a pattern. */
+  read(target: Target, options: ReadOptions): Page {
+    return typeof target === "string"
+      ? this.log(target).read(options)
+      : this.#readAll(target, options);
+  }
+
+  /** Reads a page of all channels that match a pattern, in the order of publishing. */
+  #readAll(pattern: Pattern, { after, before, limit }: ReadOptions): Page {
     const items: Item[] = [];
     const logs = [...this.#logs].filter(([channel]) => pattern.matches(channel));
     const forgotten = Math.max(this.#forgotten, ...logs.map(([, log]) => log.forgotten));
     let from = 0;
     if (after) {
       const { at, fingerprint } = after.newest ?? { at: 0, fingerprint: this.#epoch };
-      const cause = fingerprint !== this.#epoch ? "epoch" : at > this.#orders ? "ahead" : "trimmed";
-      if (cause === "trimmed") from = at;
-      if (cause !== "trimmed" || at < forgotten) {
-        const places = cause === "trimmed" ? Math.max(at, this.#firstAfter(logs, at) - 1) : 0;
-        items.push({ cause, restart: Position.of(this.#place(places)) });
+      const recreated = fingerprint !== this.#epoch;
+      if (!recreated && at <= this.#orders) from = at;
+      if (recreated || at > this.#orders || at < forgotten) {
+        const head = this.#place(this.#orders);
+        items.push({ kind: "break", recreated, head, removed: "some" });
       }
     }
     const { at: end, fingerprint } = before?.newest ?? { at: Infinity, fingerprint: this.#epoch };
@@ -120,31 +122,31 @@ export class MemoryStore {
         .map((stored) => this.#record(channel, stored))
     ).sort((one, other) => one.place.at - other.place.at);
     const page = after ? records.slice(0, limit) : records.slice(-limit);
+    if (items.length > 0 && page.length === 0 && !before) {
+      items.push({ kind: "skip", place: this.#place(this.#orders) });
+    }
     const first = page[0]?.place.at ?? Math.min(end, this.#orders + 1);
     return { from: after ?? Position.of(this.#place(first - 1)), items: [...items, ...page] };
   }
 
-  /** Forgets everything. */
+  /** Removes all logs and keys. */
   clear(): void {
     this.#logs.clear();
+    this.#newest = undefined;
     this.#keys.clear();
     this.#bytes = 0;
   }
 
-  #firstAfter(logs: readonly [string, MemoryLog][], at: number): number {
-    const firsts = logs.flatMap(([, log]) => recordsIn(log, at, Infinity, 1));
-    return Math.min(this.#orders + 1, ...firsts.map(({ order }) => order));
-  }
-
   #record(channel: string, { payload, headers, timestamp, order }: Stored) {
-    return { payload, headers, timestamp, channel, place: this.#place(order) };
+    const kind = "record" as const;
+    return { kind, payload, headers, timestamp, channel, place: this.#place(order) };
   }
 
   #place(at: number): Place {
     return { shard: 0, at, sub: 0, fingerprint: this.#epoch };
   }
 
-  /** A log without a tail is forgotten as a whole, and begun anew when it is used again. */
+  /** Frees memory. A log without a tail is deleted, and recreated when it is used again. */
   #forget(): void {
     for (const [channel, log] of this.#logs) {
       if (this.#bytes <= BYTES) return;
@@ -162,7 +164,7 @@ export class MemoryStore {
   }
 }
 
-/** At most so many records between two orders: the first, or the last if the count is negative. */
+/** Up to `count` records between two orders: the first ones, or the last ones if it is negative. */
 function recordsIn({ records }: MemoryLog, after: number, before: number, count: number): Stored[] {
   const start = firstWhere(records.oldest, records.head, (at) => records.at(at).order > after);
   const end = firstWhere(start, records.head, (at) => records.at(at).order >= before);
@@ -171,7 +173,7 @@ function recordsIn({ records }: MemoryLog, after: number, before: number, count:
   return Array.from({ length: last - first }, (_, index) => records.at(first + index));
 }
 
-/** The first number for which it is so, as it is for all behind: by halving. */
+/** The first number that satisfies a predicate that holds for all later ones: binary search. */
 function firstWhere(low: number, high: number, is: (number: number) => boolean): number {
   while (low < high) {
     const middle = (low + high) >>> 1;

@@ -1,10 +1,10 @@
 /**
- * Loads the client library of a broker lazily, when its backend opens.
+ * Loads the client library of a broker when its backend opens.
  *
  * @module
  */
 
-/** The client libraries, and that of a codec, with the versions that `deno.json` names too. */
+/** The optional dependencies of backends and codecs, with the same versions as in `deno.json`. */
 export const CLIENTS = {
   ioredis: "^6.0.0",
   postgres: "^3.4.9",
@@ -19,19 +19,18 @@ export const CLIENTS = {
 /**
  * Imports a client library.
  *
- * The specifier is computed on purpose: Deno downloads whatever stands behind a
- * literal `npm:` import before it runs anything, and npm would make each client
- * a hard dependency. The price is that bundlers and `deno compile` do not see
- * it; there, pass the client.
+ * The specifier is computed on purpose. Deno downloads the target of every literal `npm:` import
+ * before it runs a program, and npm would make each client a hard dependency. The drawback is that
+ * bundlers and `deno compile` do not see the import; pass a client there.
  *
- * @typeParam Module What the library exports.
- * @param name The package.
- * @param wayOut What can be done instead, as it appears in the message.
- * @throws {Error} If it is not installed. The message tells how to install it.
+ * @typeParam Module The exports of the library.
+ * @param name The name of the package.
+ * @param factory The call that takes a client instead, such as `redis({ client })`, if any.
+ * @throws {Error} If the library cannot be loaded. The message says how to install it.
  */
 export async function importClient<Module>(
   name: keyof typeof CLIENTS,
-  wayOut = ", or pass the client you have: new Broadcast(url, { client })",
+  factory?: string,
 ): Promise<Module> {
   const specifier = "Deno" in globalThis ? `npm:${name}@${CLIENTS[name]}` : name;
   try {
@@ -42,7 +41,9 @@ export async function importClient<Module>(
       ? `it is not installed, run \`npm install ${name}@${CLIENTS[name]}\``
       : message;
     throw new Error(
-      `Cannot load client "${name}": ${reason}${wayOut}`,
+      `Cannot load client "${name}": ${reason}${
+        factory === undefined ? "" : `, or pass the client that you have: ${factory}`
+      }`,
       { cause },
     );
   }

@@ -1,5 +1,5 @@
 /**
- * The fingerprint of a record: tells it from another one at the same place of a log.
+ * Fingerprints of records: they distinguish a record from another one at the same place of a log.
  *
  * @module
  */
@@ -7,20 +7,19 @@
 import { Buffer } from "node:buffer";
 import type { Payload } from "../contract.ts";
 
-/** How much of a payload makes its fingerprint. */
+/** The number of bytes of a payload that are hashed. */
 const HEAD = 64;
 
 /**
- * Tells a payload from another one that has its place in a log that was begun
- * anew, or set back: a hash of its length and its first bytes, of a text as of
- * its UTF-8.
+ * Hashes the length and the first 64 bytes of a payload. The result distinguishes it from the
+ * payload that takes its place when a log is recreated or rolled back. A text is hashed as UTF-8.
  *
- * @param payload What was published.
- * @param mark What else is known of it, in ASCII.
+ * @param payload The published payload.
+ * @param mark More data to hash, such as a timestamp, in ASCII.
  */
 export function fingerprintOf(payload: Payload, mark = ""): string {
   const length = Buffer.byteLength(payload);
-  // A character that ends behind the head may begin within it.
+  // One more character: the last may begin within the head and end after it.
   const head = typeof payload === "string" && !isPlain(payload)
     ? Buffer.from(payload.slice(0, HEAD + 1))
     : payload;
@@ -35,7 +34,7 @@ export function fingerprintOf(payload: Payload, mark = ""): string {
   return (hash >>> 0).toString(36);
 }
 
-/** Whether the head of a text is ASCII: each unit one byte. */
+/** Returns `true` if the head of a text is ASCII: one byte for each code unit. */
 function isPlain(text: string): boolean {
   for (let index = 0; index < Math.min(HEAD, text.length); index++) {
     if (text.charCodeAt(index) > 0x7f) return false;

@@ -1,74 +1,93 @@
 /**
- * The tail of a log that can only be polled: a read follows each hint that something is new.
+ * A tail for logs that can only be polled.
  *
  * @module
  */
 
-import type { Item, Page, ReadOptions, Tail } from "../contract.ts";
+import { positionAfter } from "../continuity.ts";
+import type { Page, ReadOptions, ReadResult, RecordReader, Tail } from "../contract.ts";
 import type { Position } from "../position.ts";
 import { PageSize } from "./page_size.ts";
 
-/** What a log tail needs to know. */
+/** Options of a polling tail. */
 export interface PollingTailOptions {
-  /** What it begins behind. */
+  /** The position to start after. */
   readonly position: Position;
   /**
-   * Reads what follows a position, inclusive of its own record: less than the limit only if
-   * that is all there is, and if it ends with a gap, that says where the log goes on.
+   * Reads the page after a position, and re-reads the record at the position itself. Returns fewer
+   * items than `limit` only if there are no more.
    */
   readonly read: (options: ReadOptions) => Promise<Page>;
-  /** Nobody reads it any more; the core's cancelling waits for it. */
+  /** Called when the tail is cancelled. The core awaits it. */
   readonly cancel: () => Promise<void> | void;
 }
 
 /**
- * A tail for brokers that store events and only hint that there are new ones:
- * each hint is followed by a read behind the last record seen. However many
- * hints come while it reads, one more read follows; one that was for nothing
- * does no harm, and what a hint that is lost would have brought comes with the
- * next.
+ * A tail for brokers that store events and only send hints that there are new ones. After each
+ * hint it reads from the last record seen. Hints that arrive during a read cause one more read.
+ * Needless hints do no harm. Events whose hint was lost arrive with the next hint.
  */
-export class PollingTail implements Tail {
-  /** What it began behind. */
+export class PollingTail implements Tail, RecordReader {
+  /** The position that the tail started after. */
   readonly position: Position;
-  /** What the log brings, one array for each read. */
-  readonly records: ReadableStream<readonly Item[]>;
   readonly #options: PollingTailOptions;
   #seen: Position;
   readonly #pageSize = new PageSize();
-  /** Whether there may be something to read. */
+  /** `true` if there may be something to read. */
   #hinted = true;
   #awake: (() => void) | undefined;
   #failure: { readonly reason: unknown } | undefined;
+  /** `true` once the tail was cancelled or a read has rejected. */
+  #over = false;
 
-  /** @param options What it needs to know. */
+  /**
+   * Creates a tail that reads once, and then after each hint.
+   *
+   * @param options Options of the tail.
+   */
   constructor(options: PollingTailOptions) {
     this.#options = options;
     this.position = this.#seen = options.position;
-    this.records = new ReadableStream<readonly Item[]>({
-      pull: async (controller) => controller.enqueue(await this.#next()),
-      cancel: () => {
-        this.#failure = { reason: undefined };
-        this.#awake?.();
-        return options.cancel();
-      },
-    }, { highWaterMark: 0 });
   }
 
-  /** There may be something new. */
+  /** The reader of the tail: the tail itself. */
+  get records(): RecordReader {
+    return this;
+  }
+
+  /** Hints that there may be new records. */
   wake(): void {
     this.#hinted = true;
     this.#awake?.();
   }
 
-  /** Errors the stream, behind what was read. */
+  /** Makes the next read reject. */
   error(reason: unknown): void {
     this.#failure ??= { reason };
     this.#awake?.();
   }
 
-  async #next(): Promise<readonly Item[]> {
+  /** Resolves with the next records once there are any. One read at a time. */
+  async read(): Promise<ReadResult> {
+    try {
+      return await this.#next();
+    } catch (error) {
+      this.#over = true;
+      throw error;
+    }
+  }
+
+  /** Ends the tail: a pending read is done. Does nothing after a read has rejected. */
+  async cancel(): Promise<void> {
+    if (this.#over) return;
+    this.#over = true;
+    this.#awake?.();
+    await this.#options.cancel();
+  }
+
+  async #next(): Promise<ReadResult> {
     for (;;) {
+      if (this.#over) return { done: true };
       if (this.#failure) throw this.#failure.reason;
       if (!this.#hinted) {
         await new Promise<void>((resolve) => this.#awake = resolve);
@@ -80,17 +99,8 @@ export class PollingTail implements Tail {
       if (items.length === 0) continue;
       if (items.length >= limit) this.#hinted = true;
       this.#pageSize.learn(items);
-      this.#seen = behind(this.#seen, items);
-      return items;
+      this.#seen = items.reduce(positionAfter, this.#seen);
+      return { done: false, value: items };
     }
   }
-}
-
-/** The position behind items that follow another one. */
-export function behind(position: Position, items: readonly Item[]): Position {
-  return items.reduce(
-    (seen, item) =>
-      item.place ? seen.with(item.place) : ("restart" in item && item.restart) || seen,
-    position,
-  );
 }

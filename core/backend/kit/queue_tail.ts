@@ -1,105 +1,93 @@
 /**
- * The tail for clients that push: a bounded queue of records.
+ * A tail for clients that push: a bounded queue of records.
  *
  * @module
  */
 
-import type { BackendRecord, Item, Payload, Tail } from "../contract.ts";
+import type { BackendRecord, Item, Payload, ReadResult, RecordReader, Tail } from "../contract.ts";
 import type { Position } from "../position.ts";
 
-/** What may wait between a client that pushes and the core: 16 MiB of payload. */
+/** The limit of the queue in bytes. */
 const LIMIT = 16 * 1024 * 1024;
-/** What a record costs besides its payload, about. */
+/** The approximate size of a record without payload and headers, in bytes. */
 const OVERHEAD = 64;
 
-/** What a payload takes in memory: two bytes for each UTF-16 unit of a text, at most. */
+/** The size of a payload in memory, in bytes: at most two for each UTF-16 code unit of a text. */
 export function sizeOf(payload: Payload): number {
   return typeof payload === "string" ? payload.length * 2 : payload.length;
 }
 
-/** What a record carries takes in memory. */
-export function weightOf({ payload, headers }: BackendRecord): number {
+/** The size of a record's payload and headers in memory, in bytes. */
+export function weightOf({ payload, headers }: Pick<BackendRecord, "payload" | "headers">): number {
   let weight = sizeOf(payload);
   for (const name in headers) weight += (name.length + headers[name]!.length) * 2;
   return weight;
 }
 
-/** The client pushed more, in one go, than may wait: the tail has lost records. */
+/** The client pushed more than the queue can hold, and the tail has lost records. */
 export class BacklogError extends Error {
   /** Always `"BacklogError"`. */
   override name = "BacklogError";
 }
 
-/** What a read of it brings: an array of items, or the end. */
-type Batch = IteratorResult<readonly Item[], undefined>;
-
 /**
- * A tail of pushed records: what was pushed since the last read is one array.
- * Bounded to 16 MiB; past that it errors, so that the loss is known.
- *
- * The core reads it directly, without the stream machinery, as `for await` reads
- * a subscription; for everybody else it is a stream.
+ * A tail of pushed records. Each read returns everything pushed since the previous one. The queue
+ * is limited to 16 MiB. Beyond that the tail errors, so that the loss is known.
  */
-export class QueueTail implements Tail {
-  /** With a log: what it begins behind. */
+export class QueueTail implements Tail, RecordReader {
+  /** The position that the tail starts after, if the backend has a log. */
   readonly position: Position | undefined;
   readonly #unsubscribe: () => Promise<void> | void;
-  #records: ReadableStream<readonly Item[]> | undefined;
   #waiting: Item[] = [];
   #bytes = 0;
-  /** Resolves the read that waits for records; with a promise that rejects, too. */
-  #reader: ((batch: Batch | Promise<Batch>) => void) | undefined;
+  /** Resolves the pending read, also with a promise that rejects. */
+  #reader: ((batch: ReadResult | Promise<ReadResult>) => void) | undefined;
   #waking = false;
   #failure: { readonly reason: unknown } | undefined;
   #done = false;
 
   /**
-   * @param unsubscribe Cancelling waits for it.
-   * @param position With a log: what it begins behind.
+   * Creates an empty tail.
+   *
+   * @param unsubscribe Called once when the tail is cancelled, and awaited.
+   * @param position The position that the tail starts after, if the backend has a log.
    */
   constructor(unsubscribe: () => Promise<void> | void, position?: Position) {
     this.#unsubscribe = unsubscribe;
     this.position = position;
   }
 
-  /** The stream of what was pushed; not to be mixed with `read()`. */
-  get records(): ReadableStream<readonly Item[]> {
-    return this.#records ??= new ReadableStream({
-      pull: async (controller) => {
-        const { done, value } = await this.read();
-        if (done) controller.close();
-        else controller.enqueue(value);
-      },
-      cancel: () => this.cancel(),
-    }, { highWaterMark: 0 });
+  /** The reader of the tail: the tail itself. */
+  get records(): RecordReader {
+    return this;
   }
 
-  /** Adds a record. Does nothing once it has ended. */
-  push(record: Item): void {
+  /** Adds an item. Does nothing after the tail has ended. */
+  push(item: Item): void {
     if (this.#done || this.#failure) return;
-    this.#waiting.push(record);
-    this.#bytes += (record.payload === undefined ? 0 : weightOf(record)) + OVERHEAD;
+    this.#waiting.push(item);
+    this.#bytes += (item.kind === "record" ? weightOf(item) : 0) + OVERHEAD;
     if (this.#bytes > LIMIT) {
       this.error(new BacklogError("Cannot hold more records: 16 MiB are waiting"));
     }
     this.#rouse();
   }
 
-  /** It is lost, behind the records that were pushed. */
+  /** Makes reads reject after all pushed items were read. */
   error(reason: unknown): void {
     this.#failure ??= { reason };
     this.#rouse();
   }
 
-  /** What was pushed since the last read, once there is something: one read at a time. */
-  read(): Promise<Batch> {
+  /** Resolves with everything pushed since the last read, once there is any. One read at a time. */
+  read(): Promise<ReadResult> {
     return new Promise((resolve) => {
       this.#reader = resolve;
       this.#serve();
     });
   }
 
-  /** Unsubscribes, unless it has ended; a read that waits is done. */
+  /** Unsubscribes, unless the tail has ended. A pending read is done. */
   async cancel(): Promise<void> {
     if (this.#done) return;
     this.#done = true;
@@ -107,11 +95,11 @@ export class QueueTail implements Tail {
     await this.#unsubscribe();
   }
 
-  /** Gives the reader what there is for it: the failure comes behind all records. */
+  /** Resolves the pending read, if possible. A failure comes after all items. */
   #serve(): void {
     const reader = this.#reader;
     if (!reader) return;
-    if (this.#done) reader({ done: true, value: undefined });
+    if (this.#done) reader({ done: true });
     else if (this.#waiting.length > 0) {
       const value = this.#waiting;
       this.#waiting = [];
@@ -124,7 +112,7 @@ export class QueueTail implements Tail {
     this.#reader = undefined;
   }
 
-  /** Serves the reader a microtask later, so that what a turn brings travels in one array. */
+  /** Serves the reader in a microtask, so that all items pushed before then share one array. */
   #rouse(): void {
     if (!this.#reader || this.#waking) return;
     this.#waking = true;

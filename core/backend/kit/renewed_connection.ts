@@ -1,43 +1,47 @@
 /**
- * Holds the one connection of a backend: closes the lost one before it opens the next.
+ * Holds the single connection of a backend, and replaces it when it is lost.
  *
  * @module
  */
 
 import { ClosedError } from "../errors.ts";
 
-/** A connection, or all that lives as long as one. */
+/** A connection, or anything with the same lifetime. */
 export interface Renewable {
-  /** Whether it is of no more use. */
+  /** `true` once it can no longer be used. */
   readonly lost: boolean;
-  /** Resolves with its sockets shut. */
+  /** Resolves once its sockets are closed. */
   close(): Promise<void>;
 }
 
 /**
- * One at a time: a lost one is closed before the next is opened. Closed while
- * it opens one, it leaves none behind.
+ * Holds one connection at a time: a lost one is closed before the next is opened. `close()` also
+ * closes a connection that is still being opened.
  *
- * @typeParam Value What is held.
+ * @typeParam Value The type of the connection.
  */
 export class RenewedConnection<Value extends Renewable> {
-  /** The one that was opened last. */
+  /** The latest connection. */
   current: Value | undefined;
   readonly #open: () => Promise<Value>;
   #opening: Promise<Value> | undefined;
   #closed = false;
 
-  /** @param open Opens one; what it has opened is closed if it rejects. */
+  /**
+   * Creates a holder without a connection.
+   *
+   * @param open Opens a connection. If it rejects, it must close whatever it has opened.
+   */
   constructor(open: () => Promise<Value>) {
     this.#open = open;
   }
 
-  /** Whether the one that was opened last is lost. */
+  /** `true` if the latest connection is lost. */
   get lost(): boolean {
     return this.current?.lost ?? false;
   }
 
-  /** Resolves once there is one that is not lost. */
+  /** Resolves once there is a connection that is not lost. Rejects after `close()`. */
   async renew(): Promise<void> {
     if (this.#closed) throw new ClosedError("Cannot use backend: it is closed");
     if (this.current && !this.current.lost) return;
@@ -45,14 +49,14 @@ export class RenewedConnection<Value extends Renewable> {
     this.current = await this.#opening;
   }
 
-  /** Closes it, and opens no more. */
+  /** Closes the connection, and prevents new ones. */
   async close(): Promise<void> {
     this.#closed = true;
     const held = await this.#opening?.catch(() => undefined) ?? this.current;
     await held?.close();
   }
 
-  // Under way from the first moment on: `close()` must find it.
+  // One promise for closing and opening: `close()` must find it in either phase.
   async #next(): Promise<Value> {
     await this.current?.close();
     return await this.#open();

@@ -1,5 +1,5 @@
 /**
- * The TLS certificates and keys that a broker URL names as files.
+ * TLS certificates and keys that a broker URL refers to as files.
  *
  * @module
  */
@@ -7,25 +7,25 @@
 import { readFile } from "node:fs/promises";
 import type { Address } from "../address.ts";
 
-/** What TLS is made of, as PEM. */
+/** TLS certificates and keys as PEM. */
 export interface Pem {
-  /** The authorities to trust. */
+  /** The trusted certificate authorities. */
   readonly ca?: string;
-  /** The client's own certificate. */
+  /** The client certificate. */
   readonly cert?: string;
-  /** Its key. */
+  /** The private key of the client certificate. */
   readonly key?: string;
 }
 
-/** The parameters of a URL that are paths of PEM files. */
+/** The names of the URL parameters that are paths of PEM files. */
 export function pemParameters({ parameters }: Address): readonly (keyof Pem)[] {
   return (["ca", "cert", "key"] as const).filter((name) => parameters.has(name));
 }
 
 /**
- * The files that a URL names: read each time, since certificates are renewed.
+ * Reads the PEM files of a URL. Call it for each connection, since certificates are renewed.
  *
- * @throws {TypeError} If one cannot be read.
+ * @throws {TypeError} If a file cannot be read.
  */
 export async function readPem(address: Address): Promise<Pem> {
   const texts = pemParameters(address).map(async (name) => {

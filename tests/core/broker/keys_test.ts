@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
 import { MemoryBackend } from "../../../backends/memory/log.ts";
-import type { Payload, PayloadOptions } from "../../../core/backend/contract.ts";
+import type { OutgoingPayload } from "../../../core/backend/contract.ts";
 import { Position } from "../../../core/backend/position.ts";
 import { turn } from "../../../core/util/timer.ts";
 import {
@@ -49,13 +49,13 @@ Deno.test("headers and keys that no broker carries are refused, and their values
     [{ headers: { a: 1 as never } }, 'header "a" must be a string, it is a number'],
     [{ headers: { a: "secret\r\nb: c" } }, 'header "a" has a control character'],
     [{ headers: { a: "secret\u0085" } }, 'header "a" has a control character'],
-    [{ headers: { a: " secret" } }, 'header "a" has spaces at an end'],
+    [{ headers: { a: " secret" } }, 'header "a" has leading or trailing spaces'],
     [{ headers: { a: "\ud800" } }, 'header "a" has a lone surrogate'],
-    [{ key: "" }, "the key is empty"],
-    [{ key: 7 as never }, "the key must be a string, it is a number"],
-    [{ key: "\udc00" }, "the key has a lone surrogate"],
-    [{ key: "a\0b" }, "the key has a NUL"],
-    [{ expires: 5 }, "there is no key to expire"],
+    [{ idempotencyKey: "" }, "idempotencyKey is empty"],
+    [{ idempotencyKey: 7 as never }, "idempotencyKey must be a string, it is a number"],
+    [{ idempotencyKey: "\udc00" }, "idempotencyKey has a lone surrogate"],
+    [{ idempotencyKey: "a\0b" }, "idempotencyKey has a NUL"],
+    [{ idempotencyTtl: 5 }, "idempotencyTtl needs an idempotencyKey"],
   ];
   for (const [options, reason] of refused) {
     const error = await assertRejects(() => broadcast.publish(CHANNEL, "m", options), TypeError);
@@ -66,11 +66,11 @@ Deno.test("headers and keys that no broker carries are refused, and their values
       { headers: { a: "x".repeat(8_160) } },
       "the headers have 8193 bytes, with 32 more for each, the limit is 8192",
     ],
-    [{ key: "é".repeat(129) }, "the key has 258 bytes, the limit is 256"],
+    [{ idempotencyKey: "é".repeat(129) }, "idempotencyKey has 258 bytes, the limit is 256"],
     ...([[0, "0"], [NaN, "NaN"], [2 ** 53, "9007199254740992"], ["5m", "a string"]] as const).map(
-      ([expires, shown]): [PublishOptions, string] => [
-        { key: "k", expires: expires as number },
-        `expires must be a number of milliseconds above 0 and below 2^53, it is ${shown}`,
+      ([ttl, shown]): [PublishOptions, string] => [
+        { idempotencyKey: "k", idempotencyTtl: ttl as number },
+        `idempotencyTtl must be a number of milliseconds above 0 and below 2^53, it is ${shown}`,
       ],
     ),
   ];
@@ -103,12 +103,12 @@ Deno.test("what a subscriber does to its headers no other one sees", async () =>
 Deno.test("without a log no keys are known, and the error says why", async () => {
   await using broadcast = new Broadcast("memory://?history=0");
   const { message } = await assertRejects(
-    () => broadcast.publish(CHANNEL, "m", { key: "k" }),
+    () => broadcast.publish(CHANNEL, "m", { idempotencyKey: "k" }),
     TypeError,
   );
   assertEquals(
     message,
-    'Cannot publish to "orders" with a key: memory knows no keys with history=0',
+    'Cannot publish to "orders" with an idempotency key: memory stores none with history=0',
   );
 });
 
@@ -139,8 +139,8 @@ Deno.test("what has a key and was stored, but never answered, is sent again and 
     OutcomeUnknownError,
   );
   const ids = await Promise.all([
-    broadcast.publish(CHANNEL, "2", { key: "two" }),
-    broadcast.publish(CHANNEL, "3", { key: "three" }),
+    broadcast.publish(CHANNEL, "2", { idempotencyKey: "two" }),
+    broadcast.publish(CHANNEL, "3", { idempotencyKey: "three" }),
   ]);
   await unanswered;
   const past = await broadcast.history(CHANNEL);
@@ -152,9 +152,9 @@ Deno.test("what has a key and was stored, but never answered, is sent again and 
 Deno.test("what has a key keeps its order when it is sent again", async () => {
   const backend = new Forgetful(["1"]);
   await using broadcast = new Broadcast(backend);
-  const first = broadcast.publish(CHANNEL, "1", { key: "one" });
+  const first = broadcast.publish(CHANNEL, "1", { idempotencyKey: "one" });
   await backend.called;
-  const second = broadcast.publish(CHANNEL, "2", { key: "two" });
+  const second = broadcast.publish(CHANNEL, "2", { idempotencyKey: "two" });
   await Promise.all([first, second]);
   const past = await broadcast.history(CHANNEL);
   assertEquals(past.map(({ message }) => message), ["1", "2"]);
@@ -165,13 +165,14 @@ Deno.test("what has a key and is never answered is of unknown outcome in the end
   backend.forgets = Infinity;
   await using broadcast = new Broadcast(backend, { timeout: 300 });
   const error = await assertRejects(
-    () => broadcast.publish(CHANNEL, "1", { key: "one" }),
+    () => broadcast.publish(CHANNEL, "1", { idempotencyKey: "one" }),
     OutcomeUnknownError,
   );
   assertEquals(
     error.message,
     'Cannot confirm message to "orders": memory:// did not answer for 0.3 s, it may or may not be published',
   );
+  assertEquals(error instanceof ConnectionError, false);
   assertInstanceOf(error.cause, ConnectionError);
   assert(backend.calls.length > 1);
 });
@@ -182,7 +183,7 @@ Deno.test("what has a key is sent again only while the key is known", async () =
   await using broadcast = new Broadcast(backend, { timeout: 60_000 });
   const started = Date.now();
   await assertRejects(
-    () => broadcast.publish(CHANNEL, "1", { key: "one", expires: 200 }),
+    () => broadcast.publish(CHANNEL, "1", { idempotencyKey: "one", idempotencyTtl: 200 }),
     OutcomeUnknownError,
   );
   assert(Date.now() - started < 30_000);
@@ -190,8 +191,8 @@ Deno.test("what has a key is sent again only while the key is known", async () =
 
 for (
   const [limit, options, window] of [
-    ["its own", { key: "one", expires: 1 }, undefined],
-    ["the broker's", { key: "one" }, 1],
+    ["its own", { idempotencyKey: "one", idempotencyTtl: 1 }, undefined],
+    ["the broker's", { idempotencyKey: "one" }, 1],
   ] as const
 ) {
   Deno.test(`what has a key is not sent again when ${limit} time is half over`, async () => {
@@ -216,7 +217,7 @@ Deno.test("what was never sent waits for the connection, however soon its key ex
   const lost = assertRejects(() => broadcast.publish(CHANNEL, "1"), OutcomeUnknownError);
   (await backend.next()).lose();
   await lost;
-  const published = broadcast.publish(CHANNEL, "2", { key: "two", expires: 1 });
+  const published = broadcast.publish(CHANNEL, "2", { idempotencyKey: "two", idempotencyTtl: 1 });
   await pass(2);
   reconnecting();
   (await backend.next()).accept();
@@ -227,7 +228,7 @@ Deno.test("what was never sent waits for the connection, however soon its key ex
 Deno.test("what is refused when it is sent again may have been published before", async () => {
   const backend = new Manual();
   await using broadcast = new Broadcast(backend);
-  const published = broadcast.publish(CHANNEL, "1", { key: "one" });
+  const published = broadcast.publish(CHANNEL, "1", { idempotencyKey: "one" });
   (await backend.next()).lose();
   (await backend.next()).refuse(new RefusedError("READONLY You can't write"));
   const error = await assertRejects(() => published, OutcomeUnknownError);
@@ -244,7 +245,7 @@ Deno.test("what is lost in whatever order is sent again in that in which it was 
   const published: Promise<unknown>[] = [];
   const sent: Sent[] = [];
   for (const message of ["1", "2", "3"]) {
-    published.push(broadcast.publish(CHANNEL, message, { key: message }));
+    published.push(broadcast.publish(CHANNEL, message, { idempotencyKey: message }));
     sent.push(await backend.next());
   }
   const reconnecting = backend.hold();
@@ -259,11 +260,11 @@ Deno.test("what is lost in whatever order is sent again in that in which it was 
 Deno.test("what others have overtaken is not sent again: its place is lost", async () => {
   const backend = new Manual();
   await using broadcast = new Broadcast(backend);
-  const elsewhere = broadcast.publish("other", "0", { key: "zero" });
+  const elsewhere = broadcast.publish("other", "0", { idempotencyKey: "zero" });
   const other = await backend.next();
-  const first = broadcast.publish(CHANNEL, "1", { key: "one" });
+  const first = broadcast.publish(CHANNEL, "1", { idempotencyKey: "one" });
   const lost = await backend.next();
-  const second = broadcast.publish(CHANNEL, "2", { key: "two" });
+  const second = broadcast.publish(CHANNEL, "2", { idempotencyKey: "two" });
   (await backend.next()).accept();
   await second;
   lost.lose();
@@ -272,9 +273,9 @@ Deno.test("what others have overtaken is not sent again: its place is lost", asy
   (await backend.next()).accept();
   await elsewhere;
   // So it is if that is known only while it waits for the connection.
-  const third = broadcast.publish(CHANNEL, "3", { key: "three" });
+  const third = broadcast.publish(CHANNEL, "3", { idempotencyKey: "three" });
   const waits = await backend.next();
-  const fourth = broadcast.publish(CHANNEL, "4", { key: "four" });
+  const fourth = broadcast.publish(CHANNEL, "4", { idempotencyKey: "four" });
   const overtakes = await backend.next();
   waits.lose();
   overtakes.accept();
@@ -301,7 +302,7 @@ async function timeToResend(count: number): Promise<number> {
   await broadcast.connect();
   const burst = Array.from(
     { length: count },
-    (_, n) => broadcast.publish(CHANNEL, `${n}`, { key: `${n}` }),
+    (_, n) => broadcast.publish(CHANNEL, `${n}`, { idempotencyKey: `${n}` }),
   );
   const lost: Sent[] = [];
   while (lost.length < count) lost.push(await backend.next());
@@ -319,7 +320,7 @@ Deno.test("what has a key is of unknown outcome if it is to be sent again and no
   const backend = new Forgetful();
   backend.forgets = Infinity;
   const broadcast = new Broadcast(backend, { timeout: 200 });
-  const published = broadcast.publish(CHANNEL, "1", { key: "one" });
+  const published = broadcast.publish(CHANNEL, "1", { idempotencyKey: "one" });
   await backend.called;
   const failed = assertRejects(() => published, OutcomeUnknownError);
   await broadcast.disconnect();
@@ -334,10 +335,10 @@ Deno.test("what has a key is of unknown outcome if it is to be sent again and no
 Deno.test("what is given before it is known what the server takes is checked when it is", async () => {
   const backend = new Learning();
   await using broadcast = new Broadcast(backend);
-  const first = broadcast.publish(CHANNEL, "1", { key: "one" });
+  const first = broadcast.publish(CHANNEL, "1", { idempotencyKey: "one" });
   // By now there is a backend, that connects.
   await backend.connecting;
-  const second = broadcast.publish(CHANNEL, "2", { key: "two" });
+  const second = broadcast.publish(CHANNEL, "2", { idempotencyKey: "two" });
   backend.finish();
   for (const published of [first, second]) {
     await assertRejects(() => published, RangeError, "now it is known");
@@ -349,7 +350,10 @@ Deno.test("an aborted message with a key is not sent again", async () => {
   backend.forgets = Infinity;
   await using broadcast = new Broadcast(backend);
   const leave = new AbortController();
-  const published = broadcast.publish(CHANNEL, "1", { key: "one", signal: leave.signal });
+  const published = broadcast.publish(CHANNEL, "1", {
+    idempotencyKey: "one",
+    signal: leave.signal,
+  });
   await backend.called;
   leave.abort(new Error("left"));
   await assertRejects(() => published, Error, "left");
@@ -422,9 +426,9 @@ class Manual extends MemoryBackend {
     return this.#connecting;
   }
 
-  override publish(_channel: string, payloads: readonly Payload[]) {
-    this.calls.push(...payloads.map(String));
-    return payloads.map(() => {
+  override publish(messages: readonly OutgoingPayload[]) {
+    this.calls.push(...messages.map(({ payload }) => String(payload)));
+    return messages.map(() => {
       const { promise, resolve, reject } = Promise.withResolvers<Position>();
       this.#sent.push({
         accept: () => resolve(Position.start),
@@ -455,15 +459,11 @@ class Forgetful extends MemoryBackend {
     return this.#called.promise;
   }
 
-  override publish(
-    channel: string,
-    payloads: readonly Payload[],
-    options?: readonly (PayloadOptions | undefined)[],
-  ) {
-    this.calls.push(payloads.map(String));
+  override publish(messages: readonly OutgoingPayload[]) {
+    this.calls.push(messages.map(({ payload }) => String(payload)));
     this.#called.resolve();
-    if (this.forgets-- <= 0) return super.publish(channel, payloads, options);
-    if (!this.#stores) void super.publish(channel, payloads, options);
-    return payloads.map(() => Promise.reject(new ConnectionError("the connection was lost")));
+    if (this.forgets-- <= 0) return super.publish(messages);
+    if (!this.#stores) void super.publish(messages);
+    return messages.map(() => Promise.reject(new ConnectionError("the connection was lost")));
   }
 }

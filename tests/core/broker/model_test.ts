@@ -5,7 +5,12 @@
 
 import { assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
-import type { Backend, BackendFeatures, Payload, Tail } from "../../../core/backend/contract.ts";
+import type {
+  Backend,
+  BackendFeatures,
+  OutgoingPayload,
+  Tail,
+} from "../../../core/backend/contract.ts";
 import type { BroadcastEvent, Gap } from "../../../core/backend/event.ts";
 import { Epoch, Scope } from "../../../core/backend/id.ts";
 import { QueueTail } from "../../../core/backend/kit/queue_tail.ts";
@@ -88,14 +93,14 @@ class Broker implements Backend {
     this.#up = true;
   }
 
-  async publish(channel: string, payloads: readonly Payload[]): Promise<void> {
+  async publish(messages: readonly OutgoingPayload[]): Promise<void> {
     this.#asked("publish");
     if (!this.#up) throw new ConnectionError("down");
-    const log = this.log.get(channel)!;
-    for (const payload of payloads) {
+    for (const { channel, payload } of messages) {
+      const log = this.log.get(channel)!;
       if (Number(payload) < Number(log.at(-1) ?? -1)) this.#problems.add("one overtook another");
       log.push(String(payload));
-      this.#tails.get(channel)?.push({ payload });
+      this.#tails.get(channel)?.push({ kind: "record", payload });
     }
     await this.#pause();
     if (this.#fails(20)) {
@@ -301,7 +306,7 @@ class Life {
     const from = random.once(2) ? random.of(this.#ids) : undefined;
     const subscribed = this.#broadcast.subscribe(channel, {
       ...signal && { signal },
-      ...from && { after: from.id, foreign: "gap" },
+      ...from && { after: from.id },
       ...random.once(4) && { onGap: this.#onGap(channel) },
     });
     this.#call(
@@ -412,15 +417,18 @@ async function readings(random: Random, problems: Set<string>): Promise<void> {
     count: 1024,
     bytes: 1 << 20,
   });
-  const subscription = new Subscription<number>("numbers", tee.branch());
-  const got: number[] = [];
+  let subscription = new Subscription<number>("numbers", tee.branch());
+  let got: number[] = [];
+  /** What was read by each time that it was teed, and the branch that is not read until the end. */
+  const teed: { readonly got: number[]; readonly other: Subscription<number> }[] = [];
   const pending: Promise<unknown>[] = [];
   let pushed = 0;
   const push = (count: number) => {
     for (; count > 0; count--) tee.push({ channel: "numbers", message: ++pushed }, 1);
   };
   const follow = (read: Promise<IteratorResult<BroadcastEvent<number>, undefined>>) => {
-    pending.push(read.then(({ value }) => value && got.push(value.message), () => {}));
+    const own = got;
+    pending.push(read.then(({ value }) => value && own.push(value.message), () => {}));
   };
   const pause = async () => {
     await microtasks(random.below(4));
@@ -428,8 +436,13 @@ async function readings(random: Random, problems: Set<string>): Promise<void> {
   };
   for (let step = 0; step < 8; step++) {
     push(random.below(3));
-    const way = random.below(4);
-    if (way === 0) {
+    const way = random.below(5);
+    if (way === 4) {
+      const [left, right] = subscription.tee();
+      teed.push({ got, other: right });
+      subscription = left;
+      got = [];
+    } else if (way === 0) {
       const reader = subscription.getReader();
       for (let reads = random.below(4); reads > 0; reads--) {
         follow(reader.read() as Promise<IteratorResult<BroadcastEvent<number>, undefined>>);
@@ -448,7 +461,8 @@ async function readings(random: Random, problems: Set<string>): Promise<void> {
       if (random.once(2)) await pause();
       await iterator.return!();
     } else if (way === 2) {
-      let wanted = Math.min(random.below(3), pushed - got.length);
+      const count = got.length + teed.reduce((count, { got }) => count + got.length, 0);
+      let wanted = Math.min(random.below(3), pushed - count);
       if (wanted > 0) {
         for await (const { message } of subscription.values({ preventCancel: true })) {
           got.push(message);
@@ -457,8 +471,9 @@ async function readings(random: Random, problems: Set<string>): Promise<void> {
       }
     } else {
       const abort = new AbortController();
+      const own = got;
       const sink = new WritableStream<BroadcastEvent<number>>({
-        write: ({ message }) => void got.push(message),
+        write: ({ message }) => void own.push(message),
       });
       const piped = subscription.pipeTo(sink, { preventCancel: true, signal: abort.signal });
       await pause();
@@ -478,8 +493,15 @@ async function readings(random: Random, problems: Set<string>): Promise<void> {
     await Promise.all(pending);
   })();
   await deadline(rest, 1_000).catch(() => problems.add("a read never settles"));
+  tee.end();
   const expected = Array.from({ length: pushed }, (_, index) => index + 1);
-  if (got.join() !== expected.join()) problems.add(`${got.join()} of ${pushed} events`);
+  const before: number[] = [];
+  for (const { got: own, other } of [...teed, { got, other: undefined }]) {
+    before.push(...own);
+    const all = [...before];
+    if (other) { for await (const { message } of other) all.push(message); }
+    if (all.join() !== expected.join()) problems.add(`${all.join()} of ${pushed} events`);
+  }
 }
 
 /** Branches come, resume and lag while events and gaps are written. */
@@ -506,6 +528,9 @@ async function places(random: Random, problems: Set<string>): Promise<void> {
       );
     } else {
       const one = random.of(branches);
+      if (one && random.once(20) && branches.length < 12) {
+        branches.push({ ...one, branch: one.branch.fork() });
+      }
       for (let reads = random.below(20); one && reads > 0 && one.next < tee.ring.head; reads--) {
         const cell = one.branch.take();
         if (!cell) {

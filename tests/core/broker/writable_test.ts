@@ -2,7 +2,7 @@
 
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { MemoryBackend } from "../../../backends/memory/log.ts";
-import type { Backend, Payload } from "../../../core/backend/contract.ts";
+import type { Backend, OutgoingPayload, Payload } from "../../../core/backend/contract.ts";
 import { Broadcast, ClosedError, json, RefusedError } from "../../../mod.ts";
 import { messages, numbered } from "../../conformance/harness.ts";
 
@@ -133,10 +133,10 @@ class Slow extends MemoryBackend implements Backend {
   readonly #opened = new Promise<void>((resolve) => this.#open = resolve);
   #awake: () => void = () => {};
 
-  override publish(_channel: string, payloads: readonly Payload[]) {
-    this.taken.push(...payloads);
+  override publish(messages: readonly OutgoingPayload[]) {
+    this.taken.push(...messages.map(({ payload }) => payload));
     this.#awake();
-    return payloads.map(() => this.#opened) as never;
+    return messages.map(() => this.#opened) as never;
   }
 
   open(): void {
@@ -152,7 +152,7 @@ class Slow extends MemoryBackend implements Backend {
 
 /** Accepts nothing at all. */
 class Refusing extends MemoryBackend implements Backend {
-  override publish(_channel: string, payloads: readonly Payload[]) {
-    return payloads.map(() => Promise.reject(new RefusedError("it is full"))) as never;
+  override publish(messages: readonly OutgoingPayload[]) {
+    return messages.map(() => Promise.reject(new RefusedError("it is full"))) as never;
   }
 }

@@ -3,7 +3,8 @@
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { Subscription } from "../../../core/api/subscription.ts";
 import type { BroadcastEvent } from "../../../core/backend/event.ts";
-import { Epoch, Scope } from "../../../core/backend/id.ts";
+import { Epoch, JointScope, Scope } from "../../../core/backend/id.ts";
+import { Merge } from "../../../core/fanout/merge.ts";
 import { Tee } from "../../../core/fanout/tee.ts";
 
 type Events = BroadcastEvent<number>;
@@ -156,14 +157,27 @@ Deno.test("a read pending when its lock is released strands no event", async () 
   await iterator.return!();
 });
 
-Deno.test("an event that came as the lock was released is not stranded, nor late", async () => {
+Deno.test("an event that came before the lock was released is that reader's", async () => {
+  const { branches, push } = ours(1);
+  const [branch] = branches as [Subscription<number>];
+  const reader = branch.getReader();
+  const read = reader.read();
+  await Promise.resolve();
+  push(1);
+  reader.releaseLock();
+  assertEquals((await read).value?.message, 1);
+  push(2);
+  assertEquals((await branch.values().next()).value?.message, 2);
+});
+
+Deno.test("an event that came after the lock was released is not stranded, nor late", async () => {
   const { branches, push } = ours(1);
   const [branch] = branches as [Subscription<number>];
   const reader = branch.getReader();
   const rejected = assertRejects(() => reader.read(), TypeError);
   await Promise.resolve();
-  push(1);
   reader.releaseLock();
+  push(1);
   await rejected;
   push(2);
   const numbers: number[] = [];
@@ -339,6 +353,65 @@ Deno.test("onGap that throws ends the subscription with what it threw", async ()
   assertStrictEquals(await assertRejects(() => reading), boom);
   assertEquals(tee.size, 0);
 });
+
+for (const several of [false, true]) {
+  const kind = several ? "several channels" : "one channel";
+
+  Deno.test(`a gap that is yet to be met is met by both, ${kind}`, async () => {
+    const { tee, subscription } = joined(several);
+    tee.push({ channel: "numbers", message: 1 }, 8);
+    tee.gap("disconnect");
+    tee.push({ channel: "numbers", message: 2 }, 8);
+    for (const branch of subscription.tee()) {
+      tee.end();
+      const events = await drain(branch as ReadableStream<Events>);
+      assertEquals(events.map(({ gap }) => gap?.cause), [undefined, "disconnect"]);
+    }
+  });
+
+  Deno.test(`a gap that was met while it waited comes with the next event, ${kind}`, async () => {
+    const { tee, subscription } = joined(several);
+    const iterator = subscription.values({ preventCancel: true });
+    const waiting = iterator.next();
+    tee.gap("disconnect");
+    await iterator.return!();
+    await waiting;
+    const branches = subscription.tee();
+    tee.push({ channel: "numbers", message: 1 }, 8);
+    tee.end();
+    for (const branch of branches) {
+      const events = await drain(branch as ReadableStream<Events>);
+      assertEquals(events.map(({ gap }) => gap?.cause), ["disconnect"]);
+    }
+  });
+}
+
+Deno.test("a fork of a merge knows how those that have ended did", async () => {
+  const [one, other] = [newTee(), newTee()];
+  const past = one.branch();
+  const merge = new Merge([past, other.branch()], { scope: new JointScope("test", ["a", "b"]) });
+  past.close();
+  const fork = merge.fork();
+  other.end({ end: { kind: "end", reason: "" } });
+  for (const reader of [merge, fork]) {
+    assertEquals(await reader.next(), { done: true, value: undefined });
+    assertEquals(reader.ending.outcome, {});
+  }
+});
+
+function newTee(): Tee<number> {
+  const limits = { count: 16, bytes: 1 << 20 };
+  return new Tee<number>(new Epoch(new Scope("test", "numbers")), limits);
+}
+
+/** A subscription to one channel, or to one of several of which another says nothing. */
+function joined(several: boolean): { tee: Tee<number>; subscription: Subscription<number> } {
+  const [tee, silent] = [newTee(), newTee()];
+  const scope = new JointScope("test", ["numbers", "silent"]);
+  const reader = several ? new Merge([tee.branch(), silent.branch()], { scope }) : tee.branch();
+  silent.end();
+  return { tee, subscription: new Subscription<number>("numbers", reader) };
+}
 
 async function drain<Chunk>(stream: ReadableStream<Chunk>): Promise<Chunk[]> {
   const chunks: Chunk[] = [];

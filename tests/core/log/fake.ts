@@ -9,10 +9,12 @@ import type {
   Backend,
   BackendFeatures,
   Item,
-  LogGap,
+  LogBreak,
+  OutgoingPayload,
   Page,
   Payload,
   ReadOptions,
+  RecordReader,
   Tail,
   TailOptions,
 } from "../../../core/backend/contract.ts";
@@ -93,6 +95,11 @@ export class FakeLog {
     this.shards[shard]!.first = Math.min(records.length + 1, first + count);
   }
 
+  /** Loses its newest records, as a failover to a replica that lags does: it goes on differently. */
+  cut(shard: number, count: number): void {
+    this.shards[shard]!.records.splice(-count);
+  }
+
   /** Begins anew: the places are given again. */
   wipe(): void {
     this.epoch++;
@@ -106,9 +113,7 @@ export class FakeLog {
 
   /** The position behind its newest records. */
   get end(): Position {
-    return Position.of(
-      ...this.shards.map(({ records }, shard) => this.#place(shard, records.length)),
-    );
+    return positionOf(this.shards.map(({ records }, shard) => this.#place(shard, records.length)));
   }
 
   /**
@@ -141,83 +146,88 @@ export class FakeLog {
         first ? first.place.at - 1 : Math.max(shard.first - 1, until[index]!),
       );
     });
-    return { from: Position.of(...before), items: page };
+    return { from: positionOf(before), items: page.map(itemOf) };
   }
 
   #behind(after: Position, until: readonly number[], count: number): Page {
-    const cause = this.#contradiction(after);
-    const from = cause ? this.begin : after;
     const items: Item[] = [];
     const queues = this.shards.map(({ records, first }, shard) => {
-      const seen = from.in(shard)?.at ?? 0;
-      const missed = records.slice(seen, Math.max(seen, first - 1));
+      const found = this.#breakOf(shard, after.in(shard));
+      const startsOver = found !== undefined && this.#startsOver(shard, after.in(shard));
+      const seen = startsOver ? 0 : after.in(shard)?.at ?? 0;
       const next = records.slice(Math.max(seen, first - 1), Math.max(0, until[shard]!));
-      // The record itself is gone: nobody knows whether it was of this log.
-      const isUnknown = !this.#options.namesLog && seen > 0 && seen < first &&
-        seen < records.length && !cause;
-      return { shard, next, missed, hasGap: missed.length > 0 || isUnknown, head: first - 1 };
+      return { shard, next, found, startsOver, head: first - 1 };
     });
-    let position = from;
-    let left = count;
-    if (cause) items.push({ cause, restart: from });
-    for (;;) {
-      const open = queues.filter(({ next, hasGap }) => next.length > 0 || hasGap);
+    const tell = (queue: typeof queues[number]) => {
+      items.push(queue.found!);
+      queue.found = undefined;
+      // A shard that starts over, and not from its first record, says where.
+      if (queue.next.length > 0 && !(queue.startsOver && queue.head > 0)) return;
+      const place = this.#place(queue.shard, queue.head);
+      if (place) items.push({ kind: "skip", place });
+    };
+    // What shows that it is another log is told before any record.
+    for (const queue of queues) if (queue.startsOver) tell(queue);
+    for (let left = count; left > 0;) {
+      const open = queues.filter(({ next, found }) => next.length > 0 || found);
       const queue = this.#options.random?.of(open) ?? open[0];
-      if (!queue || left <= 0) break;
-      if (queue.hasGap) {
-        const { length } = queue.missed.filter(({ payload }) => payload !== undefined);
-        const gap: LogGap = {
-          cause: "trimmed",
-          ...this.#options.counts && this.#options.namesLog && { missed: length },
-        };
-        queue.hasGap = false;
-        const place = this.#place(queue.shard, queue.head);
-        if (queue.next.length === 0 || this.#options.random?.once(2)) {
-          position = Position.of(
-            place,
-            ...position.places.filter(({ shard }) => shard !== queue.shard),
-          );
-          items.push({ ...gap, restart: position });
-          continue;
-        }
-        items.push(gap);
-      }
-      const record = queue.next.shift()!;
-      position = position.with(record.place);
-      items.push(record);
+      if (!queue) break;
+      if (queue.found) tell(queue);
+      const record = queue.next.shift();
+      if (!record) continue;
+      items.push(itemOf(record));
       left--;
     }
     return { from: after, items };
   }
 
-  /** Whether a position is one of another log. */
-  #contradiction(after: Position): LogGap["cause"] | undefined {
-    for (const { shard, at, fingerprint } of after.places) {
-      const records = this.shards[shard]?.records ?? [];
-      if (this.#options.namesLog && fingerprint !== `e${this.epoch}` && fingerprint !== "") {
-        return "epoch";
-      }
-      if (at > records.length) return "ahead";
-      if (at === 0 && fingerprint !== "" && fingerprint !== `e${this.epoch}`) return "epoch";
-      const known = at >= this.shards[shard]!.first || at === records.length;
-      if (
-        at > 0 && known && fingerprint !== "" && records[at - 1]!.place.fingerprint !== fingerprint
-      ) {
-        return "epoch";
-      }
+  /** The facts about a shard, if the record of a place did not come back. */
+  #breakOf(shard: number, seen: Place | undefined): LogBreak | undefined {
+    const { records, first } = this.shards[shard]!;
+    const { counts, namesLog } = this.#options;
+    const none = { shard, at: -1, sub: 0, fingerprint: "" };
+    const head = this.#place(shard, records.length) ?? none;
+    const at = seen?.at ?? 0;
+    const fact = { kind: "break" as const, shard, head };
+    if (this.#startsOver(shard, seen)) {
+      // Of several shards one cannot be another log's, and the others not.
+      return {
+        ...fact,
+        recreated: namesLog || this.shards.length > 1 ? true : undefined,
+        replaced: at <= records.length,
+        removed: "unknown",
+      };
     }
-    return undefined;
+    const missed = records.slice(at, Math.max(at, first - 1));
+    // The record itself is gone: nobody knows whether it was of this log.
+    const isUnknown = !namesLog && at > 0 && at < first && at < records.length;
+    if (missed.length === 0 && !isUnknown) return undefined;
+    const { length } = missed.filter(({ payload }) => payload !== undefined);
+    const removed = counts && namesLog ? length : missed.length > 0 ? "some" : "unknown";
+    return { ...fact, removed };
+  }
+
+  /** Whether a place is one of another log. */
+  #startsOver(shard: number, seen: Place | undefined): boolean {
+    if (seen === undefined || seen.fingerprint === "") return false;
+    const { at, fingerprint } = seen;
+    const { records, first } = this.shards[shard]!;
+    if (this.#options.namesLog && fingerprint !== `e${this.epoch}`) return true;
+    if (at > records.length) return true;
+    return at > 0 && (at >= first || at === records.length) &&
+      records[at - 1]!.place.fingerprint !== fingerprint;
   }
 
   /** The position before its oldest records. */
   get begin(): Position {
-    return Position.of(...this.shards.map(({ first }, shard) => this.#place(shard, first - 1)));
+    return positionOf(this.shards.map(({ first }, shard) => this.#place(shard, first - 1)));
   }
 
-  #place(shard: number, at: number): Place {
-    // Before the first record there is none to recognise the log by.
-    return this.shards[shard]!.records[at - 1]?.place ??
-      { shard, at: 0, sub: 0, fingerprint: `e${this.epoch}` };
+  #place(shard: number, at: number): Place | undefined {
+    const { place } = this.shards[shard]!.records[at - 1] ?? {};
+    // Before the first record there is none to recognise the log by, unless the log has a name.
+    if (place || !this.#options.namesLog) return place;
+    return { shard, at: 0, sub: 0, fingerprint: `e${this.epoch}` };
   }
 }
 
@@ -225,7 +235,7 @@ export class FakeLog {
 export class FakeBackend implements Backend {
   readonly name = "fake";
   readonly address = "fake://";
-  readonly features: BackendFeatures = { crossProcess: true, binary: true, log: true };
+  readonly features: BackendFeatures = { crossProcess: true, binary: true };
   /** From now on nothing fails, lags or is late. */
   calm = false;
   /** How many reads there were. */
@@ -250,8 +260,8 @@ export class FakeBackend implements Backend {
     return log;
   }
 
-  async publish(channel: string, payloads: readonly Payload[]): Promise<void> {
-    for (const payload of payloads) this.append(channel, payload);
+  async publish(messages: readonly OutgoingPayload[]): Promise<void> {
+    for (const { channel, payload } of messages) this.append(channel, payload);
     await this.#pause();
   }
 
@@ -357,7 +367,7 @@ interface FakeTailOptions {
 /** A tail that asks, or is told. */
 class FakeTail implements Tail {
   readonly position: Position;
-  readonly records: ReadableStream<readonly Item[]>;
+  readonly records: RecordReader;
   readonly #options: FakeTailOptions;
   readonly #asking: PollingTail | undefined;
   readonly #told: QueueTail | undefined;
@@ -379,7 +389,7 @@ class FakeTail implements Tail {
   }
 
   tell(record: FakeRecord): void {
-    this.#told?.push(record);
+    this.#told?.push(itemOf(record));
     this.hint();
   }
 
@@ -388,8 +398,12 @@ class FakeTail implements Tail {
   }
 
   wiped(told: boolean): void {
-    if (told) this.#told?.push({ cause: "epoch", restart: this.#options.log.begin });
-    else if (this.#told) this.lose();
+    const { log } = this.#options;
+    if (told) {
+      log.shards.forEach((_, shard) =>
+        this.#told?.push({ kind: "break", shard, recreated: true, removed: "unknown" })
+      );
+    } else if (this.#told) this.lose();
     this.hint();
   }
 
@@ -398,6 +412,15 @@ class FakeTail implements Tail {
     this.#asking?.error(reason);
     this.#told?.error(reason);
   }
+}
+
+/** A record as the core takes it. */
+export function itemOf({ place, payload }: FakeRecord): Item {
+  return payload === undefined ? { kind: "skip", place } : { kind: "record", place, payload };
+}
+
+function positionOf(places: readonly (Place | undefined)[]): Position {
+  return Position.of(...places.filter((place) => place !== undefined));
 }
 
 function emptyShard(): Shard {

@@ -5,7 +5,7 @@
  */
 
 import { Position } from "../../../core/backend/position.ts";
-import { END, isEnd } from "../../../core/codec/envelope.ts";
+import { endMark, reasonOfEnd } from "../../../core/codec/envelope.ts";
 import { Broadcast, type BroadcastEvent, type Gap, type Subscription, text } from "../../../mod.ts";
 import type { Random } from "../../conformance/random.ts";
 import { Clock, microtasks } from "./clock.ts";
@@ -29,8 +29,8 @@ interface Seen {
 
 /** One subscriber, and what it was given. */
 class Reader {
-  readonly subscription: Subscription;
-  readonly pace: "fast" | "slow" | "stalled";
+  subscription: Subscription;
+  pace: "fast" | "slow" | "stalled";
   ended = false;
   /** Whether it was made to end. */
   closed = false;
@@ -62,6 +62,7 @@ class Reader {
       readonly what: string;
       readonly told: Gap[];
     },
+    other?: Reader,
   ) {
     this.subscription = subscription;
     this.pace = pace;
@@ -73,10 +74,10 @@ class Reader {
     this.#what = what;
     // Who starts live may be given what was published before.
     this.epoch = start?.epoch ?? -1;
-    this.requiredEpoch = start?.epoch ?? log.epoch;
-    this.required = new Map(
+    this.requiredEpoch = other?.requiredEpoch ?? start?.epoch ?? log.epoch;
+    this.required = other?.required ?? new Map(
       log.shards.map(({ records }, shard) =>
-        start ? [shard, start.position.in(shard)?.at ?? 0] : [shard, records.length]
+        start ? [shard, placeIn(log, start, shard)] : [shard, records.length]
       ),
     );
     this.trace.push(
@@ -89,6 +90,21 @@ class Reader {
         this.seen.set(shard, { at, gap: false });
       }
     }
+  }
+
+  /** One that was given the same so far. */
+  twin(subscription: Subscription): Reader {
+    const twin = new Reader({
+      ...{ subscription, pace: this.pace, listens: this.listens, start: undefined, told: [] },
+      ...{ log: this.#log, problems: this.#problems, ids: this.#ids, what: this.#what },
+    }, this);
+    twin.epoch = this.epoch;
+    twin.closed = this.closed;
+    twin.seen = new Map([...this.seen].map(([shard, seen]) => [shard, { ...seen }]));
+    twin.finals = new Set(this.finals);
+    twin.trace.splice(0, Infinity, ...this.trace, "teed");
+    this.trace.push("teed");
+    return twin;
   }
 
   #problem(what: string): void {
@@ -133,7 +149,7 @@ class Reader {
     const required = epoch === this.requiredEpoch ? this.required.get(shard) : undefined;
     if (seen.at === undefined && required !== undefined) seen.at = Math.min(required, at - 1);
     if (seen.at !== undefined) {
-      const restarted = gap?.cause === "epoch" || gap?.cause === "ahead";
+      const restarted = gap?.cause === "reset" || gap?.cause === "rollback";
       if (at <= seen.at && !restarted) this.#problem("an event comes twice, or late");
       const missing = this.#between(epoch, shard, seen.at, at);
       const events = missing.filter(({ payload }) => isEvent(payload)).length;
@@ -171,7 +187,9 @@ class Reader {
   #beginAnew(epoch: number, known: Seen): void {
     const gap = known.gap || [...this.seen.values()].some((seen) => seen.gap);
     // A beginning has no record to be recognised by: what came behind it may be gone unseen.
-    const isBlind = this.epoch < 0 && [...this.required.values()].every((at) => at === 0);
+    // Nor has a place that lags: a tail that has yet to be woken, a replica.
+    const isBlind = this.epoch < 0 &&
+      (this.#what !== "after" || [...this.required.values()].every((at) => at === 0));
     if (!gap && !isBlind && this.#unread(epoch) > 0) this.#problem("another log without a gap");
     this.epoch = epoch;
     this.seen = new Map(
@@ -194,7 +212,8 @@ class Reader {
     const position = Position.parse(id.slice(15));
     if (!position) return this.#problem("an id that cannot be parsed");
     if (!position.covers(place)) this.#problem("an id that lacks its own event");
-    for (const { shard, at } of position.places) {
+    for (const { shard } of position.places) {
+      const at = placeIn(this.#log, { epoch, position }, shard);
       const seen = this.of(shard);
       if (seen.at === undefined || seen.gap) continue;
       const events = this.#between(epoch, shard, seen.at, at + 1)
@@ -212,12 +231,27 @@ class Reader {
   }
 }
 
+/** How far a position has come in a shard of a log: a place of an earlier log says nothing of it. */
+function placeIn(
+  { all }: FakeLog,
+  { epoch, position }: { readonly epoch: number; readonly position: Position },
+  shard: number,
+): number {
+  const place = position.in(shard);
+  const isOwn = all.some((record) =>
+    record.epoch === epoch && record.place.shard === shard && record.place.at === place?.at &&
+    record.place.fingerprint === place.fingerprint
+  );
+  return isOwn ? place!.at : 0;
+}
+
 function isEvent(payload: FakeRecord["payload"]): boolean {
-  return payload !== undefined && !isEnd(payload) && !String(payload).startsWith("bad");
+  return payload !== undefined && reasonOfEnd(payload) === undefined &&
+    !String(payload).startsWith("bad");
 }
 
 function hasEnded({ payload }: FakeRecord): boolean {
-  return payload !== undefined && isEnd(payload);
+  return payload !== undefined && reasonOfEnd(payload) !== undefined;
 }
 
 function close(reader: Reader | undefined): void {
@@ -372,7 +406,7 @@ class Life {
   #append(): void {
     const random = this.#random;
     if (random.once(10)) return this.#backend.append(CHANNEL);
-    if (this.#ends && random.once(12)) return this.#backend.append(CHANNEL, END);
+    if (this.#ends && random.once(12)) return this.#backend.append(CHANNEL, endMark(""));
     const kind = random.once(6) ? "bad" : "m";
     this.#backend.append(CHANNEL, `${kind}${this.#messages++}`);
   }
@@ -399,7 +433,7 @@ class Life {
     const signal = random.once(8) ? abort.signal : undefined;
     const subscribed = this.#broadcast.subscribe(CHANNEL, {
       ...from && { after: from.id },
-      ...foreign && { after: "0000000000000a~5", foreign: "gap" as const },
+      ...foreign && { after: "0000000000000a~5" },
       ...history > 0 && { history },
       ...signal && { signal },
       ...listens && {
@@ -427,16 +461,51 @@ class Life {
           told,
         });
         for (const gap of told) reader.tell(gap);
-        this.#readers.push(reader);
-        this.#read(reader).then(() => {
-          if (!reader!.closed && !signal?.aborted) reader!.finish();
-        }, () => {}).finally(() => reader!.ended = true);
+        this.#follow(reader, signal);
       }),
     );
   }
 
-  async #read(reader: Reader): Promise<void> {
+  #follow(reader: Reader, signal: AbortSignal | undefined): void {
+    this.#readers.push(reader);
+    this.#read(reader, signal).then(() => {
+      if (!reader.closed && !signal?.aborted) reader.finish();
+    }, () => {}).finally(() => reader.ended = true);
+  }
+
+  /** Splits what it reads: another reader gets the same from here on, at a pace of its own. */
+  #tee(reader: Reader, signal: AbortSignal | undefined): void {
+    const [left, right] = reader.subscription.tee();
+    reader.subscription = left;
+    const twin = reader.twin(right);
+    twin.pace = this.#random.of(["fast", "slow", "stalled"] as const)!;
+    this.#follow(twin, signal);
+  }
+
+  async #read(reader: Reader, signal: AbortSignal | undefined): Promise<void> {
     const random = this.#random;
+    // Of two that listen nobody could say which one is told.
+    while (!reader.listens && random.once(2) && this.#readers.length < 40) {
+      const stream = reader.subscription.getReader();
+      let left = random.below(8);
+      const reads: Promise<void>[] = [];
+      for (; left > 0; left--) {
+        await this.#wait(reader);
+        const result = await stream.read();
+        if (result.done) return;
+        reader.receive(result.value);
+      }
+      // A read that nobody waits for any more may still take an event, which is not lost.
+      if (random.once(2)) {
+        reads.push(stream.read().then(({ value }) => value && reader.receive(value), () => {}));
+        await microtasks(random.below(3));
+      }
+      stream.releaseLock();
+      await Promise.all(reads);
+      await microtasks(random.below(3));
+      if (random.once(3)) await this.#clock.settle();
+      this.#tee(reader, signal);
+    }
     if (random.once(5)) {
       const stream = reader.subscription.getReader();
       for (;;) {

@@ -1,0 +1,61 @@
+/**
+ * The source of a backend: its URL and options, before it is opened.
+ *
+ * @module
+ */
+
+import { Address } from "../address.ts";
+import type { Backend, BackendSource } from "../contract.ts";
+
+/** Options of every backend factory. */
+export interface SourceOptions {
+  /**
+   * The URL of the broker, with any of its parameters. A URL parameter takes precedence over the
+   * option with the same name.
+   */
+  readonly url?: string | URL | undefined;
+}
+
+/** Options of `sourceOf()`. */
+export interface SourceParts {
+  /** The accepted URL schemes. The first one is used if there is no URL. */
+  readonly schemes: readonly [string, ...string[]];
+  /** The URL, if any. */
+  readonly url?: string | URL | undefined;
+  /** The parameters that were passed as options. */
+  readonly parameters?: Readonly<Record<string, string | number | boolean | undefined>>;
+  /** Creates the backend without connecting. */
+  readonly open: (address: Address) => Backend | Promise<Backend>;
+}
+
+/**
+ * Creates the source of a backend, for a factory such as `redis()` to return.
+ *
+ * @throws {TypeError} If the URL is malformed or has another scheme.
+ */
+export function sourceOf({ schemes, url, parameters = {}, open }: SourceParts): BackendSource {
+  const address = new Address(url === undefined ? `${schemes[0]}://` : String(url));
+  if (!schemes.includes(address.scheme)) {
+    throw new TypeError(
+      `Cannot open "${address}": its scheme must be ${
+        schemes.join(" or ")
+      }, it is ${address.scheme}`,
+    );
+  }
+  for (const [name, value] of Object.entries(parameters)) {
+    if (value !== undefined && !address.parameters.has(name)) {
+      address.parameters.set(name, String(value));
+    }
+  }
+  return { address, open: () => open(address) };
+}
+
+/**
+ * Converts a duration option to the value of a URL parameter.
+ *
+ * @param duration Milliseconds, or a text with a unit such as `"7d"`.
+ */
+export function durationText(duration: number | string | undefined): string | undefined {
+  // In seconds: a parameter has at most nine digits, and 30 days in milliseconds have ten.
+  return typeof duration === "number" ? `${duration / 1_000}s` : duration;
+}
