@@ -1,7 +1,7 @@
 /**
  * Realtime broadcast channels over memory, Redis, Postgres, Kafka, RabbitMQ, NATS
- * and MQTT, behind one small API whose subscriptions are `ReadableStream`s. The scheme of a URL
- * names the backend, which is loaded when it is first used.
+ * and MQTT, with one small API whose subscriptions are `ReadableStream`s. The URL scheme selects the
+ * backend, which is loaded on first use.
  *
  * @example
  * ```ts
@@ -23,33 +23,42 @@
  */
 
 import { BroadcastCore } from "./core/api/broadcast.ts";
-import type { BroadcastConstructor, BroadcastInstance } from "./core/api/interface.ts";
-import type { BroadcastOptions } from "./core/api/options.ts";
+import type { ChannelName, EventOf } from "./core/api/channel_map.ts";
+import type { BroadcastEventMap } from "./core/api/notifications.ts";
+import type {
+  BroadcastOptions,
+  HistoryOptions,
+  PublishOptions,
+  SubscribeOptions,
+  WritableOptions,
+} from "./core/api/options.ts";
 import { CORE_PARAMETERS, readSettings } from "./core/api/settings.ts";
+import type { Subscription } from "./core/api/subscription.ts";
+import type { SubscribeTarget } from "./core/api/target.ts";
 import { Address } from "./core/backend/address.ts";
-import type { Backend, BackendModule } from "./core/backend/contract.ts";
-import { type Codec, json, text } from "./core/codec/codec.ts";
-import { type ChannelSchemas, checked } from "./core/codec/schema.ts";
+import type { Backend, BackendSource } from "./core/backend/contract.ts";
+import type { BroadcastState } from "./core/backend/state.ts";
+import type { Alternatives } from "./core/broker/capabilities.ts";
+import { checkCodec, type Codec, json, text } from "./core/codec/codec.ts";
+import { type ChannelsOf, checked, type Schema } from "./core/codec/schema.ts";
 import { kindOf } from "./core/util/kind.ts";
 
-export type { Backend, BackendOptions, Payload } from "./core/backend/contract.ts";
-export type {
-  BroadcastConstructor,
-  BroadcastInstance,
-  ChannelName,
-  EventOf,
-} from "./core/api/interface.ts";
+export type { ChannelName, EventOf } from "./core/api/channel_map.ts";
 export {
-  type AnyCodec,
-  bytes,
-  type Codec,
-  json,
-  type MessageOf,
-  type SyncCodec,
-  text,
-} from "./core/codec/codec.ts";
-export { compressed, type CompressedOptions } from "./core/codec/compressed.ts";
-export { encrypted, type EncryptionKeys } from "./core/codec/encrypted.ts";
+  type BroadcastEventMap,
+  GapEvent,
+  MessageErrorEvent,
+  StateChangeEvent,
+} from "./core/api/notifications.ts";
+export type {
+  BroadcastOptions,
+  HistoryOptions,
+  PublishOptions,
+  SubscribeOptions,
+  WritableOptions,
+} from "./core/api/options.ts";
+export { Subscription, type SubscriptionIterator } from "./core/api/subscription.ts";
+export type { SubscribeTarget } from "./core/api/target.ts";
 export {
   ClosedError,
   ConnectionError,
@@ -57,100 +66,128 @@ export {
   OutcomeUnknownError,
   RefusedError,
 } from "./core/backend/errors.ts";
-export { ValidationError } from "./core/codec/schema.ts";
 export type { BroadcastEvent, Gap, GapCause } from "./core/backend/event.ts";
-export type { MessageHeaders } from "./core/backend/headers.ts";
+export type { BroadcastState } from "./core/backend/state.ts";
+export { bytes, type Codec, json, type SyncCodec, text } from "./core/codec/codec.ts";
+export { compressed, type CompressedOptions } from "./core/codec/compressed.ts";
+export { encrypted, type EncryptionKeys } from "./core/codec/encrypted.ts";
 export {
-  type BroadcastEventMap,
-  GapEvent,
-  MessageErrorEvent,
-  StateChangeEvent,
-} from "./core/api/notifications.ts";
-export { type BroadcastState } from "./core/backend/state.ts";
-export type {
-  BroadcastOptions,
-  CodecOptions,
-  HistoryOptions,
-  PublishOptions,
-  SchemaOptions,
-  SubscribeOptions,
-  WritableOptions,
-} from "./core/api/options.ts";
-export type {
-  ChannelSchemas,
-  ChannelsOf,
-  Schema,
-  SchemaInputs,
-  SchemaIssue,
-  SchemaOutputs,
-  SchemaResult,
+  type ChannelsOf,
+  type Schema,
+  type SchemaIssue,
+  ValidationError,
 } from "./core/codec/schema.ts";
-export type { SettingsOptions } from "./core/api/settings.ts";
-export { Subscription, type SubscriptionIterator } from "./core/api/subscription.ts";
-export type { ChannelPattern, SubscribeTarget } from "./core/api/target.ts";
 
-/** Paths of PEM files. */
+/** URL parameters that are paths of PEM files. */
 const PEM = ["ca", "cert", "key"];
 
-/** What the URLs of Redis have in common. */
-const REDIS = [
-  ...["prefix", "cluster", "sentinel", "sentinelUsername", "sentinelPassword"],
-  ...PEM,
-];
+/** URL parameters of every Redis scheme. */
+const REDIS = ["prefix", "cluster", "sentinel", "sentinelUsername", "sentinelPassword", ...PEM];
 
-/** What the URLs of RabbitMQ's streams have. */
-const STREAM = [...PEM, "retention", "maxBytes", "segmentBytes"];
+/** Features of a log whose records have headers. */
+const LOG = ["log", "headers"] as const;
 
-/** The backends, by scheme. Only a literal import survives being published. */
-const BACKENDS: Record<string, Scheme> = {
-  memory: scheme(() => import("./backends/memory/log.ts"), "history"),
-  "broadcast-channel": scheme(() => import("./backends/broadcast_channel/pubsub.ts")),
-  redis: scheme(() => import("./backends/redis/pubsub.ts"), ...REDIS),
-  rediss: scheme(() => import("./backends/redis/pubsub.ts"), ...REDIS),
-  "redis-stream": scheme(() => import("./backends/redis/log.ts"), ...REDIS, "maxlen"),
-  "rediss-stream": scheme(() => import("./backends/redis/log.ts"), ...REDIS, "maxlen"),
-  postgres: scheme(() => import("./backends/postgres/pubsub.ts"), "sslmode", ...PEM),
-  postgresql: scheme(() => import("./backends/postgres/pubsub.ts"), "sslmode", ...PEM),
-  "postgres-stream": scheme(
-    () => import("./backends/postgres/log.ts"),
-    ...["sslmode", ...PEM, "retention", "pool"],
-  ),
-  "postgresql-stream": scheme(
-    () => import("./backends/postgres/log.ts"),
-    ...["sslmode", ...PEM, "retention", "pool"],
-  ),
-  kafka: scheme(
-    () => import("./backends/kafka/log.ts"),
-    ...["sasl", "tls", ...PEM, "clientId", "create", "replication"],
-  ),
-  amqp: scheme(() => import("./backends/amqp/pubsub.ts"), "exchange", ...PEM),
-  amqps: scheme(() => import("./backends/amqp/pubsub.ts"), "exchange", ...PEM),
-  "amqp-stream": scheme(() => import("./backends/amqp/log.ts"), ...STREAM),
-  "amqps-stream": scheme(() => import("./backends/amqp/log.ts"), ...STREAM),
-  mqtt: scheme(() => import("./backends/mqtt/pubsub.ts"), ...PEM, "clientId"),
-  mqtts: scheme(() => import("./backends/mqtt/pubsub.ts"), ...PEM, "clientId"),
-  nats: scheme(() => import("./backends/nats/pubsub.ts"), "tls", ...PEM),
-  "nats-stream": scheme(
-    () => import("./backends/nats/log.ts"),
-    ...["tls", ...PEM, "stream", "retention", "maxlen", "maxBytes", "storage"],
-    "replicas",
-  ),
+/** Known URL schemes. Only literal `import()` specifiers survive publishing. */
+const SCHEMES: Readonly<Record<string, Scheme>> = {
+  memory: {
+    load: () => import("./backends/memory/log.ts"),
+    has: [...LOG, "keys"],
+    parameters: ["history"],
+  },
+  "broadcast-channel": { load: () => import("./backends/broadcast_channel/pubsub.ts") },
+  ...both("redis", "rediss", {
+    load: () => import("./backends/redis/pubsub.ts"),
+    parameters: REDIS,
+  }),
+  ...both("redis-stream", "rediss-stream", {
+    load: () => import("./backends/redis/log.ts"),
+    has: [...LOG, "keys"],
+    parameters: [...REDIS, "maxlen"],
+  }),
+  ...both("postgres", "postgresql", {
+    load: () => import("./backends/postgres/pubsub.ts"),
+    parameters: ["sslmode", ...PEM],
+  }),
+  ...both("postgres-stream", "postgresql-stream", {
+    load: () => import("./backends/postgres/log.ts"),
+    has: [...LOG, "keys"],
+    parameters: ["sslmode", ...PEM, "retention", "pool"],
+  }),
+  kafka: {
+    load: () => import("./backends/kafka/log.ts"),
+    has: LOG,
+    parameters: ["sasl", "tls", ...PEM, "clientId", "create", "replication"],
+  },
+  ...both("amqp", "amqps", {
+    load: () => import("./backends/amqp/pubsub.ts"),
+    has: ["headers"],
+    parameters: ["exchange", ...PEM],
+  }),
+  ...both("amqp-stream", "amqps-stream", {
+    load: () => import("./backends/amqp/log.ts"),
+    has: LOG,
+    parameters: [...PEM, "retention", "maxBytes", "segmentBytes"],
+  }),
+  ...both("mqtt", "mqtts", {
+    load: () => import("./backends/mqtt/pubsub.ts"),
+    has: ["headers"],
+    parameters: [...PEM, "clientId"],
+  }),
+  nats: {
+    load: () => import("./backends/nats/pubsub.ts"),
+    has: ["headers"],
+    parameters: ["tls", ...PEM],
+  },
+  "nats-stream": {
+    load: () => import("./backends/nats/log.ts"),
+    has: [...LOG, "keys"],
+    parameters: ["tls", ...PEM, "stream", "retention", "maxlen", "maxBytes", "storage", "replicas"],
+  },
 };
 
-/** How a scheme is served. */
+/** A URL scheme. */
 interface Scheme {
-  readonly load: () => Promise<BackendModule>;
-  readonly parameters: readonly string[];
+  /** Loads the backend's module. */
+  readonly load: () => Promise<{ open(address: Address): Backend | Promise<Backend> }>;
+  /** Supported features, of those that not every scheme has. */
+  readonly has?: readonly (keyof Alternatives)[];
+  /** URL parameters, in addition to those of every scheme. */
+  readonly parameters?: readonly string[];
+  /** Scheme that this one is an alias of. */
+  readonly alias?: string;
 }
 
-function scheme(load: () => Promise<BackendModule>, ...parameters: string[]): Scheme {
-  return { load, parameters: [...CORE_PARAMETERS, ...parameters] };
+/** A scheme and its alias. */
+function both(name: string, alias: string, scheme: Scheme): Record<string, Scheme> {
+  return { [name]: scheme, [alias]: { ...scheme, alias: name } };
+}
+
+/** Schemes that support each optional feature, for error messages. */
+const ALTERNATIVES: Alternatives = {
+  log: having("log"),
+  headers: having("headers"),
+  keys: having("keys"),
+};
+
+function having(feature: keyof Alternatives): string[] {
+  return Object.keys(SCHEMES).filter((name) => {
+    const { alias, has } = SCHEMES[name]!;
+    return alias === undefined && has?.includes(feature);
+  });
 }
 
 /**
- * Realtime channels over one broker, which the URL names.
+ * Realtime channels over one broker.
  *
- * @typeParam Channels Channel names to the messages they carry.
+ * Connects on first use; call `connect()` to detect a bad address early. Lost connections are
+ * retried indefinitely, with exponential backoff and jitter. Subscriptions stay open meanwhile, and
+ * report a gap if events may have been missed.
+ *
+ * Dispatches `statechange`, `gap` and `messageerror` events.
+ *
+ * @typeParam Channels Maps channel names to the messages that are received.
+ * @typeParam Published Maps channel names to the messages that may be published. Differs from
+ * `Channels` only if a schema transforms messages: see `ChannelsOf`.
  *
  * @example
  * ```ts
@@ -161,73 +198,292 @@ function scheme(load: () => Promise<BackendModule>, ...parameters: string[]): Sc
  *   [price: `price:${string}`]: number;
  * }
  *
- * const broadcast = new Broadcast<Channels>("memory://", { codec: json() });
+ * const broadcast: Broadcast<Channels> = new Broadcast("memory://", { codec: json() });
  * await broadcast.publish("price:gold", 2_650);
  * await broadcast.disconnect();
  * ```
  */
-export type Broadcast<Channels extends object = Record<string, string>> = BroadcastInstance<
-  Channels
->;
+export interface Broadcast<
+  Channels extends object = Record<string, string>,
+  Published extends object = Channels,
+> extends EventTarget, AsyncDisposable {
+  /** State of the connection to the broker. */
+  readonly state: BroadcastState;
 
-/** Makes broadcasts. */
+  /**
+   * Connects to the broker, unless it is connected already. Optional: the first use connects too.
+   *
+   * @param options Additional options: `signal` aborts the call.
+   * @throws {ConnectionError} If the broker cannot be reached.
+   * @throws {RefusedError} If the broker refuses the connection, for example for a wrong password.
+   * @throws {TypeError} If a URL parameter has a value that the backend cannot use.
+   * @throws {Error} If the client library is not installed.
+   * @throws {ClosedError} After `disconnect()`.
+   */
+  connect(options?: { signal?: AbortSignal | undefined }): Promise<void>;
+
+  /**
+   * Publishes a message to a channel.
+   *
+   * Messages of one publisher keep their order, even if they are not awaited. Messages that are
+   * published without an `await` in between are sent as one batch. While the connection is being
+   * re-established, messages wait for up to the option `timeout`.
+   *
+   * @param channel The channel to publish to.
+   * @param message The message to publish.
+   * @param options Additional options.
+   * @returns Resolves once the broker has accepted the message, with the event's id or, if the
+   * backend does not know it, `undefined`.
+   * @throws {TypeError} If the channel name, the message or an option is invalid. It is a
+   * `ValidationError` if the channel's schema rejects the message.
+   * @throws {RangeError} If the channel name or the message is too long for the broker.
+   * @throws {ConnectionError} If there was no connection. The message was not sent.
+   * @throws {OutcomeUnknownError} If the message was sent, but never acknowledged.
+   * @throws {RefusedError} If the broker refuses the message.
+   * @throws {ClosedError} After `disconnect()`.
+   */
+  publish<Name extends ChannelName<Published>>(
+    channel: Name,
+    message: Published[Name],
+    options?: PublishOptions,
+  ): Promise<string | undefined>;
+
+  /**
+   * Subscribes to a channel, several channels, or all channels that match a pattern.
+   *
+   * A process subscribes at the broker once per channel or pattern, however many subscriptions
+   * there are. Publishers receive their own events.
+   *
+   * - **Several channels**: order is kept within each channel, not across channels. An event's id
+   *   is a position in all of them. `history` is the number of events of all channels together,
+   *   merged by timestamp.
+   * - **Patterns**: `*` matches any number of characters. Not all backends support patterns.
+   *   `history`, and `after` with an id from another process, need one position that covers all
+   *   channels: only `memory://` and `nats-stream://` have it.
+   *
+   * @param target The channel, channels or pattern to subscribe to.
+   * @param options Additional options.
+   * @returns Resolves once the broker has confirmed the subscription. Everything published from
+   * then on is received.
+   * @throws {TypeError} If the target or an option is invalid, or the backend does not support it.
+   * @throws {RangeError} If there are more than 32 channels, their joint id is too long, or
+   * `history` is not a number of events.
+   * @throws {ConnectionError} If the broker cannot be reached.
+   * @throws {RefusedError} If the broker refuses the subscription.
+   * @throws {ClosedError} After `disconnect()`.
+   */
+  subscribe<Name extends ChannelName<Channels>>(
+    target: SubscribeTarget<Name>,
+    options?: SubscribeOptions,
+  ): Promise<Subscription<Channels[Name], Name, EventOf<Channels, Name>>>;
+
+  /**
+   * Reads a page of a channel's history: the most recent events, or those `before` or `after` an
+   * event.
+   *
+   * To page backwards, pass the id of the first event as `before`; to page forwards, pass the id of
+   * the last one as `after`.
+   *
+   * @param channel The channel to read.
+   * @param options Additional options.
+   * @returns The events, oldest first; empty at the end of the log. If events after `after` are no
+   * longer in the log, the first event carries a gap.
+   * @throws {TypeError} If the backend has no log, or an id is not of this channel.
+   * @throws {RangeError} If `limit` is not a whole number of at least 1.
+   * @throws {ConnectionError} If the broker cannot be reached.
+   * @throws {RefusedError} If the broker refuses the read.
+   * @throws {ClosedError} After `disconnect()`.
+   */
+  history<Name extends ChannelName<Channels>>(
+    channel: Name,
+    options?: HistoryOptions,
+  ): Promise<EventOf<Channels, Name>[]>;
+
+  /**
+   * Creates a `WritableStream` that publishes to a channel:
+   * `source.pipeTo(broadcast.writable("run:42"))`.
+   *
+   * Up to 64 messages may be unacknowledged; beyond that, backpressure is applied until the broker
+   * has accepted the oldest one.
+   *
+   * A failed publish errors the stream. Messages written after the failed one may be published
+   * nevertheless, if they were in flight. `close()` resolves once the broker has accepted all
+   * messages, and rejects if one has failed. `abort()` does not retract messages that were written.
+   *
+   * @param channel The channel to publish to.
+   * @param options Additional options.
+   * @throws {TypeError} If the channel name or an option is invalid.
+   * @throws {RangeError} If the reason of the option `end` is too long.
+   * @throws {ClosedError} After `disconnect()`.
+   *
+   * @example
+   * ```ts
+   * import { Broadcast } from "@broadcaster/broadcaster";
+   *
+   * const broadcast = new Broadcast("memory://");
+   * await ReadableStream.from(["Once", " upon", " a time"]).pipeTo(broadcast.writable("run:42"));
+   * await broadcast.disconnect();
+   * ```
+   */
+  writable<Name extends ChannelName<Published>>(
+    channel: Name,
+    options?: WritableOptions | null,
+  ): WritableStream<Published[Name]>;
+
+  /**
+   * Ends all subscriptions after the events that have arrived, waits for pending publishes, and
+   * closes the connection. Idempotent. A disconnected broadcast cannot be used again.
+   */
+  disconnect(): Promise<void>;
+
+  /** Adds a listener for events of a type. */
+  addEventListener<Type extends keyof BroadcastEventMap>(
+    type: Type,
+    listener: (event: BroadcastEventMap[Type]) => void,
+    options?: Parameters<EventTarget["addEventListener"]>[2],
+  ): void;
+  /** Adds a listener for events of a type. */
+  addEventListener(
+    type: string,
+    listener: Parameters<EventTarget["addEventListener"]>[1],
+    options?: Parameters<EventTarget["addEventListener"]>[2],
+  ): void;
+
+  /** Removes a listener. */
+  removeEventListener<Type extends keyof BroadcastEventMap>(
+    type: Type,
+    listener: (event: BroadcastEventMap[Type]) => void,
+    options?: Parameters<EventTarget["removeEventListener"]>[2],
+  ): void;
+  /** Removes a listener. */
+  removeEventListener(
+    type: string,
+    listener: Parameters<EventTarget["addEventListener"]>[1],
+    options?: Parameters<EventTarget["removeEventListener"]>[2],
+  ): void;
+}
+
+/** Constructor of `Broadcast`. */
+export interface BroadcastConstructor {
+  /**
+   * Creates a broadcast of the type expected by a variable, a parameter or a field. Without one,
+   * messages have the type of the codec, or are `unknown`. Both type parameters are inferred; do
+   * not pass them.
+   *
+   * @param target A URL, the result of a factory such as `redis()`, or a custom backend.
+   * @param options Additional options.
+   * @throws {TypeError} If the URL is malformed, or its scheme or a parameter is unknown. Values
+   * that only the backend understands are checked on first use.
+   * @throws {RangeError} If an option is out of range.
+   */
+  new <Channels, Expected extends Channels>(
+    target: string | URL | Backend | BackendSource,
+    options:
+      & BroadcastOptions<Channels[keyof Channels]>
+      & { readonly codec: Codec<Channels[keyof Channels]> },
+  ): Broadcast<Channels & Record<string, unknown>>;
+  /**
+   * Creates a broadcast whose channels all carry the codec's type of message. Both type parameters
+   * are inferred; an explicit one is the channel map of the next overload.
+   */
+  new <Message, Inferred extends Message>(
+    target: string | URL | Backend | BackendSource,
+    options: BroadcastOptions<Message> & { readonly codec: Codec<Message> },
+  ): Broadcast<Record<string, Message>>;
+  /** Creates a broadcast typed per channel. */
+  new <Channels extends object>(
+    target: string | URL | Backend | BackendSource,
+    options:
+      & BroadcastOptions<Channels[keyof Channels]>
+      & { readonly codec: Codec<Channels[keyof Channels]> },
+  ): Broadcast<Channels>;
+  /** Creates a broadcast whose channels have schemas. */
+  new <Schemas extends Readonly<Record<string, Schema>>>(
+    target: string | URL | Backend | BackendSource,
+    options: BroadcastOptions<unknown, Schemas> & { readonly channels: Schemas },
+  ): Broadcast<ChannelsOf<Schemas>, ChannelsOf<Schemas, "input">>;
+  /** Creates a broadcast whose channels carry strings, the default. */
+  new <Channels extends { [Name in keyof Channels]: string } = Record<string, string>>(
+    target: string | URL | Backend | BackendSource,
+    options?: BroadcastOptions,
+  ): Broadcast<Channels>;
+  /** Prototype of all broadcasts. */
+  readonly prototype: Broadcast;
+}
+
+/** Creates broadcasts. */
 export const Broadcast: BroadcastConstructor = class Broadcast extends BroadcastCore<unknown> {
   constructor(
-    target: string | URL | Backend,
-    given?:
-      | (BroadcastOptions & {
-        readonly codec?: Codec<unknown>;
-        readonly channels?: ChannelSchemas | undefined;
-      })
-      | null,
+    target: string | URL | Backend | BackendSource,
+    given?: BroadcastOptions<unknown, Readonly<Record<string, Schema>> | undefined> | null,
   ) {
     const options = given ?? {};
-    const { channels } = options;
-    const codec = options.codec ?? (channels ? json() : text()) as Codec<unknown>;
-    if (typeof codec.encode !== "function" || typeof codec.decode !== "function") {
+    if (typeof options !== "object" || "decode" in options) {
+      const kind = typeof options === "object" ? "a codec" : kindOf(options);
       throw new TypeError(
-        `Cannot open broadcast: option codec must be a codec, such as json(), it is ${
-          kindOf(codec)
-        }`,
+        `Cannot open broadcast: options must be an object, such as { codec: json() }, not ${kind}`,
       );
     }
-    const backend = typeof (target as Partial<Backend> | null)?.tail === "function"
-      ? target as Backend
-      : undefined;
-    if (!backend && typeof target !== "string" && !(target instanceof URL)) {
-      throw new TypeError("Cannot open broadcast: neither a URL nor a backend was given");
-    }
-    const address = backend ? undefined : parse(String(target));
+    const { channels } = options;
+    const codec = options.codec ?? (channels ? json() : text()) as Codec<unknown>;
+    checkCodec("open broadcast: option codec", codec);
+    const { address, open } = openerOf(target);
     super({
       codec: channels ? checked(codec, channels) : codec,
       settings: readSettings(options, address),
-      open: async () => {
-        if (backend) return backend;
-        const module = await BACKENDS[address!.scheme]!.load();
-        return module.open(address!, options);
-      },
+      alternatives: ALTERNATIVES,
+      open,
     });
   }
 } as BroadcastConstructor;
 
-/** The parts of a URL whose scheme and parameters are known. */
-function parse(url: string): Address {
-  const address = new Address(url);
-  const known = Object.hasOwn(BACKENDS, address.scheme) ? BACKENDS[address.scheme] : undefined;
-  if (!known) {
+/** Opens a backend. The address is known if the target was a URL or a factory. */
+interface Opener {
+  readonly address?: Address;
+  readonly open: () => Promise<Backend>;
+}
+
+function openerOf(target: string | URL | Backend | BackendSource): Opener {
+  const { tail, open, address, href } = Object(target) as Partial<Backend & BackendSource & URL>;
+  if (typeof tail === "function") return { open: () => Promise.resolve(target as Backend) };
+  if (typeof open === "function") {
+    const source = target as BackendSource;
+    checkParameters(address as Address);
+    return { address: source.address, open: async () => await source.open() };
+  }
+  // Not `instanceof`: each realm has its own `URL` class.
+  const url = typeof target === "string" ? target : href;
+  if (typeof url !== "string") {
     throw new TypeError(
-      `Cannot open "${address}": unknown scheme "${address.scheme}", known schemes are ${
-        Object.keys(BACKENDS).join(", ")
+      `Cannot open broadcast: target must be a URL, a backend or the result of a factory such as redis(), it is ${
+        kindOf(target)
       }`,
     );
   }
+  const parsed = new Address(url);
+  const scheme = Object.hasOwn(SCHEMES, parsed.scheme) ? SCHEMES[parsed.scheme] : undefined;
+  if (!scheme) {
+    throw new TypeError(
+      `Cannot open "${parsed}": unknown scheme "${parsed.scheme}", known schemes are ${
+        Object.keys(SCHEMES).join(", ")
+      }`,
+    );
+  }
+  checkParameters(parsed);
+  return { address: parsed, open: async () => (await scheme.load()).open(parsed) };
+}
+
+/** Rejects parameters unknown to the scheme. Third-party schemes check their own. */
+function checkParameters(address: Address): void {
+  const scheme = Object.hasOwn(SCHEMES, address.scheme) ? SCHEMES[address.scheme] : undefined;
+  if (!scheme) return;
+  const known = [...CORE_PARAMETERS, ...scheme.parameters ?? []];
   for (const name of address.parameters.keys()) {
-    if (known.parameters.includes(name)) continue;
+    if (known.includes(name)) continue;
     throw new TypeError(
       `Cannot open "${address}": unknown parameter "${name}", known parameters are ${
-        known.parameters.join(", ")
+        known.join(", ")
       }`,
     );
   }
-  return address;
 }

@@ -1,10 +1,17 @@
 /**
- * The `Broadcast` class: ties channels, publisher and connection to one broker.
+ * The `Broadcast` class: channels, publisher and connection of one broker.
  *
  * @module
  */
 
-import type { Backend, Payload, PayloadOptions, Target } from "../backend/contract.ts";
+import type {
+  Backend,
+  OutgoingPayload,
+  Payload,
+  PayloadOptions,
+  Target,
+} from "../backend/contract.ts";
+import { channelOfControl } from "../backend/control_channel.ts";
 import { ConnectionError } from "../backend/errors.ts";
 import type { BroadcastEvent, Gap } from "../backend/event.ts";
 import { readHeaders } from "../backend/headers.ts";
@@ -13,27 +20,27 @@ import { readOnce } from "../backend/idempotency_key.ts";
 import { checkName, nameOf } from "../backend/name.ts";
 import { Pattern } from "../backend/pattern.ts";
 import type { BroadcastState } from "../backend/state.ts";
-import { checkCapabilities, noLogError } from "../broker/capabilities.ts";
+import { type Alternatives, Capabilities } from "../broker/capabilities.ts";
 import { closedError, Connection } from "../broker/connection.ts";
-import type { OutgoingMessage } from "../broker/outgoing.ts";
 import { Publisher } from "../broker/publisher.ts";
 import { writableOf } from "../broker/writable.ts";
 import type { Codec } from "../codec/codec.ts";
 import type { DecodeOptions } from "../codec/decode.ts";
-import { END, isEnd } from "../codec/envelope.ts";
-import type { Channel } from "../fanout/channel.ts";
+import { endMark, reasonOfEnd } from "../codec/envelope.ts";
 import { Channels } from "../fanout/channels.ts";
-import { endWith, type EventReader } from "../fanout/reader.ts";
-import { startOf, type StartOptions } from "../fanout/start.ts";
+import type { EventReader } from "../fanout/reader.ts";
+import type { StartOptions } from "../fanout/start.ts";
 import { eventsIn, positionOf } from "../log/history.ts";
 import { PageReader } from "../log/pages.ts";
 import { unlessAborted } from "../util/abort.ts";
 import { LONGEST } from "../util/timer.ts";
+import { Control, controlCodec, register } from "./control.ts";
 import { GapEvent, MessageErrorEvent, StateChangeEvent } from "./notifications.ts";
 import {
   checkCount,
   type HistoryOptions,
   type PublishOptions,
+  readEnd,
   readStart,
   type SubscribeOptions,
   type WritableOptions,
@@ -43,32 +50,36 @@ import { joinAll } from "./several_channels.ts";
 import { Subscription } from "./subscription.ts";
 import { readTarget, type SubscribeTarget } from "./target.ts";
 
-/** What a broadcast is made of. */
+/** Parts that a broadcast is built from. */
 export interface BroadcastParts<Message> {
-  /** Opens the backend; called once, at first use. */
+  /** Opens the backend; called once, on first use. */
   readonly open: () => Promise<Backend>;
   /** Turns messages into payloads and back. */
   readonly codec: Codec<Message>;
-  /** What the core was told. */
+  /** Settings of the core. */
   readonly settings: Settings;
+  /** Schemes that support what the backend may lack, for error messages. */
+  readonly alternatives: Alternatives;
 }
 
 /**
- * What a `Broadcast` is, without its types per channel.
+ * Implementation of `Broadcast`, without types per channel.
  *
  * @typeParam Message What the codec decodes to.
  */
 export class BroadcastCore<Message> extends EventTarget {
   readonly #parts: BroadcastParts<Message>;
   readonly #connection: Connection;
+  readonly #capabilities: Capabilities;
   readonly #publisher: Publisher;
   readonly #channels: Channels<Message>;
+  readonly #controlChannels: Channels<Uint8Array>;
   readonly #options: DecodeOptions<Message> & { readonly connection: Connection };
-  /** Settles once all that was given to be published is encoded. */
+  /** Settles once every message passed to `publish()` is encoded. */
   #encoding: Promise<void> | undefined;
   #disconnecting: Promise<void> | undefined;
 
-  /** @param parts What it is made of. */
+  /** @param parts Parts that it is built from. */
   constructor(parts: BroadcastParts<Message>) {
     super();
     this.#parts = parts;
@@ -78,30 +89,40 @@ export class BroadcastCore<Message> extends EventTarget {
       onState: (state, error) => this.dispatchEvent(new StateChangeEvent(state, error)),
     });
     const { codec, settings } = parts;
-    this.#publisher = new Publisher(this.#connection, settings.timeout);
+    this.#capabilities = new Capabilities(parts.alternatives);
+    this.#publisher = new Publisher(this.#connection, settings.timeout, this.#capabilities);
     this.#options = {
       connection: this.#connection,
       codec,
       onMessageError: (channel, payload, error) =>
         void this.dispatchEvent(new MessageErrorEvent(channel, payload, error)),
     };
-    const onGap = (target: Target, gap: Gap) => this.#tellGap(target, gap);
+    const onGap = (target: Target, gap: Gap) => this.#reportGap(target, gap);
     this.#channels = new Channels({ ...settings, ...this.#options, onGap });
+    this.#controlChannels = new Channels({
+      ...settings,
+      connection: this.#connection,
+      codec: controlCodec(codec),
+      onMessageError: (name, payload, error) =>
+        this.#options.onMessageError(channelOfControl(name), payload, error),
+      onGap: () => {},
+    });
+    register(this, this.#control());
   }
 
-  /** What the connection to the broker is now. */
+  /** State of the connection to the broker. */
   get state(): BroadcastState {
     return this.#connection.state;
   }
 
-  /** See `BroadcastInstance`. */
+  /** See `Broadcast`. */
   async connect(options?: { signal?: AbortSignal | undefined } | null): Promise<void> {
     const signal = options?.signal;
     signal?.throwIfAborted();
     await unlessAborted(signal, this.#connection.ready());
   }
 
-  /** See `BroadcastInstance`. Not async: messages that are awaited one by one feel each promise. */
+  /** See `Broadcast`. Not async: each promise slows messages that are awaited one by one. */
   publish(
     channel: string,
     message: Message,
@@ -112,16 +133,16 @@ export class BroadcastCore<Message> extends EventTarget {
       signal?.throwIfAborted();
       if (this.#disconnecting) throw closedError();
       checkName("publish to channel", channel);
-      const besides = options ? besidesOf(channel, options) : undefined;
-      const encoded = this.#encode(channel, message);
-      const send = (payload: Payload) => this.#send({ channel, payload, options: besides }, signal);
+      const metadata = options ? metadataOf(channel, options) : undefined;
+      const encoded = this.#inTurn(this.#parts.codec.encode(message, channel));
+      const send = (payload: Payload) => this.#send({ channel, payload, ...metadata }, signal);
       return encoded instanceof Promise ? encoded.then(send) : send(encoded);
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
-  /** See `BroadcastInstance`. */
+  /** See `Broadcast`. */
   async subscribe(
     target: SubscribeTarget,
     given?: SubscribeOptions | null,
@@ -132,15 +153,14 @@ export class BroadcastCore<Message> extends EventTarget {
     const wanted = readTarget(target);
     const options = readStart(wanted, given ?? {});
     const backend = await this.#ready(signal);
-    checkCapabilities(backend, wanted, options);
+    this.#capabilities.checkSubscribing(backend, wanted, options.history ?? 0);
     const reader = await this.#read(backend, wanted, options);
     if (signal?.aborted) reader.close();
     signal?.throwIfAborted();
-    if (signal) endWith(reader, signal);
-    return new Subscription(target, reader);
+    return new Subscription(target, reader, { signal });
   }
 
-  /** See `BroadcastInstance`. */
+  /** See `Broadcast`. */
   async history(
     channel: string,
     given?: HistoryOptions | null,
@@ -151,50 +171,51 @@ export class BroadcastCore<Message> extends EventTarget {
     checkName("read history of channel", channel);
     checkCount(`read history of ${nameOf(channel)}`, limit, 1);
     const backend = await this.#ready(signal);
-    if (!backend.features.log) throw noLogError(backend, channel);
+    if (!backend.read) throw this.#capabilities.noLogError(backend, channel);
     backend.check?.(channel);
     const from = { name: channel, scope: new Scope(backend.name, channel) };
     const { events } = await eventsIn(this.#log(backend, channel), {
       after: positionOf(after, from),
       before: positionOf(before, from),
       limit,
-      onGap: (gap) => this.#tellGap(channel, gap),
+      onGap: (gap) => this.#reportGap(channel, gap),
       signal,
     });
     return events;
   }
 
-  /** See `BroadcastInstance`. */
+  /** See `Broadcast`. */
   writable(channel: string, options?: WritableOptions | null): WritableStream<Message> {
-    const { signal, end = false } = options ?? {};
+    const { signal, end } = options ?? {};
     signal?.throwIfAborted();
     if (this.#disconnecting) throw closedError();
     checkName("write to channel", channel);
+    const reason = readEnd(channel, end);
+    const isEnd = reason !== undefined;
     return writableOf({
       publish: (message) => this.publish(channel, message),
       signal,
       start: async () => {
         const backend = await this.#ready(signal);
-        if (end && !backend.features.log) throw noLogError(backend, channel, "end");
+        if (isEnd && !backend.read) throw this.#capabilities.noLogError(backend, channel, "end");
       },
-      end: end ? () => this.#publisher.publish({ channel, payload: END }) : undefined,
+      end: isEnd ? () => this.#end(channel, reason) : undefined,
     });
   }
 
-  /** See `BroadcastInstance`. */
+  /** See `Broadcast`. */
   disconnect(): Promise<void> {
     this.#disconnecting ??= this.#disconnect();
     return this.#disconnecting;
   }
 
-  /** Does what `disconnect()` does. */
+  /** Same as `disconnect()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.disconnect();
   }
 
-  /** What is encoded takes its turn: a promise only if the codec takes its time, or did before. */
-  #encode(channel: string, message: Message): Payload | Promise<Payload> {
-    const payload = this.#parts.codec.encode(message, channel);
+  /** Keeps messages in order. Returns a promise only if this or an earlier encoding is async. */
+  #inTurn(payload: Payload | Promise<Payload>): Payload | Promise<Payload> {
     const before = this.#encoding;
     if (!before && !(payload instanceof Promise)) return payload;
     const encoded = Promise.all([payload, before]).then(([payload]) => payload);
@@ -205,24 +226,53 @@ export class BroadcastCore<Message> extends EventTarget {
     return encoded;
   }
 
-  #send(message: OutgoingMessage, signal: AbortSignal | undefined): Promise<string | undefined> {
+  #send(message: OutgoingPayload, signal: AbortSignal | undefined): Promise<string | undefined> {
     signal?.throwIfAborted();
-    if (isEnd(message.payload)) {
-      throw new TypeError(`Cannot publish to "${message.channel}": these two bytes would end it`);
+    if (reasonOfEnd(message.payload) !== undefined) {
+      throw new TypeError(
+        `Cannot publish to "${message.channel}": the payload is the mark that ends a channel, use writable() with the option end`,
+      );
     }
     return this.#publisher.publish(message, signal);
   }
 
+  #control(): Control {
+    return new Control({
+      codec: this.#parts.codec,
+      channels: this.#controlChannels,
+      ready: async (name, history, signal) => {
+        if (this.#disconnecting) throw closedError();
+        const backend = await this.#ready(signal);
+        this.#capabilities.checkSubscribing(backend, name, history);
+        return backend;
+      },
+      send: async (channel, given, signal) => {
+        if (this.#disconnecting) throw closedError();
+        const payload = await this.#inTurn(given);
+        signal?.throwIfAborted();
+        return await this.#publisher.publish({ channel, payload }, signal);
+      },
+    });
+  }
+
+  async #end(channel: string, reason: string): Promise<void> {
+    const { codec } = this.#parts;
+    const mark = endMark(reason);
+    const payload = await this.#inTurn(codec.seal ? codec.seal(mark, channel) : mark);
+    await this.#publisher.publish({ channel, payload });
+  }
+
   async #disconnect(): Promise<void> {
     this.#channels.stop();
+    this.#controlChannels.stop();
     await this.#encoding;
     await this.#publisher.drain();
     this.#connection.shut();
     await this.#connection.close();
-    await this.#channels.closed();
+    await Promise.all([this.#channels.closed(), this.#controlChannels.closed()]);
   }
 
-  /** Connected: waits for a lost connection as long as a message does. */
+  /** Waits for a lost connection for up to `timeout`, as a message does. */
   async #ready(signal: AbortSignal | undefined): Promise<Backend> {
     const connection = this.#connection;
     const ready = connection.ready();
@@ -242,51 +292,40 @@ export class BroadcastCore<Message> extends EventTarget {
     }
   }
 
-  async #read(
+  #read(
     backend: Backend,
     target: ReturnType<typeof readTarget>,
     options: StartOptions,
   ): Promise<EventReader<Message>> {
     const channels = this.#channels;
     if (typeof target !== "string" && !(target instanceof Pattern)) {
-      return await joinAll([...target].sort(), options, {
+      return joinAll([...target].sort(), options, {
         channels,
         backend,
         log: (channel) => this.#log(backend, channel),
-        onGap: (channel, gap) => this.#tellGap(channel, gap),
+        onGap: (channel, gap) => this.#reportGap(channel, gap),
       });
     }
-    const { signal } = options;
-    const tell = (gap: Gap) => this.#tellGap(target, gap);
-    const start = (channel: Channel<Message>) => startOf(channel, options, tell);
-    const branch = await channels.join(backend, target, start, signal);
-    // Without this, what is published before the first read would push the history out.
-    if (options.history && options.after === undefined) {
-      await unlessAborted(signal, branch.started()).catch((error) => {
-        branch.close();
-        throw error;
-      });
-    }
-    return branch;
+    return channels.subscribe(backend, target, options, (gap) => this.#reportGap(target, gap));
   }
 
-  /** Reads the past of a channel by itself. */
+  /** Creates a log reader that no subscription shares. */
   #log(backend: Backend, channel: string): PageReader<Message> {
     const scope = new Scope(backend.name, channel);
     return new PageReader({ ...this.#options, target: channel, scope });
   }
 
-  #tellGap(target: Target, gap: Gap): void {
+  #reportGap(target: Target, gap: Gap): void {
     this.dispatchEvent(new GapEvent(String(target), gap));
   }
 }
 
-/** What is asked for besides the payload. */
-function besidesOf(
+/** Validated metadata of a message, if it has any. */
+function metadataOf(
   channel: string,
-  { headers: given, key, expires }: PublishOptions,
+  { headers: given, idempotencyKey, idempotencyTtl }: PublishOptions,
 ): PayloadOptions | undefined {
   const headers = readHeaders(channel, given);
-  const once = readOnce(channel, key, expires);
+  const once = readOnce(channel, idempotencyKey, idempotencyTtl);
   return headers || once ? { headers, once } : undefined;
 }

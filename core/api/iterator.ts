@@ -1,5 +1,5 @@
 /**
- * The iterator that `for await` holds of a subscription.
+ * Iterator of a subscription, as used by `for await`.
  *
  * @module
  */
@@ -9,31 +9,31 @@ import type { EventReader } from "../fanout/reader.ts";
 import type { SubscriptionSource } from "./stream_source.ts";
 
 /**
- * What `for await` holds: it reads the branch itself, past the stream's queue,
- * while it holds the stream's lock.
+ * Iterator of a subscription. Reads the branch directly, bypassing the stream's queue, while it
+ * holds the stream's lock.
  *
- * @typeParam Message What the codec decodes to.
- * @typeParam Event What it gives.
+ * @typeParam Message Type of the messages.
+ * @typeParam Event Type of the events.
  */
 export class SubscriptionCursor<
   Message = string,
   Event extends BroadcastEvent<Message> = BroadcastEvent<Message>,
 > implements AsyncIterableIterator<Event, undefined>, AsyncDisposable {
-  /** What it reads; for the library itself. */
+  /** Reader of the events; internal. */
   readonly branch: EventReader<Message>;
   readonly #source: SubscriptionSource<Message>;
   readonly #preventCancel: boolean;
   #reader: ReadableStreamDefaultReader<Event> | undefined;
-  /** Until it settles, an event of an earlier reader may be stranded in the stream's queue. */
+  /** Pending while an event requested by an earlier reader may be in the stream's queue. */
   #settling: Promise<unknown> | undefined;
   #left = false;
 
   /**
-   * Made by `values()`.
+   * Created by `values()`.
    *
-   * @param source What feeds the stream.
-   * @param reader Holds the stream's lock.
-   * @param preventCancel Whether leaving only releases the lock.
+   * @param source Source of the stream.
+   * @param reader Reader that holds the stream's lock.
+   * @param preventCancel Release the lock on `return()`, and keep the subscription open.
    */
   constructor(
     source: SubscriptionSource<Message>,
@@ -44,21 +44,19 @@ export class SubscriptionCursor<
     this.#source = source;
     this.#reader = reader;
     this.#preventCancel = preventCancel;
-    if (source.pulling) {
-      this.branch.withdraw();
-      this.#settling = source.pulling;
-    } else if (source.stranded) this.#settling = Promise.resolve();
+    this.branch.withdraw();
+    if (source.stranded) this.#settling = Promise.resolve();
     source.cursor = this;
   }
 
-  /** The next event; calls that overlap are answered in their order. */
+  /** Reads the next event. Concurrent calls are resolved in order. */
   next(): Promise<IteratorResult<Event, undefined>> {
     if (this.#settling !== undefined) return this.#settle();
     if (this.#left) return Promise.resolve({ value: undefined, done: true });
     return this.branch.next() as Promise<IteratorResult<Event, undefined>>;
   }
 
-  /** Leaves: at once, even while a `next()` is pending, which is done then. */
+  /** Ends the iteration immediately; a pending `next()` resolves as done. */
   return(): Promise<IteratorReturnResult<undefined>> {
     if (this.#reader !== undefined) {
       this.#left = true;
@@ -70,12 +68,12 @@ export class SubscriptionCursor<
     return Promise.resolve({ value: undefined, done: true });
   }
 
-  /** It is its own iterator. */
+  /** Returns the iterator itself. */
   [Symbol.asyncIterator](): this {
     return this;
   }
 
-  /** Does what `return()` does. */
+  /** Same as `return()`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.return();
   }
@@ -86,7 +84,7 @@ export class SubscriptionCursor<
       if (this.#reader && this.#source.stranded) return this.#readStranded(this.#reader);
       return this.branch.next() as Promise<IteratorResult<Event, undefined>>;
     });
-    // Not sooner: a call that overlaps would be answered before this one.
+    // Not earlier, or a concurrent call would be resolved before this one.
     const settle = () => {
       if (this.#settling === settled) this.#settling = undefined;
     };
@@ -102,7 +100,7 @@ export class SubscriptionCursor<
     return done ? { done, value: undefined } : { done, value };
   }
 
-  /** Gives the stream's lock back; the source does so when the branch ends. */
+  /** Releases the stream's lock. The source also calls this when the branch ends. */
   release(): void {
     if (this.#source.cursor === this) this.#source.cursor = undefined;
     const reader = this.#reader;

@@ -1,5 +1,5 @@
 /**
- * The events that a broadcast dispatches: `statechange`, `gap` and `messageerror`.
+ * Events dispatched by a broadcast: `statechange`, `gap` and `messageerror`.
  *
  * @module
  */
@@ -8,18 +8,18 @@ import type { Payload } from "../backend/contract.ts";
 import type { Gap } from "../backend/event.ts";
 import type { BroadcastState } from "../backend/state.ts";
 
-/** The connection to the broker has changed. */
+/** Dispatched when the state of the connection to the broker changes. */
 export class StateChangeEvent extends Event {
-  /** What it is now. */
+  /** The new state. */
   readonly state: BroadcastState;
-  /** Why, if it was lost or could not be made. */
+  /** The cause, if the connection was lost or could not be established. */
   readonly error: unknown;
 
   /**
-   * A notice of a change.
+   * Creates a `statechange` event.
    *
-   * @param state What it is now.
-   * @param error Why.
+   * @param state The new state.
+   * @param error The cause, if there is one.
    */
   constructor(state: BroadcastState, error?: unknown) {
     super("statechange");
@@ -29,19 +29,19 @@ export class StateChangeEvent extends Event {
 }
 
 /**
- * A gap on a channel. One that concerns all subscriptions of the channel is
- * dispatched once, one that concerns a single subscription as well.
+ * Dispatched when events may be missing on a channel: once per gap that affects all subscriptions
+ * of the channel, and once per gap of a single subscription.
  */
 export class GapEvent extends Event {
-  /** The channel that has the gap. */
+  /** The channel, or the pattern. */
   readonly channel: string;
   /** The gap. */
   readonly gap: Gap;
 
   /**
-   * A notice of a gap.
+   * Creates a `gap` event.
    *
-   * @param channel The channel that has the gap.
+   * @param channel The channel, or the pattern.
    * @param gap The gap.
    */
   constructor(channel: string, gap: Gap) {
@@ -51,21 +51,21 @@ export class GapEvent extends Event {
   }
 }
 
-/** A payload could not be decoded. It was skipped; the stream goes on. */
+/** Dispatched when a payload cannot be decoded. It is skipped; subscriptions continue. */
 export class MessageErrorEvent extends Event {
-  /** The channel that it came on. */
+  /** The channel of the payload. */
   readonly channel: string;
-  /** The payload, as it came. */
+  /** The payload as received. */
   readonly payload: Payload;
-  /** What the codec threw. */
+  /** The error thrown by the codec. */
   readonly error: unknown;
 
   /**
-   * A notice of a payload.
+   * Creates a `messageerror` event.
    *
-   * @param channel The channel that it came on.
-   * @param payload The payload, as it came.
-   * @param error What the codec threw.
+   * @param channel The channel of the payload.
+   * @param payload The payload as received.
+   * @param error The error thrown by the codec.
    */
   constructor(channel: string, payload: Payload, error: unknown) {
     super("messageerror");
@@ -75,9 +75,9 @@ export class MessageErrorEvent extends Event {
   }
 }
 
-/** The events of a broadcast, by their type. */
+/** Events of a broadcast, by type. */
 export interface BroadcastEventMap {
-  /** The connection to the broker has changed. */
+  /** The state of the connection to the broker has changed. */
   statechange: StateChangeEvent;
   /** Events may be missing. */
   gap: GapEvent;

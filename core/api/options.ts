@@ -1,171 +1,209 @@
 /**
- * The options of a broadcast and of its methods, and their validation.
+ * Options of a broadcast and of its methods, and their validation.
  *
  * @module
  */
 
-import type { BackendOptions, Target } from "../backend/contract.ts";
+import type { Target } from "../backend/contract.ts";
 import type { Gap } from "../backend/event.ts";
 import type { MessageHeaders } from "../backend/headers.ts";
 import { nameOf } from "../backend/name.ts";
-import type { AnyCodec, Codec } from "../codec/codec.ts";
-import type { ChannelSchemas } from "../codec/schema.ts";
+import type { Codec } from "../codec/codec.ts";
+import { LONGEST_REASON } from "../codec/envelope.ts";
+import type { Schema } from "../codec/schema.ts";
 import type { StartOptions } from "../fanout/start.ts";
 import { kindOf } from "../util/kind.ts";
-import type { SettingsOptions } from "./settings.ts";
 
-/** Additional options of a publish. */
+/** Options for `publish()`. */
 export interface PublishOptions {
   /**
-   * What the message carries besides, on backends whose broker has headers; they
-   * are neither encoded nor encrypted. A name is a token as in HTTP, but
-   * case-sensitive, and does not begin with `broadcaster-`; a value has no control
-   * characters, and no spaces at either end. Together they have at most 8 KiB, each
-   * counted with 32 bytes more.
+   * Metadata of the message, on backends whose broker supports headers. Headers are neither
+   * encoded nor encrypted.
+   *
+   * Names are HTTP tokens, but case-sensitive, and must not start with `broadcaster-`. Values must
+   * not contain control characters, or spaces at either end. The total size is at most 8 KiB,
+   * including 32 bytes of overhead per header.
    */
   readonly headers?: MessageHeaders | undefined;
   /**
-   * Publishes once, on backends that know keys: as long as this key of the channel
-   * is known, whoever publishes with it again, and whatever, stores nothing, and
-   * gets the id of the first event. So what was never answered can be published
-   * again. At most 256 bytes, without NUL.
+   * Key that makes retries safe, on backends that store keys. While the key is remembered,
+   * publishing with it again to the same channel stores nothing, from any process and with any
+   * message, and resolves with the id of the first event.
+   *
+   * Messages with a key are retried automatically if the connection drops before they are
+   * acknowledged, unless a later message to the channel has been accepted. At most 256 bytes,
+   * without NUL.
    */
-  readonly key?: string | undefined;
+  readonly idempotencyKey?: string | undefined;
   /**
-   * How long the key is known at least, in milliseconds, from when it was first
-   * used on. On `nats-stream://` at most as long as the window of its stream, and just
-   * as long unless it is said.
+   * Minimum time for which the key is remembered, in milliseconds since its first use. On
+   * `nats-stream://`, the maximum and the default are the stream's duplicate window.
    *
    * @default {300000}
    */
-  readonly expires?: number | undefined;
-  /** Aborts the call. A message that was sent already may be published all the same. */
+  readonly idempotencyTtl?: number | undefined;
+  /** Aborts the call. A message that was already sent may still be published. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Additional options of a stream of messages into a channel. */
+/** Options for `writable()`. */
 export interface WritableOptions {
   /**
-   * Whether closing the stream ends the channel: every subscription to it that
-   * comes to this place is done, those that start later with `history` or `after`
-   * included, and an event stream tells its client not to come back. A subscription
-   * that starts live behind it waits for what is published next. Only on backends
-   * with a log; `abort()` ends nothing. Other programs see a message of the bytes
-   * `C1 2E`.
+   * Ends the channel when the stream is closed: `true`, or a string as the reason. Requires a
+   * backend with a log. `abort()` does not end the channel.
+   *
+   * Subscriptions that reach the end are done, including later ones that replay it with `history`
+   * or `after`. Event streams tell their clients not to reconnect. A subscription that starts live
+   * after the end receives whatever is published next.
+   *
+   * The reason is at most 1,024 bytes of UTF-8; subscriptions expose it as `endReason`. Programs
+   * that read the broker directly see a message of the bytes `C1 2E` and the reason, encrypted if
+   * the codec is `encrypted()`.
    *
    * @default {false}
    */
-  readonly end?: boolean | undefined;
-  /** Errors the stream with its reason. */
+  readonly end?: boolean | string | undefined;
+  /** Errors the stream with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Additional options of a subscription. */
+/** Options for `subscribe()`. */
 export interface SubscribeOptions {
   /**
-   * Start with up to this many of the most recent events. Only on backends with
-   * a log.
+   * Maximum number of recent events to start with. Requires a backend with a log.
    *
    * @default {0}
    */
   readonly history?: number | undefined;
   /**
-   * Resume behind the event of this id; it wins over `history`. With a log
-   * nothing is lost, or a gap says so, in every process. Without one the same
-   * holds while this process keeps the tail (it outlives its last subscriber by
-   * `linger`); later the subscription starts live, with a gap `disconnect`. `null`,
-   * as `headers.get()` has it, is none.
+   * Id of the event to resume after; takes precedence over `history`.
+   *
+   * With a log, the subscription resumes in any process, without loss or with a gap. Without a log,
+   * it resumes only in the same process, and only until `linger` after the channel's last
+   * subscriber has left; otherwise it starts live, with a gap `disconnect`.
+   *
+   * If the text is not an id of this target, the subscription starts as if `after` were not given
+   * (`history` applies), with a gap `unknown`. `null`, as returned by `headers.get()`, means not
+   * given.
    */
   readonly after?: string | null | undefined;
   /**
-   * What to do when `after` is not an id of this channel: reject with a
-   * `TypeError`, or start live with a gap `unknown`.
+   * Action when events may be missing:
    *
-   * @default {"error"}
-   */
-  readonly foreign?: "error" | "gap" | undefined;
-  /**
-   * What to do when events may be missing: go on (the next event carries the
-   * gap; if the channel is ended before there is one, that is a `GapError`), end the subscription with a `GapError`, or call a function, in order
-   * and as soon as the reader waits at that place.
+   * - `"continue"`: the next event carries the gap. If the channel ends before another event, the
+   *   subscription ends with a `GapError`.
+   * - `"error"`: the subscription ends with a `GapError`.
+   * - A function: called for each gap, in order, as soon as the reader waits at the gap. The next
+   *   event carries the gap as well. An error that the function throws ends the subscription.
    *
    * @default {"continue"}
    */
   readonly onGap?: "continue" | "error" | ((gap: Gap) => void) | undefined;
-  /** Aborts the call; later, ends the subscription with the signal's reason. */
+  /** Aborts the call, or later ends the subscription, with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Which page of a channel's history. */
+/** Options for `history()`. */
 export interface HistoryOptions {
   /**
-   * How many events at most.
+   * Maximum number of events.
    *
    * @default {100}
    */
   readonly limit?: number | undefined;
-  /** Only events before that of this id: the newest of them, if there is no `after`. */
+  /** Only events before the event with this id: the newest ones, unless `after` is given. */
   readonly before?: string | null | undefined;
-  /** Only events behind that of this id: the oldest of them. */
+  /** Only events after the event with this id: the oldest ones. */
   readonly after?: string | null | undefined;
   /** Aborts the call. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Additional options of a broadcast. */
-export interface BroadcastOptions extends SettingsOptions, BackendOptions {}
-
-/** Additional options of a broadcast, with a codec. */
-export interface CodecOptions<Message> extends BroadcastOptions {
-  /** Turns messages into payloads and back. */
-  readonly codec: Codec<Message>;
-}
-
-/** Additional options of a broadcast, with schemas. */
-export interface SchemaOptions<Schemas extends ChannelSchemas> extends BroadcastOptions {
+/**
+ * Options for `new Broadcast()`.
+ *
+ * `buffer`, `linger`, `timeout` and `probe` can also be set as URL parameters, which take
+ * precedence. Durations are in milliseconds here; in a URL they need a unit, as in `?timeout=5s`,
+ * or are 0.
+ *
+ * @typeParam Message Type of the codec's messages.
+ * @typeParam Schemas Schemas of the channels.
+ */
+export interface BroadcastOptions<
+  Message = string,
+  Schemas extends Readonly<Record<string, Schema>> | undefined = undefined,
+> {
   /**
-   * The schema of each channel, by its name; a name with `*` stands for all that
-   * match and have none of their own. There are no other channels.
+   * Encodes messages to payloads, and decodes them.
    *
-   * A message that is published must be what the schema accepts, and travels as
-   * it is. What is received is what the schema makes of it; if it does not accept
-   * it, that is a `messageerror`.
+   * @default {text(), or json() if `channels` is given}
    */
-  readonly channels: Schemas;
+  readonly codec?: Codec<Message> | undefined;
   /**
-   * Turns messages into payloads and back.
+   * Schemas by channel name. A name with `*` applies to all matching channels without a schema of
+   * their own. Channels without any schema are rejected.
    *
-   * @default {json()}
+   * Published messages must be valid, and are sent as given, not as transformed by the schema.
+   * Received messages are the schema's output; an invalid one is skipped, with a `messageerror`
+   * event.
    */
-  readonly codec?: AnyCodec | undefined;
+  readonly channels?: Schemas | undefined;
+  /**
+   * Number of events buffered per channel, for slow and reconnecting subscribers. At least 2.
+   * The buffer is also limited to 4 MiB of payload per channel.
+   *
+   * @default {1024}
+   */
+  readonly buffer?: number | undefined;
+  /**
+   * Time in milliseconds for which a channel stays subscribed at the broker after its last
+   * subscriber has left, so that a reconnecting browser loses nothing.
+   *
+   * @default {10000}
+   */
+  readonly linger?: number | undefined;
+  /**
+   * Time in milliseconds for which a message or a new subscription waits while the connection is
+   * lost.
+   *
+   * @default {10000}
+   */
+  readonly timeout?: number | undefined;
+  /**
+   * Interval of keep-alive probes in milliseconds; 0 disables them. A half-open connection is
+   * detected at most 5 seconds after a probe.
+   *
+   * @default {10000}
+   */
+  readonly probe?: number | undefined;
 }
 
 /**
- * What the user asked for.
+ * Validates the options of a subscription.
  *
- * @throws {TypeError} If an option has a value that means nothing.
- * @throws {RangeError} If `history` is no number of events.
+ * @throws {TypeError} If an option is invalid.
+ * @throws {RangeError} If `history` is not a number of events.
  */
 export function readStart(
   target: Target | readonly string[],
   { after, ...options }: SubscribeOptions,
 ): StartOptions {
-  const { foreign = "error", history = 0, onGap = "continue" } = options;
+  const { history = 0, onGap = "continue" } = options;
   checkCount(`start with history of ${nameOf(target)}`, history, 0);
-  if (foreign !== "error" && foreign !== "gap") {
-    throw choiceError(target, "foreign", '"error" or "gap"', foreign);
+  if (after !== undefined && after !== null && typeof after !== "string") {
+    throw optionError(target, "after", "an id", after);
   }
   if (onGap !== "continue" && onGap !== "error" && typeof onGap !== "function") {
-    throw choiceError(target, "onGap", '"continue", "error" or a function', onGap);
+    throw optionError(target, "onGap", '"continue", "error" or a function', onGap);
   }
   return { ...options, after: after ?? undefined };
 }
 
 /**
- * A number of events.
+ * Validates a number of events.
  *
- * @param what What is done, as it appears in the message.
- * @throws {RangeError} If it is no such number.
+ * @param what The action, as it appears in the error message.
+ * @throws {RangeError} If it is not a whole number, or too small.
  */
 export function checkCount(what: string, count: unknown, least: number): void {
   if (typeof count === "number" && Number.isSafeInteger(count) && count >= least) return;
@@ -176,9 +214,28 @@ export function checkCount(what: string, count: unknown, least: number): void {
   );
 }
 
-function choiceError(
+/**
+ * Validates the option `end`. Returns the reason, or `undefined` if the channel is not to be ended.
+ *
+ * @throws {TypeError} If it is neither a boolean nor well-formed text.
+ * @throws {RangeError} If the reason is too long.
+ */
+export function readEnd(channel: string, end: unknown): string | undefined {
+  if (end === undefined || end === false) return undefined;
+  if (end === true) return "";
+  const cannot = `Cannot write to channel "${channel}": option end`;
+  if (typeof end !== "string") {
+    throw new TypeError(`${cannot} must be true, false or a reason, it is ${kindOf(end)}`);
+  }
+  if (!end.isWellFormed()) throw new TypeError(`${cannot} has a lone surrogate`);
+  const { length } = new TextEncoder().encode(end);
+  if (length <= LONGEST_REASON) return end;
+  throw new RangeError(`${cannot} has ${length} bytes, the limit is ${LONGEST_REASON}`);
+}
+
+function optionError(
   target: Target | readonly string[],
-  option: "foreign" | "onGap",
+  option: "after" | "onGap",
   choices: string,
   value: unknown,
 ): TypeError {

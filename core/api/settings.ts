@@ -1,63 +1,35 @@
 /**
- * The settings that every backend has (buffer, linger, timeout, probe), and their defaults.
+ * Settings common to all backends (buffer, linger, timeout, probe), and their defaults.
  *
  * @module
  */
 
 import type { Address } from "../backend/address.ts";
 import type { RingLimits } from "../util/ring.ts";
+import type { BroadcastOptions } from "./options.ts";
 
-/** The URL parameters that every scheme has. */
+/** URL parameters of every scheme. */
 export const CORE_PARAMETERS = ["buffer", "linger", "timeout", "probe"] as const;
 
 const RING_BYTES = 4 * 1024 * 1024;
 
-/** What the core can be told; each as an option or as a URL parameter, which wins. */
-export interface SettingsOptions {
-  /**
-   * How many events of a channel are held for readers that lag and for those
-   * that come back. However many: at most 4 MiB of payload.
-   *
-   * @default {1024}
-   */
-  readonly buffer?: number;
-  /**
-   * How long the tail of a channel outlives its last subscriber, in
-   * milliseconds, so that a browser that reconnects loses nothing.
-   *
-   * @default {10000}
-   */
-  readonly linger?: number;
-  /**
-   * How long a message or a new subscription waits for a lost connection, in
-   * milliseconds.
-   *
-   * @default {10000}
-   */
-  readonly timeout?: number;
-  /**
-   * How often the connection is asked for a sign of life, in milliseconds; 0
-   * for never. A half-open one is found at most 5 seconds later.
-   *
-   * @default {10000}
-   */
-  readonly probe?: number;
-}
+/** Options that the core reads; see `BroadcastOptions`. */
+type SettingsOptions = Pick<BroadcastOptions, (typeof CORE_PARAMETERS)[number]>;
 
-/** The settings of one broadcast. Times are in milliseconds. */
+/** Settings of a broadcast. Times are in milliseconds. */
 export interface Settings {
-  /** What the ring of a channel may hold. */
+  /** Capacity of a channel's ring. */
   readonly limits: RingLimits;
-  /** How long a tail outlives its last subscriber. */
+  /** Time for which a tail stays open after its last subscriber has left. */
   readonly linger: number;
-  /** How long a message waits for a connection. */
+  /** Time for which a message waits for a connection. */
   readonly timeout: number;
-  /** How often the connection is probed. */
+  /** Interval of the connection's probes. */
   readonly probe: number;
 }
 
 /**
- * Settings from options and URL.
+ * Reads the settings from URL and options; the URL takes precedence.
  *
  * @throws {TypeError} If a parameter is malformed.
  * @throws {RangeError} If an option is out of range.

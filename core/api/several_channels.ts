@@ -1,32 +1,32 @@
 /**
- * One subscription to several channels.
+ * Subscriptions to several channels.
  *
  * @module
  */
 
 import type { Backend } from "../backend/contract.ts";
 import { type Gap, mergeGaps } from "../backend/event.ts";
-import { foreignReason, JointScope } from "../backend/id.ts";
+import { JointScope } from "../backend/id.ts";
 import type { Branch } from "../fanout/branch.ts";
 import type { Channels } from "../fanout/channels.ts";
 import { type Arrival, Merge } from "../fanout/merge.ts";
-import { foreignError, gapHandler, startOf, type StartOptions } from "../fanout/start.ts";
+import { gapHandler, startOf, type StartOptions } from "../fanout/start.ts";
 import { eventsIn, type Stretch } from "../log/history.ts";
 import type { PageReader } from "../log/pages.ts";
 
-/** Where several channels are joined, and who is told. */
+/** Options for joining several channels. */
 export interface JointOptions<Message> {
-  /** The channels of the broadcast. */
+  /** Channels of the broadcast. */
   readonly channels: Channels<Message>;
-  /** Where they are channels. */
+  /** Backend of the channels. */
   readonly backend: Backend;
-  /** Reads the past of one. */
+  /** Creates a log reader for a channel. */
   readonly log: (channel: string) => PageReader<Message>;
-  /** Told of a gap that is this subscription's own. */
+  /** Called for each gap of this subscription alone. */
   readonly onGap: (channel: string, gap: Gap) => void;
 }
 
-/** Joins several channels, in an order that is always the same: once all their tails are open. */
+/** Joins several channels. Resolves once all tails are open. `names` must be sorted. */
 export async function joinAll<Message>(
   names: readonly string[],
   options: StartOptions,
@@ -35,10 +35,10 @@ export async function joinAll<Message>(
   const { backend, channels } = joint;
   const { after, signal } = options;
   const scope = new JointScope(backend.name, names);
-  const ids = after === undefined ? undefined : idsOf(names, scope, options);
+  const ids = after === undefined ? undefined : scope.find(after);
   const gaps: Gap[] = after !== undefined && !ids ? [{ cause: "unknown" }] : [];
   for (const gap of gaps) for (const name of names) joint.onGap(name, gap);
-  const past = after === undefined && options.history
+  const past = !ids && options.history
     ? await pastOf(names, options.history, joint, signal)
     : undefined;
   const joining = names.map((name, index) =>
@@ -47,7 +47,7 @@ export async function joinAll<Message>(
       if (past) return { replay: { position: past.ends[index]! }, onOwnGap: notify };
       const own = { after: ids?.[index] };
       const { gap, ...start } = startOf(channel, own, notify);
-      if (gap) gaps.push({ ...gap, after: after! });
+      if (gap) gaps.push(gap.cause === "unknown" ? gap : { ...gap, after: after! });
       return start;
     }, signal)
   );
@@ -61,19 +61,7 @@ export async function joinAll<Message>(
   });
 }
 
-/** The ids of the channels; none if it is foreign, and that was to be a gap. */
-function idsOf(
-  names: readonly string[],
-  scope: JointScope,
-  { after, foreign }: StartOptions,
-): readonly string[] | undefined {
-  const found = scope.find(after!);
-  if (typeof found !== "string") return found;
-  if (foreign === "gap") return undefined;
-  throw foreignError(names, after!, foreignReason({ kind: found }));
-}
-
-/** The newest events of all channels together, by their time, and where each channel goes on. */
+/** Newest events of all channels, merged by time, and the position where each channel continues. */
 async function pastOf<Message>(
   names: readonly string[],
   count: number,
@@ -97,7 +85,7 @@ async function pastOf<Message>(
   return { events, from, ends: pasts.map(({ end }) => end) };
 }
 
-/** Both in order of their time; what has the same, or none, keeps the order of the channels. */
+/** Merges by timestamp. Events with equal or no timestamps keep the order of the channels. */
 function merge<Message>(
   one: readonly Arrival<Message>[],
   other: readonly Arrival<Message>[],
@@ -115,7 +103,7 @@ function timeOf({ event }: Arrival<unknown>): number {
   return event.timestamp ?? 0;
 }
 
-/** What the last so many events lie behind. */
+/** Id of the position before the last `count` events. */
 function idBefore<Message>(
   { events, from }: Stretch<Message>,
   count: number,
@@ -124,7 +112,7 @@ function idBefore<Message>(
   return events.at(-count - 1)?.id ?? log.id(from);
 }
 
-/** All branches, or none. */
+/** Resolves with all branches; if one fails, closes the others. */
 async function all<Message>(joining: Promise<Branch<Message>>[]): Promise<Branch<Message>[]> {
   try {
     return await Promise.all(joining);

@@ -1,58 +1,72 @@
 /**
- * Feeds a subscription's `ReadableStream`, for readers that do not use `for await`.
+ * Source of a subscription's `ReadableStream`, for readers other than `for await`.
  *
  * @module
  */
 
 import type { BroadcastEvent } from "../backend/event.ts";
-import { type EventReader, WITHDRAWN } from "../fanout/reader.ts";
+import type { EventReader } from "../fanout/reader.ts";
 
-/** Feeds a stream from a branch, for all readers that are not `for await`. */
+/** Underlying source of a subscription: reads a branch, for readers other than `for await`. */
 export class SubscriptionSource<Message> {
-  /** What it reads. */
+  /** Reader of the events. */
   readonly branch: EventReader<Message>;
-  /** The pull under way, if there is one. */
-  pulling: Promise<void> | undefined;
-  /** The iterator that holds the stream's lock, if one does. */
+  /** Iterator that holds the stream's lock, if any. */
   cursor: { release(): void } | undefined;
   #controller!: ReadableStreamDefaultController<BroadcastEvent<Message>>;
+  #stranded: BroadcastEvent<Message> | undefined;
 
-  /** @param branch What it reads. */
-  constructor(branch: EventReader<Message>) {
+  /**
+   * @param branch Reader of the events.
+   * @param stranded Event to deliver first.
+   */
+  constructor(branch: EventReader<Message>, stranded?: BroadcastEvent<Message>) {
     this.branch = branch;
+    this.#stranded = stranded;
     branch.ending.onEnd = (outcome) => this.#end(outcome);
   }
 
-  /** Keeps the controller. */
+  /** Stores the controller. Ends the stream if the branch has already ended. */
   start(controller: ReadableStreamDefaultController<BroadcastEvent<Message>>): void {
     this.#controller = controller;
+    if (this.#stranded) controller.enqueue(this.#stranded);
+    const { ended, outcome } = this.branch.ending;
+    if (ended) this.#end(outcome!);
   }
 
-  /** One read of the stream is one of the branch. */
+  /**
+   * Reads one event from the branch. The event is enqueued synchronously, so that it is always
+   * either in the ring or in the stream.
+   */
   pull(): Promise<void> {
-    this.pulling = this.#pull();
-    return this.pulling;
+    this.#stranded = undefined;
+    return new Promise((resolve) => {
+      this.branch.read((result) => {
+        resolve();
+        // The end is reported by `onEnd`.
+        if (result instanceof Promise) result.catch(() => {});
+        else if (!result.done) this.#enqueue(result.value);
+      });
+    });
   }
 
-  /** The reader has left. */
+  /** Closes the branch when the stream is cancelled. */
   cancel(): void {
     this.branch.close();
   }
 
-  /** Whether the stream holds an event that a reader asked for and did not wait for. */
-  get stranded(): boolean {
-    return (this.#controller.desiredSize ?? 0) < 0;
+  /** Event in the stream's queue: its reader released the lock before the event arrived. */
+  get stranded(): BroadcastEvent<Message> | undefined {
+    return this.#isFull ? this.#stranded : undefined;
   }
 
-  async #pull(): Promise<void> {
-    try {
-      const result = await this.branch.next();
-      if (result !== WITHDRAWN && !result.done) this.#controller.enqueue(result.value);
-    } catch {
-      // The branch has told its end already.
-    } finally {
-      this.pulling = undefined;
-    }
+  #enqueue(event: BroadcastEvent<Message>): void {
+    this.#controller.enqueue(event);
+    if (this.#isFull) this.#stranded = event;
+  }
+
+  get #isFull(): boolean {
+    return (this.#controller.desiredSize ?? 0) < 0;
   }
 
   #end(outcome: { readonly error?: unknown }): void {
@@ -60,7 +74,7 @@ export class SubscriptionSource<Message> {
       if ("error" in outcome) this.#controller.error(outcome.error);
       else this.#controller.close();
     } catch {
-      // It was cancelled: there is nobody left to tell.
+      // The stream was cancelled.
     }
     this.cursor?.release();
   }

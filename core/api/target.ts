@@ -1,5 +1,5 @@
 /**
- * The target of a subscription: a channel, several, or a pattern.
+ * Target of a subscription: a channel, several channels, or a pattern.
  *
  * @module
  */
@@ -7,30 +7,25 @@
 import { checkName } from "../backend/name.ts";
 import { Pattern } from "../backend/pattern.ts";
 
-/** How many channels one subscription may have: their positions share one id. */
+/** Maximum number of channels per subscription. Limited because their positions share one id. */
 const MOST_CHANNELS = 32;
 
-/** All channels whose names match. */
-export interface ChannelPattern {
-  /** `*` stands for any run of characters, everything else for itself. */
-  readonly pattern: string;
-}
-
 /**
- * A channel, at most 32 channels, or all that match a pattern.
+ * A channel, up to 32 channels, or a pattern. In a pattern, `*` matches any number of characters;
+ * all other characters match themselves.
  *
- * @typeParam Name The names of the channels.
+ * @typeParam Name Names of the channels.
  */
 export type SubscribeTarget<Name extends string = string> =
   | Name
   | readonly Name[]
-  | ChannelPattern;
+  | { readonly pattern: string };
 
 /**
- * The parts of a target. Of a channel that is named twice there is one.
+ * Validates a target. Duplicate channels are removed.
  *
- * @throws {TypeError} If it is none.
- * @throws {RangeError} If it is too many channels.
+ * @throws {TypeError} If the target is invalid.
+ * @throws {RangeError} If there are too many channels.
  */
 export function readTarget(target: unknown): string | readonly string[] | Pattern {
   if (Array.isArray(target)) return readChannels(target);
@@ -38,13 +33,15 @@ export function readTarget(target: unknown): string | readonly string[] | Patter
     checkName("subscribe to channel", target);
     return target as string;
   }
-  const { pattern } = target as Partial<ChannelPattern>;
+  const { pattern } = target as { readonly pattern?: string };
   checkName("subscribe to pattern", pattern);
   return new Pattern(pattern!);
 }
 
 function readChannels(channels: readonly unknown[]): string | readonly string[] {
-  if (channels.length === 0) throw new TypeError("Cannot subscribe to channels: there are none");
+  if (channels.length === 0) {
+    throw new TypeError("Cannot subscribe to channels: the array is empty");
+  }
   for (const channel of channels) checkName("subscribe to channel", channel);
   const names = [...new Set(channels as string[])];
   if (names.length > MOST_CHANNELS) {

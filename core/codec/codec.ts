@@ -1,5 +1,5 @@
 /**
- * Codecs: how messages become payloads, and payloads messages.
+ * Codecs convert messages to payloads, and payloads to messages.
  *
  * @module
  */
@@ -8,55 +8,88 @@ import type { Payload } from "../backend/contract.ts";
 import { kindOf } from "../util/kind.ts";
 
 /**
- * Two functions and a name. Each may take its time: the order of what is
- * published, and of what is received, stays the same.
+ * Converts messages to payloads and back. Both functions may be asynchronous; messages keep their
+ * order.
  *
- * @typeParam Message What is published and received.
+ * @typeParam Message The type of the messages.
  */
 export interface Codec<Message> {
-  /** Appears in error messages. */
+  /** The name shown in error messages. */
   readonly name: string;
-  /** Turns a message for a channel into a payload. Throws a `TypeError` if it cannot. */
+  /** Encodes a message for a channel. Throws a `TypeError` if it cannot. */
   encode(message: Message, channel: string): Payload | Promise<Payload>;
   /**
-   * Turns a payload of a channel into a message. What it throws is reported as a
-   * `messageerror`, and the payload is skipped.
+   * Decodes a payload of a channel. If it throws, the error is reported as a `messageerror` and the
+   * payload is skipped.
    */
   decode(payload: Payload, channel: string): Message | Promise<Message>;
+  /**
+   * Seals a payload of the library itself, such as the end of a channel, so that it cannot be
+   * forged. Without this method, such payloads are sent as they are.
+   *
+   * A codec has both or neither of `seal` and `unseal`. `encrypted()` has them; a codec that wraps
+   * another one passes them on.
+   *
+   * The result must begin with the bytes `C1 73` and be bound to the channel. `encode` must never
+   * return a payload that could be mistaken for one.
+   */
+  seal?(payload: Uint8Array, channel: string): Uint8Array | Promise<Uint8Array>;
+  /**
+   * Opens a sealed payload. It also receives end marks that are not sealed, and returns them if it
+   * accepts them. If it throws, the error is reported as a `messageerror`.
+   */
+  unseal?(payload: Uint8Array, channel: string): Uint8Array | Promise<Uint8Array>;
+}
+
+/** The two methods that a codec passes on from the codec that it wraps. */
+export function sealingOf(
+  codec: Pick<Codec<unknown>, "seal" | "unseal">,
+): Pick<Codec<unknown>, "seal" | "unseal"> {
+  const { seal, unseal } = codec;
+  return {
+    ...seal && { seal: (payload, channel) => seal.call(codec, payload, channel) },
+    ...unseal && { unseal: (payload, channel) => unseal.call(codec, payload, channel) },
+  };
 }
 
 /**
- * A codec that takes no time, and does not care for the channel.
+ * A synchronous codec that needs no channel, so it can also be called directly.
  *
- * @typeParam Message What is published and received.
+ * @typeParam Message The type of the messages.
  */
-export interface SyncCodec<Message> {
-  /** Appears in error messages. */
-  readonly name: string;
-  /** Turns a message into a payload. Throws a `TypeError` if it cannot. */
-  encode(message: Message): Payload;
-  /** Turns a payload into a message. */
-  decode(payload: Payload): Message;
+export type SyncCodec<Message> =
+  & {
+    /** Encodes a message. Throws a `TypeError` if it cannot. */
+    encode(message: NoInfer<Message>, channel?: string): Payload;
+    /** Decodes a payload. */
+    decode(payload: Payload, channel?: string): NoInfer<Message>;
+  }
+  // Message is inferred from here only: `Message | Promise<Message>` would infer both.
+  & Codec<Message>;
+
+/**
+ * Checks that a value is a codec.
+ *
+ * @param what The failed action, as shown in the message.
+ * @throws {TypeError} If it is not a codec.
+ */
+export function checkCodec(what: string, codec: unknown): void {
+  const { encode, decode } = Object(codec) as Partial<Codec<unknown>>;
+  if (typeof encode === "function" && typeof decode === "function") return;
+  throw new TypeError(
+    `Cannot ${what} must be a codec, such as json(), it is ${kindOf(codec)}`,
+  );
 }
-
-/** A codec, whatever its messages are. */
-export type AnyCodec = Omit<Codec<unknown>, "encode"> & {
-  /** Turns a message into a payload. */
-  encode(message: never, channel: string): Payload | Promise<Payload>;
-};
-
-/** What a codec decodes to. */
-export type MessageOf<Given extends AnyCodec> = Awaited<ReturnType<Given["decode"]>>;
 
 const lenient = new TextDecoder("utf-8", { ignoreBOM: true });
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const encoder = new TextEncoder();
 
 /**
- * Strings, as UTF-8: the default.
+ * Encodes strings as UTF-8. This is the default codec.
  *
- * A string with a lone surrogate is refused, since no broker carries it
- * unchanged; a payload that is not UTF-8 cannot be decoded.
+ * A string with a lone surrogate is a `TypeError`, since no broker delivers it unchanged. A payload
+ * that is not UTF-8 is a `messageerror`.
  *
  * @example
  * ```ts
@@ -87,12 +120,11 @@ export function text(): SyncCodec<string> {
 }
 
 /**
- * Whatever `JSON.stringify` writes, with its rules for `Date`, `undefined` and
- * the like. A message that it refuses or turns into nothing (`undefined`, a
- * function, a `bigint`, a cycle) is a `TypeError`.
+ * Encodes messages as JSON, with the rules of `JSON.stringify()` for `Date`, `undefined` and so on.
+ * A message without a JSON form (`undefined`, a function, a `bigint`, a cycle) is a `TypeError`.
  *
- * @typeParam Message What is published and received. It is not checked: a
- * stranger on the channel may have published something else.
+ * @typeParam Message The type of the messages. Received messages are not validated: another program
+ * may have published something else.
  *
  * @example
  * ```ts
@@ -124,7 +156,7 @@ export function json<Message = unknown>(): SyncCodec<Message> {
 }
 
 /**
- * Bytes as they are. Needs a backend that carries them: Postgres does not.
+ * Sends bytes as they are. Needs a backend that supports bytes: `postgres://` does not.
  *
  * @example
  * ```ts
@@ -141,14 +173,14 @@ export function bytes(): SyncCodec<Uint8Array> {
       if (!(message instanceof Uint8Array)) {
         throw new TypeError(`Cannot encode message as bytes: it is ${kindOf(message)}`);
       }
-      // The caller may write into it before it is sent.
+      // The caller may modify the array before it is sent.
       return message.slice();
     },
     decode: (payload) => typeof payload === "string" ? encoder.encode(payload) : payload,
   };
 }
 
-/** Runtimes have a short way for the lenient decoder; only what it may have replaced goes the other. */
+/** Runtimes optimize the lenient decoder. The strict one is needed only after a replacement. */
 function decodeText(payload: Payload): string {
   if (typeof payload === "string") return payload;
   const text = lenient.decode(payload);

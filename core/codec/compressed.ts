@@ -1,35 +1,41 @@
 /**
- * The `compressed()` codec, around any other.
+ * The `compressed()` codec, which wraps another codec.
  *
  * @module
  */
 
 import type { Payload } from "../backend/contract.ts";
-import type { Codec } from "./codec.ts";
+import { checkCodec, type Codec, sealingOf } from "./codec.ts";
 import { bytesOf, concat, headOf, looksWrapped, unwrap } from "./envelope.ts";
 
-/** Additional options of `compressed()`. */
+/** Options of `compressed()`. */
 export interface CompressedOptions {
-  /** What is at most this long is left as it is: 1,024 bytes by default. */
+  /**
+   * Payloads up to this size, in bytes, are not compressed.
+   *
+   * @default {1024}
+   */
   readonly above?: number | undefined;
   /**
-   * What a payload may become at most when it is decompressed, in bytes: 16 MiB
-   * by default. A longer one is a `messageerror`, and takes no more memory than
-   * that.
+   * The maximum size of a decompressed payload, in bytes. A larger one is a `messageerror`;
+   * decompression stops at the limit.
+   *
+   * @default {16777216}
    */
   readonly limit?: number | undefined;
 }
 
 /**
- * Compresses what another codec has encoded, if that makes it shorter, with
- * `deflate` (RFC 1950). It reads what is not compressed as well: let the
- * subscribers have it first, and the publishers then.
+ * Compresses the payloads of another codec with `deflate` (RFC 1950), if that makes them shorter.
+ * It also decodes uncompressed payloads: deploy it to the subscribers first, then to the
+ * publishers.
  *
- * Needs a backend that carries bytes: `postgres://` does not.
+ * Needs a backend that supports bytes: `postgres://` does not.
  *
- * @typeParam Message What the other codec encodes.
- * @param codec Encodes the messages.
+ * @typeParam Message The type of the messages.
+ * @param codec The codec to wrap.
  * @param options Additional options.
+ * @throws {TypeError} If `codec` is not a codec.
  *
  * @example
  * ```ts
@@ -45,7 +51,9 @@ export function compressed<Message>(
   codec: Codec<Message>,
   { above = 1_024, limit = 16 * 1024 * 1024 }: CompressedOptions = {},
 ): Codec<Message> {
+  checkCodec("compress messages: argument codec", codec);
   return {
+    ...sealingOf(codec),
     name: `compressed ${codec.name}`,
     async encode(message, channel) {
       const payload = await codec.encode(message, channel);
@@ -58,7 +66,7 @@ export function compressed<Message>(
     },
     async decode(payload, channel) {
       const { kind, body = payload } = unwrap(payload) ?? {};
-      if (kind === "encrypted") {
+      if (kind === "encrypted" || kind === "sealed") {
         throw new Error(
           "Cannot decompress payload: it is encrypted, put encrypted() around compressed()",
         );
@@ -74,7 +82,7 @@ async function deflate(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-/** As long as it stays below the limit: a few bytes may claim to be gigabytes. */
+/** Decompresses up to the limit, since a few bytes can expand to gigabytes. */
 async function inflate(bytes: Uint8Array<ArrayBuffer>, limit: number): Promise<Uint8Array> {
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
   const chunks: Uint8Array[] = [];

@@ -1,49 +1,59 @@
 /**
- * The `encrypted()` codec, around any other.
+ * The `encrypted()` codec, which wraps another codec.
  *
  * @module
  */
 
-import type { Codec } from "./codec.ts";
-import { bytesOf, concat, headOf, unwrap } from "./envelope.ts";
+import type { Payload } from "../backend/contract.ts";
+import { kindOf } from "../util/kind.ts";
+import { checkCodec, type Codec } from "./codec.ts";
+import { bytesOf, concat, headOf, isWrapped, type Kind } from "./envelope.ts";
 
 /** The keys of `encrypted()`. */
 export interface EncryptionKeys {
-  /** The id of the key that is encrypted with. */
+  /** The id of the key to encrypt with. */
   readonly current: string;
   /**
-   * All keys that are decrypted with, by their ids of at most 255 bytes: AES keys
-   * of `crypto.subtle`, or 16, 24 or 32 bytes.
+   * All keys to decrypt with, by id. A key is an AES key of `crypto.subtle`, or 16, 24 or 32 bytes.
+   * An id has at most 255 bytes.
    */
-  readonly keys: Readonly<Record<string, CryptoKey | Uint8Array>>;
-  /** Whether payloads that are not encrypted are read as well, while publishers change over. */
+  readonly keys: Readonly<
+    // This is `CryptoKey`, a global type that @types/node does not declare.
+    Record<string, Awaited<ReturnType<typeof crypto.subtle.importKey>> | Uint8Array>
+  >;
+  /**
+   * Also accept payloads that are not encrypted, including ends of channels, while publishers
+   * migrate.
+   *
+   * @default {false}
+   */
   readonly plain?: boolean | undefined;
 }
 
-/** The length of what makes each payload another one, as NIST SP 800-38D has it. */
+/** The length of the initialization vector in bytes, as NIST SP 800-38D recommends. */
 const IV = 12;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
 /**
- * Encrypts what another codec has encoded, with AES-GCM: brokers, and whoever
- * reads their disks, learn the length of a message and no more. The id of the key
- * travels with it. The channel is authenticated: what was published to one cannot
- * be moved to another. That it is published once more there is not prevented.
+ * Encrypts the payloads of another codec with AES-GCM. Brokers, and anyone with access to their
+ * disks, learn only the length of a message and the id of its key.
  *
- * To rotate keys, give the new one to all subscribers, then make it the `current`
- * one of the publishers, then take the old one away. A key is good for some
- * 2^32 messages, since each has a random IV (NIST SP 800-38D, 8.3).
+ * - **Channels** are authenticated: a message cannot be moved to another channel. Replaying it in
+ *   the same channel is not prevented.
+ * - **Ends** of channels are encrypted too: ending a channel requires a key.
+ * - **Rotation**: add the new key at all subscribers, make it the `current` key of the publishers,
+ *   then remove the old one. A key is safe for about 2^32 messages, since each message has a random
+ *   IV (NIST SP 800-38D, 8.3).
  *
- * What was encrypted with a key that is not there, altered on the way, or not
- * encrypted at all is a `messageerror`. Needs a backend that carries bytes:
- * `postgres://` does not.
+ * A payload that was encrypted with an unknown key, was altered, or is not encrypted is a
+ * `messageerror`. Needs a backend that supports bytes: `postgres://` does not.
  *
- * @typeParam Message What the other codec encodes.
- * @param codec Encodes the messages.
- * @param keys What is encrypted and decrypted with.
- * @throws {TypeError} If there is no current key, or what is given is no key.
+ * @typeParam Message The type of the messages.
+ * @param codec The codec to wrap.
+ * @param keys The keys.
+ * @throws {TypeError} If `codec` is not a codec, the current key is missing, or a key is invalid.
  *
  * @example
  * ```ts
@@ -57,6 +67,14 @@ const decoder = new TextDecoder("utf-8", { fatal: true });
  * ```
  */
 export function encrypted<Message>(codec: Codec<Message>, keys: EncryptionKeys): Codec<Message> {
+  checkCodec("encrypt messages: argument codec", codec);
+  if (typeof keys?.keys !== "object" || keys.keys === null) {
+    throw new TypeError(
+      `Cannot encrypt messages: keys must be an object of keys by their ids, it is ${
+        kindOf(keys?.keys)
+      }`,
+    );
+  }
   const ring = new Map(Object.entries(keys.keys).map(([id, key]) => [id, checkKey(id, key)]));
   const imported = new Map<string, Promise<CryptoKey>>();
   if (!ring.has(keys.current)) {
@@ -71,38 +89,56 @@ export function encrypted<Message>(codec: Codec<Message>, keys: EncryptionKeys):
     return known;
   }
 
+  async function encrypt(kind: Kind, bytes: Uint8Array<ArrayBuffer>, channel: string) {
+    const head = concat(headOf(kind), Uint8Array.of(current.length), current);
+    const iv = crypto.getRandomValues(new Uint8Array(IV));
+    const algorithm = { name: "AES-GCM", iv, additionalData: bound(head, channel) };
+    const key = await keyOf(keys.current)!;
+    const secret = await crypto.subtle.encrypt(algorithm, key, bytes);
+    return concat(head, iv, new Uint8Array(secret));
+  }
+
+  /** Returns `undefined` if the payload is not encrypted and `plain` is set. */
+  async function decrypt(
+    kind: Kind,
+    payload: Payload,
+    channel: string,
+  ): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    if (!isWrapped(payload, kind)) {
+      if (keys.plain) return undefined;
+      throw new Error("Cannot decrypt payload: it is not encrypted");
+    }
+    const bytes = payload.subarray(2);
+    const length = bytes[0] ?? 0;
+    const id = decoder.decode(bytes.subarray(1, 1 + length));
+    const key = keyOf(id);
+    if (!key) throw new Error(`Cannot decrypt payload: there is no key "${id}"`);
+    const head = concat(headOf(kind), bytes.subarray(0, 1 + length));
+    const iv = bytes.slice(1 + length, 1 + length + IV);
+    const algorithm = { name: "AES-GCM", iv, additionalData: bound(head, channel) };
+    return await open(algorithm, await key, bytes.subarray(1 + length + IV), id);
+  }
+
   return {
     name: `encrypted ${codec.name}`,
     async encode(message, channel) {
-      const bytes = bytesOf(await codec.encode(message, channel));
-      const head = concat(headOf("encrypted"), Uint8Array.of(current.length), current);
-      const iv = crypto.getRandomValues(new Uint8Array(IV));
-      const algorithm = { name: "AES-GCM", iv, additionalData: bound(head, channel) };
-      const key = await keyOf(keys.current)!;
-      const secret = await crypto.subtle.encrypt(algorithm, key, bytes);
-      return concat(head, iv, new Uint8Array(secret));
+      return await encrypt("encrypted", bytesOf(await codec.encode(message, channel)), channel);
     },
     async decode(payload, channel) {
-      const { kind, body = payload } = unwrap(payload) ?? {};
-      if (kind !== "encrypted") {
-        if (keys.plain) return await codec.decode(payload, channel);
-        throw new Error("Cannot decrypt payload: it is not encrypted");
-      }
-      const bytes = bytesOf(body);
-      const length = bytes[0] ?? 0;
-      const id = decoder.decode(bytes.subarray(1, 1 + length));
-      const key = keyOf(id);
-      if (!key) throw new Error(`Cannot decrypt payload: there is no key "${id}"`);
-      const head = concat(headOf("encrypted"), bytes.subarray(0, 1 + length));
-      const iv = bytes.slice(1 + length, 1 + length + IV);
-      const algorithm = { name: "AES-GCM", iv, additionalData: bound(head, channel) };
-      const secret = bytes.subarray(1 + length + IV);
-      return await codec.decode(await open(algorithm, await key, secret, id), channel);
+      return await codec.decode(await decrypt("encrypted", payload, channel) ?? payload, channel);
+    },
+    async seal(payload, channel) {
+      const inner = await codec.seal?.(payload, channel) ?? payload;
+      return await encrypt("sealed", bytesOf(inner), channel);
+    },
+    async unseal(payload, channel) {
+      const inner = await decrypt("sealed", payload, channel) ?? payload;
+      return await codec.unseal?.(inner, channel) ?? inner;
     },
   };
 }
 
-/** What a payload is bound to: it cannot be given another key's id, nor another channel. */
+/** The authenticated data of a payload: it can get neither another key id nor another channel. */
 function bound(head: Uint8Array, channel: string): Uint8Array<ArrayBuffer> {
   return concat(head, encoder.encode(channel));
 }
@@ -112,7 +148,7 @@ async function open(
   key: CryptoKey,
   secret: Uint8Array<ArrayBuffer>,
   id: string,
-): Promise<Uint8Array> {
+): Promise<Uint8Array<ArrayBuffer>> {
   try {
     return new Uint8Array(await crypto.subtle.decrypt(algorithm, key, secret));
   } catch (cause) {

@@ -1,9 +1,8 @@
 /**
- * The two bytes in front of a payload that is compressed, encrypted or an end marker.
+ * The two bytes before a payload that is compressed, encrypted, sealed or an end mark.
  *
- * A wrapped payload begins with the byte `0xC1`, which begins no UTF-8 text and
- * no MessagePack, and with one that says what it is. So a subscriber reads both,
- * and publishers can begin to wrap after it.
+ * The first byte is `0xC1`, with which neither UTF-8 nor MessagePack can begin. The second is the
+ * kind. So subscribers can read wrapped and plain payloads before publishers begin to wrap them.
  *
  * @module
  */
@@ -12,34 +11,59 @@ import type { Payload } from "../backend/contract.ts";
 
 const MAGIC = 0xc1;
 
-/** What ends a channel: it wraps nothing. */
-export const END: Uint8Array = Uint8Array.of(MAGIC, 0x2e);
+/** The second byte of an end mark: its reason follows, as UTF-8. */
+const END = 0x2e;
 
-/** Whether a payload is what ends a channel. */
-export function isEnd(payload: Payload): boolean {
-  return typeof payload !== "string" && payload.length === END.length &&
-    payload[0] === END[0] && payload[1] === END[1];
-}
+/** The maximum length of the reason of an end, in bytes. */
+export const LONGEST_REASON = 1_024;
 
-/** How a payload is wrapped: not at all but for these two bytes, compressed, encrypted. */
-export const KINDS = { plain: 0x3d, deflated: 0x7a, encrypted: 0x65 } as const;
+/**
+ * The second byte of each kind. `plain` payloads are only prefixed; `sealed` ones are encrypted
+ * payloads of the library itself.
+ */
+export const KINDS = { plain: 0x3d, deflated: 0x7a, encrypted: 0x65, sealed: 0x73 } as const;
 
-/** How a payload is wrapped. */
+/** The kinds of wrapped payloads. */
 export type Kind = keyof typeof KINDS;
 
 const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** The payload that ends a channel. */
+export function endMark(reason: string): Uint8Array<ArrayBuffer> {
+  return concat(Uint8Array.of(MAGIC, END), encoder.encode(reason));
+}
+
+/**
+ * The reason of an end mark, which may be empty, or `undefined` for any other payload. If the rest
+ * is too long or not UTF-8, it is not an end mark but a binary message.
+ */
+export function reasonOfEnd(payload: Payload): string | undefined {
+  if (typeof payload === "string" || payload[0] !== MAGIC || payload[1] !== END) return undefined;
+  if (payload.length > 2 + LONGEST_REASON) return undefined;
+  try {
+    return decoder.decode(payload.subarray(2));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Returns `true` for wrapped payloads of a kind. */
+export function isWrapped(payload: Payload, kind: Kind): payload is Uint8Array<ArrayBuffer> {
+  return typeof payload !== "string" && payload[0] === MAGIC && payload[1] === KINDS[kind];
+}
 
 /** The bytes of a payload. */
 export function bytesOf(payload: Payload): Uint8Array<ArrayBuffer> {
   return typeof payload === "string" ? encoder.encode(payload) : payload as Uint8Array<ArrayBuffer>;
 }
 
-/** What begins a wrapped payload. */
+/** The two bytes before a wrapped payload. */
 export function headOf(kind: Kind): Uint8Array<ArrayBuffer> {
   return Uint8Array.of(MAGIC, KINDS[kind]);
 }
 
-/** Puts bytes behind one another. */
+/** Concatenates arrays of bytes. */
 export function concat(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
   let at = 0;
@@ -50,21 +74,21 @@ export function concat(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer>
   return whole;
 }
 
-/** Whether a payload would be taken for a wrapped one. */
+/** Returns `true` if a payload begins like a wrapped one. */
 export function looksWrapped(bytes: Uint8Array): boolean {
   return bytes[0] === MAGIC;
 }
 
 /**
- * What is wrapped, and how; `undefined` if it is not wrapped.
+ * Unwraps a payload; `undefined` if it is not wrapped.
  *
- * @throws {Error} If it is wrapped in a way that nobody knows.
+ * @throws {Error} If its kind is unknown.
  */
 export function unwrap(
   payload: Payload,
 ): { readonly kind: Kind; readonly body: Uint8Array<ArrayBuffer> } | undefined {
   if (typeof payload === "string") {
-    // No text begins with that byte, and none is made into bytes to see.
+    // UTF-8 never begins with 0xC1, so strings need no conversion.
     return undefined;
   }
   const bytes = bytesOf(payload);
@@ -72,5 +96,5 @@ export function unwrap(
   for (const [kind, code] of Object.entries(KINDS)) {
     if (bytes[1] === code) return { kind: kind as Kind, body: bytes.subarray(2) };
   }
-  throw new Error("Cannot decode payload: it is wrapped in a way that is not known");
+  throw new Error("Cannot decode payload: its wrapper is of an unknown kind");
 }

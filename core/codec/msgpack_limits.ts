@@ -1,13 +1,13 @@
 /**
- * Refuses MessagePack that claims more values than it has bytes, or is nested too deeply.
+ * Rejects MessagePack that claims more values than it has bytes, or is nested too deeply.
  *
  * @module
  */
 
-/** How deep a message may be. */
+/** The maximum nesting of a message. */
 export const DEEPEST = 100;
 
-/** What stands behind the first byte of a value: that many bytes, or a length of that many. */
+/** By the first byte of a value: the number of bytes after it, or the size of a length field. */
 const FIXED: Readonly<Record<number, number>> = {
   ...{ 0xca: 4, 0xcb: 8, 0xcc: 1, 0xcd: 2, 0xce: 4, 0xcf: 8, 0xd0: 1, 0xd1: 2, 0xd2: 4, 0xd3: 8 },
   ...{ 0xd4: 2, 0xd5: 3, 0xd6: 5, 0xd7: 9, 0xd8: 17 },
@@ -18,17 +18,15 @@ const COUNTED: Readonly<Record<number, readonly [size: number, extra: number]>> 
 };
 
 /**
- * Refuses a payload that claims more values than it has bytes, or is deeper than a
- * message may be, before anything is allocated for it: four bytes can ask for four
- * billion values.
+ * Checks a payload before anything is allocated for it: four bytes can claim four billion values.
  *
  * The format: https://github.com/msgpack/msgpack/blob/master/spec.md
  *
- * @throws {RangeError} If it does.
+ * @throws {RangeError} If it claims more values than it has bytes, or is nested too deeply.
  */
 export function checkClaims(bytes: Uint8Array): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  /** How many values each container that is open still waits for. */
+  /** The number of values that each open container still needs. */
   const open: number[] = [];
   let claimed = 0;
   for (let at = 0; at < bytes.length;) {
@@ -44,7 +42,7 @@ export function checkClaims(bytes: Uint8Array): void {
       if (first >= 0xdc) at += first & 1 ? 4 : 2;
       claimed += values;
       if (claimed > bytes.length) {
-        throw new RangeError("Cannot decode MessagePack: it claims more than it has");
+        throw new RangeError("Cannot decode MessagePack: it claims more values than it has bytes");
       }
       if (values > 0) {
         if (open.push(values) > DEEPEST) {
@@ -57,7 +55,7 @@ export function checkClaims(bytes: Uint8Array): void {
   }
 }
 
-/** How many bytes of a value that holds no others follow its first one. */
+/** The number of bytes after the first one of a value that is not a container. */
 function lengthOf(view: DataView, first: number, at: number): number {
   if (first >= 0xa0 && first <= 0xbf) return first & 0x1f;
   const counted = COUNTED[first];
@@ -67,7 +65,7 @@ function lengthOf(view: DataView, first: number, at: number): number {
   return size + extra + length;
 }
 
-/** What is cut off is for the decoder to say. */
+/** Reads past the end are 0: the decoder reports truncated payloads. */
 function byte(view: DataView, at: number): number {
   return at + 1 <= view.byteLength ? view.getUint8(at) : 0;
 }

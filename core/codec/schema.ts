@@ -4,58 +4,58 @@
  * @module
  */
 
-import { kindOf } from "../util/kind.ts";
-import type { Codec } from "./codec.ts";
-
 import { Pattern } from "../backend/pattern.ts";
+import { kindOf } from "../util/kind.ts";
+import { type Codec, sealingOf } from "./codec.ts";
 
 /**
- * What Zod, Valibot, ArkType and others make: a schema as
- * [Standard Schema](https://standardschema.dev) has it.
+ * A [Standard Schema](https://standardschema.dev), as implemented by Zod, Valibot, ArkType and
+ * others.
  *
- * @typeParam Input What it accepts.
- * @typeParam Output What it makes of that.
+ * @typeParam Input The type of values that it accepts.
+ * @typeParam Output The type of values that it returns.
  */
 export interface Schema<Input = unknown, Output = Input> {
-  /** What all of them have. */
+  /** The properties of the standard. */
   readonly "~standard": {
     /** The version of the standard. */
     readonly version: 1;
-    /** Who made it. */
+    /** The name of the schema library. */
     readonly vendor: string;
-    /** Checks a value. */
-    readonly validate: (value: unknown) => SchemaResult<Output> | Promise<SchemaResult<Output>>;
-    /** For the compiler alone. */
+    /** Validates a value. Returns the output or the issues, synchronously or as a promise. */
+    readonly validate: (value: unknown) =>
+      | { readonly value: Output; readonly issues?: undefined }
+      | { readonly issues: readonly SchemaIssue[] }
+      | Promise<
+        | { readonly value: Output; readonly issues?: undefined }
+        | { readonly issues: readonly SchemaIssue[] }
+      >;
+    /** The types, for inference only. */
     readonly types?: { readonly input: Input; readonly output: Output } | undefined;
   };
 }
 
-/** What became of a value. */
-export type SchemaResult<Output> =
-  | { readonly value: Output; readonly issues?: undefined }
-  | { readonly issues: readonly SchemaIssue[] };
-
-/** What is wrong with a value. */
+/** An issue of an invalid value. */
 export interface SchemaIssue {
-  /** In words. */
+  /** The error message of the issue. */
   readonly message: string;
-  /** Where in the value. */
+  /** The path of the issue within the value. */
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }
 
-/** A message is not what the schema of its channel says. */
+/** A message does not match the schema of its channel. */
 export class ValidationError extends TypeError {
   /** Always `"ValidationError"`. */
   override name = "ValidationError";
-  /** All that is wrong with it. */
+  /** All issues of the message. */
   readonly issues: readonly SchemaIssue[];
 
   /**
-   * An error that tells what is wrong.
+   * Creates an error that shows the first issue.
    *
-   * @param what What cannot be done.
+   * @param what The failed action.
    * @param channel The channel.
-   * @param issues What is wrong.
+   * @param issues All issues of the message.
    */
   constructor(what: string, channel: string, issues: readonly SchemaIssue[]) {
     const [first, ...others] = issues;
@@ -69,35 +69,60 @@ export class ValidationError extends TypeError {
   }
 }
 
-/** Channels and their schemas; a name with `*` stands for all channels that match. */
-export type ChannelSchemas = Readonly<Record<string, Schema>>;
-
-/** The channels of a name: `price:*` are those whose names begin so. */
-export type ChannelsOf<Name> = Name extends `${infer Before}*${infer Behind}`
-  ? `${Before}${string}${ChannelsOf<Behind>}`
-  : Name;
-
-/** What may be published to channels with schemas. */
-export type SchemaInputs<Schemas extends ChannelSchemas> = {
-  [Name in keyof Schemas as ChannelsOf<Name>]: NonNullable<
-    Schemas[Name]["~standard"]["types"]
-  >["input"];
-};
-
-/** What is received from channels with schemas. */
-export type SchemaOutputs<Schemas extends ChannelSchemas> = {
-  [Name in keyof Schemas as ChannelsOf<Name>]: NonNullable<
-    Schemas[Name]["~standard"]["types"]
-  >["output"];
-};
+/**
+ * The channel map of a broadcast with schemas: `Broadcast<ChannelsOf<typeof channels>>`. If a
+ * schema transforms messages, pass the published types as a second argument:
+ * `Broadcast<ChannelsOf<typeof channels>, ChannelsOf<typeof channels, "input">>`.
+ *
+ * `{ "price:*": z.number() }` becomes ``{ [price: `price:${string}`]: number }``. A single name,
+ * `"price:*"`, becomes the type of the matching channel names.
+ *
+ * @typeParam Given Schemas by channel name or pattern, or one such name.
+ * @typeParam Side `"output"` for received messages, `"input"` for published ones.
+ *
+ * @example
+ * ```ts
+ * import { Broadcast, type ChannelsOf, type Schema } from "@broadcaster/broadcaster";
+ *
+ * // From Zod, Valibot, ArkType or, as here, written by hand.
+ * const time: Schema<string, Date> = {
+ *   "~standard": { version: 1, vendor: "mine", validate: (text) => ({ value: new Date(`${text}`) }) },
+ * };
+ * const channels = { "at:*": time };
+ *
+ * type Times = Broadcast<ChannelsOf<typeof channels>, ChannelsOf<typeof channels, "input">>;
+ * const broadcast: Times = new Broadcast("memory://", { channels });
+ * await broadcast.publish("at:noon", "2026-11-26T12:00:00Z");
+ * await broadcast.disconnect();
+ * ```
+ */
+export type ChannelsOf<Given, Side extends "input" | "output" = "output"> = Given extends string
+  ? Given extends `${infer Before}*${infer After}` ? `${Before}${string}${ChannelsOf<After>}`
+  : Given
+  : Given extends Readonly<Record<string, Schema>> ? {
+      [Name in keyof Given as ChannelsOf<Name>]: NonNullable<
+        Given[Name]["~standard"]["types"]
+      >[Side];
+    }
+  : never;
 
 /**
- * Checks messages around another codec: what is published, which travels as it
- * is, and what is received, of which subscribers get what the schema makes.
+ * Wraps a codec with validation. Published messages are validated but sent unchanged. Subscribers
+ * receive the output of the schema.
  *
- * @throws {TypeError} If one of the schemas is none.
+ * @throws {TypeError} If a schema is not a Standard Schema.
  */
-export function checked(codec: Codec<unknown>, channels: ChannelSchemas): Codec<unknown> {
+export function checked(
+  codec: Codec<unknown>,
+  channels: Readonly<Record<string, Schema>>,
+): Codec<unknown> {
+  if (typeof channels !== "object") {
+    throw new TypeError(
+      `Cannot open broadcast: option channels must be an object of schemas, it is ${
+        kindOf(channels)
+      }`,
+    );
+  }
   for (const [name, schema] of Object.entries(channels)) {
     if (typeof schema?.["~standard"]?.validate === "function") continue;
     throw new TypeError(
@@ -111,7 +136,7 @@ export function checked(codec: Codec<unknown>, channels: ChannelSchemas): Codec<
       name.includes("*") ? [{ pattern: new Pattern(name), schema }] : []
     );
 
-  /** That of its name, else the first that matches. */
+  /** The schema of this name, otherwise that of the first pattern that matches. */
   function schemaOf(channel: string): Schema {
     const schema = Object.hasOwn(channels, channel)
       ? channels[channel]
@@ -125,6 +150,7 @@ export function checked(codec: Codec<unknown>, channels: ChannelSchemas): Codec<
   }
 
   return {
+    ...sealingOf(codec),
     name: codec.name,
     encode: (message, channel) =>
       then(schemaOf(channel)["~standard"].validate(message), (result) => {
@@ -143,7 +169,10 @@ export function checked(codec: Codec<unknown>, channels: ChannelSchemas): Codec<
   };
 }
 
-/** At once, where nothing takes its time. */
+/** The result of a validation. */
+type Result = Awaited<ReturnType<Schema["~standard"]["validate"]>>;
+
+/** Chains synchronously unless the value is a promise. */
 function then<Value, Next>(
   value: Value | Promise<Value>,
   next: (value: Value) => Next | Promise<Next>,
@@ -151,7 +180,7 @@ function then<Value, Next>(
   return value instanceof Promise ? value.then(next) : next(value);
 }
 
-function valueOf(result: SchemaResult<unknown>, what: string, channel: string): unknown {
+function valueOf(result: Result, what: string, channel: string): unknown {
   if (!result.issues) return result.value;
   throw new ValidationError(what, channel, result.issues);
 }

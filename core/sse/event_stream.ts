@@ -1,5 +1,5 @@
 /**
- * Turns events into the bytes of an event stream, with heartbeats and gap frames.
+ * Converts events to the bytes of an event stream, with heartbeats and gap frames.
  *
  * @module
  */
@@ -7,43 +7,36 @@
 import { SubscriptionCursor } from "../api/iterator.ts";
 import type { BroadcastEvent, Gap } from "../backend/event.ts";
 import { after } from "../util/timer.ts";
-import {
-  END_FRAME,
-  type FrameOptions,
-  Framer,
-  gapFrame,
-  HEARTBEAT,
-  openingFrame,
-} from "./frame.ts";
+import { endFrame, type FrameOptions, Framer, gapFrame, HEARTBEAT, openingFrame } from "./frame.ts";
 
-/** What is joined into one chunk at most. */
+/** Frames are joined into chunks of about this many bytes. */
 const CHUNK = 64 * 1024;
 
-/** Additional options of an event stream. */
+/** Options for `eventStream()`. */
 export interface EventStreamOptions<
   Message,
   Event extends BroadcastEvent<Message> = BroadcastEvent<Message>,
 > extends FrameOptions<Message, Event> {
   /**
-   * How often an idle stream sends a comment, in milliseconds; 0 for never.
-   * Some servers close a stream that is idle for 10 seconds.
+   * Interval in milliseconds at which an idle stream sends a comment; 0 disables it. Some servers
+   * close streams that are idle for 10 seconds.
    *
    * @default {8000}
    */
   readonly heartbeat?: number | undefined;
   /**
-   * How long a browser waits before it connects again, in milliseconds.
+   * Reconnection time of the browser's `EventSource`, in milliseconds.
    *
    * @default {1000}
    */
   readonly retry?: number | undefined;
-  /** Ends the stream, and the subscription: a request's signal. */
+  /** Ends the stream and closes the subscription; for example `request.signal`. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Pulls from a subscription's cursor itself, and joins the frames that are
- * ready. Nothing waits here for a reader that is slow: it waits in the ring.
+ * Underlying source of an event stream. Reads a subscription's cursor directly, and joins the
+ * frames that are ready. Buffers nothing for a slow reader: its events stay in the ring.
  */
 export class EventStreamSource<Message> implements UnderlyingDefaultSource<Uint8Array> {
   readonly #events: AsyncIterator<BroadcastEvent<Message>>;
@@ -54,12 +47,12 @@ export class EventStreamSource<Message> implements UnderlyingDefaultSource<Uint8
   #controller!: ReadableStreamDefaultController<Uint8Array>;
   #chunks: Uint8Array[];
   #waiting = false;
-  /** Whether a gap was told since the last event. */
-  #told = false;
+  /** A gap frame was written since the last event. */
+  #gapWritten = false;
   #stopHeartbeat: () => void = () => {};
 
   /**
-   * @param events A subscription, or what one was piped through.
+   * @param events A subscription, or a stream that one was piped through.
    * @param options Additional options.
    */
   constructor(
@@ -73,7 +66,7 @@ export class EventStreamSource<Message> implements UnderlyingDefaultSource<Uint8
     this.#chunks = [openingFrame(options.retry ?? 1_000, this.#cursor?.branch.id)];
   }
 
-  /** Sends the opening frame, and from now on heeds the signal and each gap. */
+  /** Sends the opening frame. From then on, handles the signal and each gap. */
   start(controller: ReadableStreamDefaultController<Uint8Array>): void {
     this.#controller = controller;
     this.#send();
@@ -82,7 +75,7 @@ export class EventStreamSource<Message> implements UnderlyingDefaultSource<Uint8
     if (branch) {
       branch.onGap = (gap) => {
         onGap?.(gap);
-        this.#tell(gap);
+        this.#writeGap(gap);
       };
     }
     const { signal } = this.#options;
@@ -90,11 +83,11 @@ export class EventStreamSource<Message> implements UnderlyingDefaultSource<Uint8
     if (signal?.aborted) this.#leave();
   }
 
-  /** Waits for an event, and takes along what else is ready. */
+  /** Waits for an event, and sends it with all others that are ready. */
   async pull(): Promise<void> {
     try {
       const next = this.#events.next();
-      // A gap that lies before the wait goes out now, not with the next event.
+      // A gap found by next() is sent now, not with the next event.
       this.#send();
       this.#waiting = true;
       this.#beat();
@@ -106,7 +99,7 @@ export class EventStreamSource<Message> implements UnderlyingDefaultSource<Uint8
       this.#send();
     } catch (error) {
       this.#release();
-      // Nobody reads the subscription any more, nor can anybody cancel a stream that has errored.
+      // An errored stream cannot be cancelled, so the subscription is closed here.
       this.#events.return?.().catch(() => {});
       throw error;
     } finally {
@@ -115,7 +108,7 @@ export class EventStreamSource<Message> implements UnderlyingDefaultSource<Uint8
     }
   }
 
-  /** The reader has left, or the signal says so, or both in whatever order. */
+  /** Ends the stream: the reader cancelled it, the signal aborted, or both, in any order. */
   async cancel(): Promise<void> {
     this.#close();
     await this.#events.return?.();
@@ -131,21 +124,21 @@ export class EventStreamSource<Message> implements UnderlyingDefaultSource<Uint8
   }
 
   #add(event: BroadcastEvent<Message>): number {
-    // A subscription tells of its gaps itself, and sooner.
-    if (event.gap && !this.#cursor) this.#chunks.push(gapFrame(event.gap));
-    this.#told = false;
+    // A subscription reports gaps by `onGap`, earlier; but not those from before this stream.
+    if (event.gap && !this.#gapWritten) this.#chunks.push(gapFrame(event.gap));
+    this.#gapWritten = false;
     return this.#framer.add(event, this.#chunks);
   }
 
-  #tell(gap: Gap): void {
-    // To a client that has not read it yet, one more gap says nothing new.
-    if (this.#told && (this.#controller.desiredSize ?? -1) < 0) return;
-    this.#told = true;
+  #writeGap(gap: Gap): void {
+    // A second gap adds nothing for a client that has not yet read the first.
+    if (this.#gapWritten && (this.#controller.desiredSize ?? -1) < 0) return;
+    this.#gapWritten = true;
     this.#chunks.push(gapFrame(gap));
     if (this.#waiting) this.#send();
   }
 
-  /** One frame goes out as it is, shared with every other stream; several are joined. */
+  /** Sends a single frame as is, since all streams share it; joins several into one chunk. */
   #send(): void {
     const chunks = this.#chunks;
     if (chunks.length === 0) return;
@@ -153,7 +146,7 @@ export class EventStreamSource<Message> implements UnderlyingDefaultSource<Uint8
     this.#controller.enqueue(chunks.length === 1 ? chunks[0]! : join(chunks));
   }
 
-  /** Comments for as long as nothing comes and somebody reads. */
+  /** Sends comments while the stream is idle and its reader keeps up. */
   #beat(): void {
     const heartbeat = this.#options.heartbeat ?? 8_000;
     if (heartbeat === 0) return;
@@ -164,7 +157,8 @@ export class EventStreamSource<Message> implements UnderlyingDefaultSource<Uint8
   }
 
   #finish(): void {
-    if (this.#cursor?.branch.ending.outcome?.finished) this.#chunks.push(END_FRAME);
+    const end = this.#cursor?.branch.ending.outcome?.end;
+    if (end) this.#chunks.push(endFrame(end.reason));
     this.#send();
     this.#close();
   }
@@ -174,7 +168,7 @@ export class EventStreamSource<Message> implements UnderlyingDefaultSource<Uint8
     try {
       this.#controller.close();
     } catch {
-      // It is closed, cancelled or errored already.
+      // The stream is already closed, cancelled or errored.
     }
   }
 

@@ -1,5 +1,5 @@
 /**
- * Frames of an event stream, as the WHATWG HTML standard defines them
+ * Frames of an event stream, as defined by the WHATWG HTML standard
  * ("Server-sent events", 9.2.5 and 9.2.6).
  *
  * @module
@@ -9,37 +9,42 @@ import { type BroadcastEvent, type Gap, originOf } from "../backend/event.ts";
 
 const encoder = new TextEncoder();
 
-/** What becomes of an event: its name, if it has one, and its data. */
+/** Options for the frames of an event stream. */
 export interface FrameOptions<
   Message,
   Event extends BroadcastEvent<Message> = BroadcastEvent<Message>,
 > {
-  /** The name that `addEventListener` waits for; without one it is `message`. */
+  /**
+   * Event type that the client passes to `addEventListener()`.
+   *
+   * @default {"message"}
+   */
   readonly event?: string | undefined;
   /**
-   * Turns a message into text; without it, a string stays as it is, and everything
-   * else becomes JSON. The event says which channel it is of; it is called once for
-   * all streams that have this function, whatever `id` and `gap` each of them has.
+   * Customizes the `data` of a frame. By default, strings are sent as they are, and other messages
+   * as JSON.
+   *
+   * Called once per event for all streams that share the function, so the result must not depend on
+   * `event.id` or `event.gap`, which may differ per stream.
    */
   readonly data?: ((message: Message, event: Event) => string) | undefined;
 }
 
 /**
- * Makes frames, each once per event, however many streams carry it.
+ * Encodes events as frames, once per event, however many streams send it.
  *
- * Every newline form in a message becomes a `data:` line of its own, so that no
- * message can forge a field.
+ * Data is split into `data:` lines at every form of newline, so that messages cannot inject fields.
  */
 export class Framer<Message> {
   readonly #options: FrameOptions<Message>;
   readonly #frames = new WeakMap<object, Uint8Array>();
-  /** The frames without an id. */
+  /** Frames without an id. */
   readonly #bodies = new WeakMap<object, Uint8Array>();
 
   /**
-   * The framer of these options: streams that have the same share their frames.
+   * Returns the framer for these options. Streams with the same options share it, and so the frames.
    *
-   * @throws {TypeError} If the event's name has a line break or a NUL.
+   * @throws {TypeError} If the event name has a line break or a NUL.
    */
   static of<Message>(options: FrameOptions<Message>): Framer<Message> {
     const data = options.data ?? standard;
@@ -56,10 +61,10 @@ export class Framer<Message> {
   }
 
   /**
-   * Adds the frame of an event, with its id, to others. Where a reader has an id of
-   * its own, that is a chunk in front of the frame that all share.
+   * Appends the frame of an event to `chunks`. If the id is specific to the reader, it is a separate
+   * chunk before the shared frame.
    *
-   * @returns How many bytes were added.
+   * @returns The number of bytes added.
    */
   add(event: BroadcastEvent<Message>, chunks: Uint8Array[]): number {
     const frame = this.#frames.get(event);
@@ -88,31 +93,35 @@ export class Framer<Message> {
   }
 }
 
-/** Framers by the function that makes their data, and by the event's name. */
+/** Framers by `data` function and event name. */
 const framers = new WeakMap<object, Map<string | undefined, Framer<never>>>();
 
 /**
- * The first frame: how soon to come back, and from where. An id without data
- * dispatches nothing, but a browser that received nothing else resumes behind it.
+ * First frame: the reconnection time, and the position of the stream. An id without data dispatches
+ * no event, but a browser that receives nothing else resumes after it.
  *
- * @param retry Milliseconds.
- * @param id The position of the stream.
+ * @param retry Reconnection time in milliseconds.
+ * @param id Position of the stream.
  */
 export function openingFrame(retry: number, id: string | undefined): Uint8Array {
   return encoder.encode(`retry: ${retry}\n${id === undefined ? "" : `id: ${id}\n`}\n`);
 }
 
-/** A gap: without an id, since it is no position. */
+/** Frame of a gap. Has no id, since a gap is not a position. */
 export function gapFrame(gap: Gap): Uint8Array {
   return encoder.encode(`event: gap\n${dataLines(JSON.stringify(gap))}\n`);
 }
 
-/** The end: an `EventSource` that does not close itself now comes back in 24 days. */
-export const END_FRAME: Uint8Array = encoder.encode(
-  `retry: ${2 ** 31 - 1}\nevent: end\ndata: end\n\n`,
-);
+/**
+ * Frame of a channel's end. Sets the longest reconnection time (24 days), for clients that do not
+ * close their `EventSource`. The data is the reason, or `end` if there is none, since some clients
+ * ignore events without data.
+ */
+export function endFrame(reason: string): Uint8Array {
+  return encoder.encode(`retry: ${2 ** 31 - 1}\nevent: end\n${dataLines(reason || "end")}\n`);
+}
 
-/** A comment, which keeps the connection alive and dispatches nothing. */
+/** Comment that keeps the connection alive; dispatches no event. */
 export const HEARTBEAT: Uint8Array = encoder.encode(":\n\n");
 
 function idLine(id: string): string {

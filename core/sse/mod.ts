@@ -1,5 +1,5 @@
 /**
- * Subscriptions as Server-Sent Events: what `EventSource` reads in a browser.
+ * Sends subscriptions as Server-Sent Events, for `EventSource` in browsers.
  *
  * @example A live endpoint
  * ```ts
@@ -11,7 +11,7 @@
  *
  * async function live(request: Request): Promise<Response> {
  *   const after = lastEventId(request);
- *   const subscription = await broadcast.subscribe("news", { after, foreign: "gap" });
+ *   const subscription = await broadcast.subscribe("news", { after });
  *   return eventStreamResponse(subscription);
  * }
  *
@@ -25,51 +25,56 @@
  */
 
 import type { BroadcastEvent } from "../backend/event.ts";
-import { isId } from "../backend/id.ts";
 import { type EventStreamOptions, EventStreamSource } from "./event_stream.ts";
 
 export type { EventStreamOptions } from "./event_stream.ts";
 export type { FrameOptions } from "./frame.ts";
 
-/** Additional options of an event stream's response. */
+/** Options for `eventStreamResponse()`. */
 export interface EventStreamResponseOptions<
   Message,
   Event extends BroadcastEvent<Message> = BroadcastEvent<Message>,
 > extends EventStreamOptions<Message, Event> {
-  /** Further headers. */
+  /** Additional headers. Cannot override `content-type`, `cache-control` and `x-accel-buffering`. */
   readonly headers?: ConstructorParameters<typeof Headers>[0] | undefined;
 }
 
 /**
- * The bytes of an event stream: one frame per event, with its id, so that a
- * browser that connects again resumes by itself; a frame `event: gap` where
- * events may be missing; comments while nothing happens.
+ * Converts a subscription to a stream of bytes in the event stream format.
  *
- * The subscription is locked, and closed when the reader leaves or the signal
- * aborts, in whatever order. If the subscription errors, so does the stream.
+ * - Each event is a frame with its id, so that browsers resume automatically when they reconnect.
+ * - A frame `event: gap` marks where events may be missing. Its data is the `Gap` as JSON.
+ * - A frame `event: end` is the last one if the channel is ended. Its data is the reason, or `end`
+ *   if there is none.
+ * - Comments keep an idle connection alive.
  *
- * @typeParam Event The events.
- * @param events A subscription, or what a subscription was piped through.
+ * The subscription is locked. It is closed when the stream is cancelled or the signal aborts. If
+ * the subscription errors, so does the stream.
+ *
+ * @typeParam Event Type of the events.
+ * @param events A subscription, or a stream that one was piped through.
  * @param options Additional options.
- * @throws {TypeError} If the stream is locked, or the event's name has a line break.
+ * @returns The event stream, encoded as UTF-8.
+ * @throws {TypeError} If the stream is locked, or the event name has a line break or a NUL.
  */
 export function eventStream<Event extends BroadcastEvent<unknown>>(
   events: ReadableStream<Event>,
   options: EventStreamOptions<Event["message"], Event> = {},
 ): ReadableStream<Uint8Array> {
   const source = new EventStreamSource(events, options as EventStreamOptions<unknown>);
-  // Never a byte stream: that would detach the frame which all streams share.
+  // Not a byte stream: that would detach the frame that all streams share.
   return new ReadableStream(source, { highWaterMark: 0 });
 }
 
 /**
- * A whole response: status 200, the event stream, and the headers that keep
- * caches and proxies from holding it back.
+ * Creates a response with status 200, the event stream of `eventStream()` as its body, and headers
+ * that prevent caching and buffering by proxies.
  *
- * @typeParam Event The events.
- * @param events A subscription, or what a subscription was piped through.
+ * @typeParam Event Type of the events.
+ * @param events A subscription, or a stream that one was piped through.
  * @param options Additional options.
- * @throws {TypeError} As `eventStream()` does.
+ * @returns The response.
+ * @throws {TypeError} If the stream is locked, or the event name has a line break or a NUL.
  */
 export function eventStreamResponse<Event extends BroadcastEvent<unknown>>(
   events: ReadableStream<Event>,
@@ -85,15 +90,16 @@ export function eventStreamResponse<Event extends BroadcastEvent<unknown>>(
 }
 
 /**
- * The id of the last event that a browser has seen: its `Last-Event-ID` header,
- * or else the query parameter `lastEventId`, which a page can set where
- * `EventSource` cannot set headers.
+ * Reads the id of the last event that a browser received: the `Last-Event-ID` header, or otherwise
+ * the query parameter `lastEventId`, for pages that resume with a new `EventSource`, which cannot
+ * set headers.
  *
- * @param request The request of an event stream.
- * @returns The id, or `undefined` if there is none or it is not one of ours.
+ * @param request The request for the event stream.
+ * @returns The id as sent by the client, or `undefined` if there is none. It need not be validated
+ * before it is passed to `subscribe()` as `after`: an invalid id starts as if none had been given,
+ * with a gap.
  */
 export function lastEventId(request: Request): string | undefined {
-  const id = request.headers.get("last-event-id") ||
-    new URL(request.url).searchParams.get("lastEventId");
-  return id && isId(id) ? id : undefined;
+  return request.headers.get("last-event-id") ||
+    new URL(request.url).searchParams.get("lastEventId") || undefined;
 }

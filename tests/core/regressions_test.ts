@@ -4,7 +4,13 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { deadline } from "@std/async";
-import type { Backend, BackendFeatures, Payload, Tail } from "../../core/backend/contract.ts";
+import type {
+  Backend,
+  BackendFeatures,
+  OutgoingPayload,
+  Payload,
+  Tail,
+} from "../../core/backend/contract.ts";
 import { Epoch, Scope } from "../../core/backend/id.ts";
 import { BacklogError, QueueTail } from "../../core/backend/kit/queue_tail.ts";
 import { Tee } from "../../core/fanout/tee.ts";
@@ -503,9 +509,11 @@ class Fake implements Backend {
     if (this.connected !== undefined) this.connected = true;
   }
 
-  publish(channel: string, payloads: readonly Payload[]): Promise<void> {
-    this.published.push(...payloads);
-    for (const payload of payloads) this.#tails.get(channel)?.push({ payload });
+  publish(messages: readonly OutgoingPayload[]): Promise<void> {
+    for (const { channel, payload } of messages) {
+      this.published.push(payload);
+      this.#tails.get(channel)?.push({ kind: "record", payload });
+    }
     return Promise.resolve();
   }
 

@@ -1,13 +1,28 @@
 /** The broadcast itself: its arguments, its errors word for word, and backends that misbehave. */
 
-import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertNotEquals,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
 import { MemoryBackend } from "../../../backends/memory/log.ts";
-import type { Backend, Item, Payload, Tail } from "../../../core/backend/contract.ts";
+import type {
+  Backend,
+  Item,
+  OutgoingPayload,
+  RecordReader,
+  Tail,
+} from "../../../core/backend/contract.ts";
 import { Position } from "../../../core/backend/position.ts";
 import {
   Broadcast,
   bytes,
+  compressed,
   ConnectionError,
+  encrypted,
   json,
   RefusedError,
   type SubscribeOptions,
@@ -44,6 +59,14 @@ for (
       `Cannot open "memory://": parameter "linger" must be a duration such as 250ms, 10s or 7d, it is "soon"`,
     ],
     [
+      "memory://?timeout=5",
+      `Cannot open "memory://": parameter "timeout" must be a duration with its unit, such as 5s or 5ms, it is "5"`,
+    ],
+    [
+      "memory://?probe=0.5",
+      `Cannot open "memory://": parameter "probe" must be a duration with its unit, such as 0.5s or 0.5ms, it is "0.5"`,
+    ],
+    [
       "memory://?buffer=1",
       `Cannot open "memory://": parameter "buffer" must be a whole number of at least 2, it is "1"`,
     ],
@@ -73,19 +96,66 @@ for (
   });
 }
 
-Deno.test("new Broadcast() without a URL or a backend throws", () => {
-  // @ts-expect-error: that is the point
-  const error = assertThrows(() => new Broadcast(), TypeError);
-  assertEquals(error.message, "Cannot open broadcast: neither a URL nor a backend was given");
-});
+const TARGET =
+  "Cannot open broadcast: target must be a URL, a backend or the result of a factory such as redis(), it is";
+const OPTIONS = "Cannot open broadcast: options must be an object, such as { codec: json() }, not";
+const CODEC = "must be a codec, such as json(), it is";
+const open = (...given: unknown[]) => new Broadcast(...given as [string]);
 
-Deno.test("a codec that is none throws", () => {
-  // @ts-expect-error: that is the point
-  const error = assertThrows(() => new Broadcast("memory://", { codec: json }), TypeError);
-  assertEquals(
-    error.message,
-    "Cannot open broadcast: option codec must be a codec, such as json(), it is a function",
-  );
+for (
+  const [what, make, message] of [
+    ["nothing", () => open(), `${TARGET} undefined`],
+    ["null", () => open(null), `${TARGET} null`],
+    ["a number", () => open(6379), `${TARGET} a number`],
+    ["an object", () => open({ href: 1 }), `${TARGET} an Object`],
+    ["an object without a prototype", () => open(Object.create(null)), `${TARGET} an Object`],
+    ["a symbol", () => open(Symbol("memory://")), `${TARGET} a symbol`],
+    ["a class", () => open(MemoryBackend), `${TARGET} a function`],
+    ["a promise", () => open(Promise.resolve()), `${TARGET} a Promise`],
+    ["options that are a string", () => open("memory://", "json"), `${OPTIONS} a string`],
+    ["options that are a codec", () => open("memory://", json()), `${OPTIONS} a codec`],
+    [
+      "a codec that is none",
+      () => open("memory://", { codec: json }),
+      `Cannot open broadcast: option codec ${CODEC} a function`,
+    ],
+    [
+      "a codec that cannot decode",
+      () => open("memory://", { codec: { encode: String } }),
+      `Cannot open broadcast: option codec ${CODEC} an Object`,
+    ],
+    [
+      "schemas that are none",
+      () => open("memory://", { channels: 5 }),
+      "Cannot open broadcast: option channels must be an object of schemas, it is a number",
+    ],
+    [
+      "nothing to compress",
+      () => compressed(undefined as never),
+      `Cannot compress messages: argument codec ${CODEC} undefined`,
+    ],
+    [
+      "nothing to encrypt",
+      () => encrypted(null as never, { current: "1", keys: { "1": new Uint8Array(16) } }),
+      `Cannot encrypt messages: argument codec ${CODEC} null`,
+    ],
+    [
+      "no keys to encrypt with",
+      () => encrypted(json(), null as never),
+      "Cannot encrypt messages: keys must be an object of keys by their ids, it is undefined",
+    ],
+  ] as const
+) {
+  Deno.test(`${what} is refused at once`, () => {
+    assertEquals(assertThrows(make, TypeError).message, message);
+  });
+}
+
+Deno.test("a URL of another realm is taken, and null for no options", async () => {
+  const { href } = new URL("memory://?linger=0");
+  await using broadcast = open({ href, toString: () => href }, null);
+  await broadcast.connect();
+  assertEquals(broadcast.state, "connected");
 });
 
 Deno.test("a URL object and absent options are taken", async () => {
@@ -130,8 +200,8 @@ Deno.test("what a subscription is told must mean something", async () => {
       'Cannot subscribe to "chatroom": option onGap must be "continue", "error" or a function, it is null',
     ],
     [
-      { foreign: true },
-      'Cannot subscribe to "chatroom": option foreign must be "error" or "gap", it is a boolean',
+      { after: 7 },
+      'Cannot subscribe to "chatroom": option after must be an id, it is a number',
     ],
   ];
   for (const [options, message] of refused) {
@@ -140,6 +210,37 @@ Deno.test("what a subscription is told must mean something", async () => {
       TypeError,
     );
     assertEquals(error.message, message);
+  }
+});
+
+Deno.test("an id of an event that is yet to come counts as none, with a gap", async () => {
+  await using broadcast = new Broadcast("memory://?history=0");
+  for (const target of ["chatroom", ["chatroom", "news"], { pattern: "*" }]) {
+    const first = await broadcast.subscribe(target);
+    await broadcast.publish("chatroom", "old");
+    const { value } = await first.getReader().read();
+    const after = value!.id.replace(/(?<=\.)[0-9a-z]+(?=$|\.\.)/, "zzzzzzzzzzz");
+    assertNotEquals(after, value!.id);
+    const live = await broadcast.subscribe(target, { after });
+    await broadcast.publish("chatroom", "new");
+    const [event] = await take(live, 1);
+    assertEquals([event!.message, event!.gap], ["new", { cause: "unknown" }]);
+    first.close();
+  }
+});
+
+Deno.test("an id of which one channel knows nothing counts as none, and history counts", async () => {
+  await using broadcast = new Broadcast("memory://");
+  const channels = ["chatroom", "news"];
+  const first = await broadcast.subscribe(channels);
+  await broadcast.publish("chatroom", "old");
+  const { id } = (await take(first, 1))[0]!;
+  // 2 ** 53 is no place, one part is not two.
+  for (const after of [id.replace(/~1(?=_)/, "~2gosa7pa2gw"), id.slice(0, id.lastIndexOf(".."))]) {
+    assertNotEquals(after, id);
+    const resumed = await broadcast.subscribe(channels, { after, history: 1 });
+    const [event] = await take(resumed, 1);
+    assertEquals([event!.message, event!.gap], ["old", { cause: "unknown" }]);
   }
 });
 
@@ -250,7 +351,12 @@ Deno.test("await using leaves the channel and disconnects", async () => {
       assertEquals(await messages(subscription, 1), ["hello"]);
     }
   }
-  assertEquals(backend.calls, ["tail chatroom", "publish chatroom 1", "cancel chatroom", "close"]);
+  assertEquals(backend.calls, [
+    "tail chatroom",
+    "publish chatroom:hello",
+    "cancel chatroom",
+    "close",
+  ]);
 });
 
 Deno.test("a channel is asked for once, however many subscribe, and let go of with the last", async () => {
@@ -273,7 +379,7 @@ Deno.test("one turn's messages travel together, each channel's in order", async 
     broadcast.publish("b", "1"),
     broadcast.publish("a", "2"),
   ]);
-  assertEquals(backend.calls, ["publish a 2", "publish b 1"]);
+  assertEquals(backend.calls, ["publish a:1 b:1 a:2"]);
 });
 
 Deno.test("a new subscriber waits until the broker has let go of the channel", async () => {
@@ -337,7 +443,7 @@ Deno.test("an abort while a message waits rejects it, and it is never sent", asy
   assertEquals(await assertRejects(() => aborted), reason);
   connecting.resolve();
   await sent;
-  assertEquals(backend.calls, ["publish chatroom 1"]);
+  assertEquals(backend.calls, ["publish chatroom:sent"]);
 });
 
 Deno.test("disconnect() while the broker does not answer a subscribe hangs nobody", async () => {
@@ -429,10 +535,10 @@ Deno.test("a publish that the broker refuses rejects that publish only", async (
 Deno.test("of one turn's messages the backend may refuse some and accept the others", async () => {
   const backend: Backend = new MemoryBackend(0);
   const publish = backend.publish.bind(backend);
-  backend.publish = (channel, payloads) => {
-    publish(channel, payloads.filter((payload) => payload !== "bad"));
-    return payloads.map((payload) =>
-      payload === "bad" ? Promise.reject(new Error("it is bad")) : Promise.resolve()
+  backend.publish = (messages) => {
+    publish(messages.filter(({ payload }) => payload !== "bad"));
+    return messages.map(({ payload }) =>
+      payload === "bad" ? Promise.reject(new Error("it is bad")) : Promise.resolve(undefined)
     );
   };
   await using broadcast = new Broadcast(backend);
@@ -459,6 +565,33 @@ Deno.test("one turn may bring more than may wait: that is a gap, and never silen
   assertEquals(broadcast.state, "connected");
 });
 
+for (const url of ["memory://", "memory://?history=0"]) {
+  for (const target of ["c", ["c", "d"]]) {
+    Deno.test(`an event of ${target} on ${url} is the same when it is copied`, async () => {
+      await using broadcast = new Broadcast(`${url}${url.includes("?") ? "&" : "?"}buffer=2`);
+      const subscription = await broadcast.subscribe(target, { after: "of no channel" });
+      const late = await broadcast.subscribe(target);
+      const headers = { user: "ada" };
+      for (const message of ["one", "two", "three"]) {
+        await broadcast.publish("c", message, { headers });
+      }
+      const events = [...await take(subscription, 1), ...await take(late, 1)];
+      assertEquals(events[0]!.gap?.cause, "unknown");
+      for (const event of events) {
+        const keys = ["channel", "message", "id", "headers"];
+        for (const key of keys) assert(Object.keys(event).includes(key), key);
+        for (const key in event) assert(Object.hasOwn(event, key), key);
+        const { timestamp, ...rest } = event;
+        assertEquals(typeof timestamp, url === "memory://" ? "number" : "undefined");
+        assertEquals(Object.getPrototypeOf(event), Object.prototype);
+        for (const copy of [{ ...event }, structuredClone(event)]) assertEquals(copy, event);
+        assertEquals(JSON.parse(JSON.stringify(event)), event);
+        assertEquals(Object.keys(rest), Object.keys(event).filter((key) => key !== "timestamp"));
+      }
+    });
+  }
+}
+
 /** A memory backend whose calls can be seen, held and failed. */
 class Spy implements Backend {
   readonly name = "spy";
@@ -473,18 +606,18 @@ class Spy implements Backend {
   readonly #memory = new MemoryBackend(0);
   readonly #failing = new Map<string, (reason: unknown) => void>();
 
-  async publish(channel: string, payloads: readonly Payload[]): Promise<void> {
+  async publish(messages: readonly OutgoingPayload[]): Promise<void> {
     if (this.refusing) throw this.refusing;
-    this.calls.push(`publish ${channel} ${payloads.length}`);
-    await this.#memory.publish(channel, payloads);
+    const parts = messages.map(({ channel, payload }) => `${channel}:${payload}`);
+    this.calls.push(`publish ${parts.join(" ")}`);
+    await this.#memory.publish(messages);
   }
 
   async tail(channel: string): Promise<Tail> {
     this.calls.push(`tail ${channel}`);
     this.asked.resolve();
     await this.opening;
-    const { records } = await this.#memory.tail(channel);
-    const reader = records.getReader();
+    const reader = (await this.#memory.tail(channel)).records as RecordReader;
     const failure = new Promise<never>((_, reject) => this.#failing.set(channel, reject));
     failure.catch(() => {});
     return {

@@ -9,6 +9,8 @@ import { msgpack } from "../../../core/codec/msgpack.ts";
 import {
   Broadcast,
   type BroadcastEvent,
+  type ChannelName,
+  type ChannelsOf,
   encrypted,
   json,
   type Schema,
@@ -73,6 +75,49 @@ Deno.test("schemas say what the messages of each channel are", async () => {
     broadcast.publish("lobby", 1);
     // @ts-expect-error There is no such channel.
     broadcast.subscribe("lobby");
+  });
+});
+
+/** The broadcast of the schemas above, written down. */
+type Checked = Broadcast<ChannelsOf<typeof channels>, ChannelsOf<typeof channels, "input">>;
+
+class Hub {
+  readonly broadcast: Checked = new Broadcast("memory://", { channels, codec: json() });
+}
+
+Deno.test("the broadcast of schemas can be written down, and is what is inferred", async () => {
+  await using broadcast = new Broadcast("memory://", { channels });
+  same<typeof broadcast, Checked>();
+  await using hub = new Hub().broadcast;
+  const times = await hub.subscribe("at");
+  await hub.publish("at", "2026-11-26T12:00:00Z");
+  for await (const { message } of times) {
+    same<typeof message, Date>();
+    assertEquals(message.getUTCFullYear(), 2026);
+    break;
+  }
+  compiles(() => {
+    same<ChannelsOf<"price:*">, `price:${string}`>();
+    same<ChannelsOf<"a.*.b.*">, `a.${string}.b.${string}`>();
+    same<
+      ChannelName<ChannelsOf<typeof channels>>,
+      "chatroom" | `price:${string}` | "price:gold:history" | "login" | "at"
+    >();
+    same<ChannelsOf<typeof channels>["at"], Date>();
+    same<ChannelsOf<typeof channels, "input">["at"], string>();
+    // A schema that makes nothing else of a message, and a type of one's own that says the same.
+    const simple = { chatroom: channels.chatroom, gold: z.number() };
+    const one: Broadcast<ChannelsOf<typeof simple>> = new Broadcast("memory://", {
+      channels: simple,
+    });
+    const own: Broadcast<{ chatroom: { user: string; text: string }; gold: number }> = one;
+    same<typeof given, typeof broadcast>();
+    const given = new Broadcast<typeof channels>("memory://", { channels });
+    // @ts-expect-error A date is received, and a text is published.
+    const wrong: Broadcast<ChannelsOf<typeof channels>> = broadcast;
+    // @ts-expect-error The schemas are missing.
+    const none: Checked = new Broadcast("memory://");
+    return [own, wrong, none];
   });
 });
 
