@@ -7,16 +7,16 @@
 import { isIP } from "node:net";
 import type { Cluster, Redis, RedisOptions } from "ioredis";
 import { Address, type Host } from "../../core/backend/address.ts";
-import type { BackendOptions } from "../../core/backend/contract.ts";
 import { importClient } from "../../core/backend/kit/client_library.ts";
 import { pemParameters, readPem } from "../../core/backend/kit/tls_files.ts";
 import { OPTIONS } from "./link.ts";
+import type { RedisClient } from "./options.ts";
 import { connectorOf, type Sentinels } from "./sentinel.ts";
 
-/** Makes a client that is not connected: of the one server there is, or of a node of a cluster. */
+/** Makes a client that is not connected: of the only server, or of a node of a cluster. */
 export type Make = (node?: Host) => Redis;
 
-/** A server as ioredis has it. */
+/** A server, as ioredis has it. */
 interface Server {
   readonly host: string | undefined;
   readonly port: number | undefined;
@@ -24,9 +24,9 @@ interface Server {
 
 /** Where a cluster is found. */
 export interface Seeds {
-  /** Some of its nodes, or a name behind which they are. */
+  /** Some of its nodes, or a name that resolves to them. */
   readonly hosts: readonly Host[];
-  /** Where a node is reached that calls itself so. */
+  /** The address of a node that announces itself under another one. */
   readonly locate: (node: Host) => Host;
 }
 
@@ -36,16 +36,24 @@ export interface Clients {
   readonly address: string;
   /** Makes a client. */
   readonly make: Make;
-  /** Stands before each channel's name on the wire. */
+  /** The prefix of channels at the server. */
   readonly prefix: string;
-  /** What a client of the user's puts before keys, but not before channels. */
+  /** What the user's client puts before keys, but not before channels. */
   readonly keyPrefix: string;
-  /** If it is a cluster. */
+  /** Present for a cluster. */
   readonly seeds?: Seeds | undefined;
 }
 
-/** The clients of a URL, or duplicates of the one that the user has. */
-export async function clientsOf(address: Address, { client }: BackendOptions): Promise<Clients> {
+/**
+ * The clients of a URL, or duplicates of the user's client.
+ *
+ * @param address The URL.
+ * @param client The user's client.
+ */
+export async function clientsOf(
+  address: Address,
+  client: RedisClient | undefined,
+): Promise<Clients> {
   const prefix = address.parameters.get("prefix") ?? "";
   if (client !== undefined) {
     return { address: String(address), prefix, ...await duplicates(client) };
@@ -60,7 +68,8 @@ export async function clientsOf(address: Address, { client }: BackendOptions): P
   };
   const tls = await tlsOf(address);
   const sentinels = sentinelsOf(address, tls);
-  const ioredis = await importClient<typeof import("ioredis")>("ioredis");
+  const factory = address.scheme.endsWith("-stream") ? "redisStream" : "redis";
+  const ioredis = await importClient<typeof import("ioredis")>("ioredis", `${factory}({ client })`);
   const { Redis } = ioredis;
   const Connector = sentinels && connectorOf(ioredis, sentinels);
   return {
@@ -73,21 +82,15 @@ export async function clientsOf(address: Address, { client }: BackendOptions): P
   };
 }
 
-/** Connections as a client of the user's has them. */
-async function duplicates(client: unknown): Promise<Omit<Clients, "address" | "prefix">> {
-  const { duplicate, isCluster, options } = Object(client) as {
-    duplicate?: unknown;
-    isCluster?: boolean;
-    options?: { keyPrefix?: string };
-  };
-  if (typeof duplicate !== "function") {
-    throw new TypeError("Cannot use client: it is neither a `Redis` nor a `Cluster` of ioredis");
-  }
-  const keyPrefix = options?.keyPrefix ?? "";
-  if (!isCluster) return { make: () => (client as Redis).duplicate(OPTIONS), keyPrefix };
-  const cluster = client as Cluster;
+/** Clients with the settings of the user's client. */
+async function duplicates(
+  client: RedisClient,
+): Promise<Omit<Clients, "address" | "prefix">> {
+  const { keyPrefix = "" } = client.options;
+  if (!isCluster(client)) return { make: () => client.duplicate(OPTIONS), keyPrefix };
+  const cluster = client;
   const { natMap, redisOptions = {} } = cluster.options;
-  // Before it has connected it has no nodes, and nothing else that a connection could be made of.
+  // A cluster that has not connected has no nodes that a client could be made of.
   const [node] = cluster.nodes();
   const { Redis } = node ? {} : await importClient<typeof import("ioredis")>("ioredis");
   return {
@@ -109,7 +112,11 @@ async function duplicates(client: unknown): Promise<Omit<Clients, "address" | "p
   };
 }
 
-/** What a cluster was given to begin with, where it has not looked around yet. */
+function isCluster(client: RedisClient): client is Cluster {
+  return client.isCluster;
+}
+
+/** The nodes that a cluster was given, which it knows before it has connected. */
 function startupNodes(cluster: Cluster): Host[] {
   const { startupNodes } = cluster as unknown as {
     startupNodes: readonly (string | number | Partial<Server>)[];
@@ -126,13 +133,13 @@ function hostOf({ host = "127.0.0.1", port = 6379 }: Partial<Server>): Host {
   return { hostname: host, port };
 }
 
-/** Several servers are a cluster, unless they are sentinels; so is one that is said to be. */
+/** Several hosts are a cluster unless they are sentinels; a single one with `cluster=true`. */
 function seedsOf(address: Address): Seeds | undefined {
   const isCluster = address.choice("cluster", ["true", "false"]);
   const isSentinel = address.parameters.has("sentinel");
   if (isCluster === "true" ? isSentinel : isCluster === "false" && address.hosts.length > 1) {
     throw new TypeError(
-      `Cannot open "${address}": several hosts are a cluster, or with sentinel=<name of the master> its sentinels`,
+      `Cannot open "${address}": several hosts are a cluster, or sentinels with sentinel=<name of the master>`,
     );
   }
   if (isSentinel || address.hosts.length < 2 && isCluster !== "true") return undefined;
@@ -151,7 +158,7 @@ function databaseOf(address: Address, seeds: Seeds | undefined): number {
   return database;
 }
 
-/** The sentinels, if the hosts are some. */
+/** The sentinels, if the hosts are sentinels. */
 function sentinelsOf(address: Address, tls: RedisOptions["tls"]): Sentinels | undefined {
   const { hosts, parameters } = address;
   const master = parameters.get("sentinel");
@@ -171,14 +178,14 @@ function sentinelsOf(address: Address, tls: RedisOptions["tls"]): Sentinels | un
   };
 }
 
-/** What TLS needs, where the scheme asks for it. */
+/** The TLS files, if the scheme has TLS. */
 async function tlsOf(address: Address): Promise<RedisOptions["tls"]> {
   const { scheme } = address;
   if (!scheme.startsWith("rediss")) {
     const [file] = pemParameters(address);
     if (file === undefined) return undefined;
     throw new TypeError(
-      `Cannot open "${address}": parameter "${file}" is for TLS, which is ${
+      `Cannot open "${address}": parameter "${file}" needs TLS, use ${
         scheme.replace("redis", "rediss")
       }://`,
     );
@@ -186,9 +193,9 @@ async function tlsOf(address: Address): Promise<RedisOptions["tls"]> {
   return await readPem(address);
 }
 
-/** The settings of one server. */
+/** The settings for one server. */
 function at({ hostname, port = 6379 }: Host, tls: RedisOptions["tls"]) {
-  // An IP address is no server name: Deno refuses it.
+  // Deno refuses an IP address as a server name.
   const named = tls && !isIP(hostname) ? { servername: hostname, ...tls } : tls;
   return { host: hostname, port, ...named && { tls: named } };
 }

@@ -7,10 +7,12 @@
 import { Buffer } from "node:buffer";
 import type { Socket } from "node:net";
 import type { Redis, RedisOptions } from "ioredis";
-import type { Payload } from "../../core/backend/contract.ts";
-import { ConnectionError, RefusedError } from "../../core/backend/errors.ts";
+import type { OutgoingPayload, Payload } from "../../core/backend/contract.ts";
+import { type ConnectionError, RefusedError } from "../../core/backend/errors.ts";
+import { sizeOf } from "../../core/backend/kit/queue_tail.ts";
 import { unlessAborted } from "../../core/util/abort.ts";
 import { after } from "../../core/util/timer.ts";
+import { isReply, lostError, meaningOf, withoutCommand } from "./errors.ts";
 
 /** The core reconnects; the client never does, and holds nothing back meanwhile. */
 export const OPTIONS = {
@@ -21,7 +23,7 @@ export const OPTIONS = {
   enableOfflineQueue: false,
   maxRetriesPerRequest: 0,
   connectTimeout: 10_000,
-  // What a client of the user's may have set: replies have one shape here.
+  // Overrides of what the user's client may have set: replies have one shape here.
   replyMapping: "legacy",
   stringNumbers: false,
   readOnly: false,
@@ -29,16 +31,17 @@ export const OPTIONS = {
   keyPrefix: "",
 } satisfies RedisOptions;
 
-/** The server was made a replica, or its cluster is down: another one is to be found. */
-const DEPOSED = /^(READONLY|CLUSTERDOWN) /;
+/** The longest pipeline: the first answers of a burst arrive before all of it is sent. */
+const COMMANDS = 1_024;
+const BYTES = 4 * 1024 * 1024;
 
-/** One connection, and what became of it. */
+/** One connection, open or lost. */
 export class Link {
-  /** The client, which is nobody else's. */
+  /** The client, used here alone. */
   readonly client: Redis;
   /** Settles once it is open. */
   readonly ready: Promise<void>;
-  /** Whether it was open, or was to be, and is not any more. */
+  /** Whether it has ended, or failed to open. */
   lost = false;
   readonly #ended: Promise<void>;
   #reason: unknown;
@@ -47,13 +50,13 @@ export class Link {
    * Opens it.
    *
    * @param client A client that is not connected.
-   * @param onLost Told once it is open no more, however it ended.
+   * @param onLost Called once it has ended, for whatever reason.
    */
   constructor(client: Redis, onLost: (error: ConnectionError) => void = () => {}) {
     this.client = client;
-    // Only this event tells why; rejections just say "Connection is closed."
+    // Only this event has the reason; rejections just say "Connection is closed."
     client.on("error", (error) => this.#reason = withoutCommand(error));
-    // The client hears one error of a socket; TLS has a second one where the first was an alert.
+    // The client listens to one error of a socket; after an alert, TLS has a second one.
     client.once("connect", () => this.#socket?.on("error", () => {}));
     this.#ended = new Promise((resolve) => {
       client.once("end", () => {
@@ -71,18 +74,18 @@ export class Link {
     return this.client.status === "ready";
   }
 
-  /** What an error of the client means: that the link is lost, or that the server refused. */
+  /** The error to reject with: a reply of the server as it is, else that the connection was lost. */
   explain(error: unknown): unknown {
     if (!isReply(error)) return this.#lostError(error);
-    const reply = withoutCommand(error) as Error;
-    if (DEPOSED.test(reply.message)) {
+    const reply = withoutCommand(error);
+    if (meaningOf(reply) === "deposed") {
       this.#reason ??= reply;
       this.#cut();
     }
     return reply;
   }
 
-  /** PING; without an answer the socket is cut. */
+  /** PING; the socket is cut if there is no answer. */
   async probe(signal: AbortSignal): Promise<void> {
     if (this.lost) return;
     try {
@@ -103,11 +106,11 @@ export class Link {
   }
 
   async #connect(): Promise<void> {
-    // `connectTimeout` ends with the TCP handshake: this is for a server that is silent from then on.
+    // `connectTimeout` ends with the TCP handshake: this is for a server that is silent after it.
     const limit = this.client.options.connectTimeout ?? OPTIONS.connectTimeout;
     const stop = after(limit, () => {
       this.#reason ??= new Error(
-        "it accepts connections and does not answer, perhaps for want of TLS",
+        "it accepts connections and does not answer, perhaps it expects TLS",
       );
       this.#cut();
     });
@@ -115,9 +118,9 @@ export class Link {
       await this.client.connect();
     } catch (error) {
       this.lost = true;
-      // The client's own words are "Connection is closed.", whatever happened.
+      // The client's own message is "Connection is closed.", whatever happened.
       const reason = this.#reason ?? new Error(
-        "it closed the connection, perhaps it is no Redis server or wants TLS",
+        "it closed the connection, perhaps it is not a Redis server or expects TLS",
         { cause: withoutCommand(error) },
       );
       throw isReply(reason) ? new RefusedError(reason.message, { cause: reason }) : reason;
@@ -126,7 +129,7 @@ export class Link {
     }
   }
 
-  /** A half-open socket never says that it has ended: it is destroyed. */
+  /** Destroys the socket: a half-open one never ends by itself. */
   #cut(): void {
     const socket = this.#socket;
     if (socket?.destroyed) return;
@@ -139,19 +142,8 @@ export class Link {
   }
 
   #lostError(cause: unknown = this.#reason): ConnectionError {
-    return new ConnectionError("the connection to the server was lost", { cause });
+    return lostError(cause);
   }
-}
-
-/** A reply carries the command that it answers, and a login carries the password. */
-function withoutCommand(error: unknown): unknown {
-  if (error instanceof Error && "command" in error) delete error.command;
-  return error;
-}
-
-/** Whether it is what the server answered. */
-export function isReply(error: unknown): error is Error {
-  return error instanceof Error && error.name === "ReplyError";
 }
 
 /** A payload as the client sends it. */
@@ -161,26 +153,56 @@ export function bufferOf(payload: Payload): Buffer | string {
     : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
 }
 
+/** Messages whose channels have the prefix of the wire. */
+export function prefixed(
+  prefix: string,
+  messages: readonly OutgoingPayload[],
+): readonly OutgoingPayload[] {
+  if (prefix === "") return messages;
+  return messages.map((message) => ({ ...message, channel: prefix + message.channel }));
+}
+
+/** Cuts messages into what one pipeline may hold. */
+export function* pipelinesOf<Message extends Pick<OutgoingPayload, "payload">>(
+  messages: readonly Message[],
+): Generator<readonly Message[]> {
+  let batch: Message[] = [];
+  let bytes = 0;
+  for (const message of messages) {
+    if (batch.length >= COMMANDS || bytes >= BYTES) {
+      yield batch;
+      batch = [];
+      bytes = 0;
+    }
+    batch.push(message);
+    bytes += sizeOf(message.payload);
+  }
+  if (batch.length > 0) yield batch;
+}
+
 /**
- * Publishes payloads as one pipeline: one promise for each.
+ * Publishes messages in order: one promise for each.
  *
  * @param command `spublish` for the shard channels of a cluster.
  */
 export function publishOn(
   link: Link,
   command: "publish" | "spublish",
-  channel: string,
-  payloads: readonly Payload[],
-): Promise<unknown>[] {
-  if (payloads.length === 1) {
-    const reply = link.client[command](channel, bufferOf(payloads[0]!));
-    return [reply.catch((error) => Promise.reject(link.explain(error)))];
+  messages: readonly OutgoingPayload[],
+): Promise<undefined>[] {
+  const [message, another] = messages;
+  if (message && !another) {
+    const reply = link.client[command](message.channel, bufferOf(message.payload));
+    return [reply.then(() => undefined, (error) => Promise.reject(link.explain(error)))];
   }
-  const pipeline = link.client.pipeline();
-  for (const payload of payloads) pipeline[command](channel, bufferOf(payload));
-  const replies = pipeline.exec().catch((error) => Promise.reject(link.explain(error)));
-  return payloads.map(async (_, index) => {
-    const [error] = (await replies)?.[index] ?? [];
-    if (error) throw link.explain(error);
+  return [...pipelinesOf(messages)].flatMap((batch) => {
+    const pipeline = link.client.pipeline();
+    for (const { channel, payload } of batch) pipeline[command](channel, bufferOf(payload));
+    const replies = pipeline.exec().catch((error) => Promise.reject(link.explain(error)));
+    return batch.map(async (_, index) => {
+      const [error] = (await replies)?.[index] ?? [];
+      if (error) throw link.explain(error);
+      return undefined;
+    });
   });
 }

@@ -1,45 +1,53 @@
 /**
- * Redis Streams: pub/sub with a past.
+ * Redis Streams: pub/sub with a log.
  *
  * ## URLs
  *
- * `redis-stream://[[user][:password]@]host[:port][/database][?maxlen=N]`;
- * `rediss-stream://` for TLS. The port is 6379 if none is named. `maxlen` is how
- * many events of each channel are kept, 10,000 unless it is said, and about: the
- * server removes whole blocks, some hundred events later. 0 keeps all. `prefix`,
- * the hosts of a cluster, sentinels and the files for TLS are written as in
+ * `redis-stream://[[user][:password]@]host[:port][/database][?maxlen=N]`, or `rediss-stream://`
+ * for TLS. The default port is 6379. `maxlen` is the number of events that each channel keeps,
+ * approximately: the server removes whole blocks, some hundred events late. The default is 10,000,
+ * and 0 keeps all. `prefix`, clusters, sentinels and the files for TLS are written as for
  * `redis://`.
  *
  * ## Delivery
  *
- * In the order in which the server received it, and without loss as long as the
- * stream keeps it, also over a lost connection. What was removed before it was
- * read is told as a gap, as is a stream that was deleted and begun anew; but not
- * to who had seen nothing of it yet, since nothing tells the two apart. A server
- * that stores nothing on disk, or fails over to a replica that lags, loses what
- * it had not passed on: a gap to those who had seen some of that.
+ * In the order in which the server received the messages, and without loss as long as the stream
+ * keeps them, also after a lost connection. Entries that were removed before they were read are a
+ * gap, and so is a stream that was deleted or recreated; but not to a subscriber that has seen
+ * nothing of the stream yet, since it cannot tell the two apart. A server that does not persist its
+ * data, or a failover to a replica that lags, loses entries: a gap to every subscriber that has
+ * seen one of them.
  *
- * A channel is the stream of that name, and an event an entry with the field
- * `message`: other programs may `XADD` and `XREAD` it. Its other fields are the
- * headers. Entries without that field are passed over. With each batch `<channel>:wake` is published, so that
- * subscribers know at once; what is added without it they find within 50 ms, or
- * 0.2 ms for each channel that the process subscribes to, if that is longer.
- * Unlike with pub/sub, channels of different databases are different; a key that
- * holds something else than a stream is refused.
+ * A channel is the stream of that name, and an event is an entry with the field `message`: other
+ * programs may `XADD` and `XREAD` it. Its other fields are the headers. Entries without that field
+ * are skipped. With each batch `<channel>:wake` is published, so that subscribers read at once;
+ * entries of other programs that publish no wake are found within 50 ms, or 0.2 ms for each
+ * channel that the process subscribes to, if that is longer. Unlike in pub/sub, channels of
+ * different databases are different. A key that is not a stream is refused.
  *
- * What is published with a key runs as a script, which remembers it under
- * `<channel>:broadcaster-key:<key>` for as long as it was asked to, unless the server evicts it.
- * The key is written as in a URL. A user needs `+eval`, `+get` and `+set` for that.
+ * A message with an `idempotencyKey` is published by a script, which stores the key as
+ * `<channel>:broadcaster-key:<key>` for its lifetime, unless the server evicts it. The key is
+ * percent-encoded. A user needs `+eval`, `+get` and `+set` for that.
  *
- * In a cluster a stream lies where its slot does, and moves with it without loss.
- * Wakes are shard channels of that slot, named `{<channel>}:wake` unless the
- * channel has braces itself; keys are named alike. While a master cannot be reached,
- * publishing waits; with a key it waits while the slot moves, too.
+ * In a cluster a stream is stored at the owner of its slot, and moves with the slot without loss.
+ * Wakes are sharded channels of the same slot, named `{<channel>}:wake` unless the channel has
+ * braces itself; keys are named alike. While a master cannot be reached, publishing waits; messages
+ * with a key wait while their slot moves, too.
  *
  * ## Escape hatch
  *
- * Pass a `Redis` or a `Cluster` of ioredis as `client`: its settings are used for
- * connections of our own, and it is never used or closed itself.
+ * Use {@linkcode redisStream} with a `Redis` or a `Cluster` of ioredis. Its settings are used for
+ * connections of the backend's own; the client itself is never used or closed.
+ *
+ * @example
+ * ```ts
+ * import { Broadcast } from "@broadcaster/broadcaster";
+ * import { redisStream } from "@broadcaster/broadcaster/redis-stream";
+ * import { Redis } from "ioredis";
+ *
+ * const client = new Redis("redis://localhost:6379", { lazyConnect: true });
+ * const broadcast = new Broadcast(redisStream({ client, maxlen: 1_000 }));
+ * ```
  *
  * @module
  */
@@ -49,7 +57,8 @@ import type { Address } from "../../core/backend/address.ts";
 import type {
   Backend,
   BackendFeatures,
-  BackendOptions,
+  BackendSource,
+  OutgoingPayload,
   Page,
   Payload,
   PayloadOptions,
@@ -57,118 +66,146 @@ import type {
   Tail,
   TailOptions,
 } from "../../core/backend/contract.ts";
-import { ClosedError, RefusedError } from "../../core/backend/errors.ts";
+import { RefusedError } from "../../core/backend/errors.ts";
+import { RenewedConnection } from "../../core/backend/kit/renewed_connection.ts";
+import { sourceOf } from "../../core/backend/kit/source.ts";
 import type { Position } from "../../core/backend/position.ts";
 import { clientsOf } from "./clients.ts";
-import { redirectionOf } from "./cluster/slots.ts";
+import { redirectionOf } from "./errors.ts";
+import { prefixed } from "./link.ts";
 import { RedisClusterStreamBackend } from "./log/cluster.ts";
 import { checkStream, FEATURES } from "./log/features.ts";
 import { keyNameOf } from "./log/keys.ts";
 import { Session } from "./log/session.ts";
 import { WAKES } from "./log/writer.ts";
+import { checkRedis, type RedisClient, type RedisOptions } from "./options.ts";
 
-/** How many entries of a stream are kept, about. */
+export type { RedisClient, RedisOptions } from "./options.ts";
+
+/** The default of `maxlen`. */
 const MAXLEN = 10_000;
 
-/** One connection for commands, one to be woken, however many channels. */
-export class RedisStreamBackend implements Backend {
-  /** The scheme. */
+/** Options for Redis Streams. */
+export interface RedisStreamOptions extends RedisOptions {
+  /**
+   * The number of events that each channel keeps, approximately: the server removes whole blocks,
+   * some hundred events late. 0 keeps all.
+   *
+   * @default {10_000}
+   */
+  readonly maxlen?: number | undefined;
+}
+
+/**
+ * Redis Streams, to be given to `new Broadcast()`.
+ *
+ * @param options The URL, or a client of ioredis, and the parameters of the URL.
+ * @throws {TypeError} If the client is not one of ioredis, or the URL is malformed.
+ *
+ * @example
+ * ```ts
+ * import { redisStream } from "@broadcaster/broadcaster/redis-stream";
+ *
+ * const source = redisStream({ url: "redis-stream://localhost:6379", maxlen: 1_000 });
+ * ```
+ */
+export function redisStream(
+  { url, client, ...parameters }: RedisStreamOptions = {},
+): BackendSource {
+  checkRedis(client);
+  return sourceOf({
+    schemes: ["redis-stream", "rediss-stream"],
+    url,
+    parameters,
+    open: (address) => open(address, client),
+  });
+}
+
+/**
+ * Makes the backend of `redis-stream://` and `rediss-stream://`.
+ *
+ * @param address The URL.
+ * @param client A client of ioredis whose settings are used in place of the URL's servers.
+ */
+export async function open(address: Address, client?: RedisClient): Promise<Backend> {
+  const maxlen = address.count("maxlen", 0) ?? MAXLEN;
+  const { address: shown, make, seeds, ...clients } = await clientsOf(address, client);
+  const prefix = clients.keyPrefix + clients.prefix;
+  return seeds
+    ? new RedisClusterStreamBackend(shown, make, seeds, { maxlen, prefix })
+    : new RedisStreamBackend(shown, make, { maxlen, prefix });
+}
+
+/** One connection for commands and one for wakes, for any number of channels. */
+class RedisStreamBackend implements Backend {
   readonly name = "redis-stream";
-  /** As it appears in messages. */
   readonly address: string;
-  /** What it can do. */
   readonly features: BackendFeatures = FEATURES;
-  readonly #make: () => Redis;
-  readonly #maxlen: number;
   readonly #prefix: string;
-  #session: Session | undefined;
-  #closed = false;
+  readonly #session: RenewedConnection<Session>;
 
   /**
-   * A backend that connects when it is asked to.
-   *
    * @param address As it appears in messages.
    * @param make Makes a client that is not connected.
-   * @param maxlen How many entries a stream keeps, about; 0 for all.
-   * @param prefix Stands before each channel's name in its key.
+   * @param options How many entries a stream keeps, and the prefix of its key.
    */
-  constructor(address: string, make: () => Redis, maxlen: number = MAXLEN, prefix = "") {
+  constructor(
+    address: string,
+    make: () => Redis,
+    { maxlen, prefix }: { readonly maxlen: number; readonly prefix: string },
+  ) {
     this.address = address;
-    this.#make = make;
-    this.#maxlen = maxlen;
     this.#prefix = prefix;
+    const options = { maxlen, wakes: WAKES, keyName: keyNameOf };
+    this.#session = new RenewedConnection(() => Promise.resolve(new Session(make, options)));
   }
 
-  /** Whether neither connection was lost. */
   get connected(): boolean {
-    return !this.#session?.lost;
+    return !this.#session.lost;
   }
 
-  /** Opens the connection for commands; the other one opens with the first tail. */
+  /** Opens the connection for commands; the other one is opened with the first tail. */
   async connect(): Promise<void> {
-    const lost = this.#session?.lost ? this.#session : undefined;
-    await lost?.close();
-    if (this.#closed) throw new ClosedError("Cannot use backend: it is closed");
-    if (this.#session === lost) {
-      const options = { maxlen: this.#maxlen, wakes: WAKES, keyName: keyNameOf };
-      this.#session = new Session(this.#make, options);
-    }
-    await this.#session!.ready;
+    await this.#session.renew();
+    await this.#current.ready;
   }
 
-  /** What a stream cannot have. */
   check(channel: string, _payload?: Payload, options?: PayloadOptions): void {
     checkStream(channel, options, keyNameOf);
   }
 
-  /** XADD, and a wake behind. */
-  publish(
-    channel: string,
-    payloads: readonly Payload[],
-    options?: readonly (PayloadOptions | undefined)[],
-  ): readonly Promise<Position>[] {
-    return this.#session!.writer.publish(this.#prefix + channel, payloads, options).map(alone);
+  publish(messages: readonly OutgoingPayload[]): readonly Promise<Position>[] {
+    return this.#current.writer.publish(prefixed(this.#prefix, messages)).map(alone);
   }
 
-  /** The live end of the stream. */
   tail(channel: string, { after }: TailOptions = {}): Promise<Tail> {
-    return alone(this.#session!.tail(this.#prefix + channel, after));
+    return alone(this.#current.tail(this.#prefix + channel, after));
   }
 
-  /** XRANGE, from the last entry that was seen. */
   read(channel: string, options: ReadOptions): Promise<Page> {
-    return alone(this.#session!.reader.read(this.#prefix + channel, options));
+    return alone(this.#current.reader.read(this.#prefix + channel, options));
   }
 
-  /** PING on each connection. */
   async probe(signal: AbortSignal): Promise<void> {
-    await this.#session?.probe(signal);
+    await this.#session.current?.probe(signal);
   }
 
-  /** Shuts both sockets. */
   async close(): Promise<void> {
-    this.#closed = true;
-    await this.#session?.close();
+    await this.#session.close();
+  }
+
+  get #current(): Session {
+    return this.#session.current!;
   }
 }
 
-/** Makes the backend of `redis-stream://` and `rediss-stream://`. */
-export async function open(address: Address, options: BackendOptions): Promise<Backend> {
-  const maxlen = address.count("maxlen", 0) ?? MAXLEN;
-  const { address: shown, make, seeds, ...clients } = await clientsOf(address, options);
-  const prefix = clients.keyPrefix + clients.prefix;
-  return seeds
-    ? new RedisClusterStreamBackend(shown, make, seeds, { maxlen, prefix })
-    : new RedisStreamBackend(shown, make, maxlen, prefix);
-}
-
-/** Says what to do where the server is a node of a cluster, and another one has the stream. */
+/** Explains the redirection of a server that turns out to be a node of a cluster. */
 async function alone<Value>(asked: Promise<Value>): Promise<Value> {
   try {
     return await asked;
   } catch (error) {
     if (redirectionOf(error) === undefined) throw error;
-    const message = "the server is a node of a cluster, say cluster=true in the URL";
+    const message = "the server is a node of a cluster, add cluster=true to the URL";
     throw new RefusedError(message, { cause: error });
   }
 }

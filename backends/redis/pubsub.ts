@@ -1,42 +1,50 @@
 /**
- * Redis pub/sub, and what speaks its protocol.
+ * Redis pub/sub, also of servers that are compatible with Redis.
  *
  * ## URLs
  *
- * `redis://[[user][:password]@]host[:port][/database][?prefix=…]`; `rediss://`
- * for TLS. The port is 6379 if none is named. Pub/sub knows no databases: the
- * number only matters to the server's access rules. Some parameters, and what
- * several hosts mean, are the same on `redis-stream://`:
+ * `redis://[[user][:password]@]host[:port][/database][?prefix=…]`, or `rediss://` for TLS. The
+ * default port is 6379. Pub/sub ignores the database, except that access rules may depend on it.
+ * These parameters, and several hosts, work alike for `redis-stream://`:
  *
- * - `prefix` stands before each channel's name on the wire, and is never seen
- *   here: a server can be shared.
- * - `redis://a:7000,b:7001,c:7002`: several hosts are some nodes of a cluster;
- *   `cluster=true` says so of one host. The others are found.
- * - `redis://a:26379,b:26379/0?sentinel=mymaster`: the hosts are sentinels, and
- *   `sentinel` names the master that they watch. User and password are the
- *   master's; `sentinelUsername` and `sentinelPassword` those of the sentinels.
- * - `ca`, `cert` and `key` name PEM files for TLS.
+ * - `prefix` is put before each channel's name at the server, and is invisible to publishers and
+ *   subscribers: several applications can share a server.
+ * - `redis://a:7000,b:7001,c:7002`: several hosts are nodes of a cluster. `cluster=true` marks a
+ *   single host as one. The other nodes are found.
+ * - `redis://a:26379,b:26379/0?sentinel=mymaster`: the hosts are sentinels, and `sentinel` is the
+ *   name of the master that they watch. User and password are for the master;
+ *   `sentinelUsername` and `sentinelPassword` are for the sentinels.
+ * - `ca`, `cert` and `key` are paths of PEM files for TLS.
  *
  * ## Delivery
  *
- * At most once, in the order in which the server received it. What is published
- * while the connection is lost is lost too, and told as a gap; so is a failover.
- * A server that finds this process too slow closes the connection
- * (`client-output-buffer-limit`): also a gap. Replication between servers may
- * lose events without notice.
+ * At most once, in the order in which the server received the messages. Messages that are
+ * published while the connection of a subscriber is lost do not reach it; it is told of a gap, and
+ * also after a failover. A server closes the connections of subscribers that are too slow
+ * (`client-output-buffer-limit`): also a gap. Replication between servers may lose events without
+ * notice.
  *
- * In a cluster an event goes by sharded pub/sub (`SPUBLISH`, `SSUBSCRIBE`),
- * within the node that owns the channel's slot, so other programs must use that
- * too; where the server has none, before Redis 7, by `PUBLISH`, which reaches
- * other nodes, unless it is lost between them. A node that is lost is a gap on its
- * channels alone, and so is a slot that moves. Publishing waits until every master
- * can be reached. Shards have no patterns: there a subscription to one is refused.
+ * A cluster uses sharded pub/sub (`SPUBLISH`, `SSUBSCRIBE`) at the node that owns the channel's
+ * slot; other programs have to use the same commands. Clusters before Redis 7 do not have it:
+ * there `PUBLISH` reaches all nodes, unless a message is lost between them. A lost node is
+ * a gap on its channels only, and so is a slot that moves. Publishing waits until every master can
+ * be reached. Sharded pub/sub has no patterns: subscribing to one is refused in a cluster.
  *
  * ## Escape hatch
  *
- * Pass a `Redis` or a `Cluster` of ioredis as `client`: its settings are used for
- * connections of our own, and it is never used or closed itself. A cluster whose
- * nodes call themselves what does not lead there needs one, with `natMap`.
+ * Use {@linkcode redis} with a `Redis` or a `Cluster` of ioredis. Its settings are used for
+ * connections of the backend's own; the client itself is never used or closed. A cluster whose
+ * nodes announce addresses that cannot be reached from here needs a client with `natMap`.
+ *
+ * @example
+ * ```ts
+ * import { Broadcast } from "@broadcaster/broadcaster";
+ * import { redis } from "@broadcaster/broadcaster/redis";
+ * import { Redis } from "ioredis";
+ *
+ * const client = new Redis("redis://localhost:6379", { lazyConnect: true });
+ * const broadcast = new Broadcast(redis({ client, prefix: "app:" }));
+ * ```
  *
  * @module
  */
@@ -46,94 +54,112 @@ import type { Address } from "../../core/backend/address.ts";
 import type {
   Backend,
   BackendFeatures,
-  BackendOptions,
-  Payload,
+  BackendSource,
+  OutgoingPayload,
   Tail,
   Target,
 } from "../../core/backend/contract.ts";
-import { ClosedError } from "../../core/backend/errors.ts";
+import { RenewedConnection } from "../../core/backend/kit/renewed_connection.ts";
+import { sourceOf } from "../../core/backend/kit/source.ts";
 import { clientsOf } from "./clients.ts";
-import { Link, publishOn } from "./link.ts";
+import { Link, prefixed, publishOn } from "./link.ts";
+import { checkRedis, type RedisClient, type RedisOptions } from "./options.ts";
 import { RedisClusterBackend } from "./pubsub/cluster.ts";
 import { globOf, Subscriber } from "./subscriber.ts";
 
-/** One connection to publish, one to subscribe, however many channels. */
-export class RedisBackend implements Backend {
-  /** The scheme. */
+export type { RedisClient, RedisOptions } from "./options.ts";
+
+/**
+ * Redis pub/sub, to be given to `new Broadcast()`.
+ *
+ * @param options The URL, or a client of ioredis, and the parameters of the URL.
+ * @throws {TypeError} If the client is not one of ioredis, or the URL is malformed.
+ *
+ * @example
+ * ```ts
+ * import { redis } from "@broadcaster/broadcaster/redis";
+ *
+ * const source = redis({ url: "redis://localhost:6379", prefix: "app:" });
+ * ```
+ */
+export function redis({ url, client, ...parameters }: RedisOptions = {}): BackendSource {
+  checkRedis(client);
+  return sourceOf({
+    schemes: ["redis", "rediss"],
+    url,
+    parameters,
+    open: (address) => open(address, client),
+  });
+}
+
+/**
+ * Makes the backend of `redis://` and `rediss://`.
+ *
+ * @param address The URL.
+ * @param client A client of ioredis whose settings are used in place of the URL's servers.
+ */
+export async function open(address: Address, client?: RedisClient): Promise<Backend> {
+  const { address: shown, make, prefix, seeds } = await clientsOf(address, client);
+  return seeds
+    ? new RedisClusterBackend(shown, make, seeds, prefix)
+    : new RedisBackend(shown, make, prefix);
+}
+
+/** One connection to publish and one to subscribe, for any number of channels. */
+class RedisBackend implements Backend {
   readonly name = "redis";
-  /** As it appears in messages. */
   readonly address: string;
-  /** What it can do. */
   readonly features: BackendFeatures = { crossProcess: true, binary: true, patterns: true };
-  readonly #make: () => Redis;
   readonly #prefix: string;
-  #publisher: Link | undefined;
-  #subscriber: Subscriber | undefined;
-  #closed = false;
+  readonly #publisher: RenewedConnection<Link>;
+  readonly #subscriber: RenewedConnection<Subscriber>;
 
   /**
-   * A backend that connects when it is asked to.
-   *
    * @param address As it appears in messages.
    * @param make Makes a client that is not connected.
-   * @param prefix Stands before each channel's name on the wire.
+   * @param prefix The prefix of channels at the server.
    */
-  constructor(address: string, make: () => Redis, prefix = "") {
+  constructor(address: string, make: () => Redis, prefix: string) {
     this.address = address;
-    this.#make = make;
     this.#prefix = prefix;
+    this.#publisher = new RenewedConnection(() => Promise.resolve(new Link(make())));
+    this.#subscriber = new RenewedConnection(() =>
+      Promise.resolve(new Subscriber(make(), { prefix }))
+    );
   }
 
-  /** Whether neither connection was lost. */
   get connected(): boolean {
-    return !this.#publisher?.lost && !this.#subscriber?.link.lost;
+    return !this.#publisher.lost && !this.#subscriber.lost;
   }
 
-  /** Opens the connection to publish; the other one opens with the first tail. */
+  /** Opens the connection to publish; the other one is opened with the first tail. */
   async connect(): Promise<void> {
-    if (this.#publisher?.lost) this.#publisher = undefined;
-    if (this.#subscriber?.link.lost) this.#subscriber = undefined;
-    this.#publisher ??= new Link(this.#client());
-    await this.#publisher.ready;
+    await this.#publisher.renew();
+    if (this.#subscriber.lost) await this.#subscriber.renew();
+    await Promise.all([this.#publisher.current!.ready, this.#subscriber.current?.ready]);
   }
 
-  /** One pipeline for what was given in one go. */
-  publish(channel: string, payloads: readonly Payload[]): readonly Promise<unknown>[] {
-    return publishOn(this.#publisher!, "publish", this.#prefix + channel, payloads);
+  publish(messages: readonly OutgoingPayload[]): readonly Promise<undefined>[] {
+    return publishOn(this.#publisher.current!, "publish", prefixed(this.#prefix, messages));
   }
 
-  /** SUBSCRIBE or PSUBSCRIBE, answered. */
+  /** Resolves once SUBSCRIBE or PSUBSCRIBE was answered. */
   async tail(target: Target): Promise<Tail> {
-    if (this.#subscriber?.link.lost) this.#subscriber = undefined;
-    const subscriber = this.#subscriber ??= new Subscriber(this.#client(), {
-      prefix: this.#prefix,
-    });
+    await this.#subscriber.renew();
+    const subscriber = this.#subscriber.current!;
     return typeof target === "string"
       ? await subscriber.tail("subscribe", this.#prefix + target)
       : await subscriber.tail("psubscribe", globOf(this.#prefix, target));
   }
 
-  /** PING on each connection. */
   async probe(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.#publisher?.probe(signal), this.#subscriber?.link.probe(signal)]);
+    await Promise.all([
+      this.#publisher.current?.probe(signal),
+      this.#subscriber.current?.probe(signal),
+    ]);
   }
 
-  /** Shuts both sockets. */
   async close(): Promise<void> {
-    this.#closed = true;
-    await Promise.all([this.#publisher?.close(), this.#subscriber?.link.close()]);
+    await Promise.all([this.#publisher.close(), this.#subscriber.close()]);
   }
-
-  #client(): Redis {
-    if (this.#closed) throw new ClosedError("Cannot use backend: it is closed");
-    return this.#make();
-  }
-}
-
-/** Makes the backend of `redis://` and `rediss://`. */
-export async function open(address: Address, options: BackendOptions): Promise<Backend> {
-  const { address: shown, make, prefix, seeds } = await clientsOf(address, options);
-  return seeds
-    ? new RedisClusterBackend(shown, make, seeds, prefix)
-    : new RedisBackend(shown, make, prefix);
 }

@@ -10,32 +10,31 @@ import type { RedisOptions } from "ioredis";
 import type { Host } from "../../core/backend/address.ts";
 import { Link, OPTIONS } from "./link.ts";
 
-/** How long one sentinel may take: there are others. */
+/** How long one sentinel may take to answer, in milliseconds: there are others. */
 const PATIENCE = 2_000;
 
 /** The sentinels of a URL. */
 export interface Sentinels {
   /** Where they are. */
   readonly hosts: readonly Host[];
-  /** What they call the master. */
+  /** Their name of the master. */
   readonly master: string;
-  /** How they let a client in. */
+  /** The credentials and the TLS files for the sentinels. */
   readonly settings: Pick<RedisOptions, "username" | "password" | "tls">;
 }
 
-/** What makes the connections of a client. */
+/** Makes the sockets of a client. */
 type Connector = NonNullable<RedisOptions["Connector"]>;
 
 /**
- * Connects clients to the master, as one sentinel after the other is asked where
- * that is. The client library's own one leaves timers behind, and does not say
- * which of the sentinels' answers was of no use.
+ * Connects clients to the master, by asking one sentinel after the other. ioredis has a connector
+ * of its own, which leaves timers behind and does not report the reply that it could not use.
  */
 export function connectorOf(
   { AbstractConnector, Redis }: typeof import("ioredis"),
   { hosts, master, settings }: Sentinels,
 ): Connector {
-  // The one that has answered last is asked first.
+  // The sentinel that answered last is asked first.
   let order = [...hosts];
 
   return class extends AbstractConnector {
@@ -48,7 +47,9 @@ export function connectorOf(
 
     override check({ role = "master" }: { readonly role?: string }): boolean {
       if (role === "master") return true;
-      this.#fail(new Error(`what the sentinels call the master "${master}" is a ${role}`));
+      this.#fail(
+        new Error(`the server that the sentinels name as master "${master}" is a ${role}`),
+      );
       return false;
     }
 

@@ -7,12 +7,13 @@
 import type { Buffer } from "node:buffer";
 import type { Redis } from "ioredis";
 import type { Item } from "../../core/backend/contract.ts";
-import { ConnectionError } from "../../core/backend/errors.ts";
+import type { ConnectionError } from "../../core/backend/errors.ts";
 import { QueueTail } from "../../core/backend/kit/queue_tail.ts";
 import type { Pattern } from "../../core/backend/pattern.ts";
+import { movedError } from "./errors.ts";
 import { Link } from "./link.ts";
 
-/** How each kind of subscription begins and ends. */
+/** The command that begins each kind of subscription, and the one that ends it. */
 const ENDS = {
   subscribe: "unsubscribe",
   psubscribe: "punsubscribe",
@@ -22,11 +23,11 @@ const ENDS = {
 /** A channel, a pattern, or a channel of a cluster's shard. */
 export type Kind = keyof typeof ENDS;
 
-/** What hears. */
+/** Receives what is published to one subscription. */
 export interface Listener {
   /** Something was published. */
   push(record: Item): void;
-  /** It hears no more. */
+  /** The subscription has ended. */
   error(reason: unknown): void;
 }
 
@@ -38,18 +39,19 @@ interface Entry {
 
 /** Additional options for a subscriber. */
 export interface SubscriberOptions {
-  /** What stands before names on the wire. */
+  /** The prefix of names on the wire. */
   readonly prefix?: string;
-  /** Told once it is open no more. */
+  /** Called once the connection has ended. */
   readonly onLost?: (error: ConnectionError) => void;
-  /** Told when a slot is another node's now. */
+  /** Called when a slot has moved to another node. */
   readonly onMoved?: () => void;
 }
 
-/** One connection, however many subscriptions. */
+/** One connection for any number of subscriptions. */
 export class Subscriber {
-  /** The connection. */
-  readonly link: Link;
+  /** Settles once it is open. */
+  readonly ready: Promise<void>;
+  readonly #link: Link;
   readonly #entries = {
     subscribe: new Map<string, Entry>(),
     psubscribe: new Map<string, Entry>(),
@@ -65,26 +67,42 @@ export class Subscriber {
   constructor(client: Redis, { prefix = "", onLost, onMoved }: SubscriberOptions = {}) {
     const { subscribe, psubscribe, ssubscribe } = this.#entries;
     client.on("messageBuffer", (name: Buffer, payload: Buffer) => {
-      subscribe.get(name.toString())?.listener.push({ payload });
+      subscribe.get(name.toString())?.listener.push({ kind: "record", payload });
     });
     client.on("pmessageBuffer", (glob: string, name: Buffer, payload: Buffer) => {
       const channel = name.toString().slice(prefix.length);
-      psubscribe.get(glob)?.listener.push({ payload, channel });
+      psubscribe.get(glob)?.listener.push({ kind: "record", payload, channel });
     });
     client.on("smessageBuffer", (name: Buffer, payload: Buffer) => {
-      ssubscribe.get(name.toString())?.listener.push({ payload });
+      ssubscribe.get(name.toString())?.listener.push({ kind: "record", payload });
     });
     client.on("moved", () => {
       onMoved?.();
       this.#moved();
     });
-    this.link = new Link(client, (error) => {
+    this.#link = new Link(client, (error) => {
       for (const entries of [subscribe, psubscribe, ssubscribe]) {
         for (const { listener } of entries.values()) listener.error(error);
         entries.clear();
       }
       onLost?.(error);
     });
+    this.ready = this.#link.ready;
+  }
+
+  /** Whether the connection has ended, or failed to open. */
+  get lost(): boolean {
+    return this.#link.lost;
+  }
+
+  /** PING; the socket is cut if there is no answer. */
+  async probe(signal: AbortSignal): Promise<void> {
+    await this.#link.probe(signal);
+  }
+
+  /** Resolves with the socket shut. */
+  async close(): Promise<void> {
+    await this.#link.close();
   }
 
   /** A tail, once the server has confirmed. */
@@ -101,7 +119,7 @@ export class Subscriber {
    * @returns Unsubscribes.
    */
   async listen(kind: Kind, name: string, listener: Listener): Promise<() => Promise<void>> {
-    await this.link.ready;
+    await this.ready;
     const entries = this.#entries[kind];
     const entry = { listener, confirmed: false };
     const forget = () => {
@@ -109,24 +127,24 @@ export class Subscriber {
     };
     entries.set(name, entry);
     try {
-      await this.link.client[kind](name);
+      await this.#link.client[kind](name);
     } catch (error) {
       forget();
-      throw this.link.explain(error);
+      throw this.#link.explain(error);
     }
     entry.confirmed = true;
-    if (kind === "ssubscribe" && !this.link.lost && !this.#hears(name, true)) {
+    if (kind === "ssubscribe" && !this.#link.lost && !this.#hears(name, true)) {
       forget();
       throw movedError();
     }
     return async () => {
       const isHeard = entries.get(name) === entry;
       forget();
-      if (isHeard && !this.link.lost) await this.link.client[ENDS[kind]](name);
+      if (isHeard && !this.#link.lost) await this.#link.client[ENDS[kind]](name);
     };
   }
 
-  /** The server has ended subscriptions by itself, as their slot is another node's now. */
+  /** The server has ended subscriptions by itself: their slot has moved to another node. */
   #moved(): void {
     for (const [name, { listener, confirmed }] of this.#entries.ssubscribe) {
       if (!confirmed || this.#hears(name, false)) continue;
@@ -135,25 +153,24 @@ export class Subscriber {
     }
   }
 
-  /** The client keeps a set, and does not tell what it removes from it. One name it cannot keep. */
-  #hears(name: string, otherwise: boolean): boolean {
-    if (name === "__proto__") return otherwise;
-    const { subscriber } = (this.link.client as unknown as { condition: Condition }).condition;
+  /**
+   * Whether the client still has a subscription: it keeps a set, and does not say what it removes.
+   *
+   * @param unknown The answer for the one name that its set cannot hold.
+   */
+  #hears(name: string, unknown: boolean): boolean {
+    if (name === "__proto__") return unknown;
+    const { subscriber } = (this.#link.client as unknown as { condition: Condition }).condition;
     return subscriber !== false && Object.hasOwn(subscriber.set.ssubscribe, name);
   }
 }
 
-/** What ioredis knows of a connection. */
+/** The state of a connection, as ioredis keeps it. */
 interface Condition {
   readonly subscriber: false | { readonly set: { readonly ssubscribe: object } };
 }
 
-/** Why a subscription ended that was well. */
-export function movedError(): ConnectionError {
-  return new ConnectionError("its slot has moved to another node of the cluster");
-}
-
-/** A pattern as PSUBSCRIBE has it: its own stars, everything else for itself. */
+/** A pattern as PSUBSCRIBE has it: only its own stars are wildcards. */
 export function globOf(prefix: string, { pieces }: Pattern): string {
   return [prefix + pieces[0]!, ...pieces.slice(1)]
     .map((piece) => piece.replace(/[\\*?[\]^]/g, "\\$&"))

@@ -5,23 +5,24 @@
  */
 
 import type { Host } from "../../../core/backend/address.ts";
-import { ClosedError, ConnectionError } from "../../../core/backend/errors.ts";
+import { ConnectionError } from "../../../core/backend/errors.ts";
 import { unlessAborted } from "../../../core/util/abort.ts";
 import { backoff } from "../../../core/util/backoff.ts";
 import type { Make, Seeds } from "../clients.ts";
+import { closedError, redirectionOf } from "../errors.ts";
 import { Link } from "../link.ts";
-import { redirectionOf, slotOf, SLOTS } from "./slots.ts";
+import { slotOf, SLOTS } from "./slots.ts";
 
-/** How often a command is sent elsewhere before that is given up: for some seconds. */
+/** How often a command follows redirections before it fails: for some seconds. */
 export const REDIRECTIONS = 8;
-/** So many at once; then nodes may disagree, and are given time. */
+/** How many are followed at once; after them nodes may disagree, and are given time. */
 const SWIFT = 2;
 
 /** The connections to one node. */
 export interface Node {
-  /** Where commands go. */
+  /** The connection for commands. */
   readonly commands: Link;
-  /** Whether one of them was open and is not any more. */
+  /** Whether one of them was lost. */
   readonly lost: boolean;
   /** PING on each. */
   probe(signal: AbortSignal): Promise<void>;
@@ -29,36 +30,36 @@ export interface Node {
   close(): Promise<void>;
 }
 
-/** Where a command goes. */
+/** The way of a command. */
 export interface Route<N> {
   /** The node. */
   readonly node: N;
-  /** Whether it is asked for what it does not own yet. */
+  /** Whether it is asked about a slot that it does not own yet. */
   readonly asking: boolean;
 }
 
-/** What a cluster needs to know. */
+/** Options for a cluster. */
 export interface ClusterOptions<N> {
   /** Makes a client of a node. */
   readonly make: Make;
-  /** Where it begins to look. */
+  /** Where the cluster is found. */
   readonly seeds: Seeds;
   /** Opens the connections to a node. */
   readonly open: (host: Host) => N;
 }
 
-/** One node for each master; which one a name belongs to is learnt when it is wrong. */
+/** One node for each master. Slots that have moved are learnt from redirections. */
 export class Cluster<N extends Node> {
-  /** Whether shards have channels of their own, as since Redis 7. */
+  /** Whether there is sharded pub/sub, as since Redis 7. */
   sharded = true;
   readonly #options: ClusterOptions<N>;
   readonly #nodes = new Map<string, N>();
   /** For each slot the name of its node. */
   #owners: string[] = [];
-  readonly #looking = new Set<Link>();
+  readonly #asked = new Set<Link>();
   readonly #closing = new AbortController();
 
-  /** @param options What it needs to know. */
+  /** @param options Options for the cluster. */
   constructor(options: ClusterOptions<N>) {
     this.#options = options;
   }
@@ -68,23 +69,23 @@ export class Cluster<N extends Node> {
     return [...this.#nodes.values()].every(({ lost }) => !lost);
   }
 
-  /** Looks around, and opens every connection that is not open. */
+  /** Finds the masters, and opens every connection that is not open. */
   async connect(): Promise<void> {
     for (const [name, node] of this.#nodes) if (node.lost) await this.#drop(name);
     await this.update();
   }
 
-  /** Looks around: leaves what is no master any more, and opens what has become one. */
+  /** Finds the masters: closes nodes that are none any more, and opens new ones. */
   async update(): Promise<void> {
-    const { masters, owners } = await this.#look();
+    const { masters, owners } = await this.#find();
     const nodes = [...masters.values()].map((host) => this.#open(host));
     await Promise.all(nodes.map(({ commands }) => commands.ready));
-    // Only now: what is published meanwhile finds a node that is open.
+    // Only now: messages that are published meanwhile go to nodes that are open.
     this.#owners = owners;
     for (const name of this.#nodes.keys()) if (!masters.has(name)) await this.#drop(name);
   }
 
-  /** Where a command about a name goes. */
+  /** The route of a command about a name. */
   route(name: string): Route<N> {
     const node = this.#nodes.get(this.#owners[slotOf(name)]!);
     if (!node) throw new ConnectionError("its slot has no node in the cluster");
@@ -92,11 +93,12 @@ export class Cluster<N extends Node> {
   }
 
   /**
-   * Where it goes instead, once that can be used.
+   * The route that a reply redirects to, once its node is open.
    *
-   * @param error What the node has answered.
+   * @param error The reply of the node.
+   * @param route The route that the command took.
    * @param attempt How often the command was redirected before.
-   * @returns Nothing, if the error does not say, or has said it too often.
+   * @returns `undefined` if the error is no redirection, or the command was redirected too often.
    */
   async redirect(
     error: unknown,
@@ -118,7 +120,7 @@ export class Cluster<N extends Node> {
     return { node: next, asking: false };
   }
 
-  /** Does something at the owner of a name, whoever that turns out to be. */
+  /** Runs something at the node that owns a name, following redirections. */
   async follow<Result>(
     name: string,
     run: (route: Route<N>) => Promise<Result>,
@@ -136,7 +138,7 @@ export class Cluster<N extends Node> {
     }
   }
 
-  /** PING on each connection; and a master that was deposed in good order does not tell. */
+  /** PING on each connection. A master that was deposed does not say so: the masters are found again. */
   async probe(signal: AbortSignal): Promise<void> {
     await Promise.all([...this.#nodes.values()].map((node) => node.probe(signal)));
     await unlessAborted(signal, this.update());
@@ -145,14 +147,14 @@ export class Cluster<N extends Node> {
   /** Shuts all sockets. */
   async close(): Promise<void> {
     this.#closing.abort(closedError());
-    const closing = [...this.#looking, ...this.#nodes.values()];
+    const closing = [...this.#asked, ...this.#nodes.values()];
     await Promise.all(closing.map((one) => one.close()));
   }
 
   #open(host: Host): N {
     const name = nameOf(host);
     const known = this.#nodes.get(name);
-    // One that is lost stays until the core connects again.
+    // A lost node stays until the core connects again.
     if (known) return known;
     this.#closing.signal.throwIfAborted();
     const node = this.#options.open(host);
@@ -166,8 +168,8 @@ export class Cluster<N extends Node> {
     await node?.close();
   }
 
-  /** Asks one after the other, those that are connected first, until one is of a cluster that is well. */
-  async #look(): Promise<View> {
+  /** Asks one node after the other, connected ones first, until one says that the cluster is up. */
+  async #find(): Promise<View> {
     let failure: unknown;
     for (const { commands } of this.#nodes.values()) {
       try {
@@ -179,7 +181,7 @@ export class Cluster<N extends Node> {
     for (const host of this.#options.seeds.hosts) {
       this.#closing.signal.throwIfAborted();
       const link = new Link(this.#options.make(host));
-      this.#looking.add(link);
+      this.#asked.add(link);
       try {
         await link.ready;
         return await this.#ask(link);
@@ -187,7 +189,7 @@ export class Cluster<N extends Node> {
         failure = error;
       } finally {
         await link.close();
-        this.#looking.delete(link);
+        this.#asked.delete(link);
       }
     }
     throw failure;
@@ -205,7 +207,7 @@ export class Cluster<N extends Node> {
     const masters = new Map<string, Host>();
     const owners: string[] = Array(SLOTS).fill("");
     for (const [from, to, [hostname, port]] of ranges) {
-      // A node that does not know its own name is the one that was asked.
+      // Only the node that was asked may not know its own name.
       const host = this.#options.seeds.locate({ hostname: hostname || hostOf(link), port });
       masters.set(nameOf(host), host);
       owners.fill(nameOf(host), from, to + 1);
@@ -222,7 +224,7 @@ interface View {
   readonly owners: string[];
 }
 
-/** What CLUSTER SLOTS tells of consecutive slots: first their master. */
+/** Consecutive slots and their master, as CLUSTER SLOTS has them. */
 type Range = [from: number, to: number, master: [hostname: string | null, port: number]];
 
 async function ready({ commands }: Node): Promise<void> {
@@ -239,8 +241,4 @@ function nameOf({ hostname, port }: Host): string {
 
 function hostOf({ client }: Link): string {
   return client.options.host!;
-}
-
-function closedError(): ClosedError {
-  return new ClosedError("Cannot use backend: it is closed");
 }

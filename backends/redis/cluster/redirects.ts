@@ -1,158 +1,193 @@
 /**
- * Publishes to a cluster node, and follows MOVED and ASK redirections in order.
+ * Publishes to the nodes of a cluster, and follows MOVED and ASK redirections in order.
  *
  * @module
  */
 
-import type { Payload, PayloadOptions } from "../../../core/backend/contract.ts";
+import type { OutgoingPayload } from "../../../core/backend/contract.ts";
+import { redirectionOf } from "../errors.ts";
 import { type Cluster, type Node, REDIRECTIONS, type Route } from "./cluster.ts";
-import { redirectionOf } from "./slots.ts";
 
-/** Sends payloads of one channel: one promise for each. */
+/** Sends messages to one node: one promise for each. */
 export type Send<N, Result> = (
   route: Route<N>,
-  channel: string,
-  payloads: readonly Payload[],
-  options: readonly (PayloadOptions | undefined)[] | undefined,
+  messages: readonly OutgoingPayload[],
 ) => readonly Promise<Result>[];
 
-/** A payload that is not answered yet. */
+/** A message that is not answered yet. */
 interface Letter<Result> {
-  readonly payload: Payload;
-  readonly options: PayloadOptions | undefined;
+  readonly message: OutgoingPayload;
   readonly succeed: (result: Result) => void;
   readonly fail: (reason: unknown) => void;
   redirections: number;
 }
 
+/** Letters of one channel that may be sent, and where. */
+interface Departure<N extends Node, Result> {
+  readonly queue: ChannelQueue<N, Result>;
+  readonly route: Route<N>;
+  readonly letters: readonly Letter<Result>[];
+}
+
 /**
- * Keeps the order of each channel when its slot moves: what comes back is sent
- * elsewhere, once all that is under way has been answered, and before all that
- * was given meanwhile.
+ * Keeps the order of each channel when its slot moves: messages that were redirected are sent
+ * again once all that are under way have been answered, and before those that were given
+ * meanwhile.
  */
 export class Redirects<N extends Node, Result> {
   readonly #cluster: Cluster<N>;
   readonly #send: Send<N, Result>;
-  readonly #lanes = new Map<string, RedirectedQueue<N, Result>>();
+  readonly #queues = new Map<string, ChannelQueue<N, Result>>();
 
   /**
-   * @param cluster Where they go.
-   * @param send How they go.
+   * @param cluster The nodes.
+   * @param send Sends messages to one of them.
    */
   constructor(cluster: Cluster<N>, send: Send<N, Result>) {
     this.#cluster = cluster;
     this.#send = send;
   }
 
-  /** Publishes the payloads of one channel: one promise for each. */
-  publish(
-    channel: string,
-    payloads: readonly Payload[],
-    options?: readonly (PayloadOptions | undefined)[],
-  ): Promise<Result>[] {
-    let lane = this.#lanes.get(channel);
-    if (!lane) {
-      lane = new RedirectedQueue(
-        this.#cluster,
-        this.#send,
-        channel,
-        () => this.#lanes.delete(channel),
-      );
-      this.#lanes.set(channel, lane);
-    }
-    return lane.publish(payloads, options);
-  }
-}
-
-/** The payloads of one channel that are not answered yet. */
-class RedirectedQueue<N extends Node, Result> {
-  readonly #cluster: Cluster<N>;
-  readonly #send: Send<N, Result>;
-  readonly #channel: string;
-  readonly #onIdle: () => void;
-  /** How many are under way. */
-  #flying = 0;
-  /** Whether one of them has a key: while the slot moves it may come back alone. */
-  #isKeyed = false;
-  /** What has come back, and why. */
-  #returned: Letter<Result>[] = [];
-  #error: unknown;
-  #route: Route<N> | undefined;
-  /** What was given since something has come back, or has to wait for what has a key. */
-  #waiting: Letter<Result>[] = [];
-
-  constructor(cluster: Cluster<N>, send: Send<N, Result>, channel: string, onIdle: () => void) {
-    this.#cluster = cluster;
-    this.#send = send;
-    this.#channel = channel;
-    this.#onIdle = onIdle;
-  }
-
-  publish(
-    payloads: readonly Payload[],
-    options: readonly (PayloadOptions | undefined)[] | undefined,
-  ): Promise<Result>[] {
-    const letters: Letter<Result>[] = [];
-    const answers = payloads.map((payload, index) =>
+  /** Publishes messages: one promise for each. Those for one node are sent together. */
+  publish(messages: readonly OutgoingPayload[]): Promise<Result>[] {
+    const channels = new Map<string, Letter<Result>[]>();
+    const answers = messages.map((message) =>
       new Promise<Result>((succeed, fail) => {
-        letters.push({ payload, options: options?.[index], succeed, fail, redirections: 0 });
+        const letters = channels.get(message.channel) ?? [];
+        channels.set(message.channel, letters);
+        letters.push({ message, succeed, fail, redirections: 0 });
       })
     );
-    const isHeld = this.#isKeyed && !letters.every(isKeyed);
-    if (isHeld || this.#returned.length > 0 || this.#waiting.length > 0) {
-      this.#waiting.push(...letters);
-    } else this.#fly(letters);
+    const departures = [...channels].map(([channel, letters]) => this.#queue(channel).add(letters));
+    this.#depart(departures.flatMap((departure) => departure ?? []));
     return answers;
   }
 
-  #fly(given: readonly Letter<Result>[], redirected?: Route<N>): void {
-    const [letters, behind] = split(given);
-    this.#waiting.unshift(...behind);
+  #queue(channel: string): ChannelQueue<N, Result> {
+    let queue = this.#queues.get(channel);
+    if (!queue) {
+      queue = new ChannelQueue(this.#cluster, channel, {
+        onReady: (departure) => this.#depart([departure]),
+        onIdle: () => this.#queues.delete(channel),
+      });
+      this.#queues.set(channel, queue);
+    }
+    return queue;
+  }
+
+  #depart(departures: readonly Departure<N, Result>[]): void {
+    const nodes = new Map<N, Departure<N, Result>[]>();
+    for (const departure of departures) {
+      const { node } = departure.route;
+      const together = nodes.get(node) ?? [];
+      nodes.set(node, together);
+      together.push(departure);
+    }
+    for (const together of nodes.values()) {
+      const messages = together.flatMap(({ letters }) => letters.map(({ message }) => message));
+      const answers = this.#send(together[0]!.route, messages).values();
+      for (const { queue, letters } of together) {
+        for (const letter of letters) queue.follow(letter, answers.next().value!);
+      }
+    }
+  }
+}
+
+/** The messages of one channel that are not answered yet. */
+class ChannelQueue<N extends Node, Result> {
+  readonly #cluster: Cluster<N>;
+  readonly #channel: string;
+  readonly #onReady: (departure: Departure<N, Result>) => void;
+  readonly #onIdle: () => void;
+  /** How many are under way. */
+  #flying = 0;
+  /** Whether one of them has a key: while the slot moves it may be redirected alone. */
+  #isKeyed = false;
+  /** The redirected ones, and the reply that redirected them. */
+  #returned: Letter<Result>[] = [];
+  #error: unknown;
+  #route: Route<N> | undefined;
+  /** Those that were given since one was redirected, or that wait for one with a key. */
+  #waiting: Letter<Result>[] = [];
+
+  constructor(
+    cluster: Cluster<N>,
+    channel: string,
+    { onReady, onIdle }: {
+      readonly onReady: (departure: Departure<N, Result>) => void;
+      readonly onIdle: () => void;
+    },
+  ) {
+    this.#cluster = cluster;
+    this.#channel = channel;
+    this.#onReady = onReady;
+    this.#onIdle = onIdle;
+  }
+
+  /** Adds letters; returns those that may be sent now. */
+  add(letters: readonly Letter<Result>[]): Departure<N, Result> | undefined {
+    const isHeld = this.#isKeyed && !letters.every(isKeyed);
+    if (isHeld || this.#returned.length > 0 || this.#waiting.length > 0) {
+      this.#waiting.push(...letters);
+      return undefined;
+    }
+    return this.#take(letters);
+  }
+
+  /** A letter was sent. */
+  follow(letter: Letter<Result>, answer: Promise<Result>): void {
+    answer.then(
+      (result) => {
+        letter.succeed(result);
+        this.#land();
+      },
+      (error) => {
+        if (redirectionOf(error) && letter.redirections++ < REDIRECTIONS) {
+          this.#returned.push(letter);
+          this.#error = error;
+        } else letter.fail(error);
+        this.#land();
+      },
+    );
+  }
+
+  #take(
+    given: readonly Letter<Result>[],
+    redirected?: Route<N>,
+  ): Departure<N, Result> | undefined {
+    const [letters, later] = split(given);
+    this.#waiting.unshift(...later);
     this.#isKeyed ||= letters.some(isKeyed);
     try {
       const route = this.#route = redirected ?? this.#cluster.route(this.#channel);
-      const answers = this.#send(
-        route,
-        this.#channel,
-        letters.map(({ payload }) => payload),
-        letters.map(({ options }) => options),
-      );
       this.#flying += letters.length;
-      letters.forEach((letter, index) => {
-        answers[index]!.then(
-          (result) => {
-            letter.succeed(result);
-            this.#land();
-          },
-          (error) => {
-            if (redirectionOf(error) && letter.redirections++ < REDIRECTIONS) {
-              this.#returned.push(letter);
-              this.#error = error;
-            } else letter.fail(error);
-            this.#land();
-          },
-        );
-      });
+      return { queue: this, route, letters };
     } catch (error) {
       for (const { fail } of [...letters, ...this.#waiting.splice(0)]) fail(error);
       if (this.#flying === 0) this.#onIdle();
+      return undefined;
     }
+  }
+
+  #send(letters: readonly Letter<Result>[], redirected?: Route<N>): void {
+    const departure = this.#take(letters, redirected);
+    if (departure) this.#onReady(departure);
   }
 
   #land(): void {
     if (--this.#flying > 0) return;
     this.#isKeyed = false;
-    if (this.#returned.length > 0) void this.#turn();
-    else if (this.#waiting.length > 0) this.#fly(this.#waiting.splice(0));
+    if (this.#returned.length > 0) void this.#redirect();
+    else if (this.#waiting.length > 0) this.#send(this.#waiting.splice(0));
     else this.#onIdle();
   }
 
-  async #turn(): Promise<void> {
+  async #redirect(): Promise<void> {
     try {
       const { redirections } = this.#returned[0]!;
       const route = await this.#cluster.redirect(this.#error, this.#route!, redirections - 1);
       const letters = [...this.#returned.splice(0), ...this.#waiting.splice(0)];
-      this.#fly(letters, route);
+      this.#send(letters, route);
     } catch (error) {
       for (const { fail } of [...this.#returned.splice(0), ...this.#waiting.splice(0)]) fail(error);
       this.#onIdle();
@@ -160,11 +195,11 @@ class RedirectedQueue<N extends Node, Result> {
   }
 }
 
-function isKeyed({ options }: Pick<Letter<unknown>, "options">): boolean {
-  return options?.once !== undefined;
+function isKeyed({ message }: Pick<Letter<unknown>, "message">): boolean {
+  return message.once !== undefined;
 }
 
-/** What can be under way together: nothing without a key goes behind what has one. */
+/** The letters that can be under way together: none without a key after one with a key. */
 function split<Result>(
   letters: readonly Letter<Result>[],
 ): readonly [readonly Letter<Result>[], readonly Letter<Result>[]] {

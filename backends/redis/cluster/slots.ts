@@ -4,7 +4,7 @@
  * @module
  */
 
-/** How many there are. */
+/** The number of slots. */
 export const SLOTS = 16_384;
 
 const encoder = new TextEncoder();
@@ -16,7 +16,7 @@ const TABLE = Uint16Array.from({ length: 256 }, (_, byte) => {
   return crc;
 });
 
-/** The slot of a key or a channel: that of what is in its first braces, if there is something. */
+/** The slot of a key or a channel: of the text in its first braces, if there is any. */
 export function slotOf(name: string): number {
   const from = name.indexOf("{");
   const to = from < 0 ? -1 : name.indexOf("}", from + 1);
@@ -26,37 +26,4 @@ export function slotOf(name: string): number {
     crc = (crc << 8 ^ TABLE[(crc >> 8 ^ byte) & 0xff]!) & 0xffff;
   }
   return crc % SLOTS;
-}
-
-/** Where the cluster says that something is. */
-export interface Redirection {
-  /**
-   * `ASK` concerns one command only: its slot is about to move, its key has done so.
-   * `TRYAGAIN` tells of one that has several keys, of which some have and some have not.
-   */
-  readonly kind: "MOVED" | "ASK" | "TRYAGAIN";
-  readonly slot: number;
-  /** Empty for the node that has answered. */
-  readonly hostname: string;
-  readonly port: number;
-}
-
-const REDIRECTION = /^(?:(MOVED|ASK) (\d+) (.*):(\d+)|(TRYAGAIN) .*)$/;
-
-/**
- * What a reply says of where to ask instead, alone or in a transaction. One error deep: ioredis
- * may list the error of a transaction among its own `previousErrors`.
- */
-export function redirectionOf(error: unknown): Redirection | undefined {
-  const { message, previousErrors } = Object(error) as Error & { previousErrors?: Error[] };
-  const match = REDIRECTION.exec(message ?? "") ??
-    REDIRECTION.exec(previousErrors?.[0]?.message ?? "");
-  if (!match) return undefined;
-  const [, moved, slot, hostname, port, again] = match;
-  return {
-    kind: (moved ?? again) as Redirection["kind"],
-    slot: Number(slot),
-    hostname: hostname!,
-    port: Number(port),
-  };
 }

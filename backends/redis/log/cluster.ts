@@ -8,6 +8,7 @@ import type { Host } from "../../../core/backend/address.ts";
 import type {
   Backend,
   BackendFeatures,
+  OutgoingPayload,
   Page,
   Payload,
   PayloadOptions,
@@ -21,39 +22,38 @@ import type { Make, Seeds } from "../clients.ts";
 import { Cluster, type Node, type Route } from "../cluster/cluster.ts";
 import { Redirects } from "../cluster/redirects.ts";
 import { slotOf } from "../cluster/slots.ts";
+import { prefixed } from "../link.ts";
 import { checkStream, FEATURES } from "./features.ts";
 import { keyNameOf } from "./keys.ts";
 import { Reader } from "./reader.ts";
 import { Session } from "./session.ts";
 import { type StreamOptions, type Wakes, Writer } from "./writer.ts";
 
-/** What a cluster's streams are like. */
+/** Options for the streams of a cluster. */
 export interface ClusterStreamOptions {
-  /** How many entries a stream keeps, about; 0 for all. */
+  /** How many entries a stream keeps, approximately; 0 for all. */
   readonly maxlen: number;
-  /** Stands before each channel's name in its key. */
+  /** The prefix of the keys of streams. */
   readonly prefix: string;
 }
 
-/** For each node the two connections that a single server has. */
+/** Two connections for each node, as for a single server. */
 export class RedisClusterStreamBackend implements Backend {
-  /** As on a single server: a stream that is moved to a cluster keeps its ids. */
+  /** The same as on a single server: a stream that is moved to a cluster keeps its ids. */
   readonly name = "redis-stream";
   /** As it appears in messages. */
   readonly address: string;
-  /** What it can do. */
+  /** The features. */
   readonly features: BackendFeatures = FEATURES;
   readonly #prefix: string;
   readonly #cluster: Cluster<StreamNode>;
-  readonly #lanes: Redirects<StreamNode, Position>;
+  readonly #redirects: Redirects<StreamNode, Position>;
 
   /**
-   * A backend that connects when it is asked to.
-   *
    * @param address As it appears in messages.
    * @param make Makes a client of a node.
    * @param seeds Where the cluster is found.
-   * @param options What its streams are like.
+   * @param options Options for its streams.
    */
   constructor(address: string, make: Make, seeds: Seeds, options: ClusterStreamOptions) {
     this.address = address;
@@ -62,9 +62,9 @@ export class RedisClusterStreamBackend implements Backend {
     const streams = { maxlen: options.maxlen, wakes, keyName };
     const open = (host: Host) => new StreamNode(() => make(host), streams);
     this.#cluster = new Cluster({ make, seeds, open });
-    this.#lanes = new Redirects(
+    this.#redirects = new Redirects(
       this.#cluster,
-      (route, channel, payloads, options) => writerOf(route).publish(channel, payloads, options),
+      (route, messages) => writerOf(route).publish(messages),
     );
   }
 
@@ -78,21 +78,17 @@ export class RedisClusterStreamBackend implements Backend {
     await this.#cluster.connect();
   }
 
-  /** What a stream cannot have. */
+  /** Checks a channel, and the options of a message. */
   check(channel: string, _payload?: Payload, options?: PayloadOptions): void {
     checkStream(channel, options, (_, once) => keyName(this.#prefix + channel, once));
   }
 
-  /** XADD at the owner of the stream's slot, and a wake behind. */
-  publish(
-    channel: string,
-    payloads: readonly Payload[],
-    options?: readonly (PayloadOptions | undefined)[],
-  ): readonly Promise<Position>[] {
-    return this.#lanes.publish(this.#prefix + channel, payloads, options);
+  /** XADD at the owner of each stream's slot, and a wake after it. */
+  publish(messages: readonly OutgoingPayload[]): readonly Promise<Position>[] {
+    return this.#redirects.publish(prefixed(this.#prefix, messages));
   }
 
-  /** The live end of the stream. */
+  /** The tail of the stream. */
   async tail(channel: string, { after }: TailOptions = {}): Promise<Tail> {
     const key = this.#prefix + channel;
     const pages = {
@@ -102,7 +98,7 @@ export class RedisClusterStreamBackend implements Backend {
     return await this.#cluster.follow(key, ({ node }) => node.tail(key, after, pages));
   }
 
-  /** XRANGE, from the last entry that was seen. */
+  /** XRANGE from the last entry that was seen. */
   read(channel: string, options: ReadOptions): Promise<Page> {
     return this.#read(this.#prefix + channel, options);
   }
@@ -122,7 +118,7 @@ export class RedisClusterStreamBackend implements Backend {
   }
 }
 
-/** A node, which can also be asked for what it is about to own. */
+/** A node, which can also be asked about slots that it is importing. */
 class StreamNode extends Session implements Node {
   readonly askingWriter: Writer;
   readonly askingReader: Reader;
@@ -142,7 +138,7 @@ function readerOf({ node, asking }: Route<StreamNode>): Reader {
   return asking ? node.askingReader : node.reader;
 }
 
-/** Wakes that stay where their stream is. */
+/** Wakes in the slot of their stream. */
 class ShardWakes implements Wakes {
   readonly #sharded: () => boolean;
 
@@ -158,18 +154,18 @@ class ShardWakes implements Wakes {
     return this.#sharded() ? "ssubscribe" : "subscribe";
   }
 
-  /** Of a name with a brace that closes nothing there is none: a sweep finds what is new. */
+  /** A name with an unmatched brace cannot have one: a sweep finds its new entries. */
   of(channel: string): string | undefined {
     return beside(channel, (name) => `${name}:wake`);
   }
 }
 
-/** Keys that stay where their stream is. */
+/** Keys in the slot of their stream. */
 function keyName(channel: string, once: Once): string | undefined {
   return beside(channel, (name) => keyNameOf(name, once));
 }
 
-/** The name that is made of a channel's, and lies in the same slot. */
+/** A name made of a channel's in the same slot, if there can be one. */
 function beside(channel: string, make: (channel: string) => string): string | undefined {
   const slot = slotOf(channel);
   return [make(channel), make(`{${channel}}`)].find((name) => slotOf(name) === slot);

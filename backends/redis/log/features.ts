@@ -8,20 +8,19 @@ import type { BackendFeatures, PayloadOptions } from "../../../core/backend/cont
 import { INFIX, type KeyName } from "./keys.ts";
 import { FIELD } from "./record.ts";
 
-/** What they can do. */
+/** The features. */
 export const FEATURES: BackendFeatures = {
   crossProcess: true,
   binary: true,
-  log: true,
   headers: true,
   keys: true,
 };
 
 /**
- * Refuses what a stream cannot have.
+ * Checks a channel, and the options of a message.
  *
- * @throws {TypeError} If the channel has the name of a key, a header that of the payload,
- * or the cluster has no place for a key beside the stream.
+ * @throws {TypeError} If the channel is named like an idempotency key, a header like the field of
+ * the payload, or if the cluster has no place for a key in the slot of the stream.
  */
 export function checkStream(
   channel: string,
@@ -30,16 +29,16 @@ export function checkStream(
 ): void {
   if (channel.includes(INFIX)) {
     throw new TypeError(
-      `Cannot use channel "${channel}" on redis-stream: "${INFIX}" is reserved, for the keys of messages`,
+      `Cannot use channel "${channel}" on redis-stream: "${INFIX}" is reserved for idempotency keys`,
     );
   }
   const start = `Cannot publish to "${channel}" on redis-stream:`;
   if (headers && Object.hasOwn(headers, FIELD)) {
-    throw new TypeError(`${start} header "${FIELD}" is reserved, it is the field of the message`);
+    throw new TypeError(`${start} header "${FIELD}" is reserved for the message itself`);
   }
   if (once && keyName(channel, once) === undefined) {
     throw new TypeError(
-      `${start} a channel with a brace that closes nothing has no place for keys in a cluster`,
+      `${start} a channel with an unmatched "}" cannot have idempotency keys in a cluster`,
     );
   }
 }

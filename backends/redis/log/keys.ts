@@ -1,5 +1,5 @@
 /**
- * Idempotency keys, which the server remembers beside the stream.
+ * Idempotency keys, stored next to their stream.
  *
  * @module
  */
@@ -11,9 +11,8 @@ import { Position } from "../../../core/backend/position.ts";
 import { placeOf } from "./record.ts";
 
 /**
- * Adds an entry unless its key is known; either way it answers where the entry
- * of the key lies, and what it is recognised by. Scripts run alone, and are not
- * rolled back: whether the key can be remembered is tried first.
+ * Adds an entry unless its key is known, and returns the id and the fingerprint of the entry that
+ * has the key. Scripts run alone and are not rolled back, so the key is written first.
  */
 const SCRIPT = `
 local known = redis.call("GET", KEYS[2])
@@ -28,28 +27,28 @@ known = id .. " " .. ARGV[1]
 redis.call("SET", KEYS[2], known, "PX", ARGV[2])
 return known`;
 
-/** Stands between a channel and its key; no channel has it in its name. */
+/** Separates a channel from its key; reserved in the names of channels. */
 export const INFIX = ":broadcaster-key:";
 
-/** Where the server remembers a key of a stream, if it can. */
+/** The name under which the server stores a key of a stream, if it can. */
 export type KeyName = (channel: string, once: Once) => string | undefined;
 
-/** Where a single server does. */
+/** The name on a single server. */
 export function keyNameOf(channel: string, { key }: Once): string {
   return `${channel}${INFIX}${encodeURIComponent(key)}`;
 }
 
-/** What a script needs to know. */
+/** An entry with an idempotency key. */
 export interface KeyedEntry {
   /** The stream. */
   readonly channel: string;
-  /** Where the server remembers the key. */
+  /** The name under which the key is stored. */
   readonly name: string;
-  /** How long. */
+  /** The key and its lifetime. */
   readonly once: Once;
-  /** What the entry is recognised by. */
+  /** The fingerprint of the payload. */
   readonly fingerprint: string;
-  /** What XADD is told behind the stream's name. */
+  /** The arguments of XADD after the name of the stream. */
   readonly entry: readonly (string | number | Buffer)[];
 }
 
@@ -61,7 +60,7 @@ export function addOnce(
   pipeline.eval(SCRIPT, 2, channel, name, fingerprint, lifetimeOf(once), ...entry);
 }
 
-/** Where the entry lies of which a script tells. */
+/** The position in the answer of the script. */
 export function positionOf(answer: string): Position {
   const [id, fingerprint] = answer.split(" ");
   return Position.of(placeOf(id!, fingerprint!));

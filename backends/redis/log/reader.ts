@@ -1,18 +1,18 @@
 /**
- * Reads pages of streams, and finds out whether the entry to resume after is gone.
+ * Reads pages of streams, and the facts about a stream whose entry to resume after is gone.
  *
  * @module
  */
 
 import type { ChainableCommander } from "ioredis";
-import type { Item, LogGap, Page, ReadOptions } from "../../../core/backend/contract.ts";
-import { RefusedError } from "../../../core/backend/errors.ts";
+import type { Item, LogBreak, Page, ReadOptions } from "../../../core/backend/contract.ts";
 import { comparePlaces, type Place, Position } from "../../../core/backend/position.ts";
+import { isNoSuchKey, refusedIfFinal } from "../errors.ts";
 import type { Link } from "../link.ts";
 import { type Entry, idBefore, idOf, placeOf, recordOf } from "./record.ts";
 import type { StreamOptions } from "./writer.ts";
 
-/** Which entries: from an id to an id, the newest first if it is `back`. */
+/** Entries from an id to an id, the newest first if it is `back`. */
 interface Range {
   readonly channel: string;
   readonly from: string;
@@ -28,17 +28,21 @@ interface Asked {
   readonly fail: (reason: unknown) => void;
 }
 
-/** What XINFO STREAM tells. */
+/** The reply of XINFO STREAM. */
 interface Info {
   readonly length: number;
-  /** The place of the last entry that there ever was. */
+  /** The place of the oldest entry that is stored. */
+  readonly first: Place | undefined;
+  /** The place of the newest entry that there ever was. */
   readonly last: Place;
-  /** How many there ever were; before Redis 7 it is not known. */
+  /** The number of entries that there ever were; not known before Redis 7. */
   readonly added: number | undefined;
+  /** The newest entry that XDEL has ever removed; not known before Redis 7. */
+  readonly deleted: Place | undefined;
 }
 
 /**
- * Reads pages, inclusive of the last entry seen. What many ask for at once goes
+ * Reads pages, inclusive of the last entry seen. Reads that are asked for at once go
  * in one pipeline, and one pipeline at a time.
  */
 export class Reader {
@@ -48,15 +52,15 @@ export class Reader {
   #busy = false;
 
   /**
-   * @param link Where it asks.
-   * @param options How entries are kept.
+   * @param link The connection for commands.
+   * @param options Options for the streams.
    */
   constructor(link: Link, options: StreamOptions) {
     this.#link = link;
     this.#options = options;
   }
 
-  /** The position behind the last entry of a stream. */
+  /** The position after the last entry of a stream. */
   async end(channel: string): Promise<Position> {
     const [info] = await this.#together((client) => client.callBuffer("xinfo", "STREAM", channel));
     const stream = infoOf(this.#reply(info));
@@ -67,18 +71,18 @@ export class Reader {
   async read(channel: string, { after, before, limit }: ReadOptions): Promise<Page> {
     const to = before ? idBefore(before.in(0)) : "+";
     if (!after) return await this.#newest(channel, to, limit);
-    // A range that ends before it begins would tell nothing about its begin.
+    // The reply to a range that ends before it begins would be empty, whatever is stored.
     if (to === undefined || before && after.reaches(before)) return { from: after, items: [] };
     const last = after.in(0);
     if (!last || idOf(last) === "0-0") {
       const range = { channel, from: "-", to, count: limit };
-      return { from: after, items: await this.#fromStart(range, before) };
+      return { from: after, items: await this.#fromStart(range) };
     }
     const range = { channel, from: idOf(last), to, count: limit + 1 };
     const entries = await this.#ask(range);
     const items = goesOn(last, entries)
       ? entries.slice(1).map(recordOf)
-      : await this.#fromGap(last, range, before);
+      : await this.#fromBreak(last, range);
     return { from: after, items };
   }
 
@@ -88,7 +92,7 @@ export class Reader {
     let entries = await this.#ask(range);
     let from = Position.start;
     if (entries.length === 0 && to === "+") {
-      // Both at one moment: what comes between them would lie before the page, and be lost.
+      // Both at one moment: an entry that came between them would be before the page, and lost.
       const [info, again] = await this.#look(range);
       entries = again;
       if (info && entries.length === 0) from = positionOf(info.last);
@@ -99,38 +103,38 @@ export class Reader {
       : { from, items: records };
   }
 
-  /** All that the log has, and whether that is all that it ever had. */
-  async #fromStart(range: Range, before: Position | undefined): Promise<Item[]> {
+  /** All that the log has; a break comes first if it ever had more. */
+  async #fromStart(range: Range): Promise<Item[]> {
     const [info, entries] = await this.#look(range);
     if (!info) return [];
-    const missed = info.added === undefined ? undefined : info.added - info.length;
-    // Where it is not known: a stream that has reached its length may have lost some.
+    const { added, length, last } = info;
     const { maxlen } = this.#options;
-    const lost = missed ?? (maxlen > 0 && info.length >= maxlen ? 1 : 0);
-    if (lost <= 0) return entries.map(recordOf);
-    const gap: LogGap = { cause: "trimmed", ...missed !== undefined && !before && { missed } };
-    return behindGap(gap, entries, before ?? positionOf(info.last));
+    // Before Redis 7 a stream that has reached its length may have lost some.
+    const isCut = added === undefined ? maxlen > 0 && length >= maxlen : added > length;
+    if (!isCut) return entries.map(recordOf);
+    // All that were removed, also those that are not before the end of a bounded range.
+    const removed = added === undefined || range.to !== "+" ? "unknown" : added - length;
+    return follow({ kind: "break", head: last, removed }, entries, range);
   }
 
-  /** The last record did not come back: whether something is missing, and what follows. */
-  async #fromGap(last: Place, range: Range, before: Position | undefined): Promise<Item[]> {
+  /** The last record did not come back: the facts, and what follows. */
+  async #fromBreak(at: Place, range: Range): Promise<Item[]> {
     const [info, entries] = await this.#look(range);
-    if (!info) return [{ cause: "epoch", restart: Position.start }];
-    if (goesOn(last, entries)) return entries.slice(1).map(recordOf);
-    const isThere = entries[0]?.[0].toString() === range.from;
-    const order = comparePlaces(info.last, last);
-    if (!isThere && order === 0) return [];
-    if (!isThere && order > 0) {
-      const rest = entries.slice(0, range.count - 1);
-      return behindGap({ cause: "trimmed" }, rest, before ?? positionOf(info.last));
-    }
-    const gap: LogGap = { cause: isThere ? "epoch" : "ahead", restart: Position.start };
-    if (info.length === 0) return behindGap(gap, [], positionOf(info.last));
-    const all = await this.#ask({ ...range, from: "-", count: range.count - 1 });
-    return behindGap(gap, all, before ?? Position.start);
+    if (!info) return [{ kind: "break", recreated: true, removed: "unknown" }];
+    if (goesOn(at, entries)) return entries.slice(1).map(recordOf);
+    const head = info.last;
+    const order = comparePlaces(head, at);
+    const isTaken = entries[0]?.[0].toString() === range.from;
+    const replaced = isTaken || order > 0 && isPassedOver(at, info);
+    // Nothing came after it.
+    if (!replaced && order === 0) return [{ kind: "break", head, removed: "none" }];
+    const rest = replaced || order < 0
+      ? await this.#ask({ ...range, from: "-", count: range.count - 1 })
+      : entries.slice(0, range.count - 1);
+    return follow({ kind: "break", replaced, head, removed: "unknown" }, rest, range);
   }
 
-  /** What the stream is, and a range of it, at one moment. */
+  /** A stream's facts and a range of it, at one moment. */
   async #look(range: Range): Promise<[info: Info | undefined, entries: readonly Entry[]]> {
     const [info, entries] = await this.#together((client) =>
       add(client.callBuffer("xinfo", "STREAM", range.channel), range)
@@ -141,11 +145,11 @@ export class Reader {
   async #together(ask: (client: ChainableCommander) => ChainableCommander): Promise<Reply[]> {
     const { client } = this.#link;
     try {
-      // What is sent in one turn stays together.
+      // Commands of one turn stay together.
       if (this.#options.asking) client.asking().catch(() => {});
       return await ask(client.multi()).exec() ?? [];
     } catch (error) {
-      throw refusal(this.#link, error);
+      throw this.#explain(error);
     }
   }
 
@@ -169,34 +173,29 @@ export class Reader {
         const replies = await pipeline.exec() ?? [];
         asked.forEach(({ succeed, fail }, index) => {
           const [error, entries] = replies[asking ? index * 2 + 1 : index]!;
-          if (error) fail(refusal(this.#link, error));
+          if (error) fail(this.#explain(error));
           else succeed(entries as Entry[]);
         });
       } catch (error) {
-        for (const { fail } of asked) fail(refusal(this.#link, error));
+        for (const { fail } of asked) fail(this.#explain(error));
       }
     }
     this.#busy = false;
   }
 
-  /** What was answered; nothing if there is no such stream. */
+  /** The reply; `undefined` if there is no such stream. */
   #reply([error, reply]: Reply = [null, undefined]): unknown {
     if (!error) return reply;
-    if (/no such key/i.test(error.message)) return undefined;
-    throw refusal(this.#link, error);
+    if (isNoSuchKey(error)) return undefined;
+    throw this.#explain(error);
+  }
+
+  #explain(error: unknown): unknown {
+    return refusedIfFinal(this.#link.explain(error));
   }
 }
 
 type Reply = [error: Error | null, reply: unknown];
-
-/** What an error means; a `RefusedError` if asking again would not help. */
-export function refusal(link: Link, error: unknown): unknown {
-  const reason = link.explain(error);
-  const { message } = reason as Error;
-  return /^(WRONGTYPE|NOPERM|NOAUTH)/.test(message)
-    ? new RefusedError(message, { cause: reason })
-    : reason;
-}
 
 function add(commands: ChainableCommander, range: Range): ChainableCommander {
   const { channel, from, to, count, back } = range;
@@ -212,9 +211,20 @@ function goesOn(last: Place, [first]: readonly Entry[]): boolean {
   return comparePlaces(place!, last) === 0 && place!.fingerprint === last.fingerprint;
 }
 
-/** A gap and what follows it; if that is nothing, where the log goes on. */
-function behindGap(gap: LogGap, entries: readonly Entry[], restart: Position): Item[] {
-  return entries.length > 0 ? [gap, ...entries.map(recordOf)] : [{ ...gap, restart }];
+/**
+ * Whether a place is missing between an older entry and a newer one, and XDEL cannot have removed
+ * it: trimming removes only the oldest entries, so it never was in this log.
+ */
+function isPassedOver(place: Place, { first, deleted }: Info): boolean {
+  return first !== undefined && comparePlaces(first, place) < 0 &&
+    !(deleted && comparePlaces(deleted, place) >= 0);
+}
+
+/** A break and the entries after it; if there are none up to the end, the place to go on at. */
+function follow(found: LogBreak, entries: readonly Entry[], { to }: Range): Item[] {
+  const { head } = found;
+  if (entries.length === 0 && to === "+") return [found, { kind: "skip", place: head! }];
+  return [found, ...entries.map(recordOf)];
 }
 
 /** A reply of names and values in turn. */
@@ -226,12 +236,16 @@ function infoOf(reply: unknown): Info | undefined {
     fields.set(String(flat[index]), flat[index + 1]);
   }
   const id = String(fields.get("last-generated-id"));
+  const first = fields.get("first-entry") as Entry | null;
   const entry = fields.get("last-entry") as Entry | null;
   const isThere = entry?.[0].toString() === id;
+  const deleted = fields.get("max-deleted-entry-id");
   return {
     length: fields.get("length") as number,
+    first: first ? recordOf(first).place : undefined,
     last: isThere ? recordOf(entry!).place! : placeOf(id, ""),
     added: fields.get("entries-added") as number | undefined,
+    deleted: deleted === undefined ? undefined : placeOf(String(deleted), ""),
   };
 }
 

@@ -5,7 +5,7 @@
  */
 
 import type { Buffer } from "node:buffer";
-import type { BackendRecord, PassedRecord } from "../../../core/backend/contract.ts";
+import type { BackendRecord, SkippedRecord } from "../../../core/backend/contract.ts";
 import { headersOf, type MessageHeaders } from "../../../core/backend/headers.ts";
 import { fingerprintOf } from "../../../core/backend/kit/fingerprint.ts";
 import type { Place } from "../../../core/backend/position.ts";
@@ -13,19 +13,19 @@ import type { Place } from "../../../core/backend/position.ts";
 /** The field that carries the payload. */
 export const FIELD = "message";
 
-/** An entry as the client gives it: its id, then names and values in turn. */
+/** An entry as the client gives it: its id, then field names and values in turn. */
 export type Entry = readonly [id: Buffer, fields: readonly Buffer[]];
 
-/** What an entry is to the core; one that has no such field is nobody's event. */
-export function recordOf([id, fields]: Entry): BackendRecord | PassedRecord {
+/** An entry as the core has it: skipped if it lacks the field. */
+export function recordOf([id, fields]: Entry): BackendRecord | SkippedRecord {
   for (let index = 0; index < fields.length; index += 2) {
     if (!isField(fields[index]!)) continue;
     const payload = fields[index + 1]!;
     const place = placeOf(id.toString(), fingerprintOf(payload));
-    if (fields.length === 2) return { payload, place, timestamp: place.at };
-    return { payload, place, timestamp: place.at, headers: headersIn(fields) };
+    const record = { kind: "record", payload, place, timestamp: place.at } as const;
+    return fields.length === 2 ? record : { ...record, headers: headersIn(fields) };
   }
-  return { place: placeOf(id.toString(), fingerprintOf(fields[1] ?? "")) };
+  return { kind: "skip", place: placeOf(id.toString(), fingerprintOf(fields[1] ?? "")) };
 }
 
 function isField(name: Buffer): boolean {
@@ -45,7 +45,7 @@ function headersIn(fields: readonly Buffer[]): MessageHeaders | undefined {
 /**
  * The place of an id.
  *
- * @throws {Error} If its numbers are beyond 2^53, as those that Redis gives never are.
+ * @throws {Error} If its numbers are beyond 2^53, which those that Redis generates never are.
  */
 export function placeOf(id: string, fingerprint: string): Place {
   const dash = id.indexOf("-");
@@ -56,12 +56,12 @@ export function placeOf(id: string, fingerprint: string): Place {
   return { shard: 0, at, sub, fingerprint };
 }
 
-/** The id of a place; that of the start, if there is none. */
+/** The id of a place, or of the start if there is none. */
 export function idOf(place: Place | undefined): string {
   return place ? `${place.at}-${place.sub}` : "0-0";
 }
 
-/** The largest id before a place, as the end of a range; none before the start. */
+/** The largest id before a place, as the end of a range; `undefined` before the start. */
 export function idBefore(place: Place | undefined): string | undefined {
   if (!place) return undefined;
   if (place.sub > 0) return `${place.at}-${place.sub - 1}`;

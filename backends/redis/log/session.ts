@@ -5,41 +5,41 @@
  */
 
 import type { Redis } from "ioredis";
-import { ConnectionError } from "../../../core/backend/errors.ts";
 import type { Position } from "../../../core/backend/position.ts";
+import { lostError, refusedIfFinal } from "../errors.ts";
 import { Link } from "../link.ts";
 import { type Listener, Subscriber } from "../subscriber.ts";
-import { Reader, refusal } from "./reader.ts";
+import { Reader } from "./reader.ts";
 import { Sweep } from "./sweep.ts";
 import { StreamTail } from "./tail.ts";
 import { type StreamOptions, WAKES, type Wakes, Writer } from "./writer.ts";
 
-/** What a tail reads by. */
+/** The reads that a tail makes. */
 type Pages = Pick<Reader, "read" | "end">;
 
 /**
- * Two connections: one for commands, and with the first tail one that hears
- * wakes. They end together: a tail needs both.
+ * Two connections: one for commands, and from the first tail on one that receives
+ * wakes. They end together, since a tail needs both.
  */
 export class Session {
   /** Settles once commands can be sent. */
   readonly ready: Promise<void>;
-  /** Where commands are sent. */
+  /** The connection for commands. */
   readonly commands: Link;
-  /** Publishes. */
+  /** Adds entries. */
   readonly writer: Writer;
-  /** Reads. */
+  /** Reads entries. */
   readonly reader: Reader;
   readonly #make: () => Redis;
   readonly #wakes: Wakes;
-  #ears: Subscriber | undefined;
+  #subscriber: Subscriber | undefined;
   readonly #sweep: Sweep;
-  readonly #watches = new Set<StreamTail>();
+  readonly #tails = new Set<StreamTail>();
   #closed = false;
 
   /**
    * @param make Makes a client that is not connected.
-   * @param options How entries are kept and told of.
+   * @param options Options for the streams.
    */
   constructor(make: () => Redis, options: StreamOptions) {
     this.#make = make;
@@ -51,72 +51,71 @@ export class Session {
     this.#sweep = new Sweep(this.commands, options.wakes !== WAKES);
   }
 
-  /** Whether a connection was lost: then it is of no more use. */
+  /** Whether a connection was lost: then a new session is needed. */
   get lost(): boolean {
-    return this.commands.lost || this.#ears?.link.lost === true;
+    return this.commands.lost || this.#subscriber?.lost === true;
   }
 
-  /** SUBSCRIBE to the wakes of a stream, answered; only then its end is looked for. */
+  /** Subscribes to the wakes of a stream; its end is read only after the server has confirmed. */
   async tail(
     channel: string,
     after: Position | undefined,
     pages: Pages = this.reader,
   ): Promise<StreamTail["tail"]> {
-    let watch: StreamTail | undefined;
+    let stream: StreamTail | undefined;
     let failure: { readonly reason: unknown } | undefined;
     const leave = await this.#listen(channel, {
-      push: () => watch?.wake(),
+      push: () => stream?.wake(),
       error: (reason) => {
         failure = { reason };
-        void watch?.fail(reason);
+        void stream?.fail(reason);
       },
     });
     try {
       const position = after ?? await pages.end(channel);
       if (failure || this.lost) throw failure?.reason ?? this.commands.explain(undefined);
-      watch = new StreamTail(channel, position, pages, async () => {
-        this.#sweep.delete(watch!);
-        this.#watches.delete(watch!);
+      stream = new StreamTail(channel, position, pages, async () => {
+        this.#sweep.delete(stream!);
+        this.#tails.delete(stream!);
         await leave?.();
       });
     } catch (error) {
       await leave?.().catch(() => {});
       throw error;
     }
-    this.#watches.add(watch);
-    this.#sweep.add(watch);
-    return watch.tail;
+    this.#tails.add(stream);
+    this.#sweep.add(stream);
+    return stream.tail;
   }
 
   /** PING on each connection. */
   async probe(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.commands.probe(signal), this.#ears?.link.probe(signal)]);
+    await Promise.all([this.commands.probe(signal), this.#subscriber?.probe(signal)]);
   }
 
   /** Shuts both sockets. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#sweep.stop();
-    await Promise.all([this.commands.close(), this.#ears?.link.close()]);
+    await Promise.all([this.commands.close(), this.#subscriber?.close()]);
   }
 
   async #listen(channel: string, listener: Listener): Promise<(() => Promise<void>) | undefined> {
-    if (this.#closed) throw new ConnectionError("the connection to the server is closed");
-    this.#ears ??= new Subscriber(this.#make(), { onLost: (error) => this.#end(error) });
-    const { link } = this.#ears;
-    await link.ready;
+    if (this.#closed) throw lostError();
+    this.#subscriber ??= new Subscriber(this.#make(), { onLost: (error) => this.#end(error) });
+    await this.#subscriber.ready;
     const wake = this.#wakes.of(channel);
     if (wake === undefined) return undefined;
     try {
-      return await this.#ears.listen(this.#wakes.subscribe, wake, listener);
+      return await this.#subscriber.listen(this.#wakes.subscribe, wake, listener);
     } catch (error) {
-      throw refusal(link, error);
+      throw refusedIfFinal(error);
     }
   }
 
   #end(error: unknown): void {
-    for (const watch of this.#watches) watch.tail.error(error);
-    this.#watches.clear();
+    for (const stream of this.#tails) stream.tail.error(error);
+    this.#tails.clear();
     this.#sweep.stop();
   }
 }

@@ -1,59 +1,55 @@
 /**
- * The sweep: polls the streams for entries that no wake announced.
+ * The sweep: polls streams for entries that no wake announced.
  *
  * @module
  */
 
 import { after } from "../../../core/util/timer.ts";
-import { redirectionOf } from "../cluster/slots.ts";
+import { movedError, redirectionOf } from "../errors.ts";
 import type { Link } from "../link.ts";
-import { movedError } from "../subscriber.ts";
 import type { StreamTail } from "./tail.ts";
 
-/** How many streams one pipeline asks about: more would be felt by what is sent behind it. */
+/** How many streams one pipeline asks about: more would delay the commands after it. */
 const SLICE = 64;
-/** How long a round takes at least, and what each stream adds, in milliseconds. */
+/** The shortest round, and the least time for each stream, in milliseconds. */
 const ROUND = 50;
 const EACH = 0.2;
 
-/**
- * Asks about all streams, in turn, whether they have anything new: what was
- * added without a wake, or removed.
- */
+/** Asks about all streams, in turn, whether entries were added without a wake, or removed. */
 export class Sweep {
   readonly #link: Link;
   readonly #apart: boolean;
-  readonly #watches = new Set<StreamTail>();
-  #next: Iterator<StreamTail, undefined> = this.#watches.values();
+  readonly #streams = new Set<StreamTail>();
+  #next: Iterator<StreamTail, undefined> = this.#streams.values();
   /** Stops the timer, while there is one. */
   #stop: (() => void) | undefined;
   #stopped = false;
 
   /**
-   * @param link Where it asks.
-   * @param apart Whether it asks a node of a cluster.
+   * @param link The connection for commands.
+   * @param apart Whether it leads to a node of a cluster.
    */
   constructor(link: Link, apart = false) {
     this.#link = link;
     this.#apart = apart;
   }
 
-  /** A stream is asked about from now on. */
-  add(watch: StreamTail): void {
-    this.#watches.add(watch);
+  /** Adds a stream. */
+  add(stream: StreamTail): void {
+    this.#streams.add(stream);
     this.#rest();
   }
 
-  /** A stream is not asked about any more. */
-  delete(watch: StreamTail): void {
-    this.#watches.delete(watch);
-    if (this.#watches.size === 0) this.#clear();
+  /** Removes a stream. */
+  delete(stream: StreamTail): void {
+    this.#streams.delete(stream);
+    if (this.#streams.size === 0) this.#clear();
   }
 
   /** Ends it for good. */
   stop(): void {
     this.#stopped = true;
-    this.#watches.clear();
+    this.#streams.clear();
     this.#clear();
   }
 
@@ -63,7 +59,7 @@ export class Sweep {
   }
 
   #rest(): void {
-    const { size } = this.#watches;
+    const { size } = this.#streams;
     if (this.#stop || this.#stopped || size === 0) return;
     const pause = Math.max(ROUND, EACH * size) / Math.ceil(size / SLICE);
     this.#stop = after(pause, () => void this.#look());
@@ -76,13 +72,13 @@ export class Sweep {
     this.#rest();
   }
 
-  /** The next ones in turn, without those that are read anyway. */
+  /** The next streams in turn, without those that are read anyway. */
   #slice(): StreamTail[] {
     const slice: StreamTail[] = [];
-    for (let count = Math.min(SLICE, this.#watches.size); count > 0; count--) {
+    for (let count = Math.min(SLICE, this.#streams.size); count > 0; count--) {
       let { value } = this.#next.next();
       if (!value) {
-        this.#next = this.#watches.values();
+        this.#next = this.#streams.values();
         value = this.#next.next().value;
       }
       if (value?.idle) slice.push(value);
@@ -93,29 +89,29 @@ export class Sweep {
   async #ask(slice: readonly StreamTail[]): Promise<void> {
     const { client } = this.#link;
     const pipeline = client.pipeline();
-    // Keys of different slots can only be asked about one by one.
-    for (const group of this.#apart ? slice.map((watch) => [watch]) : [slice]) {
+    // In a cluster one command takes keys of one slot only.
+    for (const group of this.#apart ? slice.map((stream) => [stream]) : [slice]) {
       const [keys, ids] = [group.map(({ channel }) => channel), group.map(({ id }) => id)];
       pipeline.xread("COUNT", 1, "STREAMS", ...keys, ...ids);
     }
     for (const { channel } of slice) pipeline.xlen(channel);
-    // A connection that is lost ends the tails by itself.
+    // A lost connection ends the tails by itself.
     const replies = await pipeline.exec().catch(() => undefined) as Reply[] | null | undefined;
     if (!replies || this.#stopped) return;
     const lengths = replies.splice(-slice.length);
     const streams = replies.flatMap(([, streams]) => streams as Streams ?? []);
     const moved = new Set(streams.map(([key]) => key));
-    slice.forEach((watch, index) => {
+    slice.forEach((stream, index) => {
       const [error, length] = lengths[index]!;
-      if (redirectionOf(error)?.kind === "MOVED") void watch.fail(movedError());
-      // What is no stream any more is told by a read.
-      else if (error || moved.has(watch.channel)) watch.wake();
-      else watch.check(length as number);
+      if (redirectionOf(error)?.kind === "MOVED") void stream.fail(movedError());
+      // A read tells that a key is not a stream any more.
+      else if (error || moved.has(stream.channel)) stream.wake();
+      else stream.check(length as number);
     });
   }
 }
 
 type Reply = [error: unknown, reply: unknown];
 
-/** What XREAD tells: nothing if there is nothing new. */
+/** The reply of XREAD: none if there is nothing new. */
 type Streams = [key: string, entries: unknown][] | null | undefined;

@@ -1,42 +1,36 @@
 /**
- * The tail of a stream, and the wakes that reach it.
+ * The tail of a stream, woken when there may be something new.
  *
  * @module
  */
 
+import { positionAfter } from "../../../core/backend/continuity.ts";
 import type { Page, ReadOptions } from "../../../core/backend/contract.ts";
 import { PollingTail } from "../../../core/backend/kit/polling_tail.ts";
-import { sizeOf } from "../../../core/backend/kit/queue_tail.ts";
 import type { Position } from "../../../core/backend/position.ts";
 import type { Reader } from "./reader.ts";
 import { idOf } from "./record.ts";
 
-/** What one read of a tail should bring, about. */
-const BYTES = 4 * 1024 * 1024;
-/** How many records it asks for first, before anything is known of their size. */
-const FIRST = 64;
-
-/** One tail, and what a sweep needs to know of it. */
+/** One tail, and its state as the sweep needs it. */
 export class StreamTail {
   /** The stream. */
   readonly channel: string;
-  /** What the core reads. */
+  /** The tail as the core reads it. */
   readonly tail: PollingTail;
   readonly #leave: () => Promise<void> | void;
   readonly #reader: Pick<Reader, "read">;
   #seen: Position;
-  #limit = FIRST;
-  /** Whether a read is under way, or will follow as soon as the core wants more. */
+  /** Whether a read is under way, or follows as soon as the core asks for more. */
   #reading = false;
   #woken = true;
-  /** How long the stream should be; -1 until a sweep has found it. */
+  /** The expected length of the stream; -1 until a sweep has found it. */
   #length = -1;
 
   /**
    * @param channel The stream.
-   * @param position What it begins behind.
+   * @param position The position that it starts after.
    * @param reader Reads the stream.
-   * @param leave The tail has ended, or nobody wants it any more.
+   * @param leave Called once the tail has ended or was cancelled.
    */
   constructor(
     channel: string,
@@ -55,7 +49,7 @@ export class StreamTail {
     });
   }
 
-  /** Whether nothing would be read if nobody told of it. */
+  /** Whether it reads nothing unless it is woken. */
   get idle(): boolean {
     return !this.#woken && !this.#reading;
   }
@@ -68,7 +62,7 @@ export class StreamTail {
   /** Errors the tail. */
   async fail(reason: unknown): Promise<void> {
     this.tail.error(reason);
-    // Whether it is still there to be left does not matter.
+    // Unsubscribing may fail: the subscription may be gone already.
     await Promise.resolve(this.#leave()).catch(() => {});
   }
 
@@ -79,8 +73,8 @@ export class StreamTail {
   }
 
   /**
-   * A sweep found it so long, with nothing new behind its last entry. A stream
-   * that was wiped shows in nothing else than its length.
+   * A sweep found nothing after the last entry, and the stream so long. Only the length shows
+   * that a stream was wiped.
    */
   check(length: number): void {
     if (length !== this.#length) this.wake();
@@ -90,23 +84,16 @@ export class StreamTail {
   async #read(options: ReadOptions): Promise<Page> {
     this.#woken = false;
     this.#reading = true;
-    const limit = Math.min(options.limit, this.#limit);
     try {
-      const page = await this.#reader.read(this.channel, { ...options, limit });
-      let bytes = 0;
-      for (const { payload, place, ...item } of page.items) {
-        if (payload !== undefined) bytes += sizeOf(payload);
-        if (place) this.#seen = this.#seen.with(place);
-        else this.#seen = ("restart" in item && item.restart) || this.#seen;
-      }
-      const count = page.items.length;
-      // Not before a sweep has found it: a wiped stream could be as long as a wrong guess.
-      if (this.#length >= 0) this.#length += count;
-      if (count > 0) {
-        const fitting = Math.floor(BYTES / Math.max(1, bytes / count));
-        this.#limit = Math.max(1, Math.min(this.#limit * 4, fitting, options.limit));
-      }
-      if (count >= limit) this.wake();
+      const page = await this.#reader.read(this.channel, options);
+      const { items } = page;
+      this.#seen = items.reduce(positionAfter, options.after!);
+      const [first] = items;
+      // Counted from what a sweep has found, never guessed: a wiped stream could be as long.
+      if (first?.kind !== "break") {
+        if (this.#length >= 0) this.#length += items.length;
+      } else if (first.removed !== "none") this.#length = -1;
+      if (items.length >= options.limit) this.#woken = true;
       return page;
     } catch (error) {
       void this.fail(error);

@@ -8,38 +8,39 @@ import type { Host } from "../../../core/backend/address.ts";
 import type {
   Backend,
   BackendFeatures,
-  Payload,
+  OutgoingPayload,
   Tail,
   Target,
 } from "../../../core/backend/contract.ts";
-import { ConnectionError } from "../../../core/backend/errors.ts";
 import type { Make, Seeds } from "../clients.ts";
 import { Cluster, type Node } from "../cluster/cluster.ts";
 import { Redirects } from "../cluster/redirects.ts";
-import { Link, publishOn } from "../link.ts";
+import { lostError } from "../errors.ts";
+import { Link, prefixed, publishOn } from "../link.ts";
 import { Subscriber } from "../subscriber.ts";
 
-/** For each node one connection to publish, and with the first tail one to subscribe. */
+/** For each node one connection to publish, and from the first tail on one to subscribe. */
 export class RedisClusterBackend implements Backend {
-  /** Not the scheme: its ids are none of a single server's. */
+  /** Not the scheme: its ids are not those of a single server. */
   readonly name = "redis-cluster";
   /** As it appears in messages. */
   readonly address: string;
-  /** What it can do. */
+  /** The features. */
   readonly features: BackendFeatures = { crossProcess: true, binary: true };
   readonly #prefix: string;
   readonly #cluster: Cluster<PubSubNode>;
-  readonly #lanes: Redirects<PubSubNode, unknown>;
-  /** Whether a slot has moved since it has looked around: a replica would serve its channels. */
+  readonly #redirects: Redirects<PubSubNode, undefined>;
+  /**
+   * Whether a slot has moved since the masters were found: a node that has become a replica would
+   * accept its subscriptions.
+   */
   #stale = false;
 
   /**
-   * A backend that connects when it is asked to.
-   *
    * @param address As it appears in messages.
    * @param make Makes a client of a node.
    * @param seeds Where the cluster is found.
-   * @param prefix Stands before each channel's name on the wire.
+   * @param prefix The prefix of channels at the server.
    */
   constructor(address: string, make: Make, seeds: Seeds, prefix = "") {
     this.address = address;
@@ -47,9 +48,9 @@ export class RedisClusterBackend implements Backend {
     const onMoved = () => this.#stale = true;
     const open = (host: Host) => new PubSubNode(() => make(host), onMoved);
     this.#cluster = new Cluster({ make, seeds, open });
-    this.#lanes = new Redirects(this.#cluster, ({ node }, channel, payloads) => {
+    this.#redirects = new Redirects(this.#cluster, ({ node }, messages) => {
       const command = this.#cluster.sharded ? "spublish" : "publish";
-      return publishOn(node.commands, command, channel, payloads);
+      return publishOn(node.commands, command, messages);
     });
   }
 
@@ -63,12 +64,12 @@ export class RedisClusterBackend implements Backend {
     await this.#cluster.connect();
   }
 
-  /** SPUBLISH, at the owner of the channel's slot. */
-  publish(channel: string, payloads: readonly Payload[]): readonly Promise<unknown>[] {
-    return this.#lanes.publish(this.#prefix + channel, payloads);
+  /** SPUBLISH at the owner of each channel's slot. */
+  publish(messages: readonly OutgoingPayload[]): readonly Promise<undefined>[] {
+    return this.#redirects.publish(prefixed(this.#prefix, messages));
   }
 
-  /** SSUBSCRIBE, there too. */
+  /** SSUBSCRIBE at the owner of the channel's slot. */
   async tail(target: Target): Promise<Tail> {
     if (this.#stale) {
       await this.#cluster.update();
@@ -105,20 +106,20 @@ class PubSubNode implements Node {
   }
 
   get lost(): boolean {
-    return this.commands.lost || this.#subscriber?.link.lost === true;
+    return this.commands.lost || this.#subscriber?.lost === true;
   }
 
   get subscriber(): Subscriber {
-    if (this.#closed) throw new ConnectionError("the connection to the node is closed");
+    if (this.#closed) throw lostError();
     return this.#subscriber ??= new Subscriber(this.#make(), { onMoved: this.#onMoved });
   }
 
   async probe(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.commands.probe(signal), this.#subscriber?.link.probe(signal)]);
+    await Promise.all([this.commands.probe(signal), this.#subscriber?.probe(signal)]);
   }
 
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all([this.commands.close(), this.#subscriber?.link.close()]);
+    await Promise.all([this.commands.close(), this.#subscriber?.close()]);
   }
 }

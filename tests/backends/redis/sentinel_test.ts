@@ -81,16 +81,16 @@ withBroker("redis", () => {
   }
 });
 
-Deno.test("redis: what of a URL with several hosts contradicts itself is refused", async () => {
+Deno.test("redis: a URL with several hosts that contradicts itself is refused", async () => {
   for (
     const [url, reason] of [
       [
         "redis://a,b?cluster=false",
-        "several hosts are a cluster, or with sentinel=<name of the master> its sentinels",
+        "several hosts are a cluster, or sentinels with sentinel=<name of the master>",
       ],
       [
         "redis://a,b?cluster=true&sentinel=c",
-        "several hosts are a cluster, or with sentinel=<name of the master> its sentinels",
+        "several hosts are a cluster, or sentinels with sentinel=<name of the master>",
       ],
       ["redis://a,b?cluster=yes", 'parameter "cluster" must be one of true, false, it is "yes"'],
       ["redis://a?sentinel=", 'parameter "sentinel" must be the name of a master, it is ""'],
@@ -98,7 +98,7 @@ Deno.test("redis: what of a URL with several hosts contradicts itself is refused
         "redis://a?sentinelPassword=secret",
         "sentinelUsername and sentinelPassword need sentinel=<name of the master>",
       ],
-      ["redis-stream://a?ca=ca.pem", 'parameter "ca" is for TLS, which is rediss-stream://'],
+      ["redis-stream://a?ca=ca.pem", 'parameter "ca" needs TLS, use rediss-stream://'],
       ["rediss://a,b/1", "a cluster has only the database 0"],
     ] as const
   ) {

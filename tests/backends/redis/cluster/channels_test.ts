@@ -1,8 +1,9 @@
-/** What becomes of the channels of a cluster. Each case has a cluster of its own. */
+/** The channels of a cluster whose slots move and whose masters die. Each case has its own. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
 import { Cluster } from "ioredis";
+import { redis } from "../../../../backends/redis/pubsub.ts";
 import { Broadcast } from "../../../../mod.ts";
 import { messages, numbered, take, uniqueChannel } from "../../../conformance/harness.ts";
 import { withBroker } from "../../../services/broker.ts";
@@ -83,7 +84,7 @@ function channels(): void {
       const client = new Cluster(nodes, { lazyConnect, shardedSubscribers: false });
       if (!lazyConnect) await new Promise((resolve) => client.once("ready", resolve));
       const channel = uniqueChannel();
-      const broadcast = new Broadcast("redis://", { client });
+      const broadcast = new Broadcast(redis({ client }));
       const subscription = await broadcast.subscribe(channel);
       await broadcast.publish(channel, "hello");
       assertEquals(await messages(subscription, 1), ["hello"]);
@@ -190,7 +191,7 @@ function channels(): void {
       const name = `127.0.0.1:${cluster.nodes[1]!.port}`;
       const natMap = { [name]: { host: "127.0.0.1", port: proxy.port } };
       const client = new Cluster([cluster.nodes[0]!.port], { lazyConnect: true, natMap });
-      await using broadcast = new Broadcast("redis://?probe=300ms", { client });
+      await using broadcast = new Broadcast(redis({ url: "redis://?probe=300ms", client }));
       const gaps = gapsOf(broadcast);
       const names = await Promise.all([0, 1, 2].map((node) => named(cluster, node)));
       const subscriptions = await Promise.all(names.map((name) => broadcast.subscribe(name)));

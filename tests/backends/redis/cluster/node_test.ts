@@ -1,4 +1,4 @@
-/** A cluster: what it has in common with a server, and what becomes of a slot and of a node. */
+/** A node of a cluster, taken for a single server. */
 
 import { assert, assertRejects } from "@std/assert";
 import { Broadcast, RefusedError } from "../../../../mod.ts";
@@ -9,7 +9,7 @@ import { remove } from "../log/stream.ts";
 withBroker("redis_cluster", (url) => {
   const hosts = url.replace("redis://", "").split(",");
 
-  Deno.test("redis-stream: a node of a cluster says what to write in the URL", async () => {
+  Deno.test("redis-stream: a node of a cluster says what to add to the URL", async () => {
     await using broadcast = new Broadcast(`redis-stream://${hosts[0]}`);
     const names = Array.from({ length: 20 }, uniqueChannel);
     const outcomes = await Promise.allSettled(names.map((name) => broadcast.publish(name, "x")));
@@ -17,7 +17,7 @@ withBroker("redis_cluster", (url) => {
     assert(reasons.length > 0, "one node has the slots of all");
     for (const [index, { status }] of outcomes.entries()) {
       const name = names[index]!;
-      const reason = "the server is a node of a cluster, say cluster=true in the URL";
+      const reason = "the server is a node of a cluster, add cluster=true to the URL";
       if (status === "fulfilled") continue;
       await assertRejects(() => broadcast.subscribe(name), RefusedError, reason);
       await assertRejects(() => broadcast.history(name), RefusedError, reason);

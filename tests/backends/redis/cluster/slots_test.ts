@@ -1,7 +1,7 @@
-/** Redirections in the errors of ioredis. */
+/** The errors of ioredis. */
 
 import { assertEquals } from "@std/assert";
-import { redirectionOf } from "../../../../backends/redis/cluster/slots.ts";
+import { redirectionOf } from "../../../../backends/redis/errors.ts";
 
 const MOVED = { kind: "MOVED", slot: 7, hostname: "127.0.0.1", port: 7001 } as const;
 

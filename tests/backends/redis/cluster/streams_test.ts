@@ -1,4 +1,4 @@
-/** What becomes of the streams of a cluster. Each case has a cluster of its own. */
+/** The streams of a cluster whose slots move and whose masters die. Each case has its own. */
 
 import { assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
@@ -40,7 +40,7 @@ function streams(): void {
     const slot = Number(await cluster.call(0, "CLUSTER", "KEYSLOT", tag));
     const channels = [tag, `{${tag}}a`, `b{${tag}}`, ...numbered(20)];
     const publish = () =>
-      Promise.all(channels.map((one) => broadcast.publish(one, "m", { key: "k{x}" })));
+      Promise.all(channels.map((one) => broadcast.publish(one, "m", { idempotencyKey: "k{x}" })));
     const first = await publish();
     await cluster.moveSlot(slot, 0, 1);
     assertEquals(await publish(), first);
@@ -50,10 +50,10 @@ function streams(): void {
   each("a channel without a place for its keys is refused them", {}, async (cluster) => {
     await using broadcast = new Broadcast(cluster.urlOf("redis-stream"));
     await broadcast.publish("a}", "m");
-    const refused = () => broadcast.publish("a}", "m", { key: "k" });
+    const refused = () => broadcast.publish("a}", "m", { idempotencyKey: "k" });
     assertEquals(
       (await assertRejects(refused, TypeError)).message,
-      'Cannot publish to "a}" on redis-stream: a channel with a brace that closes nothing has no place for keys in a cluster',
+      'Cannot publish to "a}" on redis-stream: a channel with an unmatched "}" cannot have idempotency keys in a cluster',
     );
   });
 
@@ -61,12 +61,12 @@ function streams(): void {
     await using broadcast = new Broadcast(cluster.urlOf("redis-stream"));
     const tag = await named(cluster, 0);
     const slot = Number(await cluster.call(0, "CLUSTER", "KEYSLOT", tag));
-    const first = await broadcast.publish(tag, "0", { key: "0" });
+    const first = await broadcast.publish(tag, "0", { idempotencyKey: "0" });
     await cluster.openSlot(slot, 0, 2);
     const published = [
-      broadcast.publish(tag, "1", { key: "1" }),
+      broadcast.publish(tag, "1", { idempotencyKey: "1" }),
       broadcast.publish(tag, "2"),
-      broadcast.publish(tag, "0 again", { key: "0" }),
+      broadcast.publish(tag, "0 again", { idempotencyKey: "0" }),
     ];
     await cluster.moveSlot(slot, 0, 2);
     const ids = await Promise.all(published);

@@ -1,4 +1,4 @@
-/** What a lost connection must not do to a log: lose anything. Each case has a broker of its own. */
+/** Lost connections and servers: a log loses nothing. Each case has a broker of its own. */
 
 import { assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
@@ -24,7 +24,7 @@ withBroker("redis", () => {
   ofStreams();
 });
 
-/** What is particular to streams. */
+/** The cases of streams alone. */
 function ofStreams(): void {
   fault("a cut connection loses nothing, and is no gap", [], async ({ proxy, server, url }) => {
     await using broadcast = new Broadcast(url);
@@ -116,10 +116,10 @@ function ofStreams(): void {
     );
     await server.stop("SIGKILL");
     await server.restart();
-    assertEquals(await gap, { cause: "epoch", after: before!.id });
+    assertEquals(await gap, { cause: "reset", after: before!.id });
     await broadcast.publish(channel, "after");
     const [after] = await take(subscription, 1);
-    assertEquals([after!.message, after!.gap?.cause], ["after", "epoch"]);
+    assertEquals([after!.message, after!.gap?.cause], ["after", "reset"]);
   });
 
   fault("a server that became a replica counts as lost", [], async ({ server, url }) => {

@@ -1,16 +1,17 @@
-/** What others do with the same streams. */
+/** Streams that other programs use, too. */
 
 import { Buffer } from "node:buffer";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Redis } from "ioredis";
-import type { Payload } from "../../../../core/backend/contract.ts";
+import { redisStream } from "../../../../backends/redis/log.ts";
+import type { Item, Payload } from "../../../../core/backend/contract.ts";
 import { Position } from "../../../../core/backend/position.ts";
 import { Broadcast, RefusedError } from "../../../../mod.ts";
 import { messages, take, uniqueChannel } from "../../../conformance/harness.ts";
 import { withBroker } from "../../../services/broker.ts";
 import { start } from "../../../services/redis.ts";
 import { assertExpires } from "../../expiry.ts";
-import { closed, Stream, until } from "./stream.ts";
+import { closed, Listening, Stream } from "./stream.ts";
 
 function strangers(url: string): void {
   Deno.test("redis-stream: what is added without a wake is found", async () => {
@@ -58,14 +59,17 @@ function strangers(url: string): void {
     const refused = () => broadcast.publish(stream.key, "m", { headers });
     assertEquals(
       (await assertRejects(refused, TypeError)).message,
-      `Cannot publish to "${stream.key}" on redis-stream: header "message" is reserved, it is the field of the message`,
+      `Cannot publish to "${stream.key}" on redis-stream: header "message" is reserved for the message itself`,
     );
   });
 
   Deno.test("redis-stream: a key is remembered beside the stream, as long as it was asked to", async () => {
     await using stream = await Stream.open(url);
     await using broadcast = new Broadcast(url);
-    await broadcast.publish(stream.key, "m", { key: "a:b{c} é", expires: 60_000 });
+    await broadcast.publish(stream.key, "m", {
+      idempotencyKey: "a:b{c} é",
+      idempotencyTtl: 60_000,
+    });
     const name = `${stream.key}:broadcaster-key:a%3Ab%7Bc%7D%20%C3%A9`;
     const [[id]] = await stream.client.xrange(stream.key, "-", "+") as [[string, string[]]];
     assertEquals((await stream.client.get(name))!.split(" ")[0], id);
@@ -81,7 +85,10 @@ function strangers(url: string): void {
     await using broadcast = new Broadcast(url);
     const name = `${stream.key}:broadcaster-key:k`;
     await stream.client.rpush(name, "a list");
-    await assertRejects(() => broadcast.publish(stream.key, "m", { key: "k" }), RefusedError);
+    await assertRejects(
+      () => broadcast.publish(stream.key, "m", { idempotencyKey: "k" }),
+      RefusedError,
+    );
     assertEquals(await stream.client.exists(stream.key), 0);
     await stream.client.del(name);
   });
@@ -93,7 +100,7 @@ function strangers(url: string): void {
     await using broadcast = new Broadcast(
       server.url.replace("redis://", "redis-stream://writer:pw@"),
     );
-    const publish = () => broadcast.publish("orders", "m", { key: "k" });
+    const publish = () => broadcast.publish("orders", "m", { idempotencyKey: "k" });
     for (let times = 0; times < 3; times++) await assertRejects(publish, RefusedError);
     assertEquals(await admin.keys("*"), []);
     await admin.call("ACL", "SETUSER", "writer", "+set", "-xadd");
@@ -119,30 +126,29 @@ function strangers(url: string): void {
     ) {
       assertEquals(
         (await assertRejects(attempt, TypeError)).message,
-        `Cannot use channel "${channel}" on redis-stream: ":broadcaster-key:" is reserved, for the keys of messages`,
+        `Cannot use channel "${channel}" on redis-stream: ":broadcaster-key:" is reserved for idempotency keys`,
       );
     }
-    await broadcast.publish(stream.key, "m", { key: "order-7" });
+    await broadcast.publish(stream.key, "m", { idempotencyKey: "order-7" });
     await stream.client.del(channel);
   });
 
-  Deno.test("redis-stream: entries without that field are passed over", async () => {
+  Deno.test("redis-stream: entries without that field are skipped", async () => {
     await using stream = await Stream.open(url);
-    const tail = await stream.backend.tail(stream.key);
+    await using tail = new Listening(await stream.backend.tail(stream.key));
     await stream.client.xadd(stream.key, "*", "other", "x");
     await stream.client.xadd(stream.key, "*", "other", "x", "message", "in it", "more", "y");
-    assertEquals(await until(tail, "in it"), [undefined, "in it"]);
+    assertEquals(await tail.until("in it"), [undefined, "in it"]);
     await stream.client.xadd(stream.key, "*", "messages", "x");
     await stream.publish("last");
-    assertEquals(await until(tail, "last"), [undefined, "last"]);
-    await tail.records.cancel();
+    assertEquals(await tail.until("last"), [undefined, "last"]);
     const page = [undefined, "in it", undefined, "last"];
-    assertEquals(await stream.behind(Position.start), page);
+    assertEquals(await stream.after(Position.start), page);
   });
 
   Deno.test("redis-stream: a fingerprint is the same wherever a record comes from", async () => {
     await using stream = await Stream.open(url);
-    const tail = await stream.backend.tail(stream.key);
+    await using tail = new Listening(await stream.backend.tail(stream.key));
     const payloads: Payload[] = [
       ...["", "a", "é".repeat(40), "x".repeat(63) + "🎉", "x".repeat(62) + "🎉", "y".repeat(1_000)],
       ...["x".repeat(64) + "é", "x".repeat(63) + "é", "🎉".repeat(17), "end"],
@@ -150,16 +156,12 @@ function strangers(url: string): void {
     ];
     const published = await stream.publish(...payloads);
     const { items } = await stream.backend.read!(stream.key, { limit: 100 });
-    assertEquals(items.map(({ place }) => `${Position.of(place!)}`), published.map(String));
-    const reader = tail.records.getReader();
+    assertEquals(items.map(placeIn), published.map(String));
     const live: string[] = [];
     while (live.length < payloads.length) {
-      const { value } = await reader.read();
-      live.push(...value!.map(({ place }) => `${Position.of(place!)}`));
+      live.push(...(await tail.read()).map(placeIn));
     }
     assertEquals(live, published.map(String));
-    reader.releaseLock();
-    await tail.records.cancel();
     const again = await stream.backend.tail(stream.key);
     assertEquals(`${again.position}`, `${published.at(-1)}`);
     await again.records.cancel();
@@ -215,7 +217,7 @@ function strangers(url: string): void {
       stringNumbers: true,
     });
     const channel = uniqueChannel();
-    const broadcast = new Broadcast("redis-stream://", { client });
+    const broadcast = new Broadcast(redisStream({ client }));
     const subscription = await broadcast.subscribe(channel);
     await broadcast.publish(channel, "from the broadcast");
     await client.xadd(channel, "*", "message", "from the client");
@@ -259,6 +261,10 @@ function strangers(url: string): void {
     await assertRejects(() => writer.subscribe("chatroom"), RefusedError, "NOPERM");
     await closed(admin);
   });
+}
+
+function placeIn(item: Item): string {
+  return "place" in item ? `${Position.of(item.place!)}` : item.kind;
 }
 
 withBroker("redis", (url) => strangers(url.replace(/^(rediss?):/, "$1-stream:")));

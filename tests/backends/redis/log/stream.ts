@@ -1,8 +1,15 @@
 import { Redis } from "ioredis";
 import { open } from "../../../../backends/redis/log.ts";
 import { Address } from "../../../../core/backend/address.ts";
-import type { Backend, Item, Payload, Tail } from "../../../../core/backend/contract.ts";
-import type { Position } from "../../../../core/backend/position.ts";
+import { gapOf, positionAfter } from "../../../../core/backend/continuity.ts";
+import type {
+  Backend,
+  Item,
+  Payload,
+  RecordReader,
+  Tail,
+} from "../../../../core/backend/contract.ts";
+import { Position } from "../../../../core/backend/position.ts";
 import { uniqueChannel } from "../../../conformance/harness.ts";
 
 /** The keys of channels that tests make up, whatever was made of their names. */
@@ -20,15 +27,15 @@ export class Stream implements AsyncDisposable {
   }
 
   static async open(url: string): Promise<Stream> {
-    const backend = await open(new Address(url), {});
+    const backend = await open(new Address(url));
     await backend.connect!();
     return new Stream(backend, new Redis(url.replace("-stream", "").replace(/\?.*/, "")));
   }
 
   /** Publishes through the backend. */
   async publish(...payloads: Payload[]): Promise<Position[]> {
-    const answers = this.backend.publish(this.key, payloads) as readonly Promise<Position>[];
-    return await Promise.all(answers);
+    const messages = payloads.map((payload) => ({ channel: this.key, payload }));
+    return await Promise.all(this.backend.publish(messages) as readonly Promise<Position>[]);
   }
 
   /** Adds an entry as others do, without a wake. */
@@ -36,10 +43,20 @@ export class Stream implements AsyncDisposable {
     return (await this.client.xadd(this.key, id, "message", message))!;
   }
 
-  /** What lies behind a position, in words. */
-  async behind(after: Position, limit = 100): Promise<unknown[]> {
-    const { items } = await this.backend.read!(this.key, { after, limit });
-    return items.map(told);
+  /** The position after the newest entry. */
+  async head(): Promise<Position> {
+    const { items } = await this.backend.read!(this.key, { limit: 1 });
+    return items.reduce(positionAfter, Position.start);
+  }
+
+  /** The items after a position. */
+  async items(after: Position, limit = 100): Promise<readonly Item[]> {
+    return (await this.backend.read!(this.key, { after, limit })).items;
+  }
+
+  /** The items after a position, in words. */
+  async after(after: Position, limit = 100): Promise<unknown[]> {
+    return told(await this.items(after, limit), after);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -49,24 +66,55 @@ export class Stream implements AsyncDisposable {
   }
 }
 
-/** Its message, `undefined` for an entry without, or the gap. */
-export function told(item: Item): unknown {
-  if (item.payload !== undefined) return new TextDecoder().decode(item.payload as Uint8Array);
-  if (item.place) return undefined;
-  const { cause, missed } = item as { cause: string; missed?: number };
-  return missed === undefined ? { cause } : { cause, missed };
+/** For each item its message, `undefined` if it has none, or the gap that a break makes. */
+function told(items: readonly Item[], position: Position): unknown[] {
+  return items.map((item) => {
+    const at = position.in(0);
+    position = positionAfter(position, item);
+    if (item.kind === "break") return gapOf(item, at);
+    return item.kind === "record"
+      ? new TextDecoder().decode(item.payload as Uint8Array)
+      : undefined;
+  });
 }
 
-/** Reads a tail until a message has come; all of it, in words. */
-export async function until(tail: Tail, message: string): Promise<unknown[]> {
-  const items: unknown[] = [];
-  const reader = tail.records.getReader();
-  while (!items.includes(message)) items.push(...(await reader.read()).value!.map(told));
-  reader.releaseLock();
-  return items;
+/** A tail, read in words. */
+export class Listening implements AsyncDisposable {
+  readonly #records: RecordReader;
+  #position: Position;
+
+  constructor(tail: Tail) {
+    this.#records = tail.records as RecordReader;
+    this.#position = tail.position ?? Position.start;
+  }
+
+  /** The items of the next read. */
+  async read(): Promise<readonly Item[]> {
+    const result = await this.#records.read();
+    return result.done ? [] : result.value;
+  }
+
+  /** The items of the next read, in words. */
+  async next(): Promise<unknown[]> {
+    const items = await this.read();
+    const words = told(items, this.#position);
+    this.#position = items.reduce(positionAfter, this.#position);
+    return words;
+  }
+
+  /** Reads until a message has come. */
+  async until(message: string): Promise<unknown[]> {
+    const words: unknown[] = [];
+    while (!words.includes(message)) words.push(...await this.next());
+    return words;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#records.cancel();
+  }
 }
 
-/** Removes the streams of channels, of those whose names go on behind theirs, and in capitals. */
+/** Removes the streams of channels, also of names that start with theirs, or are in capitals. */
 export async function remove(url: string, channels: readonly string[]): Promise<void> {
   const client = new Redis(url);
   const names = new Set(channels);

@@ -1,5 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { Redis } from "ioredis";
+import { redis } from "../../../../backends/redis/pubsub.ts";
 import { Broadcast, ConnectionError, RefusedError } from "../../../../mod.ts";
 import { messages, take, uniqueChannel } from "../../../conformance/harness.ts";
 import { withBroker } from "../../../services/broker.ts";
@@ -49,7 +50,7 @@ withBroker("redis", (url) => {
   Deno.test("redis: a client that the user has is used and never closed", async () => {
     const client = new Redis(url);
     const channel = uniqueChannel();
-    const broadcast = new Broadcast("redis://", { client });
+    const broadcast = new Broadcast(redis({ client }));
     const subscription = await broadcast.subscribe(channel);
     await client.publish(channel, "from the client");
     await broadcast.publish(channel, "from the broadcast");
