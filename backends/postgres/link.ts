@@ -1,37 +1,36 @@
 /**
- * One connection to a Postgres server: its errors and its loss.
+ * One connection to a Postgres server.
  *
  * @module
  */
 
 import { connect, type Socket } from "node:net";
 import type { Sql } from "postgres";
-import { RefusedError } from "../../core/backend/errors.ts";
 import { unlessAborted } from "../../core/util/abort.ts";
+import { lostError, meaningOf, refusedError } from "./errors.ts";
 import type { Settings } from "./settings.ts";
-import { isRefusal, lostError } from "./statement.ts";
 
 /** The client library. */
 export type Postgres = typeof import("postgres");
 
-/** How long a server may take to let us in, in seconds. */
+/** How long a server may take to accept a session, in seconds. */
 const TIMEOUT = 10;
 
-/** Who is told of what. */
+/** The listeners of a connection. */
 export interface LinkEvents {
   /** A notification has come. */
   readonly onNotify: (channel: string, payload: string) => void;
-  /** It was open, or was to be, and is not any more. */
+  /** The connection is lost, or could not be opened. */
   readonly onLost: (error: Error) => void;
 }
 
-/** A connection of our own. Once it is lost, it stays so: it is never made again. */
+/** A connection of the backend's own. It does not reconnect: once lost, it stays lost. */
 export class Link {
   /** Settles once it is open. */
   readonly ready: Promise<void>;
   /** The client, bound to this connection. */
   readonly sql: Sql;
-  /** Whether it was open, or was to be, and is not any more. */
+  /** Whether the connection is lost, closed, or could not be opened. */
   lost = false;
   readonly #events: LinkEvents;
   #socket: Socket | undefined;
@@ -39,9 +38,11 @@ export class Link {
   #reason: unknown;
 
   /**
+   * Starts to connect.
+   *
    * @param postgres The client library.
    * @param settings Where to connect.
-   * @param events Who is told of what.
+   * @param events The listeners.
    */
   constructor(postgres: Postgres, settings: Settings, events: LinkEvents) {
     this.#events = events;
@@ -49,7 +50,7 @@ export class Link {
       ...settings,
       ...{ socket: () => this.#connect(settings) },
       max: 1,
-      // Null, where the types know only numbers: the session never ends by itself.
+      // The types only know numbers. With null, the session never ends by itself.
       idle_timeout: null as unknown as number,
       max_lifetime: null as unknown as number,
       connect_timeout: TIMEOUT,
@@ -62,7 +63,7 @@ export class Link {
     }) as unknown as Sql;
     this.ready = this.sql`select 1`.then(() => {}, (error) => {
       this.#lose();
-      if (isRefusal(error)) throw new RefusedError(error.message, { cause: error });
+      if (/^(refused|other)$/.test(meaningOf(error))) throw refusedError(error);
       if (error.code !== "CONNECT_TIMEOUT") throw error;
       const reason = `it did not answer for ${TIMEOUT} s, perhaps it is no Postgres server`;
       throw new Error(reason, { cause: error });
@@ -82,7 +83,7 @@ export class Link {
     }
   }
 
-  /** Ends it, and resolves once its socket is shut. */
+  /** Closes it, and resolves once its socket is shut. */
   async close(): Promise<void> {
     this.#lose();
     const socket = this.#socket;
@@ -93,22 +94,22 @@ export class Link {
     }
     await this.ready.catch(() => {});
     await this.#ended;
-    // With statements waiting, the client has set a timer to connect again, which `#connect` refuses.
+    // If statements were waiting, the client has set a timer to reconnect. `#connect` refuses that.
     await new Promise((resolve) => setTimeout(resolve, 0));
   }
 
-  /** The socket is our own, so that a half-open one can be destroyed. */
+  /** Opens the socket: only a socket of our own can be destroyed when it is half-open. */
   #connect({ host, port }: Settings): Promise<Socket> {
     const hostname = String(host);
     return new Promise((resolve, reject) => {
-      // The client would try again for ever, without a pause, if the server closes while it greets.
+      // If the server closes during the handshake, the client would retry forever without a pause.
       if (this.lost || this.#socket) return reject(lostError());
       const socket = connect(Number(port), hostname);
       this.#socket = socket;
       socket.once("error", reject);
       socket.once("connect", () => {
         socket.off("error", reject);
-        // The client names the server by these, to the server's TLS and in its errors.
+        // The client reads the server's name from these, for TLS and for its errors.
         resolve(Object.assign(socket, { host: hostname, port }));
       });
     });
@@ -118,7 +119,7 @@ export class Link {
     if (this.lost) return;
     this.lost = true;
     this.#events.onLost(lostError(this.#reason));
-    // The next statement would open a new connection, without what was listened to.
+    // The next statement would open a new connection, which listens to nothing.
     this.#ended = this.sql.end({ timeout: 0 }).catch(() => {});
   }
 }

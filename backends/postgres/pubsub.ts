@@ -1,25 +1,33 @@
 /**
- * PostgreSQL's LISTEN and NOTIFY.
+ * Channels over PostgreSQL's LISTEN and NOTIFY.
  *
  * ## URLs
  *
  * `postgres://[[user][:password]@]host[:port][/database]`, or `postgresql://`.
- * Parameters: `sslmode`, one of `disable` (the default), `prefer`, `require`
- * and `verify-full`, with libpq's meaning; `ca`, `cert` and `key`, paths of PEM
- * files, which imply `verify-full`. It must be a session of its own: a pooler in
- * transaction mode drops LISTEN. There is no pool: a process has one connection
- * to publish, and one to listen.
+ * The parameters are the options of {@linkcode PostgresOptions}. The connection must be a session
+ * of its own: a pooler in transaction mode drops LISTEN. A process has one connection to publish,
+ * and one to listen.
  *
  * ## Delivery
  *
- * At most once, in the order of commit. What is published while the connection
- * is lost is lost too, and told as a gap. A payload is text of at most 7,999
- * bytes without NUL, a channel name at most 63 bytes: more is refused.
+ * At most once, in the order of commit. Messages that are published while the connection is lost
+ * are lost too, and a gap says so. A payload is text of at most 7,999 bytes without NUL, a channel
+ * name has at most 63 bytes; longer ones are refused.
  *
  * ## Escape hatch
  *
- * Pass a `postgres` client as `client`: it publishes one statement behind the
- * other, and its own `listen()` is used. It is never closed.
+ * Pass a client of the library `postgres` as `sql`, and its connections and its own `listen()` are
+ * used. It publishes one statement at a time, and is never closed.
+ *
+ * @example
+ * ```ts
+ * import { Broadcast } from "@broadcaster/broadcaster";
+ * import { postgres } from "@broadcaster/broadcaster/postgres";
+ * import connect from "postgres";
+ *
+ * const sql = connect("postgres://localhost/app");
+ * const broadcast = new Broadcast(postgres({ sql }));
+ * ```
  *
  * @module
  */
@@ -29,52 +37,64 @@ import type { Address } from "../../core/backend/address.ts";
 import type {
   Backend,
   BackendFeatures,
-  BackendOptions,
+  BackendSource,
+  OutgoingPayload,
   Payload,
   Tail,
 } from "../../core/backend/contract.ts";
-import { ClosedError } from "../../core/backend/errors.ts";
 import { importClient } from "../../core/backend/kit/client_library.ts";
+import { sourceOf } from "../../core/backend/kit/source.ts";
 import type { Postgres } from "./link.ts";
 import { BorrowedSession } from "./pubsub/borrowed_session.ts";
 import { OwnSession, type Session } from "./pubsub/session.ts";
-import { settingsOf, shownAs } from "./settings.ts";
+import { RenewedSession } from "./renewed_session.ts";
+import {
+  checkSql,
+  checkUnused,
+  type ConnectionOptions,
+  connectionParameters,
+  settingsOf,
+  shownAs,
+} from "./settings.ts";
+
+export type { ConnectionOptions } from "./settings.ts";
 
 /** NOTIFY's limit: "In the default configuration it must be shorter than 8000 bytes". */
 const PAYLOAD_LIMIT = 7_999;
 /** NAMEDATALEN - 1: LISTEN would cut a longer name without an error. */
 const NAME_LIMIT = 63;
+/** The alternative to a client library that cannot be imported. */
+const FACTORY = "postgres({ sql })";
 
-/** One session to publish, one to listen, however many channels. */
+/** One session to publish and one to listen, however many channels there are. */
 export class PostgresBackend implements Backend {
   /** The scheme. */
   readonly name = "postgres";
-  /** As it appears in messages. */
+  /** Where it connects to, as it appears in messages. */
   readonly address: string;
-  /** What it can do. */
+  /** LISTEN and NOTIFY: text, without a log. */
   readonly features: BackendFeatures = { crossProcess: true, binary: false };
-  readonly #dial: () => Session;
-  #publisher: Session | undefined;
-  #listener: Session | undefined;
-  #closed = false;
+  readonly #publisher: RenewedSession<Session>;
+  readonly #listener: RenewedSession<Session>;
 
   /**
-   * A backend that connects when it is asked to.
+   * A backend that connects with `connect()`.
    *
-   * @param address As it appears in messages.
-   * @param dial Makes a session that connects.
+   * @param address Where it connects to, as it appears in messages.
+   * @param dial Opens a session, which starts to connect.
    */
   constructor(address: string, dial: () => Session) {
     this.address = address;
-    this.#dial = dial;
+    this.#publisher = new RenewedSession(dial);
+    this.#listener = new RenewedSession(dial);
   }
 
   /** Whether neither session was lost. */
   get connected(): boolean {
-    return !this.#publisher?.lost && !this.#listener?.lost;
+    return !this.#publisher.lost && !this.#listener.lost;
   }
 
-  /** Refuses what NOTIFY would refuse, and what LISTEN would cut. */
+  /** Refuses names that LISTEN would cut, and payloads that NOTIFY would refuse. */
   check(channel: string, payload?: Payload): void {
     if (isLonger(channel, NAME_LIMIT)) {
       throw new RangeError(
@@ -91,58 +111,69 @@ export class PostgresBackend implements Backend {
 
   /** Opens the session to publish; the other one opens with the first tail. */
   async connect(): Promise<void> {
-    if (this.#listener?.lost) this.#listener = undefined;
-    this.#publisher = this.#open(this.#publisher);
-    await this.#publisher.ready;
+    this.#listener.forgetLost();
+    await this.#publisher.use().ready;
   }
 
-  /** As few statements as can be, pipelined. */
-  publish(
-    channel: string,
-    payloads: readonly Payload[],
-  ): readonly Promise<unknown>[] {
-    return this.#publisher!.notify(channel, payloads as readonly string[]);
+  /** Publishes with as few statements as possible. */
+  publish(messages: readonly OutgoingPayload[]): readonly Promise<undefined>[] {
+    return this.#publisher.current!.notify(messages);
   }
 
-  /** LISTEN, answered. */
+  /** Listens. */
   async tail(channel: string): Promise<Tail> {
-    this.#listener = this.#open(this.#listener);
-    await this.#listener.ready;
-    return this.#listener.listen(channel);
+    const session = this.#listener.use();
+    await session.ready;
+    return await session.listen(channel);
   }
 
-  /** A statement on each session. */
+  /** Sends a statement on each session. */
   async probe(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.#publisher?.probe(signal), this.#listener?.probe(signal)]);
+    await Promise.all([this.#publisher.probe(signal), this.#listener.probe(signal)]);
   }
 
-  /** Ends both sessions. */
+  /** Closes both sessions. */
   async close(): Promise<void> {
-    this.#closed = true;
-    await Promise.all([this.#publisher?.close(), this.#listener?.close()]);
-  }
-
-  #open(session: Session | undefined): Session {
-    if (this.#closed) throw new ClosedError("Cannot use backend: it is closed");
-    return session && !session.lost ? session : this.#dial();
+    await Promise.all([this.#publisher.close(), this.#listener.close()]);
   }
 }
 
-/** Makes the backend of `postgres://` and `postgresql://`. */
-export async function open(address: Address, options: BackendOptions): Promise<Backend> {
-  if (options.client !== undefined) {
-    const client = options.client as Sql;
-    if (typeof client?.listen !== "function") {
-      throw new TypeError("Cannot use client: it is not a `Sql` of postgres");
-    }
-    return new PostgresBackend(String(address), () => new BorrowedSession(client));
+/** Options for LISTEN and NOTIFY: the parameters of `postgres://`, and a client. */
+export interface PostgresOptions extends ConnectionOptions {}
+
+/**
+ * LISTEN and NOTIFY of a Postgres server, for `new Broadcast()`.
+ *
+ * @param options The server, or a client of it.
+ * @throws {TypeError} If `sql` is not a client of the library `postgres`.
+ */
+export function postgres(options: PostgresOptions = {}): BackendSource {
+  const { sql, url } = options;
+  const source = sourceOf({
+    schemes: ["postgres", "postgresql"],
+    url,
+    parameters: connectionParameters(options),
+    open: (address) => sql === undefined ? open(address) : borrow(address, sql),
+  });
+  if (sql !== undefined) {
+    checkSql(sql);
+    checkUnused(source.address);
   }
+  return source;
+}
+
+/** Makes the backend of `postgres://` and `postgresql://`. */
+export async function open(address: Address): Promise<Backend> {
   const settings = await settingsOf(address);
-  const { default: postgres } = await importClient<{ default: Postgres }>("postgres");
+  const { default: postgres } = await importClient<{ default: Postgres }>("postgres", FACTORY);
   return new PostgresBackend(
     shownAs("postgres", address),
     () => new OwnSession(postgres, settings),
   );
+}
+
+function borrow(address: Address, sql: Sql): Backend {
+  return new PostgresBackend(String(address), () => new BorrowedSession(sql));
 }
 
 function checkPayload(channel: string, payload: Payload): void {
@@ -165,14 +196,14 @@ function checkPayload(channel: string, payload: Payload): void {
   }
 }
 
-/** Whether it has more bytes than that: no UTF-16 unit is more than three of them. */
+/** Whether a text is longer than that in bytes: a UTF-16 unit has at most three. */
 function isLonger(text: string, limit: number): boolean {
   return text.length * 3 > limit && byteLength(text) > limit;
 }
 
 const encoder = new TextEncoder();
 
-/** The length in UTF-8, which is what the server counts. */
+/** The length in UTF-8, as the server counts it. */
 function byteLength(text: string): number {
   return encoder.encode(text).length;
 }

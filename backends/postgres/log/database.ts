@@ -1,5 +1,5 @@
 /**
- * Runs SQL on a session of its own, or on one of a client that the user has.
+ * Runs SQL: on a connection of the backend's own, or on a client that the user gives.
  *
  * @module
  */
@@ -7,57 +7,53 @@
 import type { Sql } from "postgres";
 import { RefusedError } from "../../../core/backend/errors.ts";
 import { unlessAborted } from "../../../core/util/abort.ts";
+import { answered, isMissing, isUnserializable, lostError } from "../errors.ts";
 import { Link, type Postgres } from "../link.ts";
+import type { Renewable } from "../renewed_session.ts";
 import type { Settings } from "../settings.ts";
-import { lostError, quote } from "../statement.ts";
+import { quote } from "../statement.ts";
 import { HAS_EPOCH, IS_THERE, MIGRATION, WAKE_CHANNEL } from "./schema.ts";
 
-/** A row: texts, but for payloads. */
+/** A row: texts, and payloads as bytes. */
 export type Row = readonly (string | Uint8Array | null)[];
 
-/** Asks the database; settles with an error that says whether the connection is to blame. */
+/** Sends a statement; rejects with an error that says whether the connection is to blame. */
 export type Query = (
   text: string,
   values?: readonly (string | null)[],
 ) => Promise<readonly Row[]>;
 
 /**
- * The statements are the same again and again, and small: planning them anew, or
- * compiling them, would take longer than they do.
+ * The statements are few and small: to plan each call, or to compile it, would take longer than
+ * to run it.
  */
-const HABITS = `set plan_cache_mode = force_generic_plan; set jit = off;
+const SESSION_SETTINGS = `set plan_cache_mode = force_generic_plan; set jit = off;
   set session characteristics as transaction isolation level read committed`;
 
-/** How often it is tried what cannot be serialized. */
+/** How often a statement is tried that cannot be serialized. */
 const ATTEMPTS = 10;
 
-/** Who is told of what. */
+/** The listeners of a session. */
 export interface DatabaseEvents {
-  /** Somebody has written: what NOTIFY said, or nothing if something may have been missed. */
+  /** A hint has come: the payload of a NOTIFY, or nothing if some may have been lost. */
   readonly onNotify: (payload?: string) => void;
-  /** The session is not any more. */
+  /** The session is lost, or could not be opened. */
   readonly onLost: (error: Error) => void;
 }
 
-/** One role's session with the database. Once it is lost, it stays so. */
-export interface Database {
-  /** Whether it was open, or was to be, and is not any more. */
-  readonly lost: boolean;
+/** A session with the database. Once lost, it stays lost. */
+export interface Database extends Renewable {
   /** Settles once it is open. */
   readonly ready: Promise<void>;
   /** Sends a statement, which the server keeps prepared. */
   readonly query: Query;
-  /** Makes what of the schema is missing. */
+  /** Creates the missing parts of the schema. */
   install(): Promise<void>;
   /** Listens, and resolves once the server has confirmed. */
   listen(): Promise<void>;
-  /** Asks the server for a sign of life; cuts the session if the signal aborts first. */
-  probe(signal: AbortSignal): Promise<void>;
-  /** Ends it, and resolves once its socket is shut. */
-  close(): Promise<void>;
 }
 
-/** A session of our own: one connection. */
+/** A connection of the backend's own. */
 export class OwnDatabase implements Database {
   /** See `Database`. */
   readonly ready: Promise<void>;
@@ -66,9 +62,11 @@ export class OwnDatabase implements Database {
   readonly #link: Link;
 
   /**
+   * Starts to connect.
+   *
    * @param postgres The client library.
    * @param settings Where to connect.
-   * @param events Who is told of what.
+   * @param events The listeners.
    */
   constructor(postgres: Postgres, settings: Settings, { onNotify, onLost }: DatabaseEvents) {
     this.#link = new Link(postgres, settings, {
@@ -77,7 +75,7 @@ export class OwnDatabase implements Database {
     });
     const { ready, sql } = this.#link;
     this.query = queryOf(sql);
-    this.ready = ready.then(() => answered(sql.unsafe(HABITS))).then(() => {});
+    this.ready = ready.then(() => answered(sql.unsafe(SESSION_SETTINGS))).then(() => {});
     this.ready.catch(() => {});
   }
 
@@ -108,8 +106,8 @@ export class OwnDatabase implements Database {
 }
 
 /**
- * A session of a client that the user has. The client connects again by itself:
- * what is asked meanwhile is refused, and what was not heard is in the log.
+ * A session of a client that the user gives. The client reconnects by itself: statements fail
+ * meanwhile, and events whose hint was lost are in the log.
  */
 export class BorrowedDatabase implements Database {
   /** See `Database`. */
@@ -125,7 +123,7 @@ export class BorrowedDatabase implements Database {
 
   /**
    * @param client The user's client.
-   * @param events Who is told of what.
+   * @param events The listeners.
    */
   constructor(client: Sql, events: DatabaseEvents) {
     this.#client = client;
@@ -155,22 +153,13 @@ export class BorrowedDatabase implements Database {
     await unlessAborted(signal, this.#client`select 1`);
   }
 
-  /** The client stays open. It cannot take back a listener that it has made again. */
+  /** The client stays open. It cannot remove a listener that it has made again. */
   async close(): Promise<void> {
     if (this.#times === 1) await this.#unlisten?.().catch(() => {});
   }
 }
 
-/** The texts of an array, as Postgres reads it. */
-export function arrayOf(texts: Iterable<string | null>): string {
-  return `{${Array.from(texts, elementOf).join(",")}}`;
-}
-
-function elementOf(text: string | null): string {
-  return text === null ? "null" : `"${text.replace(/["\\]/g, "\\$&")}"`;
-}
-
-/** Settles once a session is open; what is not a refusal is a lost connection. */
+/** Settles once a session is open; every error but a refusal is a lost connection. */
 export function readyOf(database: Database): Promise<void> {
   const ready = database.ready.catch((error) => {
     throw error instanceof RefusedError ? error : lostError(error);
@@ -179,7 +168,7 @@ export function readyOf(database: Database): Promise<void> {
   return ready;
 }
 
-/** Asks a database whose log may be dropped meanwhile: it is made anew, and told by its epoch. */
+/** Sends statements to a log that may be dropped: it is created again, with another epoch. */
 export function restoring(database: Database): Query {
   return async (text, values) => {
     try {
@@ -192,12 +181,6 @@ export function restoring(database: Database): Query {
   };
 }
 
-/** Whether a part of the schema is missing. */
-function isMissing(error: unknown): boolean {
-  return error instanceof RefusedError &&
-    /^(42P01|42883)$/.test(String((error.cause as { code?: unknown }).code));
-}
-
 function queryOf(sql: Sql): Query {
   return (text, values = []) =>
     answered(
@@ -206,20 +189,20 @@ function queryOf(sql: Sql): Query {
 }
 
 /**
- * Asks again what could not be serialized, of which nothing was done: a client of the
- * user's may have a stricter isolation than read committed.
+ * Repeats a statement that could not be serialized: the user's client may have a stricter
+ * isolation level than read committed.
  */
-async function serialized<Value>(ask: () => Promise<Value>): Promise<Value> {
+async function serialized<Value>(send: () => Promise<Value>): Promise<Value> {
   for (let attempt = 1;; attempt++) {
     try {
-      return await ask();
+      return await send();
     } catch (error) {
-      if ((error as { code?: unknown }).code !== "40001" || attempt === ATTEMPTS) throw error;
+      if (!isUnserializable(error) || attempt === ATTEMPTS) throw error;
     }
   }
 }
 
-/** Many processes may come at once, and one that may not make it may find it. */
+/** Creates the schema unless it exists: a role that may not create it can use an existing one. */
 async function install(sql: Sql): Promise<void> {
   const query = queryOf(sql);
   const [there] = await query(IS_THERE);
@@ -228,22 +211,8 @@ async function install(sql: Sql): Promise<void> {
     await answered(sql.unsafe(MIGRATION));
   } catch (error) {
     if (!(error instanceof RefusedError)) throw error;
-    const message = `the log is not there and cannot be made, run the migration: ${error.message}`;
+    const message =
+      `the log does not exist and cannot be created, run the migration: ${error.message}`;
     throw new RefusedError(message, { cause: error });
-  }
-}
-
-/** Settles as a statement does, with an error that says what is to blame. */
-async function answered<Value>(statement: Promise<Value>): Promise<Value> {
-  try {
-    return await statement;
-  } catch (error) {
-    if (!(error instanceof Error) || error.name !== "PostgresError") throw lostError(error);
-    const code = String((error as { code?: unknown }).code);
-    if (/^(08|57P|53300)/.test(code)) throw lostError(error);
-    // Another try may help with what is left: a timeout, a deadlock, a full disk.
-    throw /^(0A|22|28|3D|3F|42)/.test(code)
-      ? new RefusedError(error.message, { cause: error })
-      : error;
   }
 }

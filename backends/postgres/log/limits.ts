@@ -1,5 +1,5 @@
 /**
- * The limits of a channel's name, a payload and its headers.
+ * The limits of a channel's name and of a payload.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import type { Payload } from "../../../core/backend/contract.ts";
 import { NAME_LIMIT, PAYLOAD_LIMIT } from "./schema.ts";
 
 /**
- * Refuses a name that no row can have.
+ * Checks that a row can have a name.
  *
  * @throws {RangeError} If it is too long.
  * @throws {TypeError} If it has a NUL character.
@@ -26,7 +26,7 @@ export function checkName(channel: string): void {
 }
 
 /**
- * Refuses a payload that no row can have.
+ * Checks that a row can have a payload.
  *
  * @throws {RangeError} If it is too long.
  */
@@ -38,7 +38,7 @@ export function checkPayload(channel: string, payload: Payload): void {
   );
 }
 
-/** The length in UTF-8; of a text that cannot be too long, about. */
+/** The length in UTF-8. For a text that cannot be too long, its units will do. */
 function lengthOf(payload: Payload): number {
   if (typeof payload !== "string" || payload.length * 3 <= PAYLOAD_LIMIT) return payload.length;
   return new TextEncoder().encode(payload).length;

@@ -4,7 +4,9 @@
  * @module
  */
 
-import type { Item, Tail } from "../../../core/backend/contract.ts";
+import { gapOf, positionAfter } from "../../../core/backend/continuity.ts";
+import type { Item } from "../../../core/backend/contract.ts";
+import type { PollingTail } from "../../../core/backend/kit/polling_tail.ts";
 import { QueueTail } from "../../../core/backend/kit/queue_tail.ts";
 import type { Pattern } from "../../../core/backend/pattern.ts";
 import { Position } from "../../../core/backend/position.ts";
@@ -12,11 +14,11 @@ import { after as later } from "../../../core/util/timer.ts";
 import type { Row } from "./database.ts";
 import { Tails, type TailsOptions } from "./tails.ts";
 
-/** How often it is looked for channels that no hint told of, and how long it takes for each at least. */
+/** The pause between two searches for new channels, and its least part for each, in milliseconds. */
 const SWEEP = 1_000;
 const SHARE = 0.2;
 
-/** The channels that begin so, each found by one step in the index. */
+/** The channels that start with a text, each found by one step in the index. */
 const NAMES = `with recursive names as (
     (select channel from broadcaster_log where channel >= $1 order by channel limit 1)
     union all
@@ -24,9 +26,9 @@ const NAMES = `with recursive names as (
       order by channel limit 1) from names where starts_with(names.channel, $1)
   ) select channel from names where starts_with(channel, $1)`;
 
-/** Follows each channel that matches a pattern, by a tail of its own, and those that come later. */
+/** Follows each channel that matches a pattern by a tail of its own, and channels that come later. */
 export class PatternTail {
-  /** What all of them bring. */
+  /** The items of all channels. */
   readonly source: QueueTail;
   readonly #pattern: Pattern;
   readonly #options: TailsOptions;
@@ -38,9 +40,11 @@ export class PatternTail {
   #ended = false;
 
   /**
-   * @param pattern What the channels match.
-   * @param options What its tails need to know.
-   * @param onCancel Told when nobody reads it any more.
+   * A tail that follows nothing yet.
+   *
+   * @param pattern The pattern that the channels match.
+   * @param options Options for the tails.
+   * @param onCancel Called when it is cancelled.
    */
   constructor(pattern: Pattern, options: TailsOptions, onCancel: () => void) {
     this.#pattern = pattern;
@@ -52,33 +56,33 @@ export class PatternTail {
     });
   }
 
-  /** Follows the channels that there are from their ends on, and from then on new ones from their starts. */
+  /** Follows existing channels from their ends, and from then on new ones from their starts. */
   async open(): Promise<void> {
     const names = await this.#list();
     await Promise.all(names.map((name) => this.#follow(name)));
-    // What has come meanwhile is new.
+    // Channels that were created meanwhile are new.
     this.look();
   }
 
-  /** These channels have something new. */
+  /** Wakes the tails of these channels: they have new events. */
   wake(channels: readonly string[]): void {
     this.#tails.wake(channels);
     if (channels.some((name) => !this.#known.has(name) && this.#pattern.matches(name))) this.look();
   }
 
-  /** A hint has come: perhaps of a channel that is new. */
+  /** Wakes the tails that a hint concerns, and looks for new channels if it may name one. */
   hear(hint?: string): void {
     this.#tails.hear(hint);
     if (hint === undefined || !this.#tails.knows(hint)) this.look();
   }
 
-  /** It ends, behind what it has read. */
+  /** Ends the tail, after what it has read. */
   lose(error: Error): void {
     this.source.error(error);
     this.#end(error);
   }
 
-  /** Looks for new channels; however often it is told to meanwhile, once more. */
+  /** Looks for new channels; calls meanwhile make it look once more. */
   look(): void {
     this.#isStale = true;
     this.#listing ??= this.#look().catch((error) => this.lose(error)).finally(() => {
@@ -110,13 +114,16 @@ export class PatternTail {
     void this.#move(channel, tail);
   }
 
-  async #move(channel: string, { records }: Tail): Promise<void> {
-    const reader = records.getReader();
+  async #move(channel: string, tail: PollingTail): Promise<void> {
+    let seen = tail.position;
     try {
       for (;;) {
-        const { done, value } = await reader.read();
+        const { done, value } = await tail.read();
         if (done) return;
-        for (const item of value) this.source.push(named(item, channel));
+        for (const item of value) {
+          for (const own of withoutPlace(item, channel, seen)) this.source.push(own);
+          seen = positionAfter(seen, item);
+        }
       }
     } catch (error) {
       this.lose(error as Error);
@@ -132,10 +139,14 @@ export class PatternTail {
 }
 
 /** An item as a pattern has it: with its channel, and without a place, as none covers all channels. */
-function named(item: Item, channel: string): Item {
-  if (item.payload !== undefined) {
+function withoutPlace(item: Item, channel: string, seen: Position): readonly Item[] {
+  if (item.kind === "record") {
     const { place: _, ...record } = item;
-    return { ...record, channel };
+    return [{ ...record, channel }];
   }
-  return item.place ? item : { cause: item.cause, missed: item.missed };
+  if (item.kind !== "break") return [];
+  // The head cannot be compared without a place; the log lost its end if it is before the position.
+  const { head: _, ...found } = item;
+  const isReplaced = gapOf(item, seen.in(0))?.cause === "rollback";
+  return [{ ...found, ...isReplaced && { replaced: true } }];
 }

@@ -1,14 +1,16 @@
 /**
- * Further sessions that read pages while the first is busy.
+ * The pool: further sessions that read pages.
  *
  * @module
  */
 
 import type { Page, ReadOptions } from "../../../core/backend/contract.ts";
-import { type Database, type DatabaseEvents, readyOf, restoring } from "./database.ts";
+import { closedError } from "../errors.ts";
+import { type Database, readyOf, restoring } from "./database.ts";
 import { Reader } from "./reader.ts";
+import type { Dial } from "./sessions.ts";
 
-/** One of them, and how many pages it reads. */
+/** A session, and how many pages it reads at the moment. */
 interface Member {
   readonly database: Database;
   readonly reader: Reader;
@@ -19,19 +21,22 @@ interface Member {
 /** Reads pages on several sessions, each opened when all others are busy. */
 export class Pool {
   readonly #size: number;
-  readonly #dial: (events: DatabaseEvents) => Database;
+  readonly #dial: Dial;
   #members: Member[] = [];
+  #closed = false;
 
   /**
-   * @param size How many sessions there are at most.
-   * @param dial Makes a session that connects.
+   * A pool without sessions.
+   *
+   * @param size The greatest number of sessions.
+   * @param dial Opens a session, which starts to connect.
    */
-  constructor(size: number, dial: (events: DatabaseEvents) => Database) {
+  constructor(size: number, dial: Dial) {
     this.#size = size;
     this.#dial = dial;
   }
 
-  /** Reads a page, on the session that has the least to do. */
+  /** Reads a page, on the session that reads the fewest. */
   async read(channel: string, options: ReadOptions): Promise<Page> {
     const member = this.#pick();
     member.busy++;
@@ -48,13 +53,15 @@ export class Pool {
     await Promise.all(this.#members.map(({ database }) => database.probe(signal)));
   }
 
-  /** Ends all sessions. */
+  /** Closes all sessions, and opens no more. */
   async close(): Promise<void> {
+    this.#closed = true;
     await Promise.all(this.#members.splice(0).map(({ database }) => database.close()));
   }
 
   #pick(): Member {
-    // One that is lost stays so: who reads on it is told, and the next one gets another.
+    if (this.#closed) throw closedError();
+    // Reads that are under way on a lost session reject; the next one gets another session.
     this.#members = this.#members.filter(({ database }) => !database.lost);
     const idlest = this.#members.reduce<Member | undefined>(
       (best, member) => best && best.busy <= member.busy ? best : member,

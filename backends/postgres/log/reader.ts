@@ -1,22 +1,29 @@
 /**
- * Reads pages of the log, and finds out whether the row to resume after is gone.
+ * Reads pages of the log, and the facts about a row to resume after that did not come back.
  *
  * @module
  */
 
-import type { BackendRecord, Item, Page, ReadOptions } from "../../../core/backend/contract.ts";
+import type {
+  BackendRecord,
+  Item,
+  LogBreak,
+  Page,
+  ReadOptions,
+} from "../../../core/backend/contract.ts";
 import { byteLength, headersOf } from "../../../core/backend/headers.ts";
 import { Position } from "../../../core/backend/position.ts";
-import { arrayOf, type Query, type Row } from "./database.ts";
-import { fingerprintOf, placeOf, startOf, TIME, type Witness } from "./place.ts";
+import { arrayOf } from "../statement.ts";
+import type { Query, Row } from "./database.ts";
+import { type Fingerprint, fingerprintOf, placeOf, startOf, TIME } from "./place.ts";
 
 /** How many reads go into one statement at most, and how many rows one of them has. */
 const READS = 128;
 const ROWS = 10_000;
-/** What the payloads of a statement may take together, and those of each read at least, about. */
+/** How much the payloads of a statement may take together, and those of each read at least, about. */
 const BYTES = 8 * 1024 * 1024;
 const LEAST = 64 * 1024;
-/** What a row counts besides its payload. */
+/** What a row counts in addition to its payload and headers. */
 const ROW = 64;
 /** Greater than any id. */
 const END = "9223372036854775807";
@@ -25,10 +32,10 @@ const MICROS = "(extract(epoch from created) * 1000000)::bigint";
 const SIZE = `octet_length(payload) + coalesce(octet_length(headers::text), 0) + ${ROW}`;
 
 /**
- * The rows behind an id, so many and so large. Also the row of that id itself,
- * without its payload.
+ * The rows after an id, bounded in number and size. Also the row of that id itself, without its
+ * payload.
  */
-function rowsBehind(channel: string, after: string, before: string, limit: string): string {
+function rowsAfter(channel: string, after: string, before: string, limit: string): string {
   return `select id, micros, payload, headers from (
     select id, ${MICROS} as micros, case when id > ${after} then payload end as payload, headers,
       sum(case when id > ${after} then ${SIZE} else 0 end) over (
@@ -39,10 +46,10 @@ function rowsBehind(channel: string, after: string, before: string, limit: strin
   ) as row where coalesce(bytes, 0) < $1::bigint`;
 }
 
-/** The one row that says which log it is; nobody estimates it to be more than that. */
+/** The one row with the epoch. The limit tells the planner that it is one. */
 const META = "(select epoch from broadcaster_meta limit 1) as meta";
 
-/** Whether rows were removed; no join, which would read all that is known of channels. */
+/** Whether rows were removed; no join, which would read the rows of all channels. */
 function trimmed(channel: string): string {
   return `coalesce((select true from broadcaster_trimmed where channel = ${channel}), false)`;
 }
@@ -53,23 +60,32 @@ const FOLLOW = `select reads.n::text, meta.epoch, id::text, micros::text, payloa
   from ${META}, unnest($2::int[], $3::text[], $4::bigint[], $5::bigint[], $6::int[])
     as reads (n, channel, after, before, count)
   left join lateral (
-    ${rowsBehind("reads.channel", "reads.after", "reads.before", "reads.count + 1")}
+    ${rowsAfter("reads.channel", "reads.after", "reads.before", "reads.count + 1")}
   ) as rows on true`;
 
-/** One read whose own row did not come back, and why, as of one moment. */
-const EXAMINE = `select meta.epoch, newest::text, known::text, rows.id::text, rows.micros::text,
-    rows.payload, rows.headers::text
+/**
+ * One read whose own row did not come back, with the facts of the same moment: the newest row of
+ * the channel, whether the own row is there, and whether another row has its id, or rows of the
+ * channel have smaller and greater ids. Retention removes only the oldest rows.
+ *
+ * It reads from the start if the ids of the position are of no use any more: see `gapOf()`.
+ */
+const EXAMINE = `select meta.epoch, newest.id::text, newest.micros::text, (found is not null)::text,
+    is_replaced::text, rows.id::text, rows.micros::text, rows.payload, rows.headers::text
   from ${META}
-  cross join lateral (select
-    coalesce((select max(id) from broadcaster_log where channel = $2), 0) as newest,
-    (select ${MICROS} from broadcaster_log where channel = $2 and id = $3::bigint) as found
-    offset 0) as state
-  cross join lateral (select $6 in ('', meta.epoch)
-    and coalesce(found ${TIME} = $7::bigint or $7::bigint < 0, true) as known offset 0) as verdict
-  cross join lateral (select
-    case when known and $3::bigint <= newest then $3::bigint else 0 end as start offset 0) as place
   left join lateral (
-    ${rowsBehind("$2", "place.start", "$4::bigint", "$5::int + 1")}
+    select id, ${MICROS} as micros from broadcaster_log where channel = $2 order by id desc limit 1
+  ) as newest on true
+  cross join lateral (select
+    (select ${MICROS} from broadcaster_log where channel = $2 and id = $3::bigint) as found,
+    exists (select from broadcaster_log where channel = $2 and id < $3::bigint) as has_older
+    offset 0) as state
+  cross join lateral (select case when found is null then has_older and newest.id > $3::bigint
+    else $7::bigint >= 0 and found ${TIME} <> $7::bigint end as is_replaced offset 0) as verdict
+  cross join lateral (select case when $6 in ('', meta.epoch) and not is_replaced
+    and $3::bigint <= newest.id then $3::bigint else 0 end as start offset 0) as place
+  left join lateral (
+    ${rowsAfter("$2", "place.start", "$4::bigint", "$5::int + 1")}
   ) as rows on true`;
 
 /** The newest rows before an id, and the one before them, without its payload. */
@@ -88,24 +104,24 @@ const BACK = `select meta.epoch, id::text, micros::text, payload, headers::text 
     ) as row where coalesce(bytes_but_one, 0) < $1::bigint
   ) as rows on $5 in ('', meta.epoch)`;
 
-/** A page, and whether there is more that did not fit. */
+/** A page, and whether it is incomplete. */
 export interface Portion extends Page {
-  /** The rows ended before the limit. */
+  /** More rows follow, which did not fit: the page is shorter than the limit. */
   readonly cut: boolean;
 }
 
-/** Reads that come together go as one statement. */
+/** Reads pages. Reads that come together go into one statement. */
 export class Reader {
   readonly #query: Query;
   readonly #waiting: Follow[] = [];
   #running = false;
 
-  /** @param query Where it reads. */
+  /** @param query Sends statements. */
   constructor(query: Query) {
     this.#query = query;
   }
 
-  /** A page of a channel. */
+  /** Reads a page of a channel. */
   read(channel: string, { after, before, limit }: ReadOptions): Promise<Portion> {
     const count = Math.min(limit, ROWS);
     if (!after) return this.#back(channel, before, count);
@@ -148,29 +164,29 @@ export class Reader {
     });
   }
 
-  /** The page, if the log goes on where it was read. */
+  /** The page, if its own row came back. */
   #continued(read: Follow, rows: readonly Row[], budget: number): Portion | undefined {
     const { after, before } = read;
-    const { at, epoch, time } = standOf(after);
+    const { at, epoch, time } = partsOf(after);
     const current = String(rows[0]?.[0]);
     if (epoch !== "" && epoch !== current || isForeign(before, current)) return undefined;
     const found = rows.map((row) => row.slice(1));
     const items: Item[] = recordsOf(current, found).slice(0, read.count);
-    const cut = isCut(found, read, budget);
     if (at === 0) {
-      if (items.length > 0 && rows[0]![5] === "true") items.unshift({ cause: "trimmed" });
-      return { from: after, items, cut };
+      if (items.length > 0 && rows[0]![5] === "true") items.unshift(breakOf(read, current, "some"));
+    } else {
+      const own = rows.find(([, id]) => Number(id) === at);
+      if (!own) return undefined;
+      const place = placeOf(current, ...idOf(own.slice(1)));
+      if (time !== undefined && time !== fingerprintOf(place).time) return undefined;
     }
-    const own = rows.find(([, id]) => Number(id) === at);
-    if (!own) return undefined;
-    const place = placeOf(current, ...idOf(own.slice(1)));
-    if (time !== undefined && time !== fingerprintOf(place).time) return undefined;
-    return { from: after, items, cut };
+    return { from: after, items, cut: isCut(found, read, budget) };
   }
 
+  /** The page, with a break first if its own row did not come back. */
   async #examine(read: Follow): Promise<Portion> {
     const { channel, after, before, count } = read;
-    const { at, epoch, time } = standOf(after);
+    const { at, epoch, time } = partsOf(after);
     const rows = await this.#query(EXAMINE, [
       String(BYTES),
       channel,
@@ -180,14 +196,19 @@ export class Reader {
       epoch,
       String(time ?? -1),
     ]);
-    const [current, newest, known] = rows[0] as readonly string[];
-    const found = isForeign(before, current!) ? [] : rows.map((row) => row.slice(3));
+    const [current, id, micros, isFound, isReplaced] = rows[0] as readonly string[];
+    const found = isForeign(before, current!) ? [] : rows.map((row) => row.slice(5));
     const items: Item[] = recordsOf(current!, found).slice(0, count);
     const cut = isCut(found, read, BYTES);
-    if (known !== "true") items.unshift({ cause: "epoch", restart: startOf(current!) });
-    else if (at > Number(newest)) items.unshift({ cause: "ahead", restart: startOf(current!) });
-    else if (at > 0 && rows.every((row) => Number(row[3]) !== at)) {
-      items.unshift({ cause: "trimmed" });
+    const isRecreated = epoch !== "" && epoch !== current;
+    if (isRecreated || isReplaced === "true" || at > 0 && isFound === "false") {
+      // Without a row, the position must still tell of the log.
+      if (items.length === 0 && !before) {
+        items.push({ kind: "skip", place: startOf(current!).newest! });
+      }
+      const head = id ? placeOf(current!, id, micros!) : startOf(current!).newest!;
+      const found = breakOf(read, current!, "unknown");
+      items.unshift({ ...found, ...isReplaced === "true" && { replaced: true }, head });
     }
     return { from: after, items, cut };
   }
@@ -212,7 +233,7 @@ export class Reader {
   }
 }
 
-/** A read behind a position, and who waits for it. */
+/** A read after a position that waits for its statement. */
 interface Follow {
   readonly channel: string;
   readonly after: Position;
@@ -222,21 +243,27 @@ interface Follow {
   readonly reject: (error: unknown) => void;
 }
 
-/** Where a position stands; before everything, if it says nothing. */
-function standOf({ newest }: Position): Witness & { readonly at: number } {
+/** The id and the fingerprint of a position; 0 is before everything. */
+function partsOf({ newest }: Position): Fingerprint & { readonly at: number } {
   return {
     at: newest?.at ?? 0,
     ...newest ? fingerprintOf(newest) : { epoch: "", time: undefined },
   };
 }
 
-/** Before the events of a log that is gone there is nothing. */
+/** A break for a read. The ids do not tell how many rows there were: they have holes. */
+function breakOf({ after }: Follow, current: string, removed: "some" | "unknown"): LogBreak {
+  const { epoch } = partsOf(after);
+  return { kind: "break", ...epoch !== "" && { recreated: epoch !== current }, removed };
+}
+
+/** Whether a position is of a deleted log: this log has nothing before it. */
 function isForeign(before: Position | undefined, epoch: string): boolean {
-  const { epoch: own } = before ? standOf(before) : { epoch: "" };
+  const { epoch: own } = before ? partsOf(before) : { epoch: "" };
   return own !== "" && own !== epoch;
 }
 
-/** Whether rows are missing behind these because they took too much. */
+/** Whether rows are missing after these because they took too much. */
 function isCut(rows: readonly Row[], { count }: Follow, budget: number): boolean {
   const sizes = rows.flatMap(([, , payload, headers]) =>
     payload === null ? [] : [payload!.length + ROW + (headers ? byteLength(headers as string) : 0)]
@@ -244,10 +271,11 @@ function isCut(rows: readonly Row[], { count }: Follow, budget: number): boolean
   return sizes.length < count && sizes.reduce((sum, size) => sum + size, 0) >= budget;
 }
 
-/** Those of the rows that have a payload, oldest first. */
+/** The rows that have a payload, oldest first. */
 function recordsOf(epoch: string, rows: readonly Row[]): BackendRecord[] {
   return rows.filter(([, , payload]) => payload !== null)
     .map((row) => ({
+      kind: "record" as const,
       // The client's own buffers share memory with others.
       payload: new Uint8Array(row[2] as Uint8Array),
       place: placeOf(epoch, ...idOf(row)),

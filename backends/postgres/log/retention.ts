@@ -8,15 +8,15 @@ import { after } from "../../../core/util/timer.ts";
 import type { Query } from "./database.ts";
 import { TRIM_LOCK } from "./schema.ts";
 
-/** How many rows one statement looks at. */
+/** How many rows a statement examines. */
 const BATCH = 1_000;
-/** How often it is looked, in milliseconds. */
+/** The pauses between two runs, in milliseconds. */
 const SHORTEST = 250;
 const LONGEST = 60_000;
 
 /**
- * Of each channel, every row that has one behind it that is too old: so the newest
- * of those that are too old stays, as the mark of whoever has seen it.
+ * Removes each row that a later row of its channel follows which is also too old. So the newest of
+ * those that are too old stays: it tells readers that have seen it that they missed nothing.
  */
 const TRIM = `with expired as materialized (
     select created, channel, id from broadcaster_log
@@ -32,29 +32,31 @@ const TRIM = `with expired as materialized (
   )
   select max(created)::text, count(*)::text from expired`;
 
-/** What is committed there is in the log. */
+/** Rows of the outbox that are committed are in the log as well. */
 const EMPTY = `delete from broadcaster_outbox where ctid = any (array(
     select ctid from broadcaster_outbox where (select ${TRIM_LOCK}) limit ${BATCH}
   )) returning 'gone'`;
 
-/** Keys that are not known any more: not those that are used anew while it waits for them. */
+/** Removes expired keys, except those that are used again while it waits for their lock. */
 const EXPIRED = `delete from broadcaster_keys where ctid = any (array(
     select ctid from broadcaster_keys
     where expires <= clock_timestamp() and (select ${TRIM_LOCK}) limit ${BATCH}
   )) and expires <= clock_timestamp() returning 'gone'`;
 
-/** Removes, now and then and a little at a time, what is older than the retention. */
+/** Removes rows that are older than the retention, a few at a time. */
 export class Retention {
   readonly #query: Query;
   readonly #retention: number;
-  /** Up to where it has looked. */
+  /** The time up to which it has examined rows. */
   #done = "-infinity";
   #stop: () => void = () => {};
   #closed = false;
 
   /**
-   * @param query Where it asks.
-   * @param retention In milliseconds; 0 for ever.
+   * Starts with a pause.
+   *
+   * @param query Sends statements.
+   * @param retention How long events are stored, in milliseconds; 0 for forever.
    */
   constructor(query: Query, retention: number) {
     this.#query = query;
@@ -62,7 +64,7 @@ export class Retention {
     this.#schedule();
   }
 
-  /** It ends. */
+  /** Stops it. */
   close(): void {
     this.#closed = true;
     this.#stop();
@@ -71,7 +73,7 @@ export class Retention {
   #schedule(): void {
     if (this.#closed) return;
     const pause = Math.max(SHORTEST, Math.min(LONGEST, this.#retention / 4 || LONGEST));
-    // Processes that started together do not come together.
+    // Processes that started together do not run it together.
     this.#stop = after(pause * (0.75 + Math.random() / 2), () => this.#run());
   }
 
@@ -82,12 +84,12 @@ export class Retention {
       }
       while (!this.#closed && this.#retention > 0 && await this.#trim());
     } catch {
-      // Next time, or another process: one that may not delete leaves it to others.
+      // It is tried again next time. A role that may not delete leaves it to other processes.
     }
     this.#schedule();
   }
 
-  /** Whether there may be more. */
+  /** Removes a batch, and tells whether there may be more. */
   async #trim(): Promise<boolean> {
     const [row] = await this.#query(TRIM, [this.#done, String(this.#retention)]);
     const [done, count] = row as readonly [string | null, string];

@@ -4,16 +4,16 @@
  * @module
  */
 
-/** The longest name of a channel, in bytes: what an index entry holds with ease. */
+/** The longest name of a channel, in bytes: an entry of the index holds it. */
 export const NAME_LIMIT = 1_024;
 /** The longest payload, in bytes: the client moves it as hexadecimal text. */
 export const PAYLOAD_LIMIT = 128 * 1024 * 1024;
 
-/** Who holds its locks: in the first key of an advisory lock. "broa", and the number behind it. */
+/** The first key of the advisory locks of channels: "broa" in ASCII. The next number is for upkeep. */
 export const LOCK_CLASS = 1_651_666_785;
 const UPKEEP_CLASS = LOCK_CLASS + 1;
 
-/** The lock under which the schema is made. */
+/** The lock under which the schema is created. */
 const SCHEMA_LOCK = `pg_advisory_xact_lock(${UPKEEP_CLASS}, 0)`;
 /** The lock under which rows are removed. */
 export const TRIM_LOCK = `pg_try_advisory_xact_lock(${UPKEEP_CLASS}, 1)`;
@@ -22,19 +22,17 @@ export const TRIM_LOCK = `pg_try_advisory_xact_lock(${UPKEEP_CLASS}, 1)`;
 export const WAKE_CHANNEL = "broadcaster_log";
 
 /**
- * Makes everything that is not there, in the first schema of the `search_path`;
- * what is there stays. Of its own accord the backend runs it when it connects and
- * something is missing.
+ * Creates the missing tables and functions, in the first schema of the `search_path`. Existing
+ * ones stay. The backend runs it by itself if something is missing when it connects.
  *
- * Ids come from one sequence, taken under a lock of the channel that is held
- * until the commit: so, in each channel, the order of ids is the order of
- * commit. A transaction of the application takes its locks, all and in order,
- * when it commits: it holds nobody up while it is open.
+ * Ids come from one sequence. They are taken under a lock of the channel that is held until the
+ * commit, so in each channel the order of ids is the order of commit. A transaction of the
+ * application takes all its locks, in order, when it commits: an open one blocks nobody.
  */
 export const MIGRATION: string = `\
 select ${SCHEMA_LOCK};
 
--- A log that lost its rows, or that gives its numbers again, is another log.
+-- A log without its table, or without its sequence, is another log: it gets another epoch.
 do $$ begin
   if to_regclass('broadcaster_log') is null or to_regclass('broadcaster_ids') is null then
     drop table if exists broadcaster_meta, broadcaster_keys;
@@ -55,15 +53,15 @@ alter table broadcaster_log add column if not exists
   headers jsonb check (jsonb_typeof(headers) = 'object');
 create index if not exists broadcaster_log_created on broadcaster_log (created);
 
--- One row: what tells this log from one that was there before.
+-- One row: the epoch, which tells this log from earlier ones.
 create table if not exists broadcaster_meta (epoch text not null);
 insert into broadcaster_meta
   select left(gen_random_uuid()::text, 8) where not exists (select from broadcaster_meta);
 
--- The channels whose first rows were removed.
+-- The channels of which rows were removed.
 create table if not exists broadcaster_trimmed (channel text collate "C" primary key);
 
--- The rows that were published with a key, for as long as that is known.
+-- The rows that were published with an idempotency key, until that expires.
 create table if not exists broadcaster_keys (
   channel text collate "C" not null,
   key text collate "C" not null,
@@ -74,7 +72,7 @@ create table if not exists broadcaster_keys (
 );
 create index if not exists broadcaster_keys_expires on broadcaster_keys (expires);
 
--- What applications publish passes through here. What is committed is in the log too.
+-- The messages of applications pass through here. Once committed, they are in the log too.
 create unlogged table if not exists broadcaster_outbox (
   channel text collate "C" not null check (octet_length(channel) <= ${NAME_LIMIT}),
   payload bytea not null check (octet_length(payload) <= ${PAYLOAD_LIMIT})
@@ -106,12 +104,12 @@ drop trigger if exists broadcaster_mark on broadcaster_log;
 create trigger broadcaster_mark after delete on broadcaster_log
   referencing old table as gone for each statement execute function broadcaster_mark();
 
--- In microseconds, as places have it.
+-- The time in microseconds, as places have it.
 create or replace function broadcaster_micros(moment timestamptz) returns bigint
 language sql immutable as $$ select (extract(epoch from $1) * 1000000)::bigint $$;
 
--- The way of the library: one statement for all that waited. What has a key is stored if that is
--- not known: with its id comes, behind a colon, the time of the row that was stored before.
+-- Called by the library, with all messages that wait. One with a key is stored only if the key is
+-- not known; otherwise it returns the id of the known row and, after a colon, its time.
 create or replace function broadcaster_store(channels text[], payloads bytea[],
   all_headers jsonb[] default null, all_keys text[] default null, lifetimes bigint[] default null)
 returns table (epoch text, micros bigint, ids text)
@@ -157,7 +155,7 @@ begin
   from broadcaster_meta as meta, told group by meta.epoch;
 end $$;
 
--- The way of an application, within its own transaction.
+-- Called by applications, within their own transactions.
 create or replace function broadcaster_publish(channel text, payload bytea) returns void
 language sql set search_path from current as $$
   insert into broadcaster_outbox (channel, payload) values ($1, $2);
@@ -179,7 +177,7 @@ returns void language sql set search_path from current as $$
     values ($1, convert_to($2, 'UTF8'), $3);
 $$;
 
--- Notes which channels the transaction publishes to.
+-- Collects the channels that the transaction publishes to.
 create or replace function broadcaster_note() returns trigger
 language plpgsql as $$
 declare
@@ -192,7 +190,7 @@ begin
   return new;
 end $$;
 
--- At the commit: takes all locks in order at the first row, and numbers each. It reads no table.
+-- Runs at the commit: takes all locks in order at the first row, and numbers each. It reads no table.
 create or replace function broadcaster_number() returns trigger
 language plpgsql set search_path from current as $$
 declare
@@ -221,7 +219,7 @@ create constraint trigger broadcaster_number after insert on broadcaster_outbox
   deferrable initially deferred for each row execute function broadcaster_number();
 `;
 
-/** Whether all of it is there. */
+/** Tells whether all of it exists. */
 export const IS_THERE: string = `\
 select coalesce(bool_and(there), false)::text from (
   select to_regclass(name) is not null as there from unnest(array['broadcaster_ids',
@@ -234,5 +232,5 @@ select coalesce(bool_and(there), false)::text from (
     'broadcaster_publish(text,bytea,jsonb)', 'broadcaster_publish(text,text,jsonb)']) as name
 ) as parts`;
 
-/** Has a row unless the schema was copied without what is in it. */
+/** Returns a row unless the schema was copied without its rows. */
 export const HAS_EPOCH: string = "select epoch from broadcaster_meta";

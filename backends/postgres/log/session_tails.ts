@@ -9,38 +9,38 @@ import type { Pattern } from "../../../core/backend/pattern.ts";
 import { PatternTail } from "./pattern_tail.ts";
 import { Tails, type TailsOptions } from "./tails.ts";
 
-/** Those of channels and those of patterns, and who wakes them. */
+/** The tails of channels and of patterns. */
 export class SessionTails {
   readonly #options: TailsOptions;
   readonly #tails: Tails;
   readonly #patterns = new Set<PatternTail>();
 
-  /** @param options What they need to know. */
+  /** @param options Options for the tails. */
   constructor(options: TailsOptions) {
     this.#options = options;
     this.#tails = new Tails(options);
   }
 
-  /** Opens the tail of a channel or a pattern, where hints are heard already. */
+  /** Opens the tail of a channel or a pattern. The session must be listening. */
   async open(target: Target, options: TailOptions): Promise<Tail> {
     return typeof target === "string"
       ? await this.#tails.open(target, options)
       : await this.#openPattern(target);
   }
 
-  /** These channels have something new. */
+  /** Wakes the tails of these channels: they have new events. */
   wake(channels: readonly string[]): void {
     this.#tails.wake(channels);
     for (const tail of this.#patterns) tail.wake(channels);
   }
 
-  /** A hint has come: its sender, and hashes of channels. Without one, all may have something new. */
+  /** Wakes the tails that a hint concerns: all of them if hints may have been lost. */
   hear(hint?: string): void {
     this.#tails.hear(hint);
     for (const tail of this.#patterns) tail.hear(hint);
   }
 
-  /** The session is lost, or closed: they end, behind what they have read. */
+  /** Ends all tails, after what they have read: the session is lost or closed. */
   lose(error: Error): void {
     this.#tails.lose(error);
     for (const tail of this.#patterns) tail.lose(error);

@@ -1,56 +1,64 @@
 /**
- * Connects one writing and one reading session with the writer, the reader and the tails.
+ * The two sessions of a log, each with its users: the writer, or the reader and the tails.
  *
  * @module
  */
 
+import { lostError } from "../errors.ts";
+import type { Renewable } from "../renewed_session.ts";
 import { type Database, type DatabaseEvents, readyOf, restoring } from "./database.ts";
 import { Reader } from "./reader.ts";
 import { Retention } from "./retention.ts";
 import { SessionTails } from "./session_tails.ts";
 import { Writer, type WriterOptions } from "./writer.ts";
 
-/** Makes a session that connects. */
+/** Opens a session, which starts to connect. */
 export type Dial = (events: DatabaseEvents) => Database;
 
-/** The session that writes, and who uses it. */
-export interface Writing {
-  /** The session. */
-  readonly database: Database;
+/** The session that writes. */
+export interface Writing extends Renewable {
   /** Publishes. */
   readonly writer: Writer;
-  /** Removes what is too old. */
-  readonly keeper: Retention;
-  /** Settles once it is open, and the schema is there. */
+  /** Settles once the session is open, and the schema exists. */
   readonly ready: Promise<void>;
 }
 
-/** What the session that writes needs to know. */
+/** Options for the session that writes. */
 export interface WritingOptions extends Omit<WriterOptions, "query"> {
-  /** How long events are kept, in milliseconds; 0 for ever. */
+  /** How long events are stored, in milliseconds; 0 for forever. */
   readonly retention: number;
 }
 
 /** Opens the session that writes. */
 export function openWriting(dial: Dial, { retention, ...options }: WritingOptions): Writing {
-  const retentions: Retention[] = [];
+  const keepers: Retention[] = [];
   const database = dial({
     onNotify: () => {},
-    onLost: () => retentions.forEach((keeper) => keeper.close()),
+    onLost: () => keepers.forEach((keeper) => keeper.close()),
   });
   const query = restoring(database);
   const keeper = new Retention(query, retention);
-  retentions.push(keeper);
+  keepers.push(keeper);
   const writer = new Writer({ query, ...options });
   const ready = database.ready.then(() => database.install());
   ready.catch(() => {});
-  return { database, writer, keeper, ready };
+  return {
+    writer,
+    ready,
+    get lost(): boolean {
+      return database.lost;
+    },
+    probe: (signal) => database.probe(signal),
+    async close(): Promise<void> {
+      keeper.close();
+      if (!database.lost) await writer.close();
+      await database.close();
+    },
+  };
 }
 
-/** The session that listens and reads, and who uses it. */
-export interface Reading {
-  /** The session. */
-  readonly database: Database;
+/** The session that listens and reads. */
+export interface Reading extends Renewable {
   /** Settles once it is open. */
   readonly ready: Promise<void>;
   /** Reads pages. */
@@ -70,8 +78,19 @@ export function openReading(dial: Dial, sender: string): Reading {
   const query = restoring(database);
   const reader = new Reader(query);
   const ends = new SessionTails({ query, reader, sender });
-  const ready = readyOf(database);
   let heard: Promise<void> | undefined;
-  const listening = () => heard ??= database.listen();
-  return { database, ready, reader, ends, listening };
+  return {
+    ready: readyOf(database),
+    reader,
+    ends,
+    listening: () => heard ??= database.listen(),
+    get lost(): boolean {
+      return database.lost;
+    },
+    probe: (signal) => database.probe(signal),
+    async close(): Promise<void> {
+      ends.lose(lostError());
+      await database.close();
+    },
+  };
 }

@@ -1,18 +1,20 @@
 /**
- * The tails of channels: woken by NOTIFY, polled as a safety net.
+ * The tails of channels: woken by NOTIFY, and polled in case a notification was lost.
  *
  * @module
  */
 
-import type { Item, Tail, TailOptions } from "../../../core/backend/contract.ts";
+import { positionAfter } from "../../../core/backend/continuity.ts";
+import type { TailOptions } from "../../../core/backend/contract.ts";
 import { PollingTail } from "../../../core/backend/kit/polling_tail.ts";
 import { Position } from "../../../core/backend/position.ts";
 import { after as later } from "../../../core/util/timer.ts";
-import { arrayOf, type Query, type Row } from "./database.ts";
+import { arrayOf } from "../statement.ts";
+import type { Query, Row } from "./database.ts";
 import { fingerprintOf, placeOf, startOf } from "./place.ts";
 import type { Reader } from "./reader.ts";
 
-/** How often it is looked for what no hint told of, and how long it takes for each tail at least. */
+/** The pause between two polls, and its least part for each tail, in milliseconds. */
 const SWEEP = 1_000;
 const SHARE = 0.2;
 
@@ -30,32 +32,32 @@ const STALE = `select tails.channel from
   where coalesce(newest.id, 0) <> tails.seen
     or tails.epoch <> (select epoch from broadcaster_meta limit 1)`;
 
-/** What the tails of a session need to know. */
+/** Options for the tails of a session. */
 export interface TailsOptions {
-  /** Where they ask. */
+  /** Sends statements. */
   readonly query: Query;
-  /** Where they read. */
+  /** Reads pages. */
   readonly reader: Reader;
-  /** What stands before the hints of this process, which wakes its tails itself. */
+  /** The name with which the hints of this process start. It wakes its tails itself. */
   readonly sender: string;
 }
 
-/** The tails of one session, and who wakes them. */
+/** The tails of one session. */
 export class Tails {
   readonly #options: TailsOptions;
   readonly #tails = new Map<string, Follower>();
-  /** The names that share a hash, which is what a hint tells. */
+  /** The channels by their hash, by which a hint names them. */
   readonly #names = new Map<string, Set<string>>();
   #stopSweep: (() => void) | undefined;
   #lost: Error | undefined;
 
-  /** @param options What they need to know. */
+  /** @param options Options for the tails. */
   constructor(options: TailsOptions) {
     this.#options = options;
   }
 
-  /** Opens the tail of a channel, where hints are heard already. */
-  async open(channel: string, { after }: TailOptions): Promise<Tail> {
+  /** Opens the tail of a channel. The session must be listening. */
+  async open(channel: string, { after }: TailOptions): Promise<PollingTail> {
     const { query, reader } = this.#options;
     const [row] = await query(BEGIN, [channel]);
     const [epoch, hash, id, micros] = row as readonly [string, string, string | null, string];
@@ -70,7 +72,7 @@ export class Tails {
         read: async (options) => {
           try {
             const { from, items, cut } = await reader.read(channel, options);
-            follower.seen = behind(items, from);
+            follower.seen = items.reduce(positionAfter, from);
             if (cut) follower.tail.wake();
             return { from, items };
           } catch (error) {
@@ -88,12 +90,12 @@ export class Tails {
     return follower.tail;
   }
 
-  /** These channels have something new. */
+  /** Wakes the tails of these channels: they have new events. */
   wake(channels: Iterable<string>): void {
     for (const channel of channels) this.#tails.get(channel)?.tail.wake();
   }
 
-  /** A hint has come: its sender, and hashes of channels. Without one, all may have something new. */
+  /** Wakes the tails that a hint concerns: all of them if hints may have been lost. */
   hear(hint?: string): void {
     if (hint === undefined) return this.wake(this.#tails.keys());
     const [sender, ...hashes] = hint.split(" ");
@@ -101,13 +103,13 @@ export class Tails {
     for (const hash of hashes) this.wake(this.#names.get(hash) ?? []);
   }
 
-  /** Whether a hint is of this process, or of channels that it may be about. */
+  /** Whether a hint is of this process, or names only channels that may have a tail. */
   knows(hint: string): boolean {
     const [sender, ...hashes] = hint.split(" ");
     return sender === this.#options.sender || hashes.every((hash) => this.#names.has(hash));
   }
 
-  /** The session is lost, or closed: they end, behind what they have read. */
+  /** Ends all tails, after what they have read: the session is lost or closed. */
   lose(error: Error): void {
     this.#lost = error;
     this.#stopSweep?.();
@@ -132,7 +134,7 @@ export class Tails {
         arrayOf(tails.map(([channel]) => channel)),
         arrayOf(seen.map((place) => String(place?.at ?? 0))),
         arrayOf(seen.map((place) => place ? fingerprintOf(place).epoch : "")),
-      ]).catch(() => []); // Who reads learns it too.
+      ]).catch(() => []); // The next read of a tail fails as well.
       this.wake(stale.map(([channel]) => String(channel)));
     }
     if (this.#lost) return;
@@ -141,19 +143,9 @@ export class Tails {
   }
 }
 
-/** A tail, and what it has seen. */
+/** A tail, and the position that it has seen. */
 interface Follower {
   readonly hash: string;
   readonly tail: PollingTail;
   seen: Position;
-}
-
-/** The position behind what was read. */
-function behind(items: readonly Item[], from: Position): Position {
-  let position = from;
-  for (const item of items) {
-    if (item.place) position = position.with(item.place);
-    else position = ("restart" in item && item.restart) || position;
-  }
-  return position;
 }

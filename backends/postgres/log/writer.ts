@@ -1,28 +1,29 @@
 /**
- * Writes to the log: all that waits goes as one statement.
+ * Writes to the log. Messages that wait go into one statement.
  *
  * @module
  */
 
 import { Buffer } from "node:buffer";
-import type { Payload, PayloadOptions } from "../../../core/backend/contract.ts";
+import type { OutgoingPayload, Payload } from "../../../core/backend/contract.ts";
 import { ConnectionError } from "../../../core/backend/errors.ts";
 import { lifetimeOf } from "../../../core/backend/idempotency_key.ts";
 import { Position } from "../../../core/backend/position.ts";
 import { after } from "../../../core/util/timer.ts";
-import { arrayOf, type Query } from "./database.ts";
+import { arrayOf } from "../statement.ts";
+import type { Query } from "./database.ts";
 import { placeOf } from "./place.ts";
 import { WAKE_CHANNEL } from "./schema.ts";
 
-/** What goes into one statement, at most: payloads, channels (each takes a lock), and bytes. */
+/** The limits of a statement: payloads, channels (each takes a lock), and bytes. */
 const COUNT = 1_000;
 const CHANNELS = 256;
 const BYTES = 8 * 1024 * 1024;
-/** How often readers in other processes are woken at most, in milliseconds. */
+/** The pause between two hints to other processes, in milliseconds. */
 const PAUSE = 10;
-/** How long a last hint may take, in milliseconds. */
+/** How long the last hint may take, in milliseconds. */
 const FAREWELL = 500;
-/** The channels that one notification may name. */
+/** How many channels a hint may name. */
 const NAMED = 500;
 
 const STORE = `select epoch, micros::text, ids from
@@ -30,52 +31,43 @@ const STORE = `select epoch, micros::text, ids from
 const WAKE = `select pg_notify('${WAKE_CHANNEL}', $1 || ' ' || string_agg(hash::text, ' ')) from (
   select distinct hashtext(name) as hash from unnest($2::text[]) as name) as hashes`;
 
-/** What a writer needs to know. */
+/** Options for a writer. */
 export interface WriterOptions {
-  /** Where it writes. */
+  /** Sends statements. */
   readonly query: Query;
-  /** What stands before its own hints. */
+  /** The name with which its hints start. */
   readonly sender: string;
-  /** These channels have something new. */
+  /** Called with the channels that have new events. */
   readonly onWritten: (channels: readonly string[]) => void;
 }
 
 /**
- * Writes what waited while the last statement ran as one statement, and hints
- * to other processes that it did.
+ * Writes the messages that came while the last statement ran as one statement, and sends hints to
+ * other processes.
  */
 export class Writer {
   readonly #options: WriterOptions;
   readonly #waiting: Entry[] = [];
   #running = false;
-  /** The channels that others are yet to be told of. */
+  /** The channels for the next hint. */
   #news = new Set<string>();
   #stopPause: (() => void) | undefined;
 
-  /** @param options What it needs to know. */
+  /** @param options Options for it. */
   constructor(options: WriterOptions) {
     this.#options = options;
   }
 
-  /** Writes the payloads in order, behind those that wait. */
-  write(
-    channel: string,
-    payloads: readonly Payload[],
-    options?: readonly (PayloadOptions | undefined)[],
-  ): readonly Promise<Position>[] {
-    const written = payloads.map((payload, index) =>
-      new Promise<Position>((resolve, reject) =>
-        this.#waiting.push({ channel, payload, options: options?.[index], resolve, reject })
-      )
+  /** Writes messages in order, after those that wait. */
+  write(messages: readonly OutgoingPayload[]): readonly Promise<Position>[] {
+    const written = messages.map((message) =>
+      new Promise<Position>((resolve, reject) => this.#waiting.push({ message, resolve, reject }))
     );
-    if (!this.#running) {
-      this.#running = true;
-      queueMicrotask(() => this.#run());
-    }
+    if (!this.#running) void this.#run();
     return written;
   }
 
-  /** Tells others what they were not told yet. */
+  /** Sends the hints that wait. */
   async close(): Promise<void> {
     this.#stopPause?.();
     if (this.#news.size === 0) return;
@@ -87,16 +79,17 @@ export class Writer {
   }
 
   async #run(): Promise<void> {
+    this.#running = true;
     while (this.#waiting.length > 0) await this.#store(this.#waiting.splice(0, this.#fitting()));
     this.#running = false;
   }
 
-  /** How many of those that wait go into one statement. */
+  /** How many of the messages that wait fit into one statement. */
   #fitting(): number {
     const channels = new Set<string>();
     let bytes = 0;
     let count = 0;
-    for (const { channel, payload } of this.#waiting) {
+    for (const { message: { channel, payload } } of this.#waiting) {
       channels.add(channel);
       bytes += payload.length;
       if (count > 0 && (count === COUNT || channels.size > CHANNELS || bytes > BYTES)) break;
@@ -108,27 +101,27 @@ export class Writer {
   async #store(entries: readonly Entry[]): Promise<void> {
     const { query, onWritten } = this.#options;
     try {
-      const names = arrayOf(entries.map(({ channel }) => channel));
-      const payloads = `{${entries.map(({ payload }) => hex(payload)).join(",")}}`;
-      const [row] = await query(STORE, [names, payloads, ...besidesOf(entries)]);
+      const names = arrayOf(entries.map(({ message }) => message.channel));
+      const payloads = `{${entries.map(({ message }) => hex(message.payload)).join(",")}}`;
+      const [row] = await query(STORE, [names, payloads, ...metadataOf(entries)]);
       const [epoch, micros, ids] = row as readonly string[];
       ids!.split(",").forEach((told, index) => {
         const [id, since = micros] = told.split(":");
         entries[index]!.resolve(Position.of(placeOf(epoch!, id!, since!)));
       });
     } catch (error) {
-      // A client of the user's connects again by itself: nothing may overtake what is sent again.
-      const behind = error instanceof ConnectionError ? this.#waiting.splice(0) : [];
-      for (const { reject } of [...entries, ...behind]) reject(error);
+      // A user's client reconnects by itself: later messages must not overtake what is sent again.
+      const later = error instanceof ConnectionError ? this.#waiting.splice(0) : [];
+      for (const { reject } of [...entries, ...later]) reject(error);
       return;
     }
-    const channels = [...new Set(entries.map(({ channel }) => channel))];
+    const channels = [...new Set(entries.map(({ message }) => message.channel))];
     onWritten(channels);
     for (const channel of channels) this.#news.add(channel);
     if (!this.#stopPause) this.#hint();
   }
 
-  /** What is lost of this the others' slow poll finds. */
+  /** Sends a hint. Events whose hint is lost are found by the polls of other processes. */
   async #hint(): Promise<void> {
     const news = [...this.#news];
     this.#news = new Set();
@@ -145,22 +138,19 @@ export class Writer {
   }
 }
 
-/** A payload on its way, and who waits for it. */
+/** A message that waits for its statement. */
 interface Entry {
-  readonly channel: string;
-  readonly payload: Payload;
-  readonly options: PayloadOptions | undefined;
+  readonly message: OutgoingPayload;
   readonly resolve: (position: Position) => void;
   readonly reject: (error: unknown) => void;
 }
 
-/** Headers, keys and how long those are known: each an array, or nothing if there are none. */
-function besidesOf(entries: readonly Entry[]): readonly (string | null)[] {
-  const column = (of: (options: PayloadOptions) => string | undefined) => {
-    const values = entries.map(({ options }) => options && of(options) || null);
+/** Headers, keys and the lifetimes of keys: each an array, or null if no message has one. */
+function metadataOf(entries: readonly Entry[]): readonly (string | null)[] {
+  const column = (of: (message: OutgoingPayload) => string | undefined) => {
+    const values = entries.map(({ message }) => of(message) || null);
     return values.every((value) => value === null) ? null : arrayOf(values);
   };
-  if (entries.every(({ options }) => options === undefined)) return [null, null, null];
   return [
     column(({ headers }) => headers && JSON.stringify(headers)),
     column(({ once }) => once?.key),

@@ -1,69 +1,67 @@
 /**
- * The LISTEN and NOTIFY sessions of a client that the user has.
+ * The LISTEN and NOTIFY sessions of a client that the user gives.
  *
  * @module
  */
 
 import type { Sql } from "postgres";
-import type { Tail } from "../../../core/backend/contract.ts";
+import type { OutgoingPayload, Tail } from "../../../core/backend/contract.ts";
 import { QueueTail } from "../../../core/backend/kit/queue_tail.ts";
 import { unlessAborted } from "../../../core/util/abort.ts";
-import { batches, guard, lostError, statement } from "../statement.ts";
+import { answered, lostError } from "../errors.ts";
+import { batches, notify } from "../statement.ts";
 import type { Session } from "./session.ts";
 
 /**
- * A session of a client that the user has. It publishes one statement behind the
- * other: a statement on a reserved connection that was lost ends the process
- * (postgres 3.4.9). Its own `listen()` is used.
+ * A session of a client that the user gives. It sends one statement at a time to keep their
+ * order: a reserved connection would keep it too, but a statement on one that was lost ends the
+ * process (postgres 3.4.9).
  */
 export class BorrowedSession implements Session {
-  /** See `Session`. */
+  /** See `Session`. The client reconnects by itself. */
   readonly lost = false;
   /** See `Session`. */
   readonly ready: Promise<void>;
   readonly #client: Sql;
   readonly #listeners = new Map<string, Listener>();
-  #last: Promise<void> = Promise.resolve();
+  #last: Promise<unknown> = Promise.resolve();
 
   /** @param client The user's client. */
   constructor(client: Sql) {
     this.#client = client;
-    this.ready = guard(client`select 1`);
+    this.ready = answered(client`select 1`).then(() => {});
     this.ready.catch(() => {});
   }
 
   /** See `Session`. */
-  notify(
-    channel: string,
-    payloads: readonly string[],
-  ): readonly Promise<unknown>[] {
-    return batches(payloads).flatMap((batch) => {
-      const accepted = this.#last.then(() => guard(statement(this.#client, channel, batch)));
+  notify(messages: readonly OutgoingPayload[]): readonly Promise<undefined>[] {
+    return batches(messages).flatMap((batch) => {
+      const accepted = this.#last.then(() => notify(this.#client, batch));
       this.#last = accepted.catch(() => {});
       return batch.map(() => accepted);
     });
   }
 
   /**
-   * The client listens again by itself after a loss: that is told as a loss all
-   * the same. It cannot take back a listener that it has made again, so there is
-   * one per channel, for as long as it lives.
+   * See `Session`. After a loss the client listens again by itself; the tail errors all the same,
+   * since notifications were lost. The client cannot remove a listener that it has made again, so
+   * each channel keeps one for as long as the session lives.
    */
   async listen(channel: string): Promise<Tail> {
-    const source = new QueueTail(() => this.#unlisten(channel));
+    const tail = new QueueTail(() => this.#unlisten(channel));
     const known = this.#listeners.get(channel);
     if (known) {
-      known.source = source;
-      return source;
+      known.tail = tail;
+      return tail;
     }
-    const listener: Listener = { source, times: 0 };
+    const listener: Listener = { tail, times: 0 };
     const { unlisten } = await this.#client.listen(
       channel,
-      (payload) => listener.source.push({ payload }),
-      () => listener.times++ > 0 && listener.source.error(lostError()),
+      (payload) => listener.tail.push({ kind: "record", payload }),
+      () => listener.times++ > 0 && listener.tail.error(lostError()),
     );
     this.#listeners.set(channel, Object.assign(listener, { unlisten }));
-    return source;
+    return tail;
   }
 
   async #unlisten(channel: string): Promise<void> {
@@ -78,15 +76,17 @@ export class BorrowedSession implements Session {
     await unlessAborted(signal, this.#client`select 1`);
   }
 
-  /** Waits for what is under way; the client stays open. */
+  /** Waits for the statements under way; the client stays open. */
   async close(): Promise<void> {
     await this.#last;
   }
 }
 
-/** A listener of the client, who it serves now, and how often the client has made it. */
+/** A listener of the client. */
 interface Listener {
-  source: QueueTail;
+  /** The tail that it feeds now. */
+  tail: QueueTail;
+  /** How often the client has made it. */
   times: number;
   unlisten?: () => Promise<void>;
 }

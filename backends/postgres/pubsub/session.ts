@@ -4,47 +4,44 @@
  * @module
  */
 
-import type { Tail } from "../../../core/backend/contract.ts";
+import type { OutgoingPayload, Tail } from "../../../core/backend/contract.ts";
 import { QueueTail } from "../../../core/backend/kit/queue_tail.ts";
+import { answered } from "../errors.ts";
 import { Link, type Postgres } from "../link.ts";
+import type { Renewable } from "../renewed_session.ts";
 import type { Settings } from "../settings.ts";
-import { batches, guard, quote, statement } from "../statement.ts";
+import { batches, notify, quote } from "../statement.ts";
 
-/** One role's session with the server. Once it is lost, it stays so. */
-export interface Session {
-  /** Whether it was open, or was to be, and is not any more. */
-  readonly lost: boolean;
+/** A session with the server, either to publish or to listen. Once lost, it stays lost. */
+export interface Session extends Renewable {
   /** Settles once it is open. */
   readonly ready: Promise<void>;
-  /** Sends a notification for each payload, in order. */
-  notify(channel: string, payloads: readonly string[]): readonly Promise<unknown>[];
+  /** Sends a notification for each message, in order. */
+  notify(messages: readonly OutgoingPayload[]): readonly Promise<undefined>[];
   /** Listens, and resolves once the server has confirmed. */
   listen(channel: string): Promise<Tail>;
-  /** Asks the server for a sign of life; cuts the session if the signal aborts first. */
-  probe(signal: AbortSignal): Promise<void>;
-  /** Ends it, and resolves once its socket is shut. */
-  close(): Promise<void>;
 }
 
 /**
- * A session of our own: one connection that is never made again. Not the
- * client's own `listen()`, which listens again by itself and says nothing of
- * what it lost in between.
+ * A connection of the backend's own. It does not use the client's `listen()`, which reconnects by
+ * itself and does not tell that notifications were lost meanwhile.
  */
 export class OwnSession implements Session {
   readonly #link: Link;
   readonly #tails = new Map<string, QueueTail>();
 
   /**
+   * Starts to connect.
+   *
    * @param postgres The client library.
    * @param settings Where to connect.
    */
   constructor(postgres: Postgres, settings: Settings) {
     this.#link = new Link(postgres, settings, {
-      // A channel that nobody listens to any more may still bring what was under way.
-      onNotify: (channel, payload) => this.#tails.get(channel)?.push({ payload }),
+      // After UNLISTEN, notifications that were under way may still come.
+      onNotify: (channel, payload) => this.#tails.get(channel)?.push({ kind: "record", payload }),
       onLost: (error) => {
-        for (const source of this.#tails.values()) source.error(error);
+        for (const tail of this.#tails.values()) tail.error(error);
         this.#tails.clear();
       },
     });
@@ -60,28 +57,28 @@ export class OwnSession implements Session {
     return this.#link.ready;
   }
 
-  /** See `Session`. */
-  notify(channel: string, payloads: readonly string[]): readonly Promise<unknown>[] {
-    return batches(payloads).flatMap((batch) => {
-      const accepted = guard(statement(this.#link.sql, channel, batch));
+  /** See `Session`. The statements are pipelined. */
+  notify(messages: readonly OutgoingPayload[]): readonly Promise<undefined>[] {
+    return batches(messages).flatMap((batch) => {
+      const accepted = notify(this.#link.sql, batch);
       return batch.map(() => accepted);
     });
   }
 
   /** See `Session`. */
   async listen(channel: string): Promise<Tail> {
-    const source = new QueueTail(async () => {
-      if (this.#tails.get(channel) === source) this.#tails.delete(channel);
+    const tail = new QueueTail(async () => {
+      if (this.#tails.get(channel) === tail) this.#tails.delete(channel);
       if (!this.lost) await this.#link.sql.unsafe(`unlisten ${quote(channel)}`);
     });
-    this.#tails.set(channel, source);
+    this.#tails.set(channel, tail);
     try {
-      await guard(this.#link.sql.unsafe(`listen ${quote(channel)}`));
+      await answered(this.#link.sql.unsafe(`listen ${quote(channel)}`));
     } catch (error) {
       this.#tails.delete(channel);
       throw error;
     }
-    return source;
+    return tail;
   }
 
   /** See `Session`. */

@@ -1,19 +1,25 @@
-/** What is not in the log any more, or not in this one. */
+/** Logs that lost rows, were emptied, created again or set back. */
 
 import { assertEquals } from "@std/assert";
 import { open } from "../../../../backends/postgres/log.ts";
 import { Address } from "../../../../core/backend/address.ts";
-import type { Page } from "../../../../core/backend/contract.ts";
-import type { Position } from "../../../../core/backend/position.ts";
+import type { Backend, Item, LogBreak, Page } from "../../../../core/backend/contract.ts";
+import { Position } from "../../../../core/backend/position.ts";
 import { Broadcast, type Gap } from "../../../../mod.ts";
-import { messages, numbered, take, uniqueChannel } from "../../../conformance/harness.ts";
+import {
+  messages,
+  numbered,
+  publishAll,
+  take,
+  uniqueChannel,
+} from "../../../conformance/harness.ts";
 import { withBroker } from "../../../services/broker.ts";
 import { until } from "../../../services/service.ts";
 import { TestDatabase } from "./database.ts";
 
-/** Cases on retention, and on logs that were emptied, made anew or set back. */
+/** Cases on retention, and on logs that were emptied, created again or set back. */
 function gaps(server: string): void {
-  Deno.test("postgres-stream: retention keeps the newest event, and whoever is behind is told", async () => {
+  Deno.test("postgres-stream: retention keeps the newest event, and who reads after a removed one is told", async () => {
     await using database = await TestDatabase.create(server);
     await using broadcast = new Broadcast(`${database.log}?retention=300ms`, { linger: 0 });
     const [channel, other] = [uniqueChannel(), uniqueChannel()];
@@ -32,8 +38,8 @@ function gaps(server: string): void {
     );
     assertEquals((await broadcast.history(channel)).map(({ message }) => message), ["m4"]);
     assertEquals((await broadcast.history(other)).map(({ message }) => message), ["of sql"]);
-    const behind = await broadcast.subscribe(channel, { after: ids[1]! });
-    const [event] = await take(behind, 1);
+    const resumed = await broadcast.subscribe(channel, { after: ids[1]! });
+    const [event] = await take(resumed, 1);
     assertEquals([event!.message, event!.gap], ["m4", { cause: "trimmed", after: ids[1]! }]);
     const abreast = await broadcast.subscribe(channel, { after: ids[4]! });
     await broadcast.publish(channel, "new");
@@ -46,7 +52,7 @@ function gaps(server: string): void {
     assertEquals((await broadcast.history(channel)).length, 1);
   });
 
-  Deno.test("postgres-stream: retention is forever where it is said, and 7 days where it is not", async () => {
+  Deno.test("postgres-stream: retention is forever where the URL says so, and 7 days where it is not", async () => {
     await using database = await TestDatabase.create(server);
     const channel = uniqueChannel();
     for (const parameter of ["", "?retention=forever", "?retention=0", "?retention=2d"]) {
@@ -59,15 +65,14 @@ function gaps(server: string): void {
 
   Deno.test("postgres-stream: a reader from before the first event is told only if one was removed", async () => {
     await using database = await TestDatabase.create(server);
-    const backend = await open(new Address(database.log), {});
+    const backend = await open(new Address(database.log));
     await backend.connect!();
     const [channel, other] = [uniqueChannel(), uniqueChannel()];
     const { position, records } = await backend.tail(channel);
     const after = position!;
     assertEquals(await backend.read!(channel, { after, limit: 9 }), { from: after, items: [] });
-    await backend.publish(other, ["other"]);
-    const written = backend.publish(channel, numbered(4)) as Promise<Position>[];
-    const [one, two, three, four] = await Promise.all(written);
+    await write(backend, other, ["other"]);
+    const [one, two, three, four] = await write(backend, channel, numbered(4));
     assertEquals(await shape(backend.read!(channel, { after, limit: 9 })), numbered(4));
     assertEquals(await shape(backend.read!(channel, { after, limit: 2 })), ["m0", "m1"]);
     assertEquals(await shape(backend.read!(channel, { after, before: three!, limit: 9 })), [
@@ -78,14 +83,14 @@ function gaps(server: string): void {
     assertEquals(await shape(backend.read!(channel, { after: one!, before: four!, limit: 1 })), [
       "m1",
     ]);
-    // A page says what it begins behind.
+    // A page tells the position that it starts after.
     const newest = await backend.read!(channel, { limit: 2 });
     assertEquals([String(newest.from), await shape(newest)], [String(two), ["m2", "m3"]]);
     const oldest = await backend.read!(channel, { before: three!, limit: 2 });
     assertEquals([String(oldest.from), await shape(oldest)], [String(after), ["m0", "m1"]]);
     await database.sql`delete from broadcaster_log where channel = ${channel} and id <=
       ${two!.newest!.at}`;
-    const rest = ["trimmed", "m2", "m3"];
+    const rest = ["break", "m2", "m3"];
     assertEquals(await shape(backend.read!(channel, { after, limit: 9 })), rest);
     assertEquals(await shape(backend.read!(channel, { after: one!, limit: 9 })), rest);
     assertEquals(await shape(backend.read!(channel, { after: three!, limit: 9 })), ["m3"]);
@@ -101,7 +106,7 @@ function gaps(server: string): void {
       ["dropped but for its sequence and its epoch", "drop table broadcaster_log"],
     ] as const
   ) {
-    Deno.test(`postgres-stream: a log that is ${what} is told live, and to whoever comes back`, async () => {
+    Deno.test(`postgres-stream: a log that is ${what} is a gap, live and for who resumes`, async () => {
       await using database = await TestDatabase.create(server);
       await using broadcast = new Broadcast(database.log);
       const channel = uniqueChannel();
@@ -111,7 +116,7 @@ function gaps(server: string): void {
       await take(subscription, 3);
       const next = take(subscription, 1);
       await database.sql.unsafe(statement);
-      const gap = { cause: "epoch", after: ids[2]! } as const;
+      const gap = { cause: "reset", after: ids[2]! } as const;
       assertEquals(await told.promise, gap);
       // Its ids are given again now.
       const again = await Promise.all(
@@ -124,12 +129,12 @@ function gaps(server: string): void {
       const resumed = await other.subscribe(channel, { after: ids[0]! });
       const events = await take(resumed, 3);
       assertEquals(events.map(({ message }) => message), numbered(3, "n"));
-      assertEquals(events[0]!.gap, { cause: "epoch", after: ids[0]! });
+      assertEquals(events[0]!.gap, { cause: "reset", after: ids[0]! });
       assertEquals(await other.history(channel, { before: ids[0]! }), []);
     });
   }
 
-  Deno.test("postgres-stream: a log that was set back and went on otherwise is told", async () => {
+  Deno.test("postgres-stream: a log that lost its end and went on differently is a gap", async () => {
     await using database = await TestDatabase.create(server);
     await using broadcast = new Broadcast(database.log, { linger: 0 });
     const channel = uniqueChannel();
@@ -138,24 +143,147 @@ function gaps(server: string): void {
     await database.sql`select setval('broadcaster_ids', 1)`;
     const ahead = await broadcast.subscribe(channel, { after: ids[2]! });
     const [first] = await take(ahead, 1);
-    assertEquals([first!.message, first!.gap], ["m0", { cause: "ahead", after: ids[2]! }]);
+    assertEquals([first!.message, first!.gap], ["m0", { cause: "rollback", after: ids[2]! }]);
     ahead.close();
     await Promise.all(numbered(3, "n").map((one) => broadcast.publish(channel, one)));
     const subscription = await broadcast.subscribe(channel, { after: ids[1]! });
     const events = await take(subscription, 4);
     assertEquals(events.map(({ message }) => message), ["m0", "n0", "n1", "n2"]);
-    assertEquals(events[0]!.gap, { cause: "epoch", after: ids[1]! });
+    assertEquals(events[0]!.gap, { cause: "rollback", after: ids[1]! });
+  });
+
+  Deno.test("postgres-stream: a tail goes on at the newest event that a log still has", async () => {
+    await using database = await TestDatabase.create(server);
+    await using broadcast = new Broadcast(database.log);
+    const channel = uniqueChannel();
+    const subscription = await broadcast.subscribe(channel);
+    const ids = await Promise.all(numbered(20).map((one) => broadcast.publish(channel, one)));
+    await take(subscription, 20);
+    const next = take(subscription, 2);
+    const told = Promise.withResolvers<void>();
+    broadcast.addEventListener("gap", () => told.resolve(), { once: true });
+    // A server that lags has not deleted what it lacks: no trace of that is in its tables.
+    await database.sql.begin(async (sql) => {
+      await sql`delete from broadcaster_log where channel = ${channel} and id > 17`;
+      await sql`delete from broadcaster_trimmed`;
+    });
+    await told.promise;
+    await publishAll(broadcast, channel, ["new", "newer"]);
+    const events = await next;
+    assertEquals(events.map(({ message }) => message), ["new", "newer"]);
+    assertEquals(events[0]!.gap, { cause: "rollback", after: ids[19]! });
+  });
+
+  Deno.test("postgres-stream: a pattern is told of a channel that lost its end, or was emptied", async () => {
+    await using database = await TestDatabase.create(server);
+    await using broadcast = new Broadcast(database.log);
+    const channel = `${uniqueChannel()}.a`;
+    const causes: string[] = [];
+    const subscription = await broadcast.subscribe({ pattern: channel.replace(/a$/, "*") }, {
+      onGap: ({ cause }) => causes.push(cause),
+    });
+    await publishAll(broadcast, channel, numbered(3));
+    assertEquals(await messages(subscription, 3), numbered(3));
+    const again = take(subscription, 2);
+    await database.sql`delete from broadcaster_log where channel = ${channel} and id = 3`;
+    assertEquals((await again).map(({ message }) => message), ["m0", "m1"]);
+    assertEquals(causes, ["rollback"]);
+    const news = take(subscription, 1);
+    await database.sql`truncate broadcaster_log`;
+    await until(() => Promise.resolve(causes.length === 2), "Cannot see the second gap");
+    await broadcast.publish(channel, "new");
+    assertEquals((await news).map(({ message }) => message), ["new"]);
+    assertEquals(causes, ["rollback", "reset"]);
+  });
+
+  Deno.test("postgres-stream: the facts of a break are those of the tables", async () => {
+    await using database = await TestDatabase.create(server);
+    const { sql } = database;
+    const backend = await open(new Address(database.log));
+    await backend.connect!();
+    const channel = uniqueChannel();
+    const places = await write(backend, channel, numbered(6));
+    const [one, two, three, four, five, six] = places;
+    const [head] = six!.places;
+
+    /** Reads after a position: the break, and the payloads after it. */
+    async function found(after: Position): Promise<[LogBreak | undefined, string[]]> {
+      const page = await backend.read!(channel, { after, limit: 9 });
+      return [page.items.find((item) => item.kind === "break"), await shape(page)];
+    }
+
+    const known = { kind: "break", recreated: false } as const;
+    // All came back, the newest too.
+    for (const position of places) assertEquals((await found(position))[0], undefined);
+
+    // The oldest were removed: nothing older is stored.
+    await sql`delete from broadcaster_log where id < ${three!.newest!.at}`;
+    assertEquals(await found(one!), [
+      { ...known, head: head!, removed: "unknown" },
+      ["break", "m2", "m3", "m4", "m5"],
+    ]);
+    assertEquals(await found(Position.start), [
+      { kind: "break", removed: "some" },
+      ["break", "m2", "m3", "m4", "m5"],
+    ]);
+    assertEquals((await found(three!))[0], undefined);
+
+    // One is missing between an older and a newer one.
+    await sql`delete from broadcaster_log where id = ${four!.newest!.at}`;
+    const replaced = { ...known, replaced: true, head: head!, removed: "unknown" } as const;
+    assertEquals(await found(four!), [replaced, ["break", "m2", "m4", "m5"]]);
+
+    // Another row has its id.
+    await sql`update broadcaster_log set created = created + interval '1 ms'
+      where id = ${five!.newest!.at}`;
+    assertEquals(await found(five!), [replaced, ["break", "m2", "m4", "m5"]]);
+
+    // The newest are missing.
+    await sql`delete from broadcaster_log where id > ${three!.newest!.at}`;
+    assertEquals(await found(six!), [
+      { ...known, head: three!.newest!, removed: "unknown" },
+      ["break", "m2"],
+    ]);
+    assertEquals((await found(three!))[0], undefined);
+
+    // Nothing is left: a skip tells the place where the log goes on.
+    await sql`delete from broadcaster_log`;
+    const { items: [gone, skip, ...rest] } = await backend.read!(channel, {
+      after: two!,
+      limit: 9,
+    });
+    const { epoch } = (await sql`select epoch from broadcaster_meta`)[0]!;
+    const start = { shard: 0, at: 0, sub: 0, fingerprint: epoch };
+    assertEquals(gone, { ...known, head: start, removed: "unknown" });
+    assertEquals([skip, rest], [{ kind: "skip", place: start }, []]);
+
+    // Another incarnation.
+    await sql`truncate broadcaster_log`;
+    const [seven] = await write(backend, channel, ["new"]);
+    assertEquals(await found(three!), [
+      { kind: "break", recreated: true, head: seven!.newest!, removed: "unknown" },
+      ["break", "new"],
+    ]);
+    await backend.close();
   });
 }
 
-/** The messages of a page, and the causes of its gaps. */
+/** Publishes in one turn. */
+async function write(
+  backend: Backend,
+  channel: string,
+  payloads: readonly string[],
+): Promise<Position[]> {
+  const messages = payloads.map((payload) => ({ channel, payload }));
+  return await Promise.all(backend.publish(messages) as Promise<Position>[]);
+}
+
+/** The payloads of a page, and the kinds of its other items. */
 async function shape(page: Promise<Page> | Page): Promise<string[]> {
   const decoder = new TextDecoder();
-  return (await page).items.map((item) =>
-    item.payload === undefined
-      ? "cause" in item ? item.cause : "passed"
-      : decoder.decode(item.payload as Uint8Array)
-  );
+  const shown = (item: Item) =>
+    item.kind === "record" ? decoder.decode(item.payload as Uint8Array) : item.kind;
+  return (await page).items.map(shown);
 }
 
 withBroker("postgres", gaps);

@@ -1,6 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import postgres from "postgres";
-import { MIGRATION } from "../../../../backends/postgres/log.ts";
+import { MIGRATION, postgresStream } from "../../../../backends/postgres/log.ts";
 import { Broadcast, bytes, RefusedError } from "../../../../mod.ts";
 import { messages, numbered, take, uniqueChannel } from "../../../conformance/harness.ts";
 import { withBroker } from "../../../services/broker.ts";
@@ -127,7 +127,7 @@ withBroker("postgres", (server) => {
     const error = await assertRejects(() => refused.connect(), RefusedError);
     assertEquals(
       error.message.replace(/to \S+: /, "to …: "),
-      "Cannot connect to …: the log is not there and cannot be made, run the migration: permission denied for schema public",
+      "Cannot connect to …: the log does not exist and cannot be created, run the migration: permission denied for schema public",
     );
     await refused.disconnect();
     await admin.unsafe(MIGRATION);
@@ -138,8 +138,8 @@ withBroker("postgres", (server) => {
       grant select on broadcaster_meta to app`);
     await using broadcast = new Broadcast(log);
     const subscription = await broadcast.subscribe("chatroom");
-    await broadcast.publish("chatroom", "of the library", { key: "once" });
-    await broadcast.publish("chatroom", "of the library", { key: "once" });
+    await broadcast.publish("chatroom", "of the library", { idempotencyKey: "once" });
+    await broadcast.publish("chatroom", "of the library", { idempotencyKey: "once" });
     const app = postgres(own.url.replace("postgres@", "app@"));
     await publish(app, "chatroom", "of sql");
     assertEquals(await messages(subscription, 2), ["of the library", "of sql"]);
@@ -149,7 +149,7 @@ withBroker("postgres", (server) => {
   Deno.test("postgres-stream: a client that the user has is used and never closed", async () => {
     const client = postgres(server, { onnotice: () => {} });
     const channel = uniqueChannel();
-    const broadcast = new Broadcast("postgres-stream://", { client });
+    const broadcast = new Broadcast(postgresStream({ sql: client }));
     await using other = new Broadcast(url);
     const subscription = await broadcast.subscribe(channel);
     await broadcast.publish(channel, "from the broadcast");
@@ -168,7 +168,7 @@ withBroker("postgres", (server) => {
     await using database = await TestDatabase.create(server);
     const client = postgres(database.url, { onnotice: () => {}, backoff: () => 0.05 });
     const channel = uniqueChannel();
-    const broadcast = new Broadcast("postgres-stream://", { client });
+    const broadcast = new Broadcast(postgresStream({ sql: client }));
     await using other = new Broadcast(database.log);
     const subscription = await broadcast.subscribe(channel);
     const received = take(subscription, 30);
@@ -184,7 +184,7 @@ withBroker("postgres", (server) => {
     assertEquals(events.map(({ message }) => message), numbered(30));
     assertEquals(events.map(({ gap }) => gap).filter(Boolean), []);
     await broadcast.disconnect();
-    // Without a limit `end()` of postgres 3.4.9 may wait for ever once a listener was lost.
+    // Without a limit `end()` of postgres 3.4.9 may wait forever once a listener was lost.
     await client.end({ timeout: 1 });
   });
 });

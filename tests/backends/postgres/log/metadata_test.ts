@@ -2,7 +2,7 @@
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import postgres from "postgres";
-import { open } from "../../../../backends/postgres/log.ts";
+import { open, postgresStream } from "../../../../backends/postgres/log.ts";
 import { Address } from "../../../../core/backend/address.ts";
 import { Position } from "../../../../core/backend/position.ts";
 import { Broadcast } from "../../../../mod.ts";
@@ -18,18 +18,18 @@ import { until } from "../../../services/service.ts";
 import { assertExpires } from "../../expiry.ts";
 import { TestDatabase } from "./database.ts";
 
-/** Cases on what stands beside a payload. */
-function besides(server: string): void {
+/** Cases on headers and keys. */
+function metadata(server: string): void {
   Deno.test("postgres-stream: whatever isolation the user's client has, keys at once are stored once", async () => {
     await using database = await TestDatabase.create(server);
     const connection = { default_transaction_isolation: "serializable" } as const;
     const options = { max: 3, onnotice: () => {}, connection };
     const clients = [postgres(database.url, options), postgres(database.url, options)];
-    const broadcasts = clients.map((client) => new Broadcast("postgres-stream://", { client }));
+    const broadcasts = clients.map((client) => new Broadcast(postgresStream({ sql: client })));
     const channel = uniqueChannel();
     for (const key of numbered(40)) {
       const ids = await Promise.all(
-        broadcasts.map((broadcast) => broadcast.publish(channel, key, { key })),
+        broadcasts.map((broadcast) => broadcast.publish(channel, key, { idempotencyKey: key })),
       );
       assertEquals(ids[0], ids[1]);
     }
@@ -47,9 +47,9 @@ function besides(server: string): void {
       ...{ max: 3, onnotice: () => {}, backoff: () => 0.05 },
       connection: { application_name: name },
     });
-    const broadcast = new Broadcast("postgres-stream://", { client });
+    const broadcast = new Broadcast(postgresStream({ sql: client }));
     const channel = uniqueChannel();
-    await broadcast.publish(channel, "0", { key: "0" });
+    await broadcast.publish(channel, "0", { idempotencyKey: "0" });
     const blocked = async () =>
       (await sql`select pid from pg_stat_activity
         where application_name = ${name} and wait_event_type = 'Lock'`).length > 0;
@@ -61,9 +61,9 @@ function besides(server: string): void {
       await release.promise;
     });
     await locked.promise;
-    const published = [broadcast.publish(channel, "A", { key: "a" })];
+    const published = [broadcast.publish(channel, "A", { idempotencyKey: "a" })];
     await until(blocked, "A waits for the table");
-    published.push(broadcast.publish(channel, "B", { key: "b" }));
+    published.push(broadcast.publish(channel, "B", { idempotencyKey: "b" }));
     const unknown = broadcast.publish(channel, "C");
     published.push(unknown.catch((error) => error.name));
     await sql`select pg_terminate_backend(pid) from pg_stat_activity
@@ -117,7 +117,7 @@ function besides(server: string): void {
     const past = await broadcast.subscribe(channel, { history: count });
     const received = await messages(past, count);
     assertEquals(new Set(received).size, count);
-    const backend = await open(new Address(database.log), {});
+    const backend = await open(new Address(database.log));
     await backend.connect!();
     const { items } = await backend.read!(channel, { after: Position.start, limit: count });
     await backend.close();
@@ -127,7 +127,7 @@ function besides(server: string): void {
   Deno.test("postgres-stream: a key expires, and its row is removed", async () => {
     await using database = await TestDatabase.create(server);
     await using broadcast = new Broadcast(`${database.log}?retention=1s`);
-    await broadcast.publish("other", "m", { key: "stays" });
+    await broadcast.publish("other", "m", { idempotencyKey: "stays" });
     await assertExpires(broadcast, "channel");
     const keys = () => database.sql`select key from broadcaster_keys order by key`;
     await until(async () => (await keys()).length === 1, "the expired key is removed");
@@ -143,10 +143,10 @@ function besides(server: string): void {
         "drop table broadcaster_log, broadcaster_meta",
       ]
     ) {
-      const first = await broadcast.publish("channel", "m", { key: "k" });
-      assertEquals(await broadcast.publish("channel", "m", { key: "k" }), first);
+      const first = await broadcast.publish("channel", "m", { idempotencyKey: "k" });
+      assertEquals(await broadcast.publish("channel", "m", { idempotencyKey: "k" }), first);
       await database.sql.unsafe(statement);
-      const second = await broadcast.publish("channel", "again", { key: "k" });
+      const second = await broadcast.publish("channel", "again", { idempotencyKey: "k" });
       assert(second !== first);
       const past = await broadcast.history("channel");
       assertEquals(past.map(({ id }) => id), [second]);
@@ -157,9 +157,13 @@ function besides(server: string): void {
     await using database = await TestDatabase.create(server);
     await using broadcast = new Broadcast(database.log);
     const subscription = await broadcast.subscribe("channel");
-    const keyed = numbered(500).map((one) => broadcast.publish("channel", one, { key: one }));
+    const keyed = numbered(500).map((one) =>
+      broadcast.publish("channel", one, { idempotencyKey: one })
+    );
     const plain = publishAll(broadcast, "channel", numbered(500, "p"));
-    const again = numbered(500).map((one) => broadcast.publish("channel", "no", { key: one }));
+    const again = numbered(500).map((one) =>
+      broadcast.publish("channel", "no", { idempotencyKey: one })
+    );
     assertEquals(await Promise.all(again), await Promise.all(keyed));
     await plain;
     assertEquals(await messages(subscription, 1_000), [...numbered(500), ...numbered(500, "p")]);
@@ -169,4 +173,4 @@ function besides(server: string): void {
   });
 }
 
-withBroker("postgres", besides);
+withBroker("postgres", metadata);

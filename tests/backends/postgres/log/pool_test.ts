@@ -1,7 +1,8 @@
 /** Several sessions that read the past. */
 
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import postgres from "postgres";
+import { postgresStream } from "../../../../backends/postgres/log.ts";
 import { Broadcast } from "../../../../mod.ts";
 import { take, uniqueChannel } from "../../../conformance/harness.ts";
 import { withBroker } from "../../../services/broker.ts";
@@ -39,12 +40,13 @@ function pool(server: string): void {
 
   Deno.test("postgres-stream: a client that is given has a pool of its own", async () => {
     const client = postgres(server);
-    const broadcast = new Broadcast("postgres-stream://?pool=3", { client });
-    await assertRejects(
-      () => broadcast.connect(),
-      TypeError,
-      'Cannot use parameter "pool": a client is given',
-    );
+    for (const given of [{ pool: 3 }, { url: "postgres-stream://?pool=3" }]) {
+      assertThrows(
+        () => postgresStream({ sql: client, ...given }),
+        TypeError,
+        'Cannot use parameter "pool": a client is given, which has its own',
+      );
+    }
     await client.end();
   });
 }

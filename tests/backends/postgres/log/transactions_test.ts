@@ -116,18 +116,18 @@ function transactions(server: string): void {
     await using broadcast = new Broadcast(database.log);
     const [channel, other] = [uniqueChannel(), uniqueChannel()];
     const subscription = await broadcast.subscribe(channel);
-    let behind: Promise<unknown> | undefined;
+    let later: Promise<unknown> | undefined;
     await database.sql.begin(async (sql) => {
       await publish(sql, channel, "first");
       // Numbered now, before its commit: it holds the lowest id.
       await sql`set constraints all immediate`;
       await broadcast.publish(other, "of another channel");
       const settled = { yet: false };
-      behind = broadcast.publish(channel, "second").then(() => settled.yet = true);
+      later = broadcast.publish(channel, "second").then(() => settled.yet = true);
       await waiting(database.sql);
       assertEquals(settled.yet, false);
     });
-    await behind;
+    await later;
     assertEquals(await messages(subscription, 2), ["first", "second"]);
   });
 

@@ -1,5 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import postgres from "postgres";
+import { postgres as postgresSource } from "../../../../backends/postgres/pubsub.ts";
+import { batches } from "../../../../backends/postgres/statement.ts";
 import { Broadcast, ConnectionError, RefusedError } from "../../../../mod.ts";
 import { messages, uniqueChannel } from "../../../conformance/harness.ts";
 import { withBroker } from "../../../services/broker.ts";
@@ -140,11 +142,12 @@ withBroker("postgres", (url) => {
   Deno.test("postgres: a client that the user has is used and never closed", async () => {
     const client = postgres(url);
     const channel = uniqueChannel();
-    const broadcast = new Broadcast("postgres://", { client });
+    const broadcast = new Broadcast(postgresSource({ sql: client }));
     const subscription = await broadcast.subscribe(channel);
     await client.notify(channel, "from the client");
-    await broadcast.publish(channel, "from the broadcast");
-    assertEquals(await messages(subscription, 2), ["from the client", "from the broadcast"]);
+    const turn = ["from the broadcast", "again", "again", '{"quoted", \\null}'];
+    await Promise.all(turn.map((message) => broadcast.publish(channel, message)));
+    assertEquals(await messages(subscription, 5), ["from the client", ...turn]);
     await broadcast.disconnect();
     assertEquals([...await client`select 1 as one`], [{ one: 1 }]);
     await client.end();
@@ -157,6 +160,25 @@ withBroker("postgres", (url) => {
     const given = ["a", "b", "a", "a", "", "\\u0000", "q\"uo'te", "\n\t", "🎉", "b", "{}", ""];
     await Promise.all(given.map((message) => broadcast.publish(channel, message)));
     assertEquals(await messages(subscription, given.length), given);
+  });
+
+  Deno.test("postgres: one turn publishes to many channels, in order and in few statements", async () => {
+    await using broadcast = new Broadcast(url);
+    const channels = Array.from({ length: 20 }, uniqueChannel);
+    const subscriptions = await Promise.all(channels.map((name) => broadcast.subscribe(name)));
+    await Promise.all(
+      ["same", "other"].flatMap((message) =>
+        channels.map((name) => broadcast.publish(name, message))
+      ),
+    );
+    for (const subscription of subscriptions) {
+      assertEquals(await messages(subscription, 2), ["same", "other"]);
+    }
+    const messagesOf = (channel: string, ...payloads: string[]) =>
+      payloads.map((payload) => ({ channel, payload }));
+    // Equal messages are equal in channel and payload.
+    const turn = [...messagesOf("a", "x", "y"), ...messagesOf("b", "x"), ...messagesOf("a", "x")];
+    assertEquals(batches(turn), [turn.slice(0, 3), turn.slice(3)]);
   });
 
   Deno.test("postgres: the wire carries the payload alone", async () => {
@@ -173,7 +195,7 @@ withBroker("postgres", (url) => {
   Deno.test("postgres: a server-side disconnect of the user's client is a gap", async () => {
     const client = postgres(url);
     const channel = uniqueChannel();
-    const broadcast = new Broadcast("postgres://", { client });
+    const broadcast = new Broadcast(postgresSource({ sql: client }));
     const told = Promise.withResolvers<string>();
     await broadcast.subscribe(channel, { onGap: ({ cause }) => told.resolve(cause) }).then((one) =>
       void one.getReader().read()
