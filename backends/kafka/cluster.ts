@@ -8,7 +8,7 @@ import type { Socket } from "node:net";
 import { ConnectionError, RefusedError } from "../../core/backend/errors.ts";
 import { onAbort, unlessAborted } from "../../core/util/abort.ts";
 import { after, deferred } from "../../core/util/timer.ts";
-import { explain, hasMoved, LOST, refusal, UnreachableError } from "./errors.ts";
+import { explain, isLoss, means, refusal, UnreachableError } from "./errors.ts";
 import {
   type Broker,
   type Connection,
@@ -20,22 +20,22 @@ import {
 } from "./kafkajs.ts";
 import { Topics } from "./topics.ts";
 
-/** How the cluster is used. */
+/** Options for a cluster. */
 export interface ClusterOptions {
-  /** Where to ask first; without them, what the client was given. */
+  /** The servers to connect to first; by default, those that the client was given. */
   readonly seeds: readonly { readonly host: string; readonly port: number }[] | undefined;
-  /** The replication factor of new topics, -1 for the broker's default, 0 to create none. */
+  /** The replication factor of new topics: -1 for the broker's default, 0 to create none. */
   readonly replication: number;
 }
 
-/** How long a server may take to greet, and to check a password. */
+/** The time in which a server must answer first, and check a password, in milliseconds. */
 const HANDSHAKE = 3_000;
-/** How long leaders may take to be elected. */
+/** The time that the election of leaders may take, in milliseconds. */
 const PATIENCE = 10_000;
 
 /**
- * The connections to one cluster, from `connect` to the first loss: nothing is
- * opened again, all ends together. What comes next is a new object.
+ * The connections to one cluster, from `connect()` to the first loss, with which all of them end.
+ * Nothing is opened again: the next connections are another object.
  */
 export class Cluster {
   /** Aborted when the connections are lost or closed, with the reason. */
@@ -53,8 +53,8 @@ export class Cluster {
   #seed!: Broker;
 
   /**
-   * @param kafka What kafkajs calls a cluster.
-   * @param options How it is used.
+   * @param kafka A cluster of kafkajs.
+   * @param options Options for it.
    */
   constructor(kafka: Internals, options: ClusterOptions) {
     this.#kafka = kafka;
@@ -91,7 +91,7 @@ export class Cluster {
     }
   }
 
-  /** Where the brokers are. */
+  /** Remembers the addresses of brokers. */
   learn(brokers: Metadata["brokers"]): void {
     for (const { nodeId, host, port } of brokers) this.#nodes.set(nodeId, { host, port });
   }
@@ -119,25 +119,25 @@ export class Cluster {
     }
   }
 
-  /** Opens the connection for fetches. `isIdle` tells whether its end is no loss. */
+  /** Opens the connection for fetches, the end of which is no loss while `isIdle()`. */
   async openFetches(broker: Broker, isIdle: () => boolean): Promise<void> {
     const connection = await this.request(() => broker.connectionPool.getConnection(1));
     this.#watch(broker, connection, isIdle);
   }
 
-  /** Sends a request. A connection that breaks meanwhile is the end of all of them. */
+  /** Sends a request. If its connection is lost meanwhile, all of them end. */
   async request<Response>(send: () => Promise<Response>): Promise<Response> {
     this.signal.throwIfAborted();
     try {
       return await unlessAborted(this.signal, send());
     } catch (error) {
-      if (LOST.test((error as Error).name)) this.end(explain(error));
+      if (isLoss(error)) this.end(explain(error));
       this.signal.throwIfAborted();
       throw error;
     }
   }
 
-  /** Calls again, after short and growing waits, while leaders are elected or moved. */
+  /** Retries a call, with growing pauses, while leaders are elected or moved. */
   async settle<Result>(
     call: (attempt: number) => Promise<Result>,
     patience: number = PATIENCE,
@@ -147,7 +147,7 @@ export class Cluster {
       try {
         return await call(attempt);
       } catch (error) {
-        if (!hasMoved(error) || Date.now() > deadline) throw error;
+        if (!means(error, "moved") || Date.now() > deadline) throw error;
       }
       await this.pause(Math.min(2 ** (attempt + 1), 250));
     }
@@ -166,7 +166,7 @@ export class Cluster {
     this.signal.throwIfAborted();
   }
 
-  /** Asks every open connection but those for fetches for a sign of life. */
+  /** Sends a request on every open connection but those for fetches. */
   async ping(): Promise<void> {
     const brokers = await Promise.allSettled(this.#brokers.values());
     await Promise.all(brokers.map(async (broker) => {
@@ -193,7 +193,7 @@ export class Cluster {
     for (const connection of connectionPool.pool) quieten(connection);
     const { brokerPool, rootLogger } = this.#kafka;
     const broker = brokerPool.createBroker({ connectionPool, logger: rootLogger });
-    // kafkajs limits the wait for a socket, and not that for what comes first on it.
+    // kafkajs limits how long a socket takes to open, but not how long the first answer takes.
     const timer = setTimeout(() => {
       this.#cut(connectionPool, new ConnectionError(`no answer from ${connectionPool.host}`));
     }, HANDSHAKE);
@@ -220,7 +220,7 @@ export class Cluster {
       const { host, port } = connectionPool;
       this.end(new ConnectionError(`${host}:${port} closed the connection`, { cause }));
     };
-    // A small request would wait for the answer to the one before.
+    // Otherwise a small request waits until the one before it is acknowledged.
     socket.setNoDelay(true);
     for (const event of ["error", "end", "close"]) socket.once(event, lost);
   }
@@ -230,9 +230,9 @@ export class Cluster {
       const { socket } = connection;
       const isConnected = connection.isConnected();
       connection.rejectRequests(reason);
-      // Of a connection that is up this stops the timers, of another one the error does.
+      // This stops the timers of a connection that is open; the error stops those of others.
       if (isConnected) void connection.disconnect();
-      // What is being encoded now would otherwise still be written, and wait for ever.
+      // A request that is being encoded would otherwise still be written, and wait forever.
       connection.connectionStatus = "disconnected";
       if (!socket || socket.destroyed) continue;
       this.#shut.push(new Promise((resolve) => socket.once("close", () => resolve())));

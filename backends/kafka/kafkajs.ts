@@ -1,6 +1,7 @@
 /**
- * Configures kafkajs from a URL, and declares the internals of kafkajs that are used. kafkajs reads without a group, and keeps that to itself: it is
- * declared here, for the frozen version 2.2.4.
+ * Configures kafkajs from a URL, and declares the internals of kafkajs that are used: it can read
+ * without a consumer group, but does not export how. The declarations are those of version 2.2.4,
+ * its last one.
  *
  * @module
  */
@@ -16,16 +17,18 @@ import type {
 } from "kafkajs";
 import type { Address } from "../../core/backend/address.ts";
 import { importClient } from "../../core/backend/kit/client_library.ts";
+import { checkClient } from "../../core/backend/kit/given_client.ts";
 import { pemParameters, readPem } from "../../core/backend/kit/tls_files.ts";
-import type { KafkaError } from "./errors.ts";
+import { isAnswer } from "./errors.ts";
+import type { Bounds } from "./offsets.ts";
 
 /** A record as kafkajs decodes it. */
 export interface Message {
   readonly offset: string;
-  /** Of the event or of its storing, in milliseconds; -1 if there is none. */
+  /** When it was made or stored, in milliseconds; -1 if that is not known. */
   readonly timestamp?: string;
   readonly value: Uint8Array | null;
-  /** Bytes or `null` by their names; a repeated one has an array, and old records have none. */
+  /** Bytes or `null`; an array where a name is repeated. Absent in records of old formats. */
   readonly headers?: Readonly<Record<string, unknown>>;
   readonly isControlRecord?: boolean;
 }
@@ -50,7 +53,7 @@ export interface ConnectionPool {
   getConnection(index: 1): Promise<Connection>;
 }
 
-/** What a broker knows of the cluster. */
+/** The cluster as a broker describes it. */
 export interface Metadata {
   readonly brokers: readonly {
     readonly nodeId: number;
@@ -69,7 +72,7 @@ export interface Metadata {
   }[];
 }
 
-/** One broker, with what kafkajs does not declare. */
+/** One broker, with the methods that kafkajs does not declare. */
 export interface Broker extends Omit<KafkaBroker, "produce"> {
   readonly connectionPool: ConnectionPool;
   describeConfigs(request: { resources: readonly never[] }): Promise<unknown>;
@@ -93,19 +96,38 @@ export interface Broker extends Omit<KafkaBroker, "produce"> {
   }>;
 }
 
-/** What a fetch brings. */
+/** The response to a fetch. */
 export interface FetchResponse {
   readonly responses: readonly {
     readonly topicName: string;
-    readonly partitions: readonly {
-      readonly partition: number;
-      readonly highWatermark: string;
-      readonly messages: readonly Message[];
-    }[];
+    readonly partitions: readonly PartitionResponse[];
   }[];
 }
 
-/** What a publish brings. */
+/** One partition in the response to a fetch. */
+export interface PartitionResponse {
+  readonly partition: number;
+  readonly highWatermark: string;
+  /** The log start offset, misspelt; absent before Kafka 1.0. */
+  readonly lastStartOffset?: string;
+  readonly messages: readonly Message[];
+}
+
+/** The records that one fetch has brought of a partition, and its bounds at that moment. */
+export interface Fetched extends Bounds {
+  /** A batch comes whole, also if it starts before the offset that was asked for. */
+  readonly messages: readonly Message[];
+}
+
+/** Reads the response to a fetch. */
+export function fetchedOf(
+  { messages, highWatermark, lastStartOffset = "0" }: PartitionResponse,
+): Fetched {
+  const begin = Math.max(0, Number(lastStartOffset));
+  return { messages, begin, end: Math.max(begin, Number(highWatermark)) };
+}
+
+/** The response to a publish. */
 export interface ProduceResponse {
   readonly topics: readonly {
     readonly partitions: readonly {
@@ -130,43 +152,58 @@ export interface Internals {
 /** Makes what kafkajs calls a cluster. */
 export type ClusterFactory = () => Internals;
 
+const WANTED = {
+  wanted: "a client of kafkajs 2.2.4, new Kafka({ brokers })",
+  methods: ["producer", "consumer", "admin"],
+  mistaken: [
+    { name: "a promise, await it first", has: ["then"] },
+    { name: "a producer of kafkajs", has: ["send", "sendBatch"] },
+    { name: "a consumer of kafkajs", has: ["subscribe", "describeGroup"] },
+    { name: "an admin of kafkajs", has: ["listTopics", "createTopics"] },
+    { name: "a client of node-rdkafka", has: ["getMetadata", "offsetsForTimes"] },
+    { name: "the module kafkajs, call new Kafka({ brokers }) of it", has: ["Kafka", "logLevel"] },
+  ],
+} as const;
+
 /**
- * The factory of a `Kafka`, which it keeps behind a private symbol. What comes
- * from there has the client's servers, TLS, SASL and logger, whoever made it.
+ * Gets the factory of clusters out of a `Kafka`, which keeps it under a private symbol. What it
+ * makes has the client's servers, TLS, SASL and logger.
  *
- * @throws {TypeError} If it has none.
+ * @throws {TypeError} If the client is not one of kafkajs 2.2.4.
  */
 export function clusterFactory(client: unknown): ClusterFactory {
+  checkClient(client, WANTED);
   const symbol = Object.getOwnPropertySymbols(Object(client))
     .find(({ description }) => description === "private:Kafka:createCluster");
   const create = symbol && (client as { [symbol]: unknown })[symbol];
   if (typeof create !== "function") {
-    throw new TypeError("Cannot use client: it is not a `Kafka` of kafkajs 2.2.4");
+    throw new TypeError(
+      `Cannot use client: it must be ${WANTED.wanted}, it is one of another version or library`,
+    );
   }
   return () => create({ allowAutoTopicCreation: false });
 }
 
 /**
- * Asks for nothing, and is answered by whoever serves. A broker that wants a
- * password is silent about it until it is asked for something.
+ * Asks for nothing, so that any broker that serves this client answers. One that wants a password
+ * says nothing until it is asked for something.
  */
 export async function greet(broker: Broker): Promise<void> {
   try {
     await broker.describeConfigs({ resources: [] });
   } catch (error) {
-    const { name, type } = error as KafkaError;
-    if (type === undefined && name !== "KafkaJSServerDoesNotSupportApiKey") throw error;
+    if (!isAnswer(error)) throw error;
   }
 }
 
-/** The same broker, whose fetches go where everything else goes: no long poll is before them. */
+/** The same broker, fetching over the connection of other requests: no long poll holds it up. */
 export function besideFetches(broker: Broker): Broker {
   const [connection] = broker.connectionPool.pool;
   const connectionPool = { send: (request: unknown) => connection.send(request) };
   return Object.create(broker, { connectionPool: { value: connectionPool } });
 }
 
-/** Every topic, those included that are being made or have lost a leader: kafkajs would throw. */
+/** Every topic, including those without a leader, for which kafkajs would throw. */
 export async function describeAll(broker: Broker): Promise<Metadata> {
   const [connection] = broker.connectionPool.pool;
   const parse = (data: unknown) => Promise.resolve(data);
@@ -178,7 +215,7 @@ export async function describeAll(broker: Broker): Promise<Metadata> {
   return await lenient.metadata([]) as unknown as Metadata;
 }
 
-/** Leaves what goes wrong to the core, instead of the client's logger. */
+/** Keeps failures from the client's logger, since the core reports them. */
 export function quieten(connection: Connection): void {
   const { requestQueue } = connection;
   const schedule = requestQueue.scheduleCheckPendingRequests;
@@ -195,7 +232,10 @@ export function seeds({ hosts }: Address): { host: string; port: number }[] {
   return hosts.map(({ hostname, port }) => ({ host: hostname, port: port ?? 9092 }));
 }
 
-/** Checks the URL now; files are read each time it connects, since certificates are renewed. */
+/**
+ * Checks the URL now, and returns what makes a configuration for each connect: files are read
+ * again, since certificates are renewed.
+ */
 export function configuration(address: Address): () => Promise<KafkaConfig> {
   const { username, password, parameters } = address;
   const mechanism = address.choice("sasl", ["plain", "scram-sha-256", "scram-sha-512"]) ??
@@ -224,12 +264,15 @@ export function configuration(address: Address): () => Promise<KafkaConfig> {
   };
 }
 
-/** Makes a client, which connects to nothing. */
-export async function createClient(config: KafkaConfig): Promise<Kafka> {
-  const module = await importClient<typeof import("kafkajs")>("kafkajs");
+/** Loads kafkajs. */
+export async function load(): Promise<typeof import("kafkajs")> {
+  const module = await importClient<typeof import("kafkajs")>("kafkajs", "kafka({ client })");
   // A CommonJS module: not every runtime finds its named exports.
-  const { Kafka } = module.Kafka
-    ? module
-    : (module as unknown as { default: typeof module }).default;
+  return module.Kafka ? module : (module as unknown as { default: typeof module }).default;
+}
+
+/** Makes a client, without connecting. */
+export async function createClient(config: KafkaConfig): Promise<Kafka> {
+  const { Kafka } = await load();
   return new Kafka(config);
 }

@@ -1,73 +1,83 @@
 /**
  * Apache Kafka: a topic per channel, read without a consumer group.
  *
+ * @example
+ * ```ts
+ * import { kafka } from "@broadcaster/broadcaster/kafka";
+ *
+ * const backend = kafka({ url: "kafka://a:9092,b:9092", replication: 3 });
+ * ```
+ *
  * ## URLs
  *
- * `kafka://[user:password@]host[:port][,host[:port]…][?parameters]`, port 9092 unless it is named.
+ * `kafka://[user:password@]host[:port][,host[:port]…][?parameters]`. The default port is 9092.
  *
  * | parameter | |
  * |---|---|
- * | `sasl` | `plain`, `scram-sha-256` or `scram-sha-512`; `plain` if the URL names a user |
+ * | `sasl` | `plain`, `scram-sha-256` or `scram-sha-512`; by default `plain` if the URL has a user |
  * | `tls` | `true` or `false`, the default |
  * | `ca` | path of a PEM file with the authorities to trust; implies TLS, as do the next two |
  * | `cert`, `key` | paths of PEM files with the client's own certificate and its key |
- * | `clientId` | the name that brokers log, `broadcaster` by default |
- * | `create` | `false` refuses channels without a topic, instead of creating it |
+ * | `clientId` | the name in the brokers' logs, `broadcaster` by default |
+ * | `create` | `false` refuses channels without a topic instead of creating it |
  * | `replication` | replication factor of the topics that are created; the broker's default |
  *
- * The files are read each time it connects, since certificates are renewed.
+ * The files are read again for each connection, since certificates are renewed.
  *
- * A channel is 1 to 249 of the characters `A-Z a-z 0-9 . _ -`; of names that
- * differ only in `.` and `_`, brokers take one. A topic that is missing is
- * created, with one partition.
+ * A channel has 1 to 249 of the characters `A-Z a-z 0-9 . _ -`. Brokers accept only one of the
+ * names that differ only in `.` and `_`. A missing topic is created, with one partition.
  *
  * ## Delivery
  *
- * The topic is the log. A tail that is opened again goes on behind the last
- * event, on every partition: nothing is lost while the broker stores it. What an
- * unclean leader election loses is a gap to who had seen it, and to nobody else. What
- * retention, compaction or `DeleteRecords` removed before it was read is a gap,
- * and so is a topic that was deleted and made anew. `missed` is not known, as
- * offsets also count the markers of transactions; and where compaction removed
- * the very record that was read last, a gap is told though nothing may be
- * missing. A slow reader loses nothing else: what it has no room for waits on
- * the broker. A message whose partition changes its leader meanwhile may or may
- * not be published.
+ * The topic is the log. A tail that is opened again continues after the last event, in every
+ * partition: nothing is lost while the broker stores it. Events that an unclean leader election
+ * loses are a gap for those who had seen them, and for nobody else. Events that retention,
+ * compaction or `DeleteRecords` removed before they were read are a gap, and so is a topic that
+ * was deleted and created again. Only the partition that was set back is read again from its
+ * start. `missed` is not known, since offsets also count the markers of transactions. Where
+ * compaction removed the record that was read last, there is a gap although nothing may be
+ * missing. A slow reader loses nothing else: records that it has no room for wait on the broker.
+ * A message whose partition changes its leader while it is sent may or may not be published.
  *
- * An id has the offsets of all partitions, each with the time of its record,
- * and room for 43 partitions: a channel with more can be published to, and
- * neither read nor subscribed to by its name. `publish` knows the id on topics of one
- * partition. A new topic that has as many events as the old one had, with the
- * same time at the same offset, cannot be told from it; nor can it be where the
- * last place was found and not read, as at the beginning of a subscription.
+ * An id has the offsets of all partitions, each with the time of its record, and room for 43
+ * partitions. A channel with more can be published to, but neither read nor subscribed to by its
+ * name. `publish()` knows the id on topics of one partition. A recreated topic cannot be told from
+ * the old one if it has as many events, with the same time at the same offset; nor if the last
+ * place was never read, as at the start of a subscription.
  *
- * Every event of a channel has the channel as its key, so it lies on the
- * partition where Java and Python publishers put that key. Order is total on a
- * topic of one partition, and per partition on others; history merges them by
- * the time of their records. All partitions are read, and those that are added
- * later from their start, within half a minute.
- * Records without a value are skipped; those of open or aborted transactions
- * are not, as in other clients by default. kafkajs decompresses gzip; a tail
- * that meets another codec ends, unless `CompressionCodecs` of kafkajs has it.
+ * The key of every event is its channel, so it is stored in the partition in which Java and Python
+ * publishers put that key. Order is total on a topic of one partition, and per partition on others;
+ * history merges them by the time of their records. All partitions are read, and those that are
+ * added later from their start, within half a minute. Records without a value are skipped. Those
+ * of open or aborted transactions are not, as in other clients by default. kafkajs decompresses
+ * gzip; a tail that meets another codec ends, unless `CompressionCodecs` of kafkajs has it.
  *
- * Headers are record headers, each with the UTF-8 of its text. Of what other
- * programs write, a name that comes again has its last value, and what is `null` or
- * not UTF-8 is left out. They count towards `max.message.bytes` of the topic.
+ * Headers are record headers, each with the UTF-8 of its text. In records of other programs, a
+ * repeated name has its last value, and values that are `null` or not UTF-8 are left out. Headers
+ * count towards `max.message.bytes` of the topic.
  *
- * A pattern reads all topics that match, from their ends. Topics are listed once
- * a second, or as often as that takes a twentieth of the time; what appears in
- * the list is read from its start, so that nothing of a new topic is lost. What
- * this process itself makes is found at once. A topic that is deleted leaves
- * quietly, unless there may be something of it that was not read: that is a gap.
- * One that may not be read ends the subscription, one that may not even be
- * described matches nothing, and neither do the brokers' own, which begin with
- * `__`. A pattern has no position: a lost connection is a gap in it.
+ * A pattern reads all topics that match, from their ends. Topics are listed once a second, or as
+ * often as listing takes a twentieth of the time. A topic that appears is read from its start, so
+ * nothing of it is lost; one that this process creates is found at once. A topic that is deleted
+ * leaves no gap, unless events of it may not have been read. A topic that may not be read ends the
+ * subscription. One that may not be described matches nothing, and neither do the brokers' own,
+ * which start with `__`. A pattern has no position: a lost connection is a gap in it.
  *
  * ## Escape hatch
  *
- * Pass your own `new Kafka({…})` of kafkajs 2.2.4 as `client`, for whatever the
- * URL cannot say. Its connections stay its own: this backend makes others, with
- * the same configuration. On Deno, kafkajs needs `--allow-net` and `--allow-env`.
+ * Pass your own client of kafkajs 2.2.4 for settings that the URL does not have. Its connections
+ * stay its own: this backend opens others, with the same configuration. On Deno, kafkajs needs
+ * `--allow-net` and `--allow-env`.
+ *
+ * ```ts
+ * import { Broadcast } from "@broadcaster/broadcaster";
+ * import { kafka } from "@broadcaster/broadcaster/kafka";
+ * import { Kafka } from "kafkajs";
+ *
+ * const client = new Kafka({ brokers: ["a:9092"], connectionTimeout: 5_000 });
+ * const broadcast = new Broadcast(kafka({ client }));
+ * await broadcast.disconnect();
+ * ```
  *
  * @module
  */
@@ -76,7 +86,9 @@ import type { KafkaConfig } from "kafkajs";
 import type { Address } from "../../core/backend/address.ts";
 import type {
   Backend,
-  BackendOptions,
+  BackendFeatures,
+  BackendSource,
+  OutgoingPayload,
   Page,
   Payload,
   PayloadOptions,
@@ -85,14 +97,19 @@ import type {
   TailOptions,
   Target,
 } from "../../core/backend/contract.ts";
-import { ClosedError, ConnectionError } from "../../core/backend/errors.ts";
-import { importClient } from "../../core/backend/kit/client_library.ts";
+import { ConnectionError } from "../../core/backend/errors.ts";
+import { RenewedConnection } from "../../core/backend/kit/renewed_connection.ts";
+import { sourceOf, type SourceOptions } from "../../core/backend/kit/source.ts";
+import type { Position } from "../../core/backend/position.ts";
+import { onAbort } from "../../core/util/abort.ts";
 import { Cluster } from "./cluster.ts";
+import { closedError } from "./errors.ts";
 import {
   type ClusterFactory,
   clusterFactory,
   configuration,
   createClient,
+  load,
   seeds,
 } from "./kafkajs.ts";
 import { checkRecord } from "./log/limits.ts";
@@ -101,13 +118,88 @@ import { Reader } from "./log/reader.ts";
 import { Writer } from "./log/writer.ts";
 import { checkName } from "./topics.ts";
 
-/** Makes the backend of `kafka://`. */
-export async function open(address: Address, options: BackendOptions): Promise<Backend> {
-  const backend = new KafkaBackend(address, options);
-  if (options.client === undefined) {
-    await configuration(address)();
-    await importClient("kafkajs");
-  }
+/** A client of kafkajs: `new Kafka({ brokers })`. */
+export type KafkaClient = InstanceType<(typeof import("kafkajs"))["Kafka"]>;
+
+/** Options for `kafka()`. */
+export interface KafkaOptions extends SourceOptions {
+  /**
+   * A client of kafkajs 2.2.4, for settings that are not here. Its servers, TLS, SASL and name
+   * count, those of the URL and of these options do not. It is not closed.
+   */
+  readonly client?: KafkaClient | undefined;
+  /**
+   * How to authenticate the user of the URL.
+   *
+   * @default {"plain"} if the URL has a user
+   */
+  readonly sasl?: "plain" | "scram-sha-256" | "scram-sha-512" | undefined;
+  /**
+   * Whether to connect with TLS.
+   *
+   * @default {false} unless `ca`, `cert` or `key` is given
+   */
+  readonly tls?: boolean | undefined;
+  /**
+   * The path of a PEM file with the authorities to trust.
+   *
+   * @default the runtime's authorities
+   */
+  readonly ca?: string | undefined;
+  /** The path of a PEM file with the client's own certificate. By default, it has none. */
+  readonly cert?: string | undefined;
+  /** The path of a PEM file with the key of that certificate. */
+  readonly key?: string | undefined;
+  /**
+   * The name in the brokers' logs.
+   *
+   * @default {"broadcaster"}
+   */
+  readonly clientId?: string | undefined;
+  /**
+   * Whether a missing topic is created. Otherwise, its channel is refused.
+   *
+   * @default {true}
+   */
+  readonly create?: boolean | undefined;
+  /**
+   * The replication factor of the topics that are created: a number of brokers.
+   *
+   * @default the broker's `default.replication.factor`
+   */
+  readonly replication?: number | undefined;
+}
+
+/**
+ * Apache Kafka, for `new Broadcast()`: a topic per channel.
+ *
+ * @example
+ * ```ts
+ * import { Broadcast } from "@broadcaster/broadcaster";
+ * import { kafka } from "@broadcaster/broadcaster/kafka";
+ *
+ * const broadcast = new Broadcast(kafka({ url: "kafka://localhost:9092", create: false }));
+ * await broadcast.disconnect();
+ * ```
+ *
+ * @param options The URL or a client, and settings.
+ * @throws {TypeError} If the URL is malformed, or the client is not one of kafkajs 2.2.4.
+ */
+export function kafka({ url, client, ...parameters }: KafkaOptions = {}): BackendSource {
+  const make = client === undefined ? undefined : clusterFactory(client);
+  return sourceOf({
+    schemes: ["kafka"],
+    url,
+    parameters,
+    open: make ? (address) => new KafkaBackend(address, make) : open,
+  });
+}
+
+/** Opens the backend of `kafka://`. */
+export async function open(address: Address): Promise<Backend> {
+  const backend = new KafkaBackend(address);
+  await configuration(address)();
+  await load();
   return backend;
 }
 
@@ -115,139 +207,117 @@ export async function open(address: Address, options: BackendOptions): Promise<B
 export class KafkaBackend implements Backend {
   /** Always `"kafka"`. */
   readonly name = "kafka";
-  /** The servers that the URL names. */
+  /** The servers of the URL. */
   readonly address: string;
-  /** It reaches other processes, with any bytes and with headers, and stores them. */
-  readonly features = {
+  /** See `BackendFeatures`. */
+  readonly features: BackendFeatures = {
     crossProcess: true,
     binary: true,
-    log: true,
     patterns: true,
     headers: true,
-  } as const;
+  };
   readonly #url: Address;
   readonly #make: ClusterFactory | undefined;
   readonly #configure: () => Promise<KafkaConfig>;
   readonly #replication: number;
   readonly #writer: Writer;
+  readonly #held: RenewedConnection<Reader> = new RenewedConnection(() => this.#connect());
+  /** The newest one, which may not be connected yet. */
   #cluster: Cluster | undefined;
-  #session: Promise<Reader> | undefined;
   #isClosed = false;
 
   /**
    * Reads the URL, without connecting.
    *
    * @param address The URL.
-   * @param options `client` is a `Kafka` of kafkajs 2.2.4.
+   * @param make Makes clusters as a client of the user would; by default, as the URL says.
    * @throws {TypeError} If a parameter of the URL has a value that cannot be used.
    */
-  constructor(address: Address, options: BackendOptions = {}) {
+  constructor(address: Address, make?: ClusterFactory) {
     this.#url = address;
+    this.#make = make;
     this.address = `kafka://${address.servers(9092).join(",")}`;
     const replication = address.count("replication") ?? -1;
     this.#replication = address.choice("create", ["true", "false"]) === "false" ? 0 : replication;
-    this.#writer = new Writer(async () => (await this.#open()).cluster);
+    this.#writer = new Writer(async () => (await this.#reader()).cluster);
     this.#configure = configuration(address);
-    if (options.client !== undefined) this.#make = clusterFactory(options.client);
   }
 
   /** Whether nothing was lost since `connect()`. */
   get connected(): boolean {
-    return this.#session !== undefined;
+    return !this.#held.lost;
   }
 
-  /** Holds names, payloads and headers against what brokers take. */
+  /** Checks names, payloads and headers by the rules of the brokers. */
   check(channel: string, payload: Payload = "", options: PayloadOptions = {}): void {
     checkName(channel);
     checkRecord(channel, payload, options);
   }
 
   /** Connects to the first server that answers. */
-  async connect(): Promise<void> {
-    await this.#open();
+  connect(): Promise<void> {
+    return this.#held.renew();
   }
 
-  /** Reads every partition: of the topic, from its end or a position on, or of all that match. */
+  /** Reads every partition of the topic, from its end or a position; or of all that match. */
   async tail(target: Target, { after }: TailOptions = {}): Promise<Tail> {
-    const reader = await this.#open();
+    const reader = await this.#reader();
     return await (typeof target === "string" ? reader.tail(target, after) : reader.tailAll(target));
   }
 
   /** A page over all partitions of the topic, merged by time. */
   async read(target: Target, options: ReadOptions): Promise<Page> {
-    return await readPage((await this.#open()).cluster, target as string, options);
+    return await readPage((await this.#reader()).cluster, target as string, options);
   }
 
-  /** Sends a request on every connection, and waits for what the fetches bring. */
+  /** Sends a request on every connection, and waits until the fetches are answered. */
   async probe(signal: AbortSignal): Promise<void> {
-    const [cluster, session] = [this.#cluster, this.#session];
-    if (!cluster || !session) return;
-    function cut(): void {
-      cluster?.end(new ConnectionError("a probe was not answered"));
-    }
+    const reader = this.#held.current;
+    if (!reader || reader.lost) return;
+    const { cluster } = reader;
+    const cut = () => cluster.end(new ConnectionError("a probe was not answered"));
     if (signal.aborted) return cut();
-    signal.addEventListener("abort", cut, { once: true });
+    const forget = onAbort(signal, cut);
     try {
-      await Promise.all([cluster.ping(), (await session).ping()]);
+      await Promise.all([cluster.ping(), reader.ping()]);
     } finally {
-      signal.removeEventListener("abort", cut);
+      forget();
     }
   }
 
-  /** Closes the connections that this backend has made. */
+  /** Closes the connections that this backend has opened. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    const session = this.#session;
-    this.#cluster?.end(closed());
-    const reader = await session?.catch(() => undefined);
-    await reader?.ended();
-    await this.#cluster?.shut();
+    const closing = this.#held.close();
+    this.#cluster?.end(closedError());
+    await closing;
   }
 
-  /**
-   * Publishes to one partition, in order. What comes while a request of the
-   * same channel is under way goes together, with the next.
-   */
-  publish(
-    channel: string,
-    payloads: readonly Payload[],
-    options?: readonly (PayloadOptions | undefined)[],
-  ): readonly Promise<unknown>[] {
-    return payloads.map((payload, index) =>
-      this.#writer.publish(channel, payload, options?.[index])
-    );
+  /** Publishes each payload to one partition, in order. */
+  publish(messages: readonly OutgoingPayload[]): readonly Promise<Position | undefined>[] {
+    return this.#writer.publish(messages);
   }
 
-  #open(): Promise<Reader> {
-    if (!this.#session) {
-      const session = this.#session = this.#connect();
-      session.catch(() => {
-        if (this.#session === session) this.#session = undefined;
-      });
-    }
-    return this.#session;
+  async #reader(): Promise<Reader> {
+    await this.#held.renew();
+    return this.#held.current!;
   }
 
   async #connect(): Promise<Reader> {
     const make = this.#make ?? clusterFactory(await createClient(await this.#configure()));
-    if (this.#isClosed) throw closed();
     const cluster = this.#cluster = new Cluster(make(), {
       seeds: this.#make ? undefined : seeds(this.#url),
       replication: this.#replication,
     });
-    cluster.signal.addEventListener("abort", () => {
-      if (this.#cluster === cluster) this.#session = undefined;
-    }, { once: true });
     try {
+      if (this.#isClosed) throw closedError();
       await cluster.connect();
+      cluster.signal.throwIfAborted();
       return new Reader(cluster);
     } catch (error) {
       cluster.end(error as Error);
+      await cluster.shut();
       throw error;
     }
   }
-}
-
-function closed(): ClosedError {
-  return new ClosedError("Cannot use backend: it is closed");
 }

@@ -1,5 +1,5 @@
 /**
- * The offsets of a topic: of its oldest record, and of the next.
+ * The offsets of a topic: of the oldest record and of the next, in each partition.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import type { Cluster } from "./cluster.ts";
 import { fingerprintOf } from "./partition_reader.ts";
 import type { Lead } from "./topics.ts";
 
-/** What is stored of a partition. */
+/** The offsets of a partition that are stored. */
 export interface Bounds {
   /** The offset of the oldest record, or the one that the next will have. */
   readonly begin: number;
@@ -17,11 +17,11 @@ export interface Bounds {
   readonly end: number;
 }
 
-/** What `listOffsets` takes for a time. */
+/** The times that stand for both ends in a request for offsets. */
 const BEGIN = -2;
 const END = -1;
 
-/** What is stored of some partitions of a topic. */
+/** The bounds of some partitions of a topic. */
 export async function boundsOf(
   cluster: Cluster,
   topic: string,
@@ -72,10 +72,10 @@ async function offsets(
   return found;
 }
 
-/** What an id has room for, besides what names its channel. */
+/** The longest position in an id, of which the rest names the channel. */
 const ROOM = 1024 - 15;
 
-/** How many partitions fit into an id, each with the largest offset and the latest time. */
+/** The partitions that fit into an id, each with the largest offset and the latest time. */
 export const MAX_PARTITIONS: number = (() => {
   const fingerprint = fingerprintOf(String(36n ** 8n - 1n));
   const places = [{ shard: 0, at: Number.MAX_SAFE_INTEGER, sub: 0, fingerprint }];
@@ -86,7 +86,7 @@ export const MAX_PARTITIONS: number = (() => {
 })();
 
 /**
- * Holds a topic against the room of an id.
+ * Checks that an id has room for a topic.
  *
  * @throws {RangeError} If it has too many partitions.
  */

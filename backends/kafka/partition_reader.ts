@@ -1,180 +1,197 @@
 /**
- * Reads one partition onwards, for tails and pages: checks the last record seen, and tells a
- * gap if it is gone.
+ * Reads one partition onwards, for tails and pages, and tells a break where the record that was
+ * read last does not come back.
  *
  * @module
  */
 
-import type { BackendRecord, Item, LogGap, PassedRecord } from "../../core/backend/contract.ts";
-import { type Place, Position } from "../../core/backend/position.ts";
+import type {
+  BackendRecord,
+  Item,
+  LogBreak,
+  Removed,
+  SkippedRecord,
+} from "../../core/backend/contract.ts";
+import type { Place, Position } from "../../core/backend/position.ts";
 import { headersFrom } from "./headers.ts";
-import type { Message } from "./kafkajs.ts";
+import type { Fetched, Message } from "./kafkajs.ts";
 import type { Bounds } from "./offsets.ts";
+import type { Lead } from "./topics.ts";
 
-/** How often a fetch may bring nothing, where there should be something, before that is given up. */
+/** After how many fetches in a row that bring nothing, where something should be, it moves on. */
 const PATIENCE = 3;
 
-/** The last place in each partition, which all lanes of a reader share. */
-export class Places {
-  /** The newest last. */
-  readonly #places: Map<number, Place>;
-
-  /** @param position Where the reader stands. */
-  constructor(position: Position) {
-    this.#places = new Map(position.places.toReversed().map((place) => [place.shard, place]));
-  }
-
-  /** All of them. */
-  get position(): Position {
-    return Position.of(...[...this.#places.values()].reverse());
-  }
-
-  /** The last one in a partition. */
-  in(partition: number): Place | undefined {
-    return this.#places.get(partition);
-  }
-
-  /** A record was read. */
-  see(place: Place): void {
-    this.#places.delete(place.shard);
-    this.#places.set(place.shard, place);
-  }
-
-  /** A partition is read from an offset on; returns the place before it, if there is one. */
-  reset(partition: number, offset: number): Place | undefined {
-    this.#places.delete(partition);
-    const place = before(partition, offset);
-    if (place) this.#places.set(partition, place);
-    return place;
-  }
-}
-
 /**
- * Reads behind the last place, inclusive: that record must come back and be the
- * same, else there is a gap.
+ * Reads after a place, inclusive: that record must come back and be the same, otherwise a break
+ * comes first. A partition that was set back is read from its start; no other partition is
+ * affected.
  */
 export class PartitionReader {
   /** The partition. */
   readonly partition: number;
-  /** What is asked for next. */
-  offset = 0;
-  /** Behind the newest record, as far as it is known. */
-  head = 0;
-  readonly #places: Places;
+  /** The offset to fetch next. */
+  offset: number;
+  /** The last place that was read, or the one before the first. */
+  #place: Place | undefined;
+  /** The offset that the next record will have, as the broker said last. */
+  #end: number;
   /** The record that has to come back first. */
   #expected: Place | undefined;
   #failures = 0;
-  #isSkipping = false;
+  /** Whether a break was told for the offset before, and no record has come since. */
+  #isTold = false;
 
   /**
-   * @param places Where its reader stands.
-   * @param partition What is read.
+   * @param partition The partition to read.
+   * @param place The last place that its reader has seen. Without one, it starts at offset 0.
    */
-  constructor(places: Places, partition: number) {
-    this.#places = places;
+  constructor(partition: number, place?: Place) {
     this.partition = partition;
+    this.#place = place;
+    this.offset = this.#end = place ? place.at + 1 : 0;
   }
 
-  /**
-   * Goes to where the reader was, or to the oldest record.
-   *
-   * @param bounds What is stored.
-   * @param isOther Whether another record is known to be at the reader's place.
-   * @returns The gap, if there is one, and what tells of it.
-   */
-  seek({ begin, end }: Bounds, isOther = false): Item[] {
-    const { partition } = this;
-    const place = this.#places.in(partition);
-    const at = place?.at ?? -1;
-    const isAhead = at >= end;
-    this.#expected = undefined;
-    this.#failures = 0;
-    this.offset = begin;
-    if (!isOther && !isAhead && at >= begin - 1) {
-      if (at >= begin) this.rewind();
-      return [];
-    }
-    const passed = this.#places.reset(partition, begin);
-    if (!isOther && !isAhead) return [{ cause: "trimmed" }, ...passed ? [{ place: passed }] : []];
-    return [{ cause: isOther ? "epoch" : "ahead", restart: this.#places.position }];
-  }
-
-  /** Whether there may be records that were not read: if nobody looked last, that is not known. */
+  /** Whether records may be stored that were not read, as far as is known. */
   get isBehind(): boolean {
-    return this.#expected !== undefined || this.offset < this.head;
-  }
-
-  /** Asks for the last record once more, since the partition was out of sight. */
-  rewind(): void {
-    const place = this.#places.in(this.partition);
-    if (!place) return;
-    this.#expected = place;
-    this.offset = place.at;
+    return this.#expected !== undefined || this.offset < this.#end;
   }
 
   /**
-   * What a fetch has brought behind the last record; `undefined` if that is
-   * another one than it was: then its reader has to `seek` with `isOther`.
+   * Goes to the last place that was read, or to the oldest record.
+   *
+   * @param bounds The offsets that are stored.
+   * @returns A break, if the record of that place will not come back.
    */
-  take(messages: readonly Message[]): Item[] | undefined {
+  seek(bounds: Bounds): Item[] {
+    const { begin, end } = bounds;
+    const at = this.#place?.at ?? -1;
+    if (at < begin - 1 || at >= end) return this.#startOver(bounds);
+    this.#end = end;
+    this.#advance(at + 1);
+    if (at >= begin) this.rewind();
+    // It was the newest of those that were removed.
+    else if (at >= 0) return [this.#break("none")];
+    return [];
+  }
+
+  /** Asks for the last record once more, since the partition was not watched meanwhile. */
+  rewind(): void {
+    if (!this.#place) return;
+    this.#expected = this.#place;
+    this.offset = this.#place.at;
+  }
+
+  /** Takes what a fetch from `offset` has brought. */
+  take({ messages, begin, end }: Fetched): Item[] {
     const items: Item[] = [];
+    this.#end = end;
     for (const message of messages) {
       const place = placeOf(this.partition, message);
-      // A batch comes whole, also if it begins before the offset that was asked for.
+      // A batch comes whole, also if it starts before the offset that was asked for.
       if (place.at < this.offset) continue;
       const expected = this.#expected;
+      const isBack = expected?.at === place.at;
+      if (isBack && !isSame(expected, place)) return this.#startOver({ begin, end }, true);
+      this.#end = Math.max(end, place.at + 1);
+      if (expected && !isBack) items.push(this.#break("unknown"));
       this.#advance(place.at + 1);
-      if (expected?.at === place.at) {
-        if (!isSame(expected, place)) return undefined;
-        continue;
-      }
-      if (expected) items.push({ cause: "trimmed" });
-      items.push(itemOf(message, place));
+      this.#place = place;
+      if (!isBack) items.push(itemOf(message, place));
     }
     return items;
   }
 
   /**
-   * A fetch of this partition alone brought nothing, though something should be
-   * there: what is left of a batch of which compaction has removed every record.
-   *
-   * @param end The offset behind the newest record.
+   * A fetch of this partition alone brought nothing, although something should be there: the rest
+   * of a batch of which compaction has removed every record. After a few such fetches, it is
+   * passed over.
    */
-  miss(end: number): LogGap[] {
-    if (this.offset >= end || ++this.#failures < PATIENCE) return [];
-    const isSkipping = this.#isSkipping;
-    // Nothing was stored behind the last record.
-    const isHead = this.#expected !== undefined && this.offset + 1 === end;
-    this.#advance(this.offset + 1);
-    this.#isSkipping = !isHead;
-    return isSkipping || isHead ? [] : [{ cause: "trimmed" }];
+  miss(): Item[] {
+    const { offset } = this;
+    if (offset >= this.#end || ++this.#failures < PATIENCE) return [];
+    const isNewest = this.#place?.at === this.#end - 1;
+    const items: Item[] = this.#isTold ? [] : [this.#break(isNewest ? "none" : "unknown")];
+    this.#advance(offset + 1);
+    this.#isTold = this.offset < this.#end;
+    if (!this.#isTold && !isNewest) items.push(...this.#passTo(this.#end));
+    return items;
+  }
+
+  /**
+   * Reads from the oldest record on. How many were removed is not known: offsets also count the
+   * markers of transactions, and what compaction had removed before.
+   */
+  #startOver({ begin, end }: Bounds, isReplaced = false): Item[] {
+    this.#end = end;
+    const items = [this.#break("unknown", isReplaced)];
+    this.#advance(begin);
+    return [...items, ...this.#passTo(begin)];
+  }
+
+  /** Nothing is stored before an offset: the reader is told, so as not to find the break again. */
+  #passTo(offset: number): SkippedRecord[] {
+    const place = this.#place = before(this.partition, offset);
+    return place ? [{ kind: "skip", place }] : [];
+  }
+
+  #break(removed: Removed, isReplaced = false): LogBreak {
+    const { partition } = this;
+    // -1 in a partition that has never had a record.
+    const head = { shard: partition, at: this.#end - 1, sub: 0, fingerprint: "" };
+    return {
+      kind: "break",
+      shard: partition,
+      ...isReplaced && { replaced: true },
+      head,
+      removed,
+    };
   }
 
   #advance(offset: number): void {
     this.offset = offset;
     this.#expected = undefined;
     this.#failures = 0;
-    this.#isSkipping = false;
+    this.#isTold = false;
   }
 }
 
-/** The place before an offset, of which no more is known. */
+/** The break of a partition whose topic does not exist any more. */
+export function breakOfMissing(shard: number): LogBreak {
+  return { kind: "break", shard, recreated: true, removed: "unknown" };
+}
+
+/**
+ * The breaks of a position whose partitions do not exist. Kafka never removes a partition: the
+ * topic was deleted, and perhaps created again with fewer. Then each of the others shows by itself
+ * whether it is the same.
+ */
+export function breaksOfMissing(after: Position, leads: readonly Lead[]): LogBreak[] {
+  const existing = new Set(leads.map(({ partition }) => partition));
+  return after.places.filter(({ shard }) => !existing.has(shard))
+    .map(({ shard }) =>
+      leads.length === 0
+        ? breakOfMissing(shard)
+        : { kind: "break", shard, replaced: true, removed: "unknown" }
+    );
+}
+
+/** The place before an offset, without a fingerprint. */
 export function before(partition: number, offset: number): Place | undefined {
   return offset > 0 ? { shard: partition, at: offset - 1, sub: 0, fingerprint: "" } : undefined;
 }
 
-/** Where a record lies. */
+/** The place of a record. */
 export function placeOf(partition: number, { offset, timestamp }: Message): Place {
   return { shard: partition, at: Number(offset), sub: 0, fingerprint: fingerprintOf(timestamp) };
 }
 
-/** How many values a fingerprint has: eight characters, the whole time until the year 2059. */
-const WITNESSES = 36n ** 8n;
+/** The number of fingerprints: eight characters, the whole time until the year 2059. */
+const FINGERPRINTS = 36n ** 8n;
 
-/** What recognises a record: its time. */
+/** The fingerprint of a record: its time. */
 export function fingerprintOf(timestamp: string | undefined): string {
   if (timestamp === undefined || timestamp.startsWith("-")) return "";
-  return (BigInt(timestamp) % WITNESSES).toString(36);
+  return (BigInt(timestamp) % FINGERPRINTS).toString(36);
 }
 
 /** Whether two places of the same offset may be of the same record. */
@@ -183,13 +200,13 @@ export function isSame(one: Place, other: Place): boolean {
     other.fingerprint === "";
 }
 
-/** A record as the core takes it: without a value it is nobody's event. */
-export function itemOf(message: Message, place: Place): BackendRecord | PassedRecord {
+/** A record for the core: without a value it is nobody's event. */
+export function itemOf(message: Message, place: Place): BackendRecord | SkippedRecord {
   const { value, isControlRecord, timestamp = "-1" } = message;
-  if (value === null || isControlRecord) return { place };
+  if (value === null || isControlRecord) return { kind: "skip", place };
   // Copied: a record would keep the whole response in memory.
   const payload = new Uint8Array(value);
   const headers = headersFrom(message);
-  const record = headers ? { payload, place, headers } : { payload, place };
+  const record = { kind: "record" as const, payload, place, ...headers && { headers } };
   return timestamp.startsWith("-") ? record : { ...record, timestamp: Number(timestamp) };
 }

@@ -4,22 +4,28 @@
  * @module
  */
 
-import type { Item } from "../../core/backend/contract.ts";
+import type { BackendRecord, Item, SkippedRecord } from "../../core/backend/contract.ts";
 import type { Place } from "../../core/backend/position.ts";
 import type { Cluster } from "./cluster.ts";
 import { lengthOf } from "./headers.ts";
-import { besideFetches, type FetchResponse, type Message } from "./kafkajs.ts";
-import { boundsOf } from "./offsets.ts";
+import {
+  besideFetches,
+  type Fetched,
+  fetchedOf,
+  type FetchResponse,
+  type Message,
+} from "./kafkajs.ts";
+import type { Bounds } from "./offsets.ts";
 import { before, itemOf, type PartitionReader, placeOf } from "./partition_reader.ts";
 import type { Lead } from "./topics.ts";
 
-/** What is fetched at first, before anything is known of the records: so much, and more for each. */
+/** The size of a first fetch, before that of records is known: in bytes, and more for each record. */
 const FIRST_FETCH = 64 * 1024;
 const FIRST_RECORD = 256;
 
-/** What a source needs to know. */
+/** Options for a source. */
 export interface SourceOptions {
-  /** Where it reads. */
+  /** The cluster. */
   readonly cluster: Cluster;
   /** The topic. */
   readonly topic: string;
@@ -27,26 +33,19 @@ export interface SourceOptions {
   readonly lead: Lead;
   /** The oldest offset. */
   readonly begin: number;
-  /** Up to where it reads, exclusively. */
+  /** The offset that it reads up to, exclusively. */
   readonly end: number;
-  /** How many bytes it should fetch at once. */
+  /** The bytes that it should fetch at once. */
   readonly share: number;
-  /** How many records it will have to find, about. */
+  /** The number of records that it will have to find, approximately. */
   readonly count: number;
 }
 
-/** A record, and when it was. */
-interface Entry {
-  readonly item: Item;
+/** An item, and the time of its record. */
+export interface Entry<Kind extends Item = Item> {
+  readonly item: Kind;
+  /** `-Infinity` for what comes before all records, and does not count as one. */
   readonly time: number;
-}
-
-/** What one fetch has brought. */
-export interface Fetched {
-  /** The records: a batch comes whole, also if it begins before the offset. */
-  readonly messages: readonly Message[];
-  /** The offset that the next record will have. */
-  readonly end: number;
 }
 
 /** Fetches from one partition. Not with the tails: their long polls would hold up a page. */
@@ -61,74 +60,68 @@ export async function fetchOne(
   const { responses }: FetchResponse = await cluster.request(() =>
     broker.fetch({ isolationLevel: 0, maxWaitTime: 0, maxBytes, topics: [{ topic, partitions }] })
   );
-  const { messages, highWatermark } = responses[0]!.partitions[0]!;
-  return { messages, end: Number(highWatermark) };
+  return fetchedOf(responses[0]!.partitions[0]!);
 }
 
 /** The records of a partition, in the order in which a page takes them. */
 export abstract class Source {
-  /** How much it has fetched. */
+  /** The bytes that it has fetched. */
   bytes = 0;
   protected readonly options: SourceOptions;
 
-  /** @param options What it needs to know. */
+  /** @param options Options for it. */
   constructor(options: SourceOptions) {
     this.options = options;
   }
 
   /** The next one. */
   protected abstract readonly next: Entry | undefined;
-  /** Whether all that there is has been fetched. */
+  /** Whether everything has been fetched. */
   protected abstract readonly isDone: boolean;
 
-  /** Whether more has to be fetched before it is known what is next. */
+  /** Whether more has to be fetched before the next one is known. */
   get isDry(): boolean {
     return !this.next && !this.isDone;
   }
 
-  /** Whether it has something that comes before what another has. */
+  /** Whether its next one comes before that of another source. */
   abstract isBefore(other: Source | undefined): boolean;
-  /** Takes what is next. */
-  abstract shift(): Item;
-  /** Fetches more; it may be still dry after that. */
+  /** Takes the next one. */
+  abstract shift(): Entry;
+  /** Fetches more; it may still be dry after that. */
   abstract fill(): Promise<void>;
 
-  /** How many bytes are fetched at first, to find so many records. */
+  /** The bytes to fetch at first, to find so many records. */
   protected first(count: number): number {
     return Math.min(this.options.share, FIRST_FETCH + FIRST_RECORD * count);
   }
 
-  /** Counts what it brings. */
+  /** Fetches, and counts the bytes. */
   protected async fetch(offset: number, maxBytes: number): Promise<Fetched> {
     const { cluster, topic, lead } = this.options;
-    const { messages, end } = await fetchOne(cluster, topic, lead, { offset, maxBytes });
-    for (const message of messages) this.bytes += lengthOf(message);
-    return { messages, end };
+    const fetched = await fetchOne(cluster, topic, lead, { offset, maxBytes });
+    for (const message of fetched.messages) this.bytes += lengthOf(message);
+    return fetched;
   }
 }
 
-/** Behind a position, the oldest first. */
+/** The records after a position, the oldest first. */
 export class Forward extends Source {
   readonly #lane: PartitionReader;
-  readonly #report: (items: readonly Item[]) => void;
-  #entries: Entry[] = [];
+  #entries: readonly Entry[];
   #index = 0;
   #end: number;
 
   /**
-   * @param options What it needs to know.
-   * @param lane Where it reads, after `seek`.
-   * @param report Told of gaps with which the partition is begun anew.
+   * @param options Options for it.
+   * @param lane Reads the partition.
+   * @param bounds The offsets that are stored.
    */
-  constructor(
-    options: SourceOptions,
-    lane: PartitionReader,
-    report: (items: readonly Item[]) => void,
-  ) {
+  constructor(options: SourceOptions, lane: PartitionReader, bounds: Bounds) {
     super(options);
     this.#end = options.end;
     this.#lane = lane;
-    this.#report = report;
+    this.#entries = this.#entriesOf(lane.seek(bounds));
   }
 
   protected get next(): Entry | undefined {
@@ -139,59 +132,61 @@ export class Forward extends Source {
     return this.#lane.offset >= this.#end;
   }
 
-  /** The older one; a gap before everything. */
+  /** The older one comes first. */
   isBefore(other: Source | undefined): boolean {
     const { next } = this;
     return next !== undefined && (!(other instanceof Forward) || next.time < other.next!.time);
   }
 
-  /** Takes what is next. */
-  shift(): Item {
-    return this.#entries[this.#index++]!.item;
+  /** Takes the next one. */
+  shift(): Entry {
+    return this.#entries[this.#index++]!;
   }
 
   /** Fetches what follows. */
   async fill(): Promise<void> {
-    const { cluster, topic, lead, share, count } = this.options;
+    const { share, count } = this.options;
     const lane = this.#lane;
     const { offset } = lane;
     const fetched = await this.fetch(offset, this.bytes === 0 ? this.first(count) : share);
-    const items = lane.take(fetched.messages);
-    if (!items) {
-      const bounds = await boundsOf(cluster, topic, [lead]);
-      this.#report(lane.seek(bounds.get(lead.partition)!, true));
-      return;
-    }
-    // A leader that has just been elected may know of less.
+    const items = lane.take(fetched);
+    // A leader that has just been elected may know of fewer records.
     this.#end = Math.min(this.#end, Math.max(fetched.end, lane.offset));
-    const times = new Map(fetched.messages.map((message) => [Number(message.offset), message]));
-    const found = lane.offset > offset ? items : lane.miss(fetched.end);
+    const isStuck = items.length === 0 && lane.offset === offset;
     this.#index = 0;
-    this.#entries = found.filter(({ place }) => !place || place.at < this.#end).map((item) => ({
-      item,
-      time: item.place ? timeOf(times.get(item.place.at)!) : -Infinity,
-    }));
+    this.#entries = this.#entriesOf(isStuck ? lane.miss() : items, fetched.messages);
+  }
+
+  #entriesOf(items: readonly Item[], messages: readonly Message[] = []): Entry[] {
+    const times = new Map(messages.map((message) => [Number(message.offset), timeOf(message)]));
+    const entries: Entry[] = [];
+    for (const item of items) {
+      const place = "place" in item ? item.place : undefined;
+      if (place && place.at >= this.#end) continue;
+      entries.push({ item, time: (place && times.get(place.at)) ?? -Infinity });
+    }
+    return entries;
   }
 }
 
-/** Before a position, the newest first. */
+/** The records before a position, the newest first. */
 export class Backward extends Source {
   /** Oldest first. */
-  #entries: Entry[] = [];
-  /** What lies before this was not fetched. */
+  #entries: Entry<BackendRecord | SkippedRecord>[] = [];
+  /** Nothing before this offset was fetched. */
   #lower: number;
-  /** How many offsets are fetched at once. */
+  /** The number of offsets that are fetched at once. */
   #window: number;
 
-  /** @param options What it needs to know. */
+  /** @param options Options for it. */
   constructor(options: SourceOptions) {
     super(options);
     this.#lower = options.end;
-    // The one before them tells exactly what lies before the page.
+    // The one before them is the exact place before the page.
     this.#window = options.count + 1;
   }
 
-  protected get next(): Entry | undefined {
+  protected get next(): Entry<BackendRecord | SkippedRecord> | undefined {
     return this.#entries.at(-1);
   }
 
@@ -209,22 +204,22 @@ export class Backward extends Source {
     return this.next?.time ?? -1;
   }
 
-  /** The newer one. */
+  /** The newer one comes first. */
   isBefore(other: Source | undefined): boolean {
     const { next } = this;
     return next !== undefined && (!(other instanceof Backward) || next.time >= other.next!.time);
   }
 
-  /** Takes what is next. */
-  shift(): Item {
-    return this.#entries.pop()!.item;
+  /** Takes the next one. */
+  shift(): Entry {
+    return this.#entries.pop()!;
   }
 
-  /** Fetches what lies before; if that is too much, of less offsets. */
+  /** Fetches the records before; if these are too many bytes, those of fewer offsets. */
   async fill(): Promise<void> {
     const { begin, share, lead: { partition } } = this.options;
     const start = Math.max(begin, this.#lower - this.#window);
-    const entries: Entry[] = [];
+    const entries: Entry<BackendRecord | SkippedRecord>[] = [];
     const bytesBefore = this.bytes;
     let offset = start;
     let failures = 0;
@@ -239,7 +234,7 @@ export class Backward extends Source {
         if (place.at >= this.#lower) break;
         entries.push({ item: itemOf(message, place), time: timeOf(message) });
       }
-      // What compaction has left of a batch of which it removed every record.
+      // The rest of a batch of which compaction has removed every record.
       if (offset === asked && ++failures > 2) offset++;
       if (offset < this.#lower && this.bytes - bytesBefore > share && this.#window > 1) {
         this.#window = Math.ceil(this.#window / 4);

@@ -7,7 +7,7 @@
 import { RefusedError } from "../../core/backend/errors.ts";
 import type { Pattern } from "../../core/backend/pattern.ts";
 import type { Cluster } from "./cluster.ts";
-import { explain, isGone, type KafkaError } from "./errors.ts";
+import { explain, type KafkaError, means } from "./errors.ts";
 import { type Broker, describeAll, type Metadata } from "./kafkajs.ts";
 
 /** A partition and the broker that leads it. */
@@ -19,22 +19,22 @@ export interface Lead {
 
 /** The topics of one cluster. */
 export class Topics {
-  /** Told of each topic that this process comes to use. */
+  /** Called with each topic that this process begins to use. */
   onFound: ((topic: string, leads: readonly Lead[]) => void) | undefined;
   readonly #cluster: Cluster;
   readonly #replication: number;
   readonly #leads = new Map<string, Promise<readonly Lead[]>>();
 
   /**
-   * @param cluster Where they are.
-   * @param replication The factor of new ones, -1 for the broker's default, 0 to create none.
+   * @param cluster The cluster.
+   * @param replication The factor of new ones: -1 for the broker's default, 0 to create none.
    */
   constructor(cluster: Cluster, replication: number) {
     this.#cluster = cluster;
     this.#replication = replication;
   }
 
-  /** The partitions of a topic, which is created if it is missing; as last seen, or as now. */
+  /** The partitions of a topic, as last seen or as they are now. A missing topic is created. */
   async leads(topic: string, refresh = false): Promise<readonly Lead[]> {
     let leads = this.#leads.get(topic);
     if (!leads || refresh) {
@@ -45,7 +45,7 @@ export class Topics {
     return await leads;
   }
 
-  /** Looks for the partitions of a topic, or of all, again when they are needed. */
+  /** Forgets the partitions of a topic, or of all: they are looked up when needed again. */
   forget(topic?: string): void {
     if (topic === undefined) this.#leads.clear();
     else this.#leads.delete(topic);
@@ -74,8 +74,8 @@ export class Topics {
       try {
         return await this.look(topic);
       } catch (error) {
-        // A topic that was just created is not known everywhere at once.
-        if (isGone(error) && !isNew) {
+        // The brokers do not all know of a new topic at once.
+        if (means(error, "gone") && !isNew) {
           await this.#create(topic);
           isNew = true;
         }
@@ -99,17 +99,17 @@ export class Topics {
       await create(cluster.seed);
     } catch (error) {
       const cause = (error as KafkaError).errors?.[0] ?? error as KafkaError;
-      if (cause.type === "NOT_CONTROLLER") {
-        // Only with ZooKeeper. Metadata of no topic cannot be asked for, so this asks for all.
+      if (means(cause, "elsewhere")) {
+        // Only with ZooKeeper. kafkajs cannot ask for the metadata of no topic, so this asks for all.
         const { controllerId } = await cluster.request(() => describeAll(cluster.seed));
         await create(await cluster.node(controllerId));
-      } else if (cause.type !== "TOPIC_ALREADY_EXISTS") throw explain(cause);
+      } else if (!means(cause, "exists")) throw explain(cause);
     }
   }
 }
 
 /**
- * Holds the name of a channel against the rules for topics.
+ * Checks the name of a channel by the rules for topics.
  *
  * @throws {RangeError} If it is too long.
  * @throws {TypeError} If no topic can have it.
@@ -127,7 +127,7 @@ export function checkName(channel: string): void {
   }
 }
 
-/** Whether a pattern stands for a topic: never for one of the brokers' own. */
+/** Whether a topic matches a pattern: the brokers' own topics match none. */
 export function isMatch(pattern: Pattern, topic: string): boolean {
   return !topic.startsWith("__") && pattern.matches(topic);
 }

@@ -5,24 +5,24 @@
  */
 
 import type { Cluster } from "../cluster.ts";
-import { explain, hasMoved, isOutOfRange, unreadable } from "../errors.ts";
-import type { Broker, FetchResponse } from "../kafkajs.ts";
+import { explain, means, unreadable } from "../errors.ts";
+import { type Broker, fetchedOf, type FetchResponse } from "../kafkajs.ts";
 import type { PartitionReader } from "../partition_reader.ts";
 import type { Share, TopicTail } from "./tail.ts";
 
-/** What a fetch brings of one partition, at most. */
+/** The bytes that a fetch brings of one partition, at most. */
 const MAX_FETCH = 1024 * 1024;
-/** How long a fetch waits for the first record: a tail that joins waits as long. */
+/** The wait of a fetch for the first record, in milliseconds. A new tail waits as long. */
 const MAX_WAIT = 100;
 
-/** How far a tail has read one partition. */
+/** One partition that a tail reads. */
 export interface Cursor {
   readonly tail: TopicTail;
   readonly share: Share;
   readonly lane: PartitionReader;
 }
 
-/** Those that stand at the same offset of a partition: one fetch serves them all. */
+/** The cursors at the same offset of a partition: one fetch serves them all. */
 interface Group {
   readonly topic: string;
   readonly partition: number;
@@ -30,34 +30,34 @@ interface Group {
   readonly cursors: Cursor[];
 }
 
-/** What fetches need to know. */
+/** Options for fetches. */
 export interface FetchesOptions {
-  /** Where they read. */
+  /** The cluster. */
   readonly cluster: Cluster;
-  /** Which broker they are from. */
+  /** The id of the broker. */
   readonly leader: number;
   /** Whether a cursor is still wanted. */
   readonly isWanted: (cursor: Cursor) => boolean;
-  /** Told of a cursor whose partition has to be looked for, and whether its records are others. */
-  readonly onLeave: (cursor: Cursor, isOther: boolean) => void;
-  /** Told of a cursor that cannot be read, and why. */
+  /** Called with a cursor whose partition has to be looked up again. */
+  readonly onLeave: (cursor: Cursor) => void;
+  /** Called with a cursor that cannot be read, and the reason. */
   readonly onFail: (cursor: Cursor, reason: unknown) => void;
-  /** Whether there are none from this broker: then the end of their connection is no loss. */
+  /** Whether nothing is fetched from this broker: then the end of the connection is no loss. */
   readonly isIdle: () => boolean;
 }
 
-/** One after the other, for all that is read of what the broker leads. */
+/** Fetches from one broker, one after the other, for all cursors of the partitions it leads. */
 export class Fetches {
   readonly #options: FetchesOptions;
   readonly #cursors = new Set<Cursor>();
-  /** The fetch that is under way. */
+  /** The fetches that are under way. */
   #flight: Promise<void> | undefined;
-  /** Ends the waiting for a tail that takes more. */
+  /** Ends the wait for a tail that takes more. */
   #awake: (() => void) | undefined;
-  /** Whether the last fetch has brought anything. */
+  /** Whether the last fetches have brought anything. */
   #isMoving = false;
 
-  /** @param options What they need to know. */
+  /** @param options Options for them. */
   constructor(options: FetchesOptions) {
     this.#options = options;
   }
@@ -68,17 +68,17 @@ export class Fetches {
     this.wake();
   }
 
-  /** A tail takes more, or none does any more. */
+  /** A tail takes more, or was cancelled. */
   wake(): void {
     this.#awake?.();
   }
 
-  /** Resolves when the fetch that is under way is answered. */
+  /** Resolves when the fetches that are under way are answered. */
   async ping(): Promise<void> {
     await this.#flight;
   }
 
-  /** Fetches until nothing is wanted any more, and tells so before anything else can happen. */
+  /** Fetches until no cursor is left. `onEnd` is called before anything else can happen. */
   async run(onEnd: () => void): Promise<void> {
     const { cluster, leader, isWanted, isIdle, onFail } = this.#options;
     try {
@@ -90,7 +90,7 @@ export class Fetches {
         for (const cursor of this.#cursors) {
           if (!isWanted(cursor)) this.#cursors.delete(cursor);
           else if (cursor.tail.isHungry) hungry.push(cursor);
-          // While nobody looks, the topic may be deleted and made again.
+          // The topic may be deleted and created again while its tail takes no more.
           else cursor.lane.rewind();
         }
         if (hungry.length > 0) {
@@ -109,10 +109,10 @@ export class Fetches {
     }
   }
 
-  /** A request asks for a partition once: those who stand elsewhere have another. */
+  /** A request can ask for a partition once: cursors at other offsets need another request. */
   async #turn(broker: Broker, hungry: readonly Cursor[]): Promise<void> {
     const rounds = roundsOf(hungry);
-    // Who is behind does not wait for news of the others.
+    // A cursor that has more to read does not wait until others have.
     const wait = rounds.length > 1 && this.#isMoving ? 0 : MAX_WAIT;
     this.#isMoving = false;
     for (const round of rounds) await this.#fetch(broker, round, wait);
@@ -140,46 +140,43 @@ export class Fetches {
         broker.fetch({ isolationLevel: 0, maxWaitTime, maxBytes: 8 * MAX_FETCH, topics: request })
       );
       for (const { topicName, partitions } of responses) {
-        for (const { partition, highWatermark, messages } of partitions) {
-          const group = topics.get(topicName)?.get(partition);
+        for (const response of partitions) {
+          const group = topics.get(topicName)?.get(response.partition);
           if (!group) continue;
-          const head = Number(highWatermark);
+          const fetched = fetchedOf(response);
           for (const cursor of group.cursors) {
             if (!isWanted(cursor)) continue;
             const { tail, share, lane } = cursor;
-            lane.head = head;
-            const items = lane.take(messages);
-            if (!items) this.#leave(cursor, true);
-            else if (lane.offset > group.offset) tail.push(share, items);
-            else if (isAlone) tail.push(share, lane.miss(head));
-            else if (lane.offset < head && !stuck.includes(group)) stuck.push(group);
-            if (lane.offset > group.offset) this.#isMoving = true;
+            const taken = lane.take(fetched);
+            const isStuck = taken.length === 0 && lane.offset === group.offset;
+            const items = isStuck && isAlone ? lane.miss() : taken;
+            tail.push(share, items);
+            if (items.length > 0 || lane.offset !== group.offset) this.#isMoving = true;
+            else if (!isAlone && lane.offset < fetched.end && !stuck.includes(group)) {
+              stuck.push(group);
+            }
           }
         }
       }
     } catch (error) {
       if (cluster.signal.aborted) throw error;
-      // One partition fails the response as a whole: it is found by asking for each.
+      // One partition fails the whole response: asking for each tells which.
       if (isAlone) { for (const cursor of groups[0]!.cursors) this.#miss(cursor, error); }
       else stuck.push(...groups);
     }
     for (const group of stuck) await this.#fetch(broker, [group], 0);
   }
 
-  /** A partition that cannot be read here: another broker may lead it by now. */
+  /** A partition cannot be read here: another broker may lead it by now. */
   #miss(cursor: Cursor, error: unknown): void {
-    if (hasMoved(error) || isOutOfRange(error)) return this.#leave(cursor, false);
     this.#cursors.delete(cursor);
-    this.#options.onFail(cursor, unreadable(error));
-  }
-
-  #leave(cursor: Cursor, isOther: boolean): void {
-    this.#cursors.delete(cursor);
-    this.#options.onLeave(cursor, isOther);
+    const { onLeave, onFail } = this.#options;
+    if (means(error, "moved") || means(error, "range")) onLeave(cursor);
+    else onFail(cursor, unreadable(error));
   }
 }
 
-/** Cursors by what can be asked for in one request. */
+/** Groups the cursors by the requests that can ask for them. */
 function roundsOf(cursors: readonly Cursor[]): readonly (readonly Group[])[] {
   const partitions = new Map<string, Group[]>();
   for (const cursor of cursors) {

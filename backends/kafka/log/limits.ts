@@ -8,13 +8,13 @@ import { Buffer } from "node:buffer";
 import type { Payload, PayloadOptions } from "../../../core/backend/contract.ts";
 import { excess, weightOf } from "../headers.ts";
 
-/** What brokers take for one request, less what surrounds a payload. */
+/** The longest request that brokers accept, less what it has around a payload. */
 const MAX_PAYLOAD = 100 * 1024 * 1024 - 1024;
 
 /**
- * Refuses what is larger than any request.
+ * Checks that a record fits into a request.
  *
- * @throws {RangeError} If it is.
+ * @throws {RangeError} If it does not.
  */
 export function checkRecord(
   channel: string,

@@ -4,24 +4,24 @@
  * @module
  */
 
-import type { Item, LogGap, Page, ReadOptions } from "../../../core/backend/contract.ts";
-import { type Place, Position } from "../../../core/backend/position.ts";
+import type { Item, Page, ReadOptions } from "../../../core/backend/contract.ts";
+import { Position } from "../../../core/backend/position.ts";
 import type { Cluster } from "../cluster.ts";
-import { isGone, isOutOfRange, unreadable } from "../errors.ts";
+import { means, unreadable } from "../errors.ts";
 import { boundsOf, checkPartitions } from "../offsets.ts";
-import { PartitionReader, Places } from "../partition_reader.ts";
+import { breaksOfMissing, PartitionReader } from "../partition_reader.ts";
 import { Backward, Forward, type Source } from "../partition_records.ts";
 import type { Lead } from "../topics.ts";
 import { endsBefore } from "./page_end.ts";
 
-/** What is fetched for one page, about. */
+/** The bytes that are fetched for one page, approximately. */
 const MAX_PAGE = 4 * 1024 * 1024;
-/** How often a page is begun anew since records were deleted while it was read. */
+/** The attempts at a page of which records are removed while it is read. */
 const ATTEMPTS = 8;
 
 /**
- * Reads a page of a topic, over all its partitions: in each by offset, in all by
- * time. A topic that does not exist is empty, and is not created.
+ * Reads a page of a topic over all its partitions: by offset in each, and merged by time. A
+ * topic that does not exist is empty, and is not created.
  *
  * @throws {RangeError} If it has more partitions than fit into an id.
  */
@@ -34,14 +34,14 @@ export async function readPage(
     try {
       return await cluster.settle(async () => {
         const leads = await find(cluster, topic);
-        if (leads.length === 0) return missing(options);
         checkPartitions(topic, leads.length);
-        return options.after
-          ? await forward(cluster, topic, leads, { ...options, after: options.after })
+        const { after } = options;
+        return after
+          ? await forward(cluster, topic, leads, { ...options, after })
           : await backward(cluster, topic, leads, options);
       });
     } catch (error) {
-      if (!isOutOfRange(error) || attempt === ATTEMPTS) throw unreadable(error);
+      if (!means(error, "range") || attempt === ATTEMPTS) throw unreadable(error);
     }
   }
 }
@@ -50,14 +50,9 @@ async function find(cluster: Cluster, topic: string): Promise<readonly Lead[]> {
   try {
     return await cluster.topics.look(topic);
   } catch (error) {
-    if (isGone(error)) return [];
+    if (means(error, "gone")) return [];
     throw error;
   }
-}
-
-function missing({ after = Position.start }: ReadOptions): Page {
-  const gap: LogGap = { cause: "ahead", restart: Position.start };
-  return { from: after, items: after.newest ? [gap] : [] };
 }
 
 async function forward(
@@ -68,36 +63,18 @@ async function forward(
 ): Promise<Page> {
   const bounds = await boundsOf(cluster, topic, leads);
   const ends = await endsBefore({ cluster, topic, leads, bounds }, before);
-  const places = new Places(after);
-  const items: Item[] = [];
-  /** What lies before the oldest record of partitions that were trimmed. */
-  const passed = new Map<number, Place>();
-  const report = (told: readonly Item[]) => {
-    for (const item of told) {
-      if (item.place) passed.set(item.place.shard, item.place);
-      else items.push(item);
-    }
-  };
+  const items: Item[] = breaksOfMissing(after, leads);
   const sources = leads.map((lead) => {
-    const { begin, end } = bounds.get(lead.partition)!;
-    const lane = new PartitionReader(places, lead.partition);
-    const options = {
-      cluster,
-      topic,
-      lead,
-      begin,
-      end: ends.get(lead.partition)!,
-      ...part(leads, limit),
-    };
-    report(lane.seek({ begin, end }));
-    return new Forward(options, lane, report);
+    const { partition } = lead;
+    const stored = bounds.get(partition)!;
+    const end = ends.get(partition)!;
+    return new Forward(
+      { cluster, topic, lead, begin: stored.begin, end, ...part(leads, limit) },
+      new PartitionReader(partition, after.in(partition)),
+      stored,
+    );
   });
-  await merge(sources, limit, (item) => {
-    if (item.place) passed.delete(item.place.shard);
-    items.push(item);
-  });
-  // Where nothing of a partition is in the page, its gap is not to come again with the next.
-  for (const place of passed.values()) items.push({ place });
+  await merge(sources, limit, (item) => items.push(item));
   return { from: after, items };
 }
 
@@ -126,7 +103,7 @@ async function backward(
   return { from: Position.of(...places), items: items.reverse() };
 }
 
-/** Moves records from the sources, the one that is next of them all first. */
+/** Takes items from the sources, each time the one that comes before those of the others. */
 async function merge(
   sources: readonly Source[],
   limit: number,
@@ -144,13 +121,13 @@ async function merge(
     let next: Source | undefined;
     for (const source of sources) if (source.isBefore(next)) next = source;
     if (!next) return;
-    const item = next.shift();
-    if (item.place) count++;
+    const { item, time } = next.shift();
+    if (time !== -Infinity) count++;
     move(item);
   }
 }
 
-/** What one partition adds to a page, about. */
+/** The share of one partition in a page, approximately. */
 function part({ length }: readonly Lead[], limit: number): { share: number; count: number } {
   return {
     share: Math.max(128 * 1024, Math.min(1024 * 1024, MAX_PAGE / length)),

@@ -11,22 +11,21 @@ import { isSame, placeOf } from "../partition_reader.ts";
 import { fetchOne } from "../partition_records.ts";
 import type { Lead } from "../topics.ts";
 
-/** A topic as it was found. */
+/** A topic, as it was found. */
 export interface Found {
-  /** Where it is. */
+  /** The cluster. */
   readonly cluster: Cluster;
   /** Its name. */
   readonly topic: string;
-  /** Who leads its partitions. */
+  /** Its partitions, and their leaders. */
   readonly leads: readonly Lead[];
-  /** What is stored of them. */
+  /** The offsets that are stored of each. */
   readonly bounds: ReadonlyMap<number, Bounds>;
 }
 
 /**
- * Up to which offset each partition is read, exclusively, if nothing from a
- * position on is wanted. Before the records of a topic that is gone there is
- * nothing.
+ * The offsets up to which the partitions are read, exclusively, so that nothing from a position
+ * on is in the page. Of a topic that was recreated, nothing is before the position.
  */
 export async function endsBefore(
   found: Found,
@@ -55,7 +54,7 @@ async function isReplaced(
   const { partition } = lead;
   const place = position.in(partition);
   if (!place || place.fingerprint === "" || place.at < bounds.get(partition)!.begin) return false;
-  // However little is asked for, one batch comes.
+  // One batch comes, however few bytes are asked for.
   const { messages } = await fetchOne(cluster, topic, lead, { offset: place.at, maxBytes: 1 });
   const found = messages.find(({ offset }) => Number(offset) === place.at);
   return found !== undefined && !isSame(placeOf(partition, found), place);

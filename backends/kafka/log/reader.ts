@@ -1,31 +1,33 @@
 /**
- * Reads topics without a consumer group: joining one costs seconds for each new
- * channel, leaves groups behind, and needs rights that users lack.
+ * Reads topics without a consumer group: joining one takes seconds for each new channel, leaves
+ * groups on the broker, and needs rights that users may not have.
  *
  * @module
  */
 
 import type { Target } from "../../../core/backend/contract.ts";
 import { ConnectionError, RefusedError } from "../../../core/backend/errors.ts";
+import type { Renewable } from "../../../core/backend/kit/renewed_connection.ts";
 import type { Pattern } from "../../../core/backend/pattern.ts";
 import { Position } from "../../../core/backend/position.ts";
 import type { Cluster } from "../cluster.ts";
-import { explain, isGone } from "../errors.ts";
-import { boundsOf, checkPartitions, endsOf } from "../offsets.ts";
-import { before, PartitionReader } from "../partition_reader.ts";
+import { closedError, explain, means } from "../errors.ts";
+import { type Bounds, boundsOf, checkPartitions, endsOf } from "../offsets.ts";
+import { before, breakOfMissing, breaksOfMissing, PartitionReader } from "../partition_reader.ts";
 import { isMatch, type Lead } from "../topics.ts";
 import { type Cursor, Fetches } from "./fetches.ts";
 import { TopicTail } from "./tail.ts";
 
-/** How often connections are used, which keeps them open, and new partitions looked for. */
+/** The interval at which connections are used, to keep them open, and partitions looked up. */
 const REFRESH = 30_000;
-/** How often topics are listed for patterns, and how many times longer that may not take. */
+/** The interval at which topics are listed for patterns, in milliseconds. */
 const LISTING = 1_000;
+/** That interval at least, as a multiple of the time that listing takes. */
 const LISTING_SHARE = 20;
 
-/** Reads the topics of all tails, in one loop of fetches for each leader. */
-export class Reader {
-  /** Where it reads. */
+/** Reads the topics of all tails, with one fetch loop for each leader. */
+export class Reader implements Renewable {
+  /** The cluster. */
   readonly cluster: Cluster;
   readonly #tails = new Set<TopicTail>();
   readonly #fetches = new Map<number, Fetches>();
@@ -35,9 +37,7 @@ export class Reader {
   #isListing = false;
 
   /**
-   * A reader of nothing yet.
-   *
-   * @param cluster Where it reads.
+   * @param cluster The cluster, connected.
    * @param refresh How often connections are used and new partitions looked for, in milliseconds.
    */
   constructor(cluster: Cluster, refresh: number = REFRESH) {
@@ -51,45 +51,45 @@ export class Reader {
     }, { once: true });
   }
 
-  /** Reads a topic behind a position, or from its end. */
+  /** Reads a topic after a position, or from its end. */
   tail(topic: string, after?: Position): Promise<TopicTail> {
     const { cluster } = this;
     return this.#settle(async () => {
       const leads = await cluster.topics.leads(topic, true);
       checkPartitions(topic, leads.length);
       const bounds = await boundsOf(cluster, topic, leads);
-      const position = after ?? endOf(new Map([...bounds].map(([shard, { end }]) => [shard, end])));
+      const position = after ?? endOf(bounds);
       const tail = this.#open(topic, position);
-      const share = tail.add(topic, position);
+      const share = tail.add(topic);
+      if (after) tail.push(share, breaksOfMissing(after, leads));
       for (const lead of leads) {
-        const lane = new PartitionReader(share.places, lead.partition);
-        const { begin, end } = bounds.get(lead.partition)!;
-        if (after) tail.push(share, lane.seek({ begin, end }));
-        else lane.offset = end;
+        const { partition } = lead;
+        const lane = new PartitionReader(partition, position.in(partition));
+        if (after) tail.push(share, lane.seek(bounds.get(partition)!));
         this.#join({ tail, share, lane }, lead);
       }
       return tail;
     });
   }
 
-  /** Reads every topic that matches from its end, and what appears later from its start. */
+  /** Reads every topic that matches from its end, and topics that appear later from their start. */
   tailAll(pattern: Pattern): Promise<TopicTail> {
     const { cluster } = this;
     return this.#settle(async () => {
       const all = await cluster.topics.all();
       const topics = new Map([...all].filter(([topic]) => isMatch(pattern, topic)));
       for (const [topic, leads] of topics) {
-        // It is being made, or has lost a leader: this rejects until there is one.
+        // A topic without a leader is being created, or has lost it: this rejects until it has one.
         if (!isLed(leads)) topics.set(topic, await cluster.topics.look(topic));
       }
       const ends = await endsOf(cluster, topics);
       const tail = this.#open(pattern);
       for (const [topic, leads] of topics) {
         const offsets = ends.get(topic)!;
-        const share = tail.add(topic, endOf(offsets));
+        const share = tail.add(topic);
         for (const lead of leads) {
-          const lane = new PartitionReader(share.places, lead.partition);
-          lane.offset = offsets.get(lead.partition)!;
+          const { partition } = lead;
+          const lane = new PartitionReader(partition, before(partition, offsets.get(partition)!));
           this.#join({ tail, share, lane }, lead);
         }
       }
@@ -103,9 +103,16 @@ export class Reader {
     await Promise.all([...this.#fetches.values()].map((fetches) => fetches.ping()));
   }
 
-  /** Resolves when nothing runs any more, after the connections have ended. */
-  async ended(): Promise<void> {
+  /** Whether the connections are lost. */
+  get lost(): boolean {
+    return this.cluster.signal.aborted;
+  }
+
+  /** Ends the connections. Resolves when the sockets are shut, and nothing runs any more. */
+  async close(): Promise<void> {
+    this.cluster.end(closedError());
     await Promise.all(this.#runs);
+    await this.cluster.shut();
   }
 
   async #settle(open: () => Promise<TopicTail>): Promise<TopicTail> {
@@ -146,7 +153,7 @@ export class Reader {
         leader,
         isIdle: () => !this.#fetches.has(leader),
         isWanted: ({ tail }) => this.#tails.has(tail),
-        onLeave: (cursor, isOther) => this.#track(this.#follow(cursor, isOther)),
+        onLeave: (cursor) => this.#track(this.#follow(cursor)),
         onFail: (cursor, reason) => this.#fail(cursor, reason),
       });
       this.#fetches.set(leader, started);
@@ -164,8 +171,8 @@ export class Reader {
     for (const fetches of this.#fetches.values()) fetches.wake();
   }
 
-  /** Looks where a partition is, and whether it still has what was read of it. */
-  async #follow(cursor: Cursor, isOther: boolean): Promise<void> {
+  /** Looks up who leads a partition, and whether it still has what was read of it. */
+  async #follow(cursor: Cursor): Promise<void> {
     const { cluster } = this;
     const { tail, share, lane: { partition } } = cursor;
     const { topic } = share;
@@ -177,19 +184,19 @@ export class Reader {
         );
         if (!lead) throw new ConnectionError(`partition ${partition} of "${topic}" is gone`);
         const bounds = await boundsOf(cluster, topic, [lead]);
-        tail.push(share, cursor.lane.seek(bounds.get(partition)!, isOther));
+        tail.push(share, cursor.lane.seek(bounds.get(partition)!));
         this.#read(cursor, lead.leader);
       }, 2_000);
     } catch (error) {
-      if (isGone(error) && this.#patterns.has(tail)) this.#drop(cursor);
+      if (means(error, "gone") && this.#patterns.has(tail)) this.#drop(cursor);
       else this.#fail(cursor, error);
     }
   }
 
-  /** A pattern goes on without a topic that was deleted. */
+  /** A pattern goes on without a deleted topic, with no gap if that was read to its end. */
   #drop({ tail, share, lane }: Cursor): void {
-    if (lane.isBehind) tail.push(share, [{ cause: "trimmed" }]);
-    share.places.reset(lane.partition, 0);
+    const { isBehind, partition } = lane;
+    if (isBehind) tail.push(share, [breakOfMissing(partition)]);
     share.partitions.delete(lane.partition);
     if (share.partitions.size === 0) tail.shares.delete(share.topic);
   }
@@ -215,7 +222,7 @@ export class Reader {
     }
   }
 
-  /** Lists the topics again and again, as long as there are patterns. */
+  /** Lists the topics repeatedly, as long as there are patterns. */
   async #list(): Promise<void> {
     const { cluster } = this;
     this.#isListing = true;
@@ -236,19 +243,19 @@ export class Reader {
     }
   }
 
-  /** There is a topic: the patterns that match it read what they do not have of it. */
+  /** A topic exists: the patterns that match it read its new partitions. */
   #show(topic: string, leads: readonly Lead[]): void {
     for (const tail of this.#patterns) {
       if (isMatch(tail.target as Pattern, topic)) this.#grow(tail, topic, leads);
     }
   }
 
-  /** Reads from their start those partitions of a topic that are new. */
+  /** Reads the new partitions of a topic from their start. */
   #grow(tail: TopicTail, topic: string, leads: readonly Lead[]): void {
     for (const lead of leads) {
       if (lead.leader < 0 || tail.shares.get(topic)?.partitions.has(lead.partition)) continue;
-      const share = tail.shares.get(topic) ?? tail.add(topic, Position.start);
-      const lane = new PartitionReader(share.places, lead.partition);
+      const share = tail.shares.get(topic) ?? tail.add(topic);
+      const lane = new PartitionReader(lead.partition);
       try {
         if (typeof tail.target === "string") checkPartitions(topic, leads.length);
       } catch (cause) {
@@ -260,8 +267,8 @@ export class Reader {
   }
 }
 
-function endOf(ends: ReadonlyMap<number, number>): Position {
-  const places = [...ends].map(([partition, end]) => before(partition, end));
+function endOf(bounds: ReadonlyMap<number, Bounds>): Position {
+  const places = [...bounds].map(([partition, { end }]) => before(partition, end));
   return Position.of(...places.filter((place) => place !== undefined));
 }
 

@@ -4,123 +4,157 @@
  * @module
  */
 
-import type { Item, Tail, Target } from "../../../core/backend/contract.ts";
+import type {
+  Item,
+  ReadResult,
+  RecordReader,
+  Tail,
+  Target,
+} from "../../../core/backend/contract.ts";
 import type { Position } from "../../../core/backend/position.ts";
 import { weightOf } from "../headers.ts";
-import { Places } from "../partition_reader.ts";
 
-/** What may wait in a tail before its partitions are left out of the fetches. */
+/** The bytes that may wait in a tail before its partitions are left out of the fetches. */
 const MAX_WAITING = 4 * 1024 * 1024;
+/** The bytes of an item without its payload, approximately. */
+const OVERHEAD = 100;
 
-/** What a tail needs to know. */
+/** Options for a tail. */
 export interface TopicTailOptions {
   /** The topic, or the pattern. */
   readonly target: Target;
-  /** What it begins behind: a pattern, of which no position has all topics, has none. */
-  readonly position: Position | undefined;
+  /** The position that it starts after. A pattern has none: no position has all topics. */
+  readonly position?: Position | undefined;
   /** Called when it may take more. */
   readonly wake: () => void;
-  /** Called when its reader leaves. */
+  /** Called when it is cancelled. */
   readonly cancel: () => void;
 }
 
-/** What a tail has of one topic. */
+/** One topic that a tail reads. */
 export interface Share {
   /** The topic. */
   readonly topic: string;
-  /** How far each partition was read. */
-  readonly places: Places;
   /** The partitions that are read. */
   readonly partitions: Set<number>;
 }
 
-/** Its stream is filled on demand: what it cannot hold stays on the broker. */
-export class TopicTail implements Tail {
-  /** See `Tail`. */
-  readonly records: ReadableStream<readonly Item[]>;
+/** It is filled on demand: records that it has no room for wait on the broker. */
+export class TopicTail implements Tail, RecordReader {
   /** See `Tail`. */
   readonly position: Position | undefined;
   /** The topic, or the pattern. */
   readonly target: Target;
   /** The topics that are read. */
   readonly shares = new Map<string, Share>();
-  #controller!: ReadableStreamDefaultController<readonly Item[]>;
+  readonly #wake: () => void;
+  readonly #cancel: () => void;
+  /** An array for each fetch of a partition. */
+  readonly #waiting: (readonly Item[])[] = [];
+  #size = 0;
+  /** Resolves the read that waits; with a promise that rejects, too. */
+  #reader: ((result: ReadResult | Promise<ReadResult>) => void) | undefined;
   #failure: { readonly reason: unknown } | undefined;
   #isDone = false;
 
-  /** @param options What it needs to know. */
+  /** @param options Options for it. */
   constructor({ target, position, wake, cancel }: TopicTailOptions) {
     this.target = target;
     this.position = position;
-    this.records = new ReadableStream<readonly Item[]>({
-      start: (controller) => {
-        this.#controller = controller;
-      },
-      pull: () => {
-        this.#settle();
-        wake();
-      },
-      cancel: () => {
-        this.#isDone = true;
-        cancel();
-        wake();
-      },
-    }, { highWaterMark: MAX_WAITING, size: sizeOf });
+    this.#wake = wake;
+    this.#cancel = cancel;
+  }
+
+  /** The items of its partitions, one array for each read. */
+  get records(): RecordReader {
+    return this;
   }
 
   /** Whether it takes more. */
   get isHungry(): boolean {
-    return (this.#controller.desiredSize ?? 0) > 0;
+    return this.#size < MAX_WAITING;
   }
 
-  /** It reads a topic, too: behind a position. */
-  add(topic: string, position: Position): Share {
-    const share = { topic, places: new Places(position), partitions: new Set<number>() };
+  /** Adds a topic. */
+  add(topic: string): Share {
+    const share = { topic, partitions: new Set<number>() };
     this.shares.set(topic, share);
     return share;
   }
 
-  /** Adds what a fetch brought of one partition. */
-  push({ topic, places }: Share, items: readonly Item[]): void {
+  /** Adds what a fetch has brought of one partition. */
+  push({ topic }: Share, items: readonly Item[]): void {
     if (this.#isDone || this.#failure) return;
-    const last = items.at(-1);
-    if (last?.place) places.see(last.place);
     const told = typeof this.target === "string" ? items : ofPattern(topic, items);
-    if (told.length > 0) this.#controller.enqueue(told);
+    if (told.length === 0) return;
+    this.#waiting.push(told);
+    this.#size += sizeOf(told);
+    this.#serve();
   }
 
-  /** Errors the stream, behind what was added. */
+  /** Makes reads reject, after what was added. */
   fail(reason: unknown): void {
     this.#failure ??= { reason };
-    this.#settle();
+    this.#serve();
   }
 
-  /** A stream that errors drops what is queued: the failure waits until that is read. */
-  #settle(): void {
-    if (this.#isDone || !this.#failure || this.#controller.desiredSize !== MAX_WAITING) return;
-    this.#isDone = true;
-    this.#controller.error(this.#failure.reason);
+  /** The items of the next fetch, once there are some: one read at a time. */
+  read(): Promise<ReadResult> {
+    return new Promise((resolve) => {
+      this.#reader = resolve;
+      this.#serve();
+    });
+  }
+
+  /** Ends it; a read that waits is done. */
+  cancel(): Promise<void> {
+    if (!this.#isDone) {
+      this.#isDone = true;
+      this.#serve();
+      this.#cancel();
+      this.#wake();
+    }
+    return Promise.resolve();
+  }
+
+  #serve(): void {
+    const reader = this.#reader;
+    if (!reader) return;
+    if (this.#isDone) reader({ done: true });
+    else if (this.#waiting.length > 0) {
+      const { isHungry } = this;
+      const value = this.#waiting.shift()!;
+      this.#size -= sizeOf(value);
+      reader({ done: false, value });
+      if (!isHungry && this.isHungry) this.#wake();
+    } else if (this.#failure) {
+      this.#isDone = true;
+      reader(Promise.reject(this.#failure.reason));
+    } else return;
+    this.#reader = undefined;
   }
 }
 
-/** What a topic brings as a pattern tells it: without places, which mean nothing among topics. */
+/** The items of a topic without places, which cannot be compared among topics. */
 function ofPattern(channel: string, items: readonly Item[]): Item[] {
   const told: Item[] = [];
   for (const item of items) {
-    if ("cause" in item) told.push({ cause: item.cause });
-    else if (item.payload !== undefined) {
+    if (item.kind === "record") {
       const { place: _, ...record } = item;
       told.push({ ...record, channel });
+    } else if (item.kind === "break") {
+      const { head: _, ...found } = item;
+      told.push(found);
     }
   }
   return told;
 }
 
-function sizeOf(items: readonly Item[] | undefined): number {
+function sizeOf(items: readonly Item[]): number {
   let size = 0;
-  for (const item of items ?? []) {
-    size += 100;
-    if (item.payload !== undefined) size += item.payload.length + weightOf(item.headers);
+  for (const item of items) {
+    size += OVERHEAD;
+    if (item.kind === "record") size += item.payload.length + weightOf(item.headers);
   }
   return size;
 }

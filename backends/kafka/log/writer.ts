@@ -5,12 +5,12 @@
  */
 
 import { Buffer } from "node:buffer";
-import type { Payload, PayloadOptions } from "../../../core/backend/contract.ts";
+import type { OutgoingPayload } from "../../../core/backend/contract.ts";
 import { ConnectionError, RefusedError } from "../../../core/backend/errors.ts";
 import type { MessageHeaders } from "../../../core/backend/headers.ts";
 import { Position } from "../../../core/backend/position.ts";
 import type { Cluster } from "../cluster.ts";
-import { explain, isInDoubt, type KafkaError } from "../errors.ts";
+import { explain, means } from "../errors.ts";
 import { excess, weightOf } from "../headers.ts";
 import type { ProduceResponse } from "../kafkajs.ts";
 import { fingerprintOf } from "../partition_reader.ts";
@@ -18,11 +18,10 @@ import { hash } from "../partitioner.ts";
 
 /** A batch stays below the 1,048,588 bytes that brokers take by default. */
 const MAX_BATCH = 900_000;
-/** What surrounds key and value in a batch, at most. */
+/** The bytes around a key and its value in a batch, at most. */
 const OVERHEAD = 40;
-/** What most messages have. */
+/** The headers of most messages. */
 const NONE: MessageHeaders = {};
-const TOO_LARGE = "MESSAGE_TOO_LARGE";
 
 interface Call {
   readonly value: Buffer;
@@ -31,47 +30,40 @@ interface Call {
   readonly reject: (reason: unknown) => void;
 }
 
-/**
- * One request per channel at a time: what comes meanwhile goes together, with
- * the next.
- */
+/** Sends one request per channel at a time: what is published meanwhile goes with the next. */
 export class Writer {
   readonly #connect: () => Promise<Cluster>;
   readonly #outboxes = new Map<string, Call[]>();
 
-  /**
-   * A writer that connects when it has something to write.
-   *
-   * @param connect The cluster, connected.
-   */
+  /** @param connect Resolves with the cluster, connected. Called for each request. */
   constructor(connect: () => Promise<Cluster>) {
     this.#connect = connect;
   }
 
   /**
-   * Publishes to the partition of the channel's key, in order.
+   * Publishes each payload to the partition of its channel's key, in order.
    *
-   * @param channel The topic.
-   * @param payload What to publish.
-   * @param options What it carries besides.
-   * @returns Its position, if the topic has no other partitions.
+   * @param messages The payloads of one turn.
+   * @returns The position of each, if its topic has no other partitions.
    */
-  publish(
-    channel: string,
-    payload: Payload,
-    { headers }: PayloadOptions = {},
-  ): Promise<Position | undefined> {
-    // Copied, since the caller may write on in its array before this is sent.
-    const value = Buffer.from(payload as string);
-    return new Promise((resolve, reject) => {
-      const outbox = this.#outboxes.get(channel);
-      const calls = outbox ?? [];
-      calls.push({ value, headers, resolve, reject });
-      if (outbox) return;
-      this.#outboxes.set(channel, calls);
-      // What else this turn brings travels in the same batch.
-      queueMicrotask(() => this.#drain(channel, calls));
+  publish(messages: readonly OutgoingPayload[]): readonly Promise<Position | undefined>[] {
+    const idle = new Map<string, Call[]>();
+    const positions = messages.map(({ channel, payload, headers }) => {
+      // Copied, since the caller may write to its array before this is sent.
+      const value = Buffer.from(payload as string);
+      let outbox = this.#outboxes.get(channel);
+      if (!outbox) {
+        outbox = [];
+        this.#outboxes.set(channel, outbox);
+        idle.set(channel, outbox);
+      }
+      const calls = outbox;
+      return new Promise<Position | undefined>((resolve, reject) => {
+        calls.push({ value, headers, resolve, reject });
+      });
     });
+    for (const [channel, calls] of idle) void this.#drain(channel, calls);
+    return positions;
   }
 
   async #drain(channel: string, outbox: Call[]): Promise<void> {
@@ -86,7 +78,7 @@ export class Writer {
         const positions = await this.#send(channel, calls);
         calls.forEach(({ resolve }, index) => resolve(positions[index]));
       } catch (error) {
-        // A batch is refused as a whole, because of one of the calls: each is asked for itself.
+        // A batch is refused as a whole because of one record: each is sent by itself.
         const refused = error instanceof RefusedError || error instanceof RangeError;
         for (const call of calls) {
           if (count === 1 || !refused) call.reject(error);
@@ -97,7 +89,7 @@ export class Writer {
     this.#outboxes.delete(channel);
   }
 
-  /** Sends one batch: all of it is stored, or nothing. Returns the positions that are known. */
+  /** Sends one batch, which is stored as a whole or not at all. Returns the known positions. */
   async #send(
     channel: string,
     calls: readonly Call[],
@@ -118,13 +110,13 @@ export class Writer {
           );
           return leads.length === 1 ? positions(response, timestamp, calls) : [];
         } catch (cause) {
-          if (!isInDoubt(cause)) throw cause;
+          if (!means(cause, "doubt")) throw cause;
           cluster.topics.forget(channel);
           throw new ConnectionError((cause as Error).message, { cause });
         }
       });
     } catch (cause) {
-      if ((cause as KafkaError).type !== TOO_LARGE) throw explain(cause);
+      if (!means(cause, "large")) throw explain(cause);
       throw new RangeError(
         `Cannot publish to "${channel}" on kafka: ${
           excess(calls[0]!.headers)
@@ -135,7 +127,7 @@ export class Writer {
   }
 }
 
-/** A position of all partitions, of which there is one. */
+/** The positions of a batch in a topic of one partition. */
 function positions(
   { topics }: ProduceResponse,
   timestamp: string,

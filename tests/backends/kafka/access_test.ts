@@ -1,7 +1,8 @@
-/** Who is let in, and by which door. */
+/** Servers, clients, users and passwords. */
 
-import { assert, assertEquals, assertRejects } from "@std/assert";
-import kafkajs from "kafkajs";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import kafkajs, * as kafkajsModule from "kafkajs";
+import { kafka } from "../../../backends/kafka/log.ts";
 import { Broadcast, ConnectionError, RefusedError } from "../../../mod.ts";
 import { messages, uniqueChannel, within } from "../../conformance/harness.ts";
 import { withBroker } from "../../services/broker.ts";
@@ -44,10 +45,10 @@ function access(url: string): void {
     );
   });
 
-  test("a client that the user has is used and never closed", async (outsider) => {
+  test("a client of the user is used and never closed", async (outsider) => {
     const channel = uniqueChannel();
     const admin = await outsider.admin();
-    const broadcast = new Broadcast("kafka://", { client: outsider.kafka });
+    const broadcast = new Broadcast(kafka({ client: outsider.kafka }));
     const subscription = await broadcast.subscribe(channel);
     await outsider.publish(channel, [{ value: "from the client" }]);
     await broadcast.publish(channel, "from the broadcast");
@@ -57,12 +58,63 @@ function access(url: string): void {
     await outsider.publish(channel, [{ value: "still here" }]);
   });
 
-  Deno.test("kafka: a client that is none of kafkajs is a TypeError", async () => {
-    for (const client of [{}, new kafkajs.Kafka({ brokers: [] }).logger()]) {
-      const broadcast = new Broadcast("kafka://", { client });
-      const error = await assertRejects(() => broadcast.connect(), TypeError);
-      assertEquals(error.message, "Cannot use client: it is not a `Kafka` of kafkajs 2.2.4");
-      await broadcast.disconnect();
+  test("the options of the factory count, also with a client", async (outsider) => {
+    const channel = uniqueChannel();
+    for (const options of [{ url, create: false }, { client: outsider.kafka, create: false }]) {
+      await using broadcast = new Broadcast(kafka(options));
+      const { message } = await assertRejects(() => broadcast.subscribe(channel), RefusedError);
+      assertEquals(
+        message,
+        `Cannot subscribe to "${channel}": there is no topic "${channel}", and create=false`,
+      );
+    }
+    await using broadcast = new Broadcast(kafka({ url, clientId: "tests" }));
+    const subscription = await broadcast.subscribe(channel);
+    await broadcast.publish(channel, "hello");
+    assertEquals(await messages(subscription, 1), ["hello"]);
+  });
+
+  Deno.test("kafka: every option of the factory is a parameter of the URL, which wins", () => {
+    const options = {
+      ...{ sasl: "scram-sha-256" as const, tls: true, ca: "a", cert: "b", key: "c" },
+      ...{ clientId: "d", create: false, replication: 3 },
+    } as const;
+    const { address } = kafka({ url: "kafka://user:s3cret@host?clientId=url", ...options });
+    assertEquals(Object.fromEntries(address.parameters), {
+      ...{ sasl: "scram-sha-256", tls: "true", ca: "a", cert: "b", key: "c" },
+      ...{ clientId: "url", create: "false", replication: "3" },
+    });
+    assertEquals(`${kafka().address}`, "kafka://");
+    assertThrows(() => kafka({ url: "redis://host" }), TypeError);
+  });
+
+  Deno.test("kafka: a client that is not one of kafkajs is a TypeError at once, by its name", () => {
+    const client = new kafkajs.Kafka({ brokers: ["127.0.0.1:1"] });
+    const methods = { producer() {}, consumer() {}, admin() {} };
+    const wrong: [unknown, string][] = [
+      [{}, "an Object without a method producer()"],
+      [null, "null"],
+      ["kafka://host", "a string"],
+      [kafkajs.Kafka, "a class, call it with new"],
+      [kafkajs, "the module kafkajs, call new Kafka({ brokers }) of it"],
+      [kafkajsModule, "the module kafkajs, call new Kafka({ brokers }) of it"],
+      [Promise.resolve(client), "a promise, await it first"],
+      [
+        client.producer({ createPartitioner: kafkajs.Partitioners.DefaultPartitioner }),
+        "a producer of kafkajs",
+      ],
+      [client.consumer({ groupId: "tests" }), "a consumer of kafkajs"],
+      [client.admin(), "an admin of kafkajs"],
+      // Those of node-rdkafka, and of @confluentinc/kafka-javascript, by their shape.
+      [{ getMetadata() {}, offsetsForTimes() {}, produce() {} }, "a client of node-rdkafka"],
+      [methods, "one of another version or library"],
+    ];
+    for (const [given, name] of wrong) {
+      const error = assertThrows(() => kafka({ client: given as kafkajs.Kafka }), TypeError);
+      assertEquals(
+        error.message,
+        `Cannot use client: it must be a client of kafkajs 2.2.4, new Kafka({ brokers }), it is ${name}`,
+      );
     }
   });
 

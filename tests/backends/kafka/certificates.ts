@@ -1,4 +1,4 @@
-/** Who vouches for whom. */
+/** Certificates of brokers, of clients and of strangers, and their authority. */
 
 import { join } from "node:path";
 import { provide, run } from "../../services/debian.ts";
@@ -33,7 +33,7 @@ export class Certificates implements AsyncDisposable {
     return certificates;
   }
 
-  /** The properties of a broker behind TLS, at the door for clients. */
+  /** The properties of a broker behind TLS, on the listener for clients. */
   broker(protocol: "SSL" | "SASL_SSL"): Record<string, string> {
     return {
       "listener.security.protocol.map": `CLIENT:${protocol},INSIDE:PLAINTEXT,CONTROLLER:PLAINTEXT`,
@@ -50,12 +50,12 @@ export class Certificates implements AsyncDisposable {
     return `ca=${this.path("ca.cert")}${own}`;
   }
 
-  /** Where a file is. */
+  /** The path of a file. */
   path(name: string): string {
     return join(this.#folder, name);
   }
 
-  /** What is in a file. */
+  /** The text of a file. */
   async read(name: string): Promise<string> {
     return await Deno.readTextFile(this.path(name));
   }

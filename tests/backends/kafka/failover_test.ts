@@ -14,7 +14,7 @@ import { freePort } from "../../services/service.ts";
 import { Outsider } from "./outsider.ts";
 
 const COUNT = 2_000;
-/** How many are published at once. */
+/** The number that is published at once. */
 const STEP = 20;
 
 /** Cases on several nodes. */
@@ -83,7 +83,7 @@ function holes(
   let last = -1;
   return events.filter(({ message }) => {
     const index = message === "end" ? all.length : all.indexOf(message);
-    assert(index > last, `${message} came behind ${all[last]}`);
+    assert(index > last, `${message} came after ${all[last]}`);
     const missing = all.slice(last + 1, index).filter((other) => accepted.has(other));
     last = index;
     return missing.length > 0;

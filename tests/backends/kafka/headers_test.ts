@@ -52,10 +52,10 @@ function headers(url: string, name: string): void {
     }
     const past = await broadcast.history(channel);
     assertEquals(past.map(({ headers }) => entries(headers)), expected);
-    const behind = await broadcast.history(channel, { after: past[0]!.id });
-    assertEquals(behind.map(({ headers }) => entries(headers)), expected.slice(1));
+    const later = await broadcast.history(channel, { after: past[0]!.id });
+    assertEquals(later.map(({ headers }) => entries(headers)), expected.slice(1));
     const [ours, bare] = await outsider.records(channel, 2);
-    // A name that objects inherit comes behind what they inherit.
+    // The value of a name that objects inherit comes after the inherited one.
     const told = Object.entries(ours!.headers!).map(([name, value]) => [
       name,
       String(Array.isArray(value) ? value.at(-1) : value),
@@ -73,7 +73,7 @@ function headers(url: string, name: string): void {
     );
     const records = await outsider.records(channel, 300);
     assertEquals(records.map(({ value }) => String(value)), numbered(300));
-    // What the broker had refused as a whole would have been sent one by one.
+    // A batch that the broker refuses is sent again, one by one.
     const batches = new Set(records.map(({ batchContext }) => batchContext.firstOffset));
     assertEquals(batches.size, 3);
   });
@@ -129,14 +129,19 @@ function headersApart(): void {
       ...{ target: "chatroom", position: Position.start },
       ...{ wake: () => {}, cancel: () => {} },
     });
-    const share = tail.add("chatroom", Position.start);
+    const share = tail.add("chatroom");
     let count = 0;
     for (; tail.isHungry; count++) {
       const place = { shard: 0, at: count, sub: 0, fingerprint: "" };
-      tail.push(share, [{ payload: "", place, headers: { h: "x".repeat(MOST - 1) } }]);
+      tail.push(share, [{
+        kind: "record",
+        payload: "",
+        place,
+        headers: { h: "x".repeat(MOST - 1) },
+      }]);
     }
     assert(count < 520, `${count} are waiting`);
-    await tail.records.cancel();
+    await tail.cancel();
   });
 }
 

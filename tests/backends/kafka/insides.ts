@@ -1,10 +1,9 @@
-/** What a backend is made of, for cases that look at it. */
+/** The parts of a backend, for cases that look at them. */
 
 import { Cluster } from "../../../backends/kafka/cluster.ts";
 import { clusterFactory } from "../../../backends/kafka/kafkajs.ts";
 import { Reader } from "../../../backends/kafka/log/reader.ts";
 import { Writer } from "../../../backends/kafka/log/writer.ts";
-import { ClosedError } from "../../../mod.ts";
 import type { Outsider } from "./outsider.ts";
 
 /** The insides of a backend, which looks for new partitions ten times in a second. */
@@ -18,9 +17,7 @@ export async function openInsides(outsider: Outsider) {
     reader,
     writer: new Writer(() => Promise.resolve(cluster)),
     async [Symbol.asyncDispose]() {
-      cluster.end(new ClosedError("the test is over"));
-      await reader.ended();
-      await cluster.shut();
+      await reader.close();
     },
   };
 }

@@ -1,5 +1,5 @@
 /**
- * What may follow in a name, of all characters that a topic has. Of those that differ only in `.`
+ * Ends of names, with all characters that a topic may have. Of those that differ only in `.`
  * and `_` brokers take one.
  */
 export const NAMES: readonly string[] = [

@@ -1,4 +1,4 @@
-/** The rest of the world: another client of the same brokers, which knows nothing of Broadcaster. */
+/** Another client of the same brokers, which knows nothing of Broadcaster. */
 
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
@@ -21,7 +21,7 @@ export type BatchedMessage = KafkaMessage & { readonly batchContext: { firstOffs
 
 /** A client of kafkajs whose sockets are shut when it goes. */
 export class Outsider implements AsyncDisposable {
-  /** What kafkajs calls a client. */
+  /** The client of kafkajs. */
   readonly kafka: Kafka;
   readonly #sockets: Socket[] = [];
   readonly #leave: (() => Promise<void>)[] = [];
@@ -70,6 +70,14 @@ export class Outsider implements AsyncDisposable {
     await this.counts(topic.topic);
   }
 
+  /** Deletes a topic, and creates it again. */
+  async recreate(topic: string, numPartitions: number): Promise<void> {
+    const admin = await this.admin();
+    await admin.deleteTopics({ topics: [topic] });
+    while ((await admin.listTopics()).includes(topic));
+    await this.create({ topic, numPartitions });
+  }
+
   /** Adds partitions to a topic, and waits until the broker that is asked knows of all of them. */
   async grow(topic: string, count: number): Promise<void> {
     const admin = await this.admin();
@@ -94,7 +102,7 @@ export class Outsider implements AsyncDisposable {
     }
   }
 
-  /** How many records each partition of a topic has had. */
+  /** The number of records that each partition of a topic has had. */
   async counts(topic: string): Promise<number[]> {
     const admin = await this.admin();
     for (;;) {
@@ -111,7 +119,7 @@ export class Outsider implements AsyncDisposable {
     return records.map(({ key, value }) => ({ key: String(key), value: String(value) }));
   }
 
-  /** The first records of a topic, by a consumer of a group that is gone afterwards. */
+  /** The first records of a topic, by a consumer of a group that is deleted afterwards. */
   async records(topic: string, count: number): Promise<BatchedMessage[]> {
     const groupId = `group-of-${topic}`;
     const consumer = this.kafka.consumer({ groupId });
@@ -151,7 +159,7 @@ export class Outsider implements AsyncDisposable {
   }
 }
 
-/** What a broker answers that has not heard of a topic yet, or not of all its leaders, is no failure. */
+/** It is no failure if a broker does not know a new topic yet, or not all its leaders. */
 function unlessEarly(error: Error & { type?: string }): true {
   if (EARLY.has(error.type ?? "")) return true;
   throw error;

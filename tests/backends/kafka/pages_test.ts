@@ -7,7 +7,7 @@ import { Position } from "../../../core/backend/position.ts";
 import { Broadcast } from "../../../mod.ts";
 import { take } from "../../conformance/harness.ts";
 import { withBroker } from "../../services/broker.ts";
-import { behind, brief, briefs, front, logRegistrar } from "./logs.ts";
+import { brief, briefs, endOf, front, logRegistrar, placeOf } from "./logs.ts";
 import type { Outsider } from "./outsider.ts";
 
 /** Cases on pages. */
@@ -33,7 +33,7 @@ function pages(url: string, name: string): void {
   );
 
   test(
-    "a page of the last records says what lies before it in the others, too",
+    "a page of the last records has the places before it in the others, too",
     async (backend, outsider) => {
       const topic = await fill(outsider, [[1, 2], [8, 9], []]);
       const page = await backend.read(topic, { limit: 1 });
@@ -56,12 +56,12 @@ function pages(url: string, name: string): void {
         for (const items of [forth, back]) {
           assertEquals(items.length, count);
           assertEquals(
-            new Set(items.map(({ place }) => `${place!.shard} ${place!.at}`)).size,
+            new Set(items.map((item) => `${placeOf(item)!.shard} ${placeOf(item)!.at}`)).size,
             count,
           );
           for (const partition of [0, 1, 2]) {
-            const offsets = items.filter(({ place }) => place!.shard === partition)
-              .map(({ place }) => place!.at);
+            const offsets = items.map((item) => placeOf(item)!)
+              .filter(({ shard }) => shard === partition).map(({ at }) => at);
             assertEquals(offsets, TIMES[partition]!.map((_, offset) => offset));
           }
         }
@@ -73,13 +73,13 @@ function pages(url: string, name: string): void {
   }
 
   test(
-    "between two positions lies what is behind the one and before the other",
+    "between two positions are the records after the one and before the other",
     async (backend, outsider) => {
       const topic = await fill(outsider, [[1, 4, 7], [2, 5, 8], [3, 6, 9]]);
       const { from, items } = await backend.read(topic, { limit: 100 });
       const positions: Position[] = [];
       let position = from;
-      for (const { place } of items) positions.push(position = position.with(place!));
+      for (const item of items) positions.push(position = position.with(placeOf(item)!));
       for (let first = 0; first < 9; first++) {
         for (let last = first; last < 9; last++) {
           const range = { after: positions[first]!, before: positions[last]! };
@@ -109,7 +109,7 @@ function pages(url: string, name: string): void {
         if (page.items.length === 0) break;
         sizes.push(page.items.length);
         forth.push(...page.items.map((item) => parseInt(String(brief(item)))));
-        after = behind(page);
+        after = endOf(page);
       }
       let before: Position | undefined;
       const back: number[] = [];
@@ -195,7 +195,7 @@ async function forwards(backend: KafkaBackend, topic: string, limit: number): Pr
     if (page.items.length === 0) return found;
     assert(page.items.length <= limit);
     found.push(...page.items);
-    after = behind(page);
+    after = endOf(page);
   }
 }
 

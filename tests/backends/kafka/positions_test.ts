@@ -1,16 +1,13 @@
-/** Which positions there are. */
+/** The positions of records, and those at which a tail starts. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import {
-  fingerprintOf,
-  PartitionReader,
-  Places,
-} from "../../../backends/kafka/partition_reader.ts";
+import { fingerprintOf, PartitionReader } from "../../../backends/kafka/partition_reader.ts";
+import type { Item } from "../../../core/backend/contract.ts";
 import { JointScope, LONGEST_ID, Scope } from "../../../core/backend/id.ts";
 import { Position } from "../../../core/backend/position.ts";
 import { numbered, uniqueChannel } from "../../conformance/harness.ts";
 import { withBroker } from "../../services/broker.ts";
-import { at, brief, logRegistrar } from "./logs.ts";
+import { at, brief, follow, logRegistrar, placeOf, publish } from "./logs.ts";
 
 /** Cases on positions. */
 function positions(url: string, name: string): void {
@@ -22,13 +19,13 @@ function positions(url: string, name: string): void {
       for (const kind of ["CreateTime", "LogAppendTime"]) {
         const topic = await outsider.topic(1, { "message.timestamp.type": kind });
         await outsider.publish(topic, [{ value: "other" }]);
-        const positions = await Promise.all(backend.publish(topic, numbered(3)));
+        const positions = await publish(backend, topic, numbered(3));
         const { items } = await backend.read(topic, { limit: 3 });
-        assertEquals(positions, items.map(({ place }) => Position.of(place!)));
-        assertEquals(items.map(({ place }) => place!.at), [1, 2, 3]);
+        assertEquals(positions, items.map((item) => Position.of(placeOf(item)!)));
+        assertEquals(items.map((item) => placeOf(item)!.at), [1, 2, 3]);
       }
       const topic = await outsider.topic(2);
-      assertEquals(await Promise.all(backend.publish(topic, ["a", "b"])), [undefined, undefined]);
+      assertEquals(await publish(backend, topic, ["a", "b"]), [undefined, undefined]);
     },
   );
 
@@ -38,7 +35,7 @@ function positions(url: string, name: string): void {
       const [most, more] = [await outsider.topic(43), await outsider.topic(44)];
       assertEquals((await backend.tail(most)).position, Position.start);
       assertEquals((await backend.read(most, { limit: 1 })).items, []);
-      await Promise.all(backend.publish(more, ["hello"]));
+      await publish(backend, more, ["hello"]);
       for (const call of [() => backend.tail(more), () => backend.read(more, { limit: 1 })]) {
         const { message } = await assertRejects(call as () => Promise<unknown>, RangeError);
         assertEquals(
@@ -50,14 +47,16 @@ function positions(url: string, name: string): void {
   );
 
   test(
-    "a topic that does not exist is an empty page, and a position in it a gap",
+    "a topic that does not exist is an empty page, and a position in it is of another one",
     async (backend, outsider) => {
       const topic = uniqueChannel();
       assertEquals(await backend.read(topic, { limit: 10 }), { from: Position.start, items: [] });
-      const after = Position.of(at(3));
-      assertEquals((await backend.read(topic, { after, limit: 10 })).items, [
-        { cause: "ahead", restart: Position.start },
-      ]);
+      const after = Position.of(at(3), at(5, 2));
+      const found = { kind: "break", recreated: true, removed: "unknown" } as const;
+      assertEquals(await backend.read(topic, { after, limit: 10 }), {
+        from: after,
+        items: [{ ...found, shard: 0 }, { ...found, shard: 2 }],
+      });
       assert(!(await (await outsider.admin()).listTopics()).includes(topic));
     },
   );
@@ -92,22 +91,37 @@ function positions(url: string, name: string): void {
         timestamp: "7",
         value: new Uint8Array(),
       }));
-    const places = new Places(Position.of(at(4, 0, "7")));
-    const lane = new PartitionReader(places, 0);
-    assertEquals(lane.seek({ begin: 0, end: 9 }), []);
-    assertEquals(lane.take(records(3, 4)), []);
-    // What is left of its batch lies before it: fetches bring that again and again.
+    const bounds = { begin: 0, end: 9 };
+    const lane = new PartitionReader(0, at(4, 0, "7"));
+    assertEquals(lane.seek(bounds), []);
+    assertEquals(lane.take({ ...bounds, messages: records(3, 4) }), []);
+    // The rest of its batch is before it: fetches bring that again and again.
     const told: unknown[] = [];
     let fetches = 0;
     while (lane.offset < 9) {
       fetches++;
       const { offset } = lane;
-      const items = lane.take(offset < 7 ? records(3, 4) : records(7, 8))!;
-      told.push(...(lane.offset > offset ? items : lane.miss(9)).map(brief));
+      const messages = offset < 7 ? records(3, 4) : records(7, 8);
+      const items = lane.take({ ...bounds, messages });
+      told.push(...(lane.offset > offset ? items : lane.miss()).map(brief));
     }
-    assertEquals(told, ["!trimmed", "", ""]);
+    assertEquals(told, ["!unknown of 8", "", ""]);
     assertEquals(fetches, 7);
-    assertEquals(lane.miss(9), []);
+    assertEquals(lane.miss(), []);
+  });
+
+  Deno.test(`${name}: a partition whose end compaction has emptied is passed to its head`, () => {
+    const empty = { begin: 0, end: 9, messages: [] };
+    for (const [last, told] of [[6, ["!unknown of 8", 8]], [8, ["!none of 8"]]] as const) {
+      const lane = new PartitionReader(0, at(last, 0, "7"));
+      assertEquals(lane.seek(empty), []);
+      const items: Item[] = [];
+      while (lane.offset < 9) items.push(...lane.take(empty), ...lane.miss());
+      assertEquals<readonly unknown[]>(items.map(brief), told);
+      // It is not found again from there.
+      const { position, gaps } = follow(items, Position.of(at(last, 0, "7")));
+      assertEquals([position.in(0)!.at, gaps], [8, last === 8 ? [] : ["trimmed"]]);
+    }
   });
 }
 

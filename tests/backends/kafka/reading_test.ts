@@ -1,4 +1,4 @@
-/** What subscribers get while channels come and go. */
+/** Subscribers, while channels come and go. */
 
 import { assert, assertEquals } from "@std/assert";
 import { KafkaBackend } from "../../../backends/kafka/log.ts";
@@ -7,6 +7,7 @@ import type { Item } from "../../../core/backend/contract.ts";
 import { Broadcast, type Gap } from "../../../mod.ts";
 import { messages, numbered, take, uniqueChannel, within } from "../../conformance/harness.ts";
 import { withBroker } from "../../services/broker.ts";
+import { brief, payloadOf, placeOf, publish, TailReader } from "./logs.ts";
 import { registrar } from "./outsider.ts";
 
 /** Cases on reading. */
@@ -100,7 +101,7 @@ function reading(url: string): void {
     assertEquals(gaps, []);
   });
 
-  test("disconnect() behind an event that has just arrived hangs nobody", async () => {
+  test("disconnect() after an event that has just arrived hangs nobody", async () => {
     for (let round = 0; round < 10; round++) {
       const broadcast = new Broadcast(url);
       const channel = uniqueChannel();
@@ -112,7 +113,7 @@ function reading(url: string): void {
     }
   });
 
-  test("close() behind an event that has just arrived ends the fetches", async () => {
+  test("close() after an event that has just arrived ends the fetches", async () => {
     await using broadcast = new Broadcast(`${url}?linger=0`);
     for (let round = 0; round < 5; round++) {
       const channel = uniqueChannel();
@@ -132,16 +133,14 @@ function reading(url: string): void {
     const tail = await backend.tail(channel);
     const block = new Uint8Array(900_000);
     for (let count = 0; count < 20; count++) {
-      await Promise.all(backend.publish(channel, [block.fill(count)]));
+      await publish(backend, channel, [block.fill(count)]);
     }
-    const received: number[] = [];
-    for await (const records of tail.records) {
-      for (const { payload } of records) {
-        assertEquals(payload?.length, block.length);
-        received.push(Number(payload?.[0]));
-      }
-      if (received.length === 20) break;
-    }
+    const items = await new TailReader(tail).take(20);
+    const received = items.map((item) => {
+      const payload = payloadOf(item) as Uint8Array;
+      assertEquals(payload.length, block.length);
+      return payload[0];
+    });
     assertEquals(received, Array.from({ length: 20 }, (_, count) => count));
     await backend.close();
   });
@@ -150,7 +149,7 @@ function reading(url: string): void {
     const { backend, channel } = await pile(url);
     const tail = await backend.tail(channel);
     const block = new Uint8Array(900_000);
-    for (let count = 0; count < 20; count++) await Promise.all(backend.publish(channel, [block]));
+    for (let count = 0; count < 20; count++) await publish(backend, channel, [block]);
     assertEquals(await outsider.counts(channel), [20]);
     const admin = await outsider.admin();
     await admin.deleteTopicRecords({
@@ -158,21 +157,19 @@ function reading(url: string): void {
       partitions: [{ partition: 0, offset: "18" }],
     });
     const items: Item[] = [];
-    for await (const some of tail.records) {
-      items.push(...some);
-      if (items.at(-1)?.place?.at === 19) break;
-    }
-    const told = items.findIndex(({ place }) => !place);
+    const reader = new TailReader(tail);
+    while (items.map(placeOf).at(-1)?.at !== 19) items.push(...await reader.turn());
+    const told = items.findIndex(({ kind }) => kind === "break");
     assert(told >= 4 && told < 18, `${told} had room`);
-    assertEquals(items[told], { cause: "trimmed" });
-    assertEquals(items.map(({ place }) => place?.at), [
+    assertEquals(brief(items[told]!), "!unknown of 19");
+    assertEquals(items.map((item) => placeOf(item)?.at), [
       ...items.slice(0, told).map((_, offset) => offset),
       undefined,
       17,
       18,
       19,
     ]);
-    assertEquals(items.map(({ payload }) => payload?.length).slice(told), [
+    assertEquals(items.map((item) => payloadOf(item)?.length).slice(told), [
       ...[undefined, undefined],
       ...[block.length, block.length],
     ]);
@@ -183,13 +180,11 @@ function reading(url: string): void {
     const { backend, channel } = await pile(url);
     await backend.tail(channel);
     const block = new Uint8Array(900_000);
-    for (let count = 0; count < 10; count++) await Promise.all(backend.publish(channel, [block]));
+    for (let count = 0; count < 10; count++) await publish(backend, channel, [block]);
     const other = uniqueChannel();
     const tail = await backend.tail(other);
-    await Promise.all(backend.publish(other, ["hello"]));
-    const events = tail.records.getReader();
-    const { value } = await events.read();
-    assertEquals(value!.map(({ payload }) => payload?.length), [5]);
+    await publish(backend, other, ["hello"]);
+    assertEquals(await new TailReader(tail).briefs(1), ["hello"]);
     await backend.close();
   });
 

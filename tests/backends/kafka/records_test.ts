@@ -1,4 +1,4 @@
-/** What records may be, ours and those of others. */
+/** Records, ours and those of others. */
 
 import { Buffer } from "node:buffer";
 import { assert, assertEquals, assertRejects } from "@std/assert";

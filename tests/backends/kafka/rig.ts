@@ -1,4 +1,4 @@
-/** A broker behind a proxy, with a door of its own for those who pass it by. */
+/** A broker behind a proxy, with another listener for clients that bypass it. */
 
 import { join } from "node:path";
 import { start } from "../../services/kafka.ts";

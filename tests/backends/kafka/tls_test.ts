@@ -1,4 +1,4 @@
-/** Brokers behind TLS, and who is let in there. */
+/** Brokers with TLS, and the clients that they accept. */
 
 import { assertEquals, assertRejects } from "@std/assert";
 import { KafkaBackend } from "../../../backends/kafka/log.ts";
