@@ -7,40 +7,40 @@
 import { headersOf, lengthOfHeaders, type MessageHeaders } from "../../core/backend/headers.ts";
 import { SEQUENCE_HEADER } from "../../core/backend/kit/loss_detection.ts";
 
-/** What the protocol allows a name, in bytes. */
+/** The limit of the protocol for a name, in bytes. */
 const LONGEST = 255;
-/** What surrounds a name and its text in a table. */
+/** The bytes of an entry in a table beyond its name and its text. */
 const OVERHEAD = 6;
-/** What else is in the frame of a message's headers, ours and the server's. */
+/** The bytes of other fields in the frame of a message's headers, ours and the server's. */
 const SURROUNDINGS = 256;
 
-/** What RabbitMQ or one of its plugins goes by, sets or drops: every other `x-…` is anybody's. */
+/** Names that RabbitMQ or one of its plugins reads, sets or drops. Any other `x-…` is free. */
 const RESERVED = new RegExp(
   `^(?:${
     [
-      // Where it is routed to.
+      // Routing.
       ...["CC", "BCC", "x-cc", "x-exchange", "x-routing-key", "x-delay"],
-      // When it came to which node.
+      // The time and the node of its arrival.
       ...["timestamp_in_ms", "x-routed-by"],
       // Where it was before.
       ...["x-death", "x-(?:first|last)-death-.*", "x-received-from", "x-shovelled(?:-timestamp)?"],
-      // What its queue says of it, or asks for.
+      // Properties of its queue.
       ...["x-delivery-count", "x-stream-offset", "x-stream-filter-value"],
-      // What other protocols have of it.
+      // Other protocols.
       ...["x-basic-.*", "x-opt-.*", "x-amqp-1\\.0-.*", "x-mqtt-publish-qos", "x-mqtt-dup"],
     ].join("|")
   })$`,
 );
 
-/** What the client loses of what it reads, on Node.js: it travels under another name, too. */
+/** The client loses this name on Node.js when it reads it, so it is sent under another one, too. */
 const LOST = "__proto__";
 const FOUND = "broadcaster-proto";
 
-/** What the client makes a table of, and of a table. */
+/** A table of AMQP, as the client has it. */
 export type Table = Readonly<Record<string, unknown>>;
 
 /**
- * Refuses headers that the server would take for something else.
+ * Refuses headers that have a meaning of their own to the server.
  *
  * @throws {TypeError} If a name is reserved.
  * @throws {RangeError} If it is too long.
@@ -65,10 +65,11 @@ export function checkHeaders(
 }
 
 /**
- * Headers do not go into a second frame: a server closes the connection for that.
+ * Checks that headers fit into one frame: a server closes the connection otherwise.
  *
- * @param headers Those of a message.
- * @param frame What a frame of the connection holds.
+ * @param headers The headers of a message.
+ * @param frame The size of a frame of the connection, in bytes.
+ * @throws {Error} If they do not.
  */
 export function checkFrame(headers: MessageHeaders, frame: number): void {
   const length = lengthOfHeaders(headers, OVERHEAD) + lengthOfHeaders(againOf(headers), OVERHEAD);
@@ -79,21 +80,21 @@ export function checkFrame(headers: MessageHeaders, frame: number): void {
   );
 }
 
-/** The table of headers beside our own, as texts. */
+/** The table of headers and of our own entries. */
 export function tableOf(headers: MessageHeaders, own: Table): Table {
   return { ...headers, ...againOf(headers), ...own };
 }
 
 /**
- * The headers of a table, whoever has filled it. Newer servers give a text of more than 255 bytes
- * as bytes, where they had it in a stream.
+ * The headers of a table, whichever program filled it. Newer servers return texts of more than
+ * 255 bytes as bytes if they were stored in a stream.
  */
 export function headersFrom(table: Table = {}): MessageHeaders | undefined {
   let entries: [string, unknown][] | undefined;
   for (const name in table) {
-    // Most messages have nothing else.
+    // Most messages have no other entries.
     if (name === SEQUENCE_HEADER || RESERVED.test(name)) continue;
-    // What somebody's table named `__proto__` has is inherited.
+    // A table in the entry `__proto__` is inherited from.
     if (!Object.hasOwn(table, name)) continue;
     (entries ??= []).push([name === FOUND ? LOST : name, table[name]]);
   }

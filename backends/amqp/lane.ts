@@ -5,19 +5,20 @@
  */
 
 import type { Channel } from "amqplib";
-import { ConnectionError } from "../../core/backend/errors.ts";
+import type { ConnectionError } from "../../core/backend/errors.ts";
+import { channelClosed } from "./errors.ts";
 
 /**
- * A lane of a connection. What the server refuses closes it, with all that is
- * under way on it; the next use opens it anew.
+ * A lane of a connection. A request that the server refuses closes the lane, with all that is
+ * under way on it; the next use opens it again.
  *
- * @typeParam Kind What kind of channel it is.
+ * @typeParam Kind The type of the AMQP channel.
  */
 export class Lane<Kind extends Channel> {
   readonly #make: () => Promise<Kind>;
   readonly #told = new Set<(error: ConnectionError) => void>();
   #channel: Promise<Kind> | undefined;
-  /** Why the server has closed it, last. */
+  /** Why the server closed it last. */
   reason: Error | undefined;
 
   /** @param make Opens it. */
@@ -25,13 +26,13 @@ export class Lane<Kind extends Channel> {
     this.#make = make;
   }
 
-  /** Calls back whenever it was closed. Returns what forgets it. */
+  /** Calls back each time it was closed. Returns a function that removes the callback. */
   onClosed(callback: (error: ConnectionError) => void): () => void {
     this.#told.add(callback);
     return () => void this.#told.delete(callback);
   }
 
-  /** The channel, open; those who ask are answered in their order. */
+  /** The channel, open. Callers are answered in their order. */
   open(): Promise<Kind> {
     return this.#channel ??= this.#open();
   }
@@ -40,7 +41,7 @@ export class Lane<Kind extends Channel> {
   async close(): Promise<void> {
     const channel = await this.#channel?.catch(() => undefined);
     if (!channel) return;
-    // The client never answers if the connection is closed first, nor to who asks twice.
+    // The client never answers if the connection is closed first, nor a second request to close.
     const closed = new Promise<void>((resolve) => this.onClosed(() => resolve()));
     channel.close().catch(() => {});
     await closed;
@@ -58,8 +59,7 @@ export class Lane<Kind extends Channel> {
     channel.on("error", (error) => this.reason = error);
     channel.on("close", () => {
       this.#channel = undefined;
-      const cause = this.reason;
-      const error = new ConnectionError("the server closed the channel", { cause });
+      const error = channelClosed(this.reason);
       for (const tell of [...this.#told]) tell(error);
     });
     return channel;

@@ -1,5 +1,5 @@
 /**
- * One connection to an AMQP server: its lanes, its errors and its loss.
+ * One connection to an AMQP server: its lanes and its loss.
  *
  * @module
  */
@@ -7,33 +7,34 @@
 import type { Buffer } from "node:buffer";
 import type { Socket } from "node:net";
 import type { Channel, ChannelModel, ConfirmChannel, Message } from "amqplib";
-import { ConnectionError, RefusedError } from "../../core/backend/errors.ts";
+import { ConnectionError } from "../../core/backend/errors.ts";
 import { onAbort, unlessAborted } from "../../core/util/abort.ts";
 import { after } from "../../core/util/timer.ts";
 import type { Prepare } from "./dial.ts";
+import { channelClosed, explain } from "./errors.ts";
 import type { Table } from "./headers.ts";
 import { Lane } from "./lane.ts";
 
-/** How long the server may take to say goodbye. */
+/** The limit for the server to confirm that a connection is closed, in milliseconds. */
 const FAREWELL = 1_000;
 
-/** A message on its way. */
+/** A message to be sent. */
 export interface Sending {
-  /** Where it goes first; the queue of its key, if that has no name. */
+  /** The exchange. The one without a name delivers to the queue that the routing key names. */
   readonly exchange: string;
   /** The routing key. */
   readonly key: string;
   /** The payload. */
   readonly content: Buffer;
-  /** What is said of it. */
+  /** Its headers. */
   readonly headers: Table;
-  /** Whether it comes back if it goes nowhere. */
+  /** Whether it is returned if no queue takes it. */
   readonly mandatory?: boolean;
 }
 
-/** One connection. Once it is lost, it stays so. */
+/** One connection. A lost one stays lost. */
 export class Link {
-  /** Aborts, with a `ConnectionError`, when it is lost or closed. */
+  /** Aborts with a `ConnectionError` when it is lost or closed. */
   readonly loss: AbortSignal;
   /** Declares and binds. */
   readonly control: Lane<Channel>;
@@ -41,9 +42,9 @@ export class Link {
   readonly consuming: Lane<Channel>;
   /** Publishes. */
   readonly publishing: Lane<ConfirmChannel>;
-  /** Told of what was to be delivered to somebody, and could not. */
+  /** Called for each mandatory message that no queue took. */
   onReturned: (message: Message) => void = () => {};
-  /** Those of somebody's own. */
+  /** The lanes that were opened for one use. */
   readonly #apart = new Set<Lane<Channel>>();
   readonly #loss = new AbortController();
   readonly #model: ChannelModel;
@@ -54,8 +55,8 @@ export class Link {
 
   /**
    * @param model A connection that is open.
-   * @param prepare Makes what is to be there before the control lane is used.
-   * @param borrowed Whether it is the user's: it is never closed.
+   * @param prepare Creates what must exist before the control lane is used.
+   * @param borrowed Whether the user gave it: then it is never closed.
    */
   constructor(model: ChannelModel, prepare: Prepare, borrowed: boolean) {
     this.#model = model;
@@ -63,7 +64,7 @@ export class Link {
     this.loss = this.#loss.signal;
     this.control = new Lane(async () => {
       const channel = await model.createChannel();
-      // Without a listener, what the server refuses here would end the process.
+      // Without a listener, a refusal of the server would end the process.
       channel.on("error", () => {});
       await prepare(channel);
       return channel;
@@ -78,27 +79,27 @@ export class Link {
     model.on("close", this.#onClose);
   }
 
-  /** Whether it is of no more use. */
+  /** Whether it was lost or closed. */
   get lost(): boolean {
     return this.loss.aborted;
   }
 
-  /** How many bytes a frame holds: a message's headers fit into one. */
+  /** The size of a frame in bytes. The headers of a message must fit into one. */
   get frame(): number {
     return (this.#model.connection as { frameMax?: number }).frameMax ?? Infinity;
   }
 
-  /** Settles as the question does, unless the link is lost first; what the server refuses says so. */
-  async ask<Value>(question: Promise<Value>): Promise<Value> {
+  /** Settles as the request does, or rejects if the connection is lost first. */
+  async ask<Value>(request: Promise<Value>): Promise<Value> {
     try {
-      return await unlessAborted(this.loss, question);
+      return await unlessAborted(this.loss, request);
     } catch (error) {
       this.loss.throwIfAborted();
       throw explain(error);
     }
   }
 
-  /** The link, once a lane of it is open; if that is refused, it is closed. */
+  /** Resolves with the link once a lane of it is open. Closes the link if that is refused. */
   async opened(lane: Lane<Channel>): Promise<this> {
     try {
       await this.ask(lane.open());
@@ -115,15 +116,15 @@ export class Link {
       new Promise<void>((resolve, reject) =>
         lane.publish(exchange, key, content, options, (error) => {
           if (!error) return resolve();
-          // Closed, the channel leaves open what became of those without an answer.
-          const cause = this.publishing.reason;
-          reject(cause ? new ConnectionError("the server closed the channel", { cause }) : error);
+          // If the channel was closed, it is not known whether the message was stored.
+          const { reason } = this.publishing;
+          reject(reason ? channelClosed(reason) : error);
         })
       ),
     );
   }
 
-  /** A channel of somebody's own: what the server refuses there closes nothing else. */
+  /** Opens a channel for one use: a refusal there closes nothing else. */
   async open(): Promise<Channel> {
     this.loss.throwIfAborted();
     const lane = new Lane(() => this.#model.createChannel());
@@ -134,7 +135,7 @@ export class Link {
     return await this.ask(opening);
   }
 
-  /** Uses such a channel once. */
+  /** Opens such a channel, uses it, and closes it. */
   async apart<Value>(use: (channel: Channel) => Promise<Value>): Promise<Value> {
     const channel = await this.open();
     const value = await this.ask(use(channel));
@@ -142,7 +143,7 @@ export class Link {
     return value;
   }
 
-  /** A question that has nothing to answer but that it was heard; cut if the signal aborts first. */
+  /** Sends a request without an effect. Cuts the connection if the signal aborts before the answer. */
   async probe(signal: AbortSignal): Promise<void> {
     if (this.lost) return;
     try {
@@ -156,7 +157,7 @@ export class Link {
     }
   }
 
-  /** Resolves with the socket shut, unless it is the user's. */
+  /** Resolves with the socket closed, unless the user gave the connection. */
   async close(): Promise<void> {
     const wasLost = this.lost;
     this.#lose();
@@ -170,7 +171,7 @@ export class Link {
     const shut = socket && !socket.closed
       ? new Promise<void>((resolve) => socket.once("close", () => resolve()))
       : undefined;
-    // A server that is silent says no goodbye.
+    // A server that does not answer confirms nothing.
     const stop = after(FAREWELL, () => this.#cut());
     if (!wasLost) await Promise.race([this.#model.close().catch(() => {}), shut]);
     this.#cut();
@@ -182,12 +183,12 @@ export class Link {
     return [this.control, this.consuming, this.publishing, ...this.#apart];
   }
 
-  /** The client keeps it to itself. */
+  /** The socket, which is not part of the client's types. */
   get #socket(): Socket | undefined {
     return (this.#model.connection as { stream?: Socket }).stream;
   }
 
-  /** With an error: only of that the client learns, which else goes on to send heartbeats. */
+  /** Destroys the socket with an error: otherwise the client would keep sending heartbeats. */
   #cut(): void {
     const socket = this.#socket;
     if (socket && !socket.destroyed) socket.destroy(new Error("the connection was cut"));
@@ -201,20 +202,7 @@ export class Link {
   }
 }
 
-/** Calls back when a link is lost. Returns what forgets it. */
+/** Calls back when a link is lost. Returns a function that removes the callback. */
 export function onLoss(link: Link, callback: () => void): () => void {
   return onAbort(link.loss, callback);
-}
-
-/** What an error of the client means: that the server has answered, and refused, or something else. */
-export function explain(error: unknown): unknown {
-  if (!(error instanceof Error)) return error;
-  // What the server refuses one of those who share a channel ends what the others asked.
-  if (/^Channel (?:ended|closed)\b/.test(error.message)) {
-    return new ConnectionError("the server closed the channel", { cause: error });
-  }
-  const { code } = error as { code?: unknown };
-  const isRefusal = typeof code === "number" && code >= 300 ||
-    / (?:402|403|404|405|406|530|540) \(/.test(error.message);
-  return isRefusal ? new RefusedError(error.message, { cause: error }) : error;
 }

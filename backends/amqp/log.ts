@@ -1,57 +1,61 @@
 /**
- * RabbitMQ streams, from 3.9 on: channels with a past.
+ * Channels with a log over the streams of RabbitMQ, from version 3.9 on.
  *
  * ## URLs
  *
- * `amqp-stream://…` and `amqps-stream://…`, with host, login, virtual host and TLS
- * as for `amqp://`. A channel is a stream queue, which is created when it is first
- * used, with these limits; one that is there keeps its own.
+ * `amqp-stream://…` and `amqps-stream://…`, with host, login, virtual host and TLS as for
+ * `amqp://`. The parameters are the options of {@linkcode AmqpStreamOptions}.
  *
- * | parameter | |
- * |---|---|
- * | `retention` | how long events are kept, such as `30m`, `12h` or `7d` (the default); `forever` or `0` for no limit |
- * | `maxBytes` | what the events of a channel may take together; no limit by default |
- * | `segmentBytes` | the size of a stream's files, 16 MiB by default: the server drops the past by whole files, and never the last one |
- * | `ca`, `cert`, `key` | paths of PEM files, as for `amqp://` |
+ * A channel is a stream queue of the same name. It is created when it is first used; an existing one
+ * keeps its own limits. Other programs can publish to it through the default exchange, and consume
+ * it: each message is an event. In the name of the queue, `%`, line breaks, and the first letter of
+ * a name that begins with `amq.` are written `%25`, `%0A`, `%0D` and `%61`. A name has at most 234
+ * bytes, less those of the virtual host. While a stream is created, an exclusive queue with the
+ * suffix `%lock` keeps other processes from creating it, too.
  *
- * The queue has the channel's name, so that other programs can publish to it
- * through the default exchange, and consume it: each message is an event. Only a
- * `%`, a line break, and the first letter of what begins with `amq.` become
- * `%25`, `%0A`, `%61`. A name has at most 234 bytes, less those of the virtual host.
- * While a stream is made, an exclusive queue `…%lock` keeps others from making it, too.
+ * Each stream costs the server a process and files: it is meant for hundreds of channels, not for a
+ * hundred thousand.
  *
  * ## Delivery
  *
- * In one order, and without loss as long as the stream keeps it, also over a lost
- * connection: published with a confirm, read by offset. What was removed before it
- * was read is told as a gap, as is a stream that was deleted. A server that drops
- * files before it has sent them sends nothing more, and does not say so: a tail
- * that falls silent asks after five seconds whether there is more. The server does not
- * tell a publisher where its message lies: `publish()` resolves without an id.
+ * In one order for all, and without loss while the stream stores the events, also over a lost
+ * connection: messages are published with confirms, and read by offset. A gap says that events were
+ * removed before they were read (`trimmed`), or that the stream was deleted or lost its end (`reset`
+ * or `rollback`). The number of missing events is not known.
  *
- * Nor does it tell where a stream ends. So who begins to listen at the end, and who
- * asks for the newest events, first publishes an empty message with the header
- * `broadcaster-mark`, which is nobody's event here; other programs see it.
- * Consumers of RabbitMQ's own stream protocol that store their offsets on the
- * server use up offsets: where several follow one another, a gap is told though
- * nothing is missing.
+ * If the server removes a file before it has sent it, it sends nothing more, without an error. A
+ * tail that receives nothing for five seconds therefore checks whether the stream has more.
  *
- * Headers are those of `amqp://`, with the same names reserved; the time of a
- * message is in `timestamp_in_ms`. To consumers of the stream protocol they are
- * application properties, or message annotations if they begin with `x-`, from
- * RabbitMQ 3.13 on.
+ * The server does not tell a publisher the offset of its message, so `publish()` resolves without an
+ * id. Nor does it tell the end of a stream. So a subscription that starts at the end, and a request
+ * for the newest events, publish an empty message with the header `broadcaster-mark` first. It is no
+ * event here; other programs see it. Consumers of RabbitMQ's own stream protocol that store their
+ * offsets on the server use up offsets: where several of them follow each other, there is a gap
+ * although no event is missing.
  *
- * It knows no keys: AMQP 0-9-1 has no way to store a message only if another one is not
- * there, and nothing that others wait for, such as an exclusive queue, fences off who had
- * it before. In a cluster that was parted two have the same one, and both are confirmed.
+ * Headers are those of `amqp://`, with the same reserved names, and the time of a message is in
+ * `timestamp_in_ms`. For consumers of the stream protocol they are application properties, or
+ * message annotations if they begin with `x-`, from RabbitMQ 3.13 on.
  *
- * Each stream costs the server a process and files: it is meant for hundreds of
- * channels, not for a hundred thousand.
+ * There are no idempotency keys. AMQP 0-9-1 has no conditional publish, and no lock that excludes
+ * its previous owner: in a partitioned cluster, two clients hold the same exclusive queue, and both
+ * of their messages are confirmed.
  *
  * ## Escape hatch
  *
- * Pass a connection of amqplib (`ChannelModel`) as `client`. Channels of our own
- * are opened on it, and it is never closed.
+ * Pass a connection of amqplib as `client`, and channels are opened on it. It is never closed.
+ *
+ * @example
+ * ```ts
+ * import { Broadcast } from "@broadcaster/broadcaster";
+ * import { amqpStream } from "@broadcaster/broadcaster/amqp-stream";
+ * import { connect } from "amqplib";
+ *
+ * const client = await connect("amqp://localhost");
+ * const broadcast = new Broadcast(amqpStream({ client, retention: "12h" }));
+ * await broadcast.disconnect();
+ * await client.close();
+ * ```
  *
  * @module
  */
@@ -60,7 +64,8 @@ import type { Address } from "../../core/backend/address.ts";
 import type {
   Backend,
   BackendFeatures,
-  BackendOptions,
+  BackendSource,
+  OutgoingPayload,
   Page,
   Payload,
   PayloadOptions,
@@ -69,28 +74,38 @@ import type {
   TailOptions,
 } from "../../core/backend/contract.ts";
 import { RenewedConnection } from "../../core/backend/kit/renewed_connection.ts";
-import { type Dial, dialOf } from "./dial.ts";
+import { durationText, sourceOf } from "../../core/backend/kit/source.ts";
+import {
+  type AmqpConnection,
+  checkConnection,
+  type ConnectionOptions,
+  connectionParameters,
+  type Dial,
+  dialOf,
+} from "./dial.ts";
 import { checkHeaders } from "./headers.ts";
 import { queueOf } from "./log/queue_name.ts";
 import type { Limits } from "./log/queues.ts";
 import { Session } from "./log/session.ts";
 import { checkPayload } from "./payload.ts";
 
-/** How long events are kept, in milliseconds, and the size of a stream's files. */
+export type { AmqpConnection, ConnectionOptions } from "./dial.ts";
+
+/** How long events are stored by default, in milliseconds. */
 const RETENTION = 7 * 24 * 60 * 60 * 1_000;
+/** The default size of a stream's files, in bytes. */
 const SEGMENT = 16 * 1024 * 1024;
 
-/** One connection, however many channels. */
+/** One connection, however many channels there are. */
 export class AmqpStreamBackend implements Backend {
   /** The scheme. */
   readonly name = "amqp-stream";
-  /** As it appears in messages. */
+  /** The server, as it appears in messages. */
   readonly address: string;
-  /** What it can do. */
+  /** A log with headers. */
   readonly features: BackendFeatures = {
     crossProcess: true,
     binary: true,
-    log: true,
     tellsNoPlace: true,
     headers: true,
   };
@@ -100,10 +115,10 @@ export class AmqpStreamBackend implements Backend {
   readonly #held: RenewedConnection<Session> = new RenewedConnection(() => this.#open());
 
   /**
-   * A backend that connects when it is asked to.
+   * A backend that connects with `connect()`.
    *
-   * @param dial How it connects.
-   * @param limits What streams are created with.
+   * @param dial Connects.
+   * @param limits The arguments that streams are created with.
    * @param vhost The virtual host, which shortens names.
    */
   constructor(dial: Dial, limits: Limits, vhost = "/") {
@@ -123,20 +138,18 @@ export class AmqpStreamBackend implements Backend {
     return this.#held.renew();
   }
 
-  /** Names, payloads and headers that the server would refuse. */
+  /** Refuses names, payloads and headers that the server would refuse. */
   check(channel: string, payload: Payload = "", options?: PayloadOptions): void {
     queueOf(channel, this.#vhost);
     checkPayload(this.name, channel, payload);
     checkHeaders(this.name, channel, options?.headers);
   }
 
-  /** PUBLISH to the queue, each confirmed. */
-  publish(
-    channel: string,
-    payloads: readonly Payload[],
-    options?: readonly (PayloadOptions | undefined)[],
-  ): readonly Promise<void>[] {
-    return this.#held.current!.writer.publish(queueOf(channel, this.#vhost), payloads, options);
+  /** Publishes each message to its queue, with a confirm. */
+  publish(messages: readonly OutgoingPayload[]): readonly Promise<undefined>[] {
+    return this.#held.current!.writer.publish(
+      messages.map((message) => ({ ...message, channel: queueOf(message.channel, this.#vhost) })),
+    );
   }
 
   /** The live end of the stream. */
@@ -144,32 +157,82 @@ export class AmqpStreamBackend implements Backend {
     return this.#held.current!.tail(queueOf(channel, this.#vhost), after);
   }
 
-  /** A page, from the last message that was seen. */
+  /** Reads a page of the stream. */
   read(channel: string, options: ReadOptions): Promise<Page> {
     return this.#held.current!.reader.read(queueOf(channel, this.#vhost), options);
   }
 
-  /** A question that has nothing to answer. */
+  /** Sends a request without an effect. */
   async probe(signal: AbortSignal): Promise<void> {
     await this.#held.current?.link.probe(signal);
   }
 
-  /** Shuts the socket. */
+  /** Closes the connection. */
   close(): Promise<void> {
     return this.#held.close();
   }
 
   async #open(): Promise<Session> {
     const link = await this.#dial.connect(() => Promise.resolve());
-    // A connection that is given may be closed.
+    // The user may have closed the connection: opening a channel shows it.
     return new Session(await link.opened(link.publishing), this.#limits);
   }
 }
 
+/** Options for streams of RabbitMQ: the parameters of `amqp-stream://`, and a connection. */
+export interface AmqpStreamOptions extends ConnectionOptions {
+  /**
+   * How long events are stored: a number of milliseconds, or text with a unit such as `"12h"` or
+   * `"7d"`; `"forever"` or 0 for no limit. The server counts in whole seconds.
+   *
+   * @default {"7d"}
+   */
+  readonly retention?: number | string | undefined;
+  /**
+   * The limit for the events of one channel, in bytes.
+   *
+   * @default {no limit}
+   */
+  readonly maxBytes?: number | undefined;
+  /**
+   * The size of a stream's files, in bytes. The server removes old events by whole files, and never
+   * the last file.
+   *
+   * @default {16777216}
+   */
+  readonly segmentBytes?: number | undefined;
+}
+
+/**
+ * Channels with a log over streams of RabbitMQ, for `new Broadcast()`.
+ *
+ * @param options The server, or a connection to it, and the limits of new streams.
+ * @throws {TypeError} If `client` is not a connection of amqplib.
+ */
+export function amqpStream(options: AmqpStreamOptions = {}): BackendSource {
+  const { url, client, retention, maxBytes, segmentBytes } = options;
+  const source = sourceOf({
+    schemes: ["amqp-stream", "amqps-stream"],
+    url,
+    parameters: {
+      ...connectionParameters(options),
+      ...{ retention: durationText(retention), maxBytes, segmentBytes },
+    },
+    open: (address) => make(address, client),
+  });
+  if (client !== undefined) checkConnection(client, source.address);
+  return source;
+}
+
 /** Makes the backend of `amqp-stream://` and `amqps-stream://`. */
-export async function open(address: Address, options: BackendOptions): Promise<Backend> {
+export function open(address: Address): Promise<Backend> {
+  return make(address);
+}
+
+async function make(address: Address, client?: AmqpConnection): Promise<Backend> {
   const limits = limitsOf(address);
-  return new AmqpStreamBackend(await dialOf(address, options), limits, address.path || "/");
+  const dial = await dialOf(address, "amqpStream", client);
+  return new AmqpStreamBackend(dial, limits, address.path || "/");
 }
 
 function limitsOf(address: Address): Limits {
@@ -177,7 +240,7 @@ function limitsOf(address: Address): Limits {
   const retention = isForever ? 0 : address.duration("retention") ?? RETENTION;
   const maxBytes = address.count("maxBytes");
   return {
-    // In whole seconds: the server knows nothing shorter.
+    // The server knows nothing shorter than a second.
     ...retention > 0 && { "x-max-age": `${Math.ceil(retention / 1_000)}s` },
     ...maxBytes !== undefined && { "x-max-length-bytes": maxBytes },
     "x-stream-max-segment-size-bytes": address.count("segmentBytes") ?? SEGMENT,

@@ -7,11 +7,11 @@
 import { Buffer } from "node:buffer";
 import type { Payload } from "../../core/backend/contract.ts";
 
-/** What a server takes unless it is told otherwise; past it, it closes the channel. */
+/** The default limit of a server, in bytes: it closes the channel for a longer message. */
 const LARGEST = 128 * 1024 * 1024;
 
 /**
- * Refuses a payload that the server would not take.
+ * Refuses a payload that the server would not accept.
  *
  * @throws {RangeError} If it is too long.
  */
@@ -23,7 +23,7 @@ export function checkPayload(name: string, channel: string, payload: Payload): v
   );
 }
 
-/** The body of a payload: its own bytes, not a copy. */
+/** The body of a payload. Bytes are not copied. */
 export function contentOf(payload: Payload): Buffer {
   return typeof payload === "string"
     ? Buffer.from(payload)

@@ -1,50 +1,58 @@
 /**
- * RabbitMQ, and what speaks AMQP 0-9-1.
+ * Channels over RabbitMQ, and other servers of AMQP 0-9-1.
  *
  * ## URLs
  *
- * `amqp://[user[:password]@]host[:port][/vhost][?parameters]`, port 5672 unless it is named, user
- * and password `guest`, virtual host `/`; `amqps://` for TLS, port 5671.
+ * `amqp://[user[:password]@]host[:port][/vhost][?parameters]`, or `amqps://` for TLS. The default
+ * port is 5672, with TLS 5671; the default user and password are `guest`, the default virtual host
+ * is `/`. The parameters are the options of {@linkcode AmqpOptions}.
  *
- * | parameter | |
- * |---|---|
- * | `exchange` | the topic exchange that is published to, `broadcaster` by default; made, durable, if it is missing |
- * | `ca` | path of a PEM file with the authorities to trust; implies TLS, as do the next two |
- * | `cert`, `key` | paths of PEM files with the client's own certificate and its key |
- *
- * A channel is the routing key of its name, of at most 255 bytes. A word that is
- * `*` or `#` alone, and each `%`, become `%2A`, `%23` and `%25`.
+ * The routing key of a channel is its name, of at most 255 bytes. A word that is `*` or `#` alone,
+ * and each `%`, become `%2A`, `%23` and `%25`.
  *
  * ## Delivery
  *
- * Published with a confirm. Each channel that is subscribed to has a queue of
- * its own, which goes with the connection: what is published while that is lost
- * is lost too, and told as a gap; so is a queue that somebody deletes. Each
- * message carries its number in a header, so that what a policy drops from the
- * queue (`max-length`) is told as a gap with the exact count, once a later
- * message of the same publisher arrives, if an earlier one had. What other
- * programs publish has no number.
+ * Messages are published with confirms. Each channel that is subscribed to has a queue of its own,
+ * which the server deletes with the connection. Messages that are published while the connection is
+ * lost are lost too, and a gap says so; the same applies to a queue that somebody deletes.
  *
- * A pattern is narrowed to whole words at both ends: `room.*.end` is bound as
- * `room.#.end`, `room*` as `#`, which brings every message to this process.
+ * Each message has its number in a header. If a policy drops messages from the queue (`max-length`),
+ * a gap says how many, once a later message of the same publisher arrives, provided that an earlier
+ * one had arrived. Messages of other programs have no number.
+ *
+ * A pattern is bound by its whole words at both ends: `room.*.end` as `room.#.end`, `room*` as `#`,
+ * which delivers every message to this process.
  *
  * ## Headers
  *
- * Each is a text of its own name in the message's headers table, beside our own
- * `broadcaster-…`, and has a name of at most 255 bytes. Of what other programs put
- * there, numbers and booleans arrive as their text, bytes if they are UTF-8, arrays
- * and tables not at all. What RabbitMQ or a plugin of it goes by or sets is refused,
- * and left out of what arrives: `CC`, `BCC`, `timestamp_in_ms`, and of the names in
- * `x-…` those of routing, dead letters, streams, delays, federation, shovels and of
- * other protocols, such as `x-death`; `x-request-id` and the like are anybody's.
- * Together they have to fit into a frame of the connection, where a server's
- * `frame_max` is lower than 128 KiB. One that is named `__proto__` also travels as
+ * Each header is a text under its own name in the message's headers table, and its name has at most
+ * 255 bytes. Our own entries begin with `broadcaster-`. Of the entries of other programs, numbers
+ * and booleans arrive as text, and bytes if they are UTF-8; arrays and tables do not arrive.
+ *
+ * Names that RabbitMQ or one of its plugins reads or sets are refused, and left out of received
+ * messages: `CC`, `BCC`, `timestamp_in_ms`, and the names in `x-…` of routing, dead letters,
+ * streams, delays, federation, shovels and other protocols, such as `x-death`. Others, such as
+ * `x-request-id`, are free.
+ *
+ * All headers of a message have to fit into one frame of the connection, which matters where a
+ * server's `frame_max` is lower than 128 KiB. A header that is named `__proto__` is also sent as
  * `broadcaster-proto`, since amqplib loses it on Node.js.
  *
  * ## Escape hatch
  *
- * Pass a connection of amqplib (`ChannelModel`) as `client`. Channels of our own
- * are opened on it, and it is never closed.
+ * Pass a connection of amqplib as `client`, and channels are opened on it. It is never closed.
+ *
+ * @example
+ * ```ts
+ * import { Broadcast } from "@broadcaster/broadcaster";
+ * import { amqp } from "@broadcaster/broadcaster/amqp";
+ * import { connect } from "amqplib";
+ *
+ * const client = await connect("amqp://localhost");
+ * const broadcast = new Broadcast(amqp({ client, exchange: "chat" }));
+ * await broadcast.disconnect();
+ * await client.close();
+ * ```
  *
  * @module
  */
@@ -54,7 +62,8 @@ import type { Address } from "../../core/backend/address.ts";
 import type {
   Backend,
   BackendFeatures,
-  BackendOptions,
+  BackendSource,
+  OutgoingPayload,
   Payload,
   PayloadOptions,
   Tail,
@@ -68,22 +77,32 @@ import {
 } from "../../core/backend/kit/loss_detection.ts";
 import { QueueTail } from "../../core/backend/kit/queue_tail.ts";
 import { RenewedConnection } from "../../core/backend/kit/renewed_connection.ts";
-import { type Dial, dialOf } from "./dial.ts";
+import { sourceOf } from "../../core/backend/kit/source.ts";
+import {
+  type AmqpConnection,
+  checkConnection,
+  type ConnectionOptions,
+  connectionParameters,
+  type Dial,
+  dialOf,
+} from "./dial.ts";
 import { checkFrame, checkHeaders, headersFrom, tableOf } from "./headers.ts";
 import { type Link, onLoss } from "./link.ts";
 import { checkPayload, contentOf } from "./payload.ts";
 import { bindingOf, channelOf, keyOf } from "./routing_key.ts";
 
-/** What is published to unless the URL says otherwise. */
+export type { AmqpConnection, ConnectionOptions } from "./dial.ts";
+
+/** The default exchange. */
 const EXCHANGE = "broadcaster";
 
-/** One connection, however many channels. */
+/** One connection, however many channels there are. */
 export class AmqpBackend implements Backend {
   /** The scheme. */
   readonly name = "amqp";
-  /** As it appears in messages. */
+  /** The server, as it appears in messages. */
   readonly address: string;
-  /** What it can do. */
+  /** Patterns and headers, without a log. */
   readonly features: BackendFeatures = {
     crossProcess: true,
     binary: true,
@@ -98,10 +117,10 @@ export class AmqpBackend implements Backend {
   readonly #held: RenewedConnection<Link> = new RenewedConnection(() => this.#open());
 
   /**
-   * A backend that connects when it is asked to.
+   * A backend that connects with `connect()`.
    *
-   * @param dial How it connects.
-   * @param exchange The topic exchange that is published to.
+   * @param dial Connects.
+   * @param exchange The topic exchange to publish to.
    */
   constructor(dial: Dial, exchange: string = EXCHANGE) {
     this.address = dial.address;
@@ -114,39 +133,34 @@ export class AmqpBackend implements Backend {
     return !this.#held.lost;
   }
 
-  /** Opens the connection, and makes the exchange. */
+  /** Opens the connection, and creates the exchange. */
   connect(): Promise<void> {
     return this.#held.renew();
   }
 
-  /** Names, payloads and headers that the server would refuse. */
+  /** Refuses names, payloads and headers that the server would refuse. */
   check(channel: string, payload: Payload = "", options?: PayloadOptions): void {
     keyOf(channel);
     checkPayload(this.name, channel, payload);
     checkHeaders(this.name, channel, options?.headers);
   }
 
-  /** PUBLISH, each confirmed. */
-  publish(
-    channel: string,
-    payloads: readonly Payload[],
-    options?: readonly (PayloadOptions | undefined)[],
-  ): readonly Promise<unknown>[] {
+  /** Publishes each message with a confirm. */
+  publish(messages: readonly OutgoingPayload[]): readonly Promise<undefined>[] {
     const link = this.#held.current!;
-    const exchange = this.#exchange;
-    const key = keyOf(channel);
     const opened = link.ask(link.publishing.open());
-    return payloads.map(async (payload, index) => {
-      const given = options?.[index]?.headers;
+    return messages.map(async ({ channel, payload, headers: given }) => {
       if (given) checkFrame(given, link.frame);
       const own = { [SEQUENCE_HEADER]: this.#sequencer.next(channel) };
       const headers = given ? tableOf(given, own) : own;
+      const sending = { exchange: this.#exchange, key: keyOf(channel), headers };
       const content = contentOf(payload);
-      await link.send(await opened, { exchange, key, content, headers });
+      await link.send(await opened, { ...sending, content });
+      return undefined;
     });
   }
 
-  /** A queue, bound and consumed: each answered. */
+  /** Declares a queue, binds it, and consumes it. */
   async tail(target: Target): Promise<Tail> {
     const link = this.#held.current!;
     link.loss.throwIfAborted();
@@ -159,7 +173,7 @@ export class AmqpBackend implements Backend {
     const consuming = await link.ask(link.consuming.open());
     const source: QueueTail = new QueueTail(async () => {
       if (!this.#tails.delete(source) || link.lost) return;
-      // The queue goes with its only consumer.
+      // The server deletes the queue with its only consumer.
       await link.ask(consuming.cancel(consumerTag));
     });
     const listener = listenerOf(source, typeof target !== "string");
@@ -174,12 +188,12 @@ export class AmqpBackend implements Backend {
     return source;
   }
 
-  /** A question on the channel that consumes. */
+  /** Sends a request on the channel that consumes. */
   async probe(signal: AbortSignal): Promise<void> {
     await this.#held.current?.probe(signal);
   }
 
-  /** Shuts the socket. */
+  /** Closes the connection. */
   close(): Promise<void> {
     return this.#held.close();
   }
@@ -198,7 +212,7 @@ export class AmqpBackend implements Backend {
   }
 }
 
-/** What becomes of a message. */
+/** Puts the messages of a consumer into a tail. */
 function listenerOf(source: QueueTail, isPattern: boolean): (message: ConsumeMessage) => void {
   const tracker = new SequenceTracker();
   return ({ fields, properties, content }) => {
@@ -206,14 +220,51 @@ function listenerOf(source: QueueTail, isPattern: boolean): (message: ConsumeMes
     if (isPattern && channel === undefined) return;
     const header: unknown = properties.headers?.[SEQUENCE_HEADER];
     const missed = tracker.missed(typeof header === "string" ? header : undefined);
-    if (missed > 0) source.push({ cause: "unknown", missed });
+    if (missed > 0) source.push({ kind: "loss", missed });
     const headers = headersFrom(properties.headers);
-    source.push({ payload: content, headers, ...channel !== undefined && { channel } });
+    source.push({
+      kind: "record",
+      payload: content,
+      headers,
+      ...channel !== undefined && { channel },
+    });
   };
 }
 
+/** Options for RabbitMQ: the parameters of `amqp://`, and a connection. */
+export interface AmqpOptions extends ConnectionOptions {
+  /**
+   * The topic exchange to publish to. It is created, durable, if it does not exist.
+   *
+   * @default {"broadcaster"}
+   */
+  readonly exchange?: string | undefined;
+}
+
+/**
+ * Channels over RabbitMQ, for `new Broadcast()`.
+ *
+ * @param options The server, or a connection to it.
+ * @throws {TypeError} If `client` is not a connection of amqplib.
+ */
+export function amqp(options: AmqpOptions = {}): BackendSource {
+  const { url, client, exchange } = options;
+  const source = sourceOf({
+    schemes: ["amqp", "amqps"],
+    url,
+    parameters: { ...connectionParameters(options), exchange },
+    open: (address) => make(address, client),
+  });
+  if (client !== undefined) checkConnection(client, source.address);
+  return source;
+}
+
 /** Makes the backend of `amqp://` and `amqps://`. */
-export async function open(address: Address, options: BackendOptions): Promise<Backend> {
+export function open(address: Address): Promise<Backend> {
+  return make(address);
+}
+
+async function make(address: Address, client?: AmqpConnection): Promise<Backend> {
   const exchange = address.parameters.get("exchange") ?? EXCHANGE;
-  return new AmqpBackend(await dialOf(address, options), exchange);
+  return new AmqpBackend(await dialOf(address, "amqp", client), exchange);
 }

@@ -7,16 +7,16 @@
 import { Buffer } from "node:buffer";
 import type { Target } from "../../core/backend/contract.ts";
 
-/** What the protocol allows, in bytes. */
+/** The limit of the protocol, in bytes. */
 const LONGEST = 255;
 
-/** Words that a binding takes for wildcards, and what stands before hexadecimal digits here. */
+/** Words that are wildcards in a binding, and the character that starts an escape. */
 const RESERVED = /(?<![^.])[*#](?![^.])|%/g;
 const ESCAPED = /%(?:2A|23|25)/g;
 
 /**
- * The routing key of a channel: the same, but for a word that is `*` or `#`
- * alone, and each `%`, which become `%2A`, `%23` and `%25`.
+ * The routing key of a channel: its name, with `%2A` and `%23` in place of a word that is `*` or
+ * `#` alone, and `%25` in place of each `%`.
  *
  * @throws {RangeError} If it is too long.
  */
@@ -29,7 +29,7 @@ export function keyOf(channel: string): string {
   );
 }
 
-/** The channel of a routing key; none if no channel has that key. */
+/** The channel of a routing key, if a channel has that key. */
 export function channelOf(key: string): string | undefined {
   const channel = key.replace(ESCAPED, decodeURIComponent);
   return channel.replace(RESERVED, encode) === key ? channel : undefined;

@@ -7,36 +7,37 @@
 import type { Channel, ConsumeMessage } from "amqplib";
 import { ConnectionError } from "../../../core/backend/errors.ts";
 import { after } from "../../../core/util/timer.ts";
+import { channelClosed, meaningOf, streamDeleted } from "../errors.ts";
 import { type Link, onLoss } from "../link.ts";
 import { type Stored, storedOf } from "./record.ts";
 
-/** From where on a stream is read. An offset beyond its end brings nothing, ever. */
+/** Where to start in a stream. After an offset beyond the end, no message ever comes. */
 export type Offset = number | "first" | "last" | "next";
 
-/** How long the server may take to send what it has, in milliseconds. */
+/** The limit for the server to send a message that it has, in milliseconds. */
 export const LIMIT = 5_000;
 
-/** The tag of the only consumer that a channel has. */
+/** The tag of the only consumer of a channel. */
 const TAG = "view";
 
-/** What a view needs to know. */
+/** Options for a consumer. */
 export interface ConsumerOptions {
   /** The connection. */
   readonly link: Link;
   /** The stream. */
   readonly queue: string;
-  /** Where it begins. */
+  /** Where it starts. */
   readonly from: Offset;
-  /** How many messages the server sends ahead. */
+  /** The number of messages that the server sends ahead. */
   readonly window: number;
-  /** Told that there is no such stream any more. */
+  /** Called when the stream does not exist any more. */
   readonly onDeleted: () => void;
 }
 
 /**
- * Reads a stream from an offset on, as fast as it is asked: what was taken is
- * acknowledged, and makes room for as much. It has a channel of its own, so that
- * what the server refuses it ends nothing else.
+ * Reads a stream from an offset on, as fast as it is asked to: messages that were taken are
+ * acknowledged, and the server sends as many more. It has a channel of its own, so that a refusal
+ * ends nothing else.
  */
 export class Consumer {
   readonly #link: Link;
@@ -45,40 +46,41 @@ export class Consumer {
   readonly #forget: () => void;
   #waiting: ConsumeMessage[] = [];
   #failure: unknown;
+  #isClosed = false;
   #awake: () => void = () => {};
 
   private constructor({ link, onDeleted }: ConsumerOptions, channel: Channel) {
     this.#link = link;
     this.#channel = channel;
     this.#onDeleted = onDeleted;
-    this.#forget = onLoss(link, () => this.#fail(link.loss.reason));
-    channel.on("close", () => this.#fail(new ConnectionError("the server closed the channel")));
+    this.#forget = onLoss(link, () => this.#end(link.loss.reason));
+    channel.on("close", () => this.#end(channelClosed()));
   }
 
-  /** Resolves once the server reads: what is published from then on comes. */
+  /** Resolves once the server reads: messages that are published from then on come. */
   static async open(options: ConsumerOptions): Promise<Consumer> {
     const { link, queue, from, window } = options;
     const channel = await link.open();
     const view = new Consumer(options, channel);
     try {
       await link.ask(channel.prefetch(window));
-      await link.ask(consume(channel, queue, from, (message) => view.#hear(message)));
-      // The server says that it reads before it does; what it answers behind that comes after.
+      await link.ask(consume(channel, queue, from, (message) => view.#receive(message)));
+      // The server confirms a consumer before it reads. It answers the next request after that.
       if (from === "next") await link.ask(channel.prefetch(window));
       return view;
     } catch (error) {
-      view.#fail(error);
-      if (!/\b404\b.*no queue/.test(String(error))) throw error;
+      view.close().catch(() => {});
+      if (meaningOf(error) !== "no queue") throw error;
       options.onDeleted();
-      throw new ConnectionError("the stream was deleted", { cause: error });
+      throw streamDeleted(error);
     }
   }
 
   /**
-   * What has come since the last time, at least one.
+   * The messages that came since the last call, at least one.
    *
-   * @param limit How long that may take, in milliseconds; without it, for ever.
-   * @param late Called if it takes longer; without it, the view has failed then.
+   * @param limit How long that may take, in milliseconds; unlimited if it is not given.
+   * @param late Called if it takes longer. By default the consumer fails then.
    */
   async next(limit?: number, late: () => void = () => this.fail()): Promise<readonly Stored[]> {
     const stop = limit === undefined ? () => {} : after(limit, late);
@@ -92,29 +94,29 @@ export class Consumer {
     }
     const messages = this.#waiting;
     this.#waiting = [];
-    // Where nobody hears it any more, the client would throw.
+    // On a closed channel, the client would throw.
     if (!this.#failure) this.#channel.ack(messages.at(-1)!, true);
     return messages.map(storedOf);
   }
 
-  /** The stream has more, and the server does not send it. */
+  /** The stream has more records, and the server does not send them. */
   fail(): void {
-    // What was known of it may be that of another one.
+    // The end that is known may be that of a stream that was deleted.
     this.#onDeleted();
     this.#fail(new ConnectionError("the server sent nothing of what the stream has"));
   }
 
-  /** Reads no more. */
+  /** Stops reading, and closes the channel, also after a failure. */
   async close(): Promise<void> {
-    const isOpen = !this.#failure;
-    this.#fail(new ConnectionError("the view was closed"));
+    const isOpen = !this.#isClosed;
+    this.#end(new ConnectionError("the consumer was closed"));
     if (isOpen) await this.#link.ask(this.#channel.close());
   }
 
-  #hear(message: ConsumeMessage | null): void {
+  #receive(message: ConsumeMessage | null): void {
     if (!message) {
       this.#onDeleted();
-      return this.#fail(new ConnectionError("the stream was deleted"));
+      return this.#fail(streamDeleted());
     }
     this.#waiting.push(message);
     this.#awake();
@@ -122,27 +124,33 @@ export class Consumer {
 
   #fail(error: unknown): void {
     this.#failure ??= error;
-    this.#forget();
     this.#awake();
+  }
+
+  /** The channel is closed, or about to be. */
+  #end(error: unknown): void {
+    this.#isClosed = true;
+    this.#forget();
+    this.#fail(error);
   }
 }
 
-/** What the client has, and its types have not. */
+/** A method of the client's channels that its types do not have. */
 interface Registering {
-  registerConsumer(tag: string, hear: (message: ConsumeMessage | null) => void): void;
+  registerConsumer(tag: string, receive: (message: ConsumeMessage | null) => void): void;
 }
 
 /**
- * Consumes a stream, under a tag that is known before: the server may send what it has before it
- * says that it does, and the client closes a channel with a consumer that it has not heard of.
+ * Consumes a stream, under a tag that is registered before: the server may send messages before it
+ * confirms the consumer, and the client closes a channel with a consumer that it does not know.
  */
 async function consume(
   channel: Channel,
   queue: string,
   from: Offset,
-  hear: (message: ConsumeMessage | null) => void,
+  receive: (message: ConsumeMessage | null) => void,
 ): Promise<void> {
-  (channel as unknown as Registering).registerConsumer(TAG, hear);
+  (channel as unknown as Registering).registerConsumer(TAG, receive);
   const options = { consumerTag: TAG, arguments: { "x-stream-offset": from } };
-  await channel.consume(queue, hear, options);
+  await channel.consume(queue, receive, options);
 }

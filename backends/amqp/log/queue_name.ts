@@ -7,17 +7,17 @@
 import { Buffer } from "node:buffer";
 
 /**
- * What a queue's name and that of its virtual host have together at most, in bytes: the server
- * makes a folder of both and the time, and takes longer ones without ever storing anything.
+ * The limit for the names of a queue and its virtual host together, in bytes. The server names a
+ * folder after both and the time: it accepts longer names, and never stores anything.
  */
 const LONGEST = 234;
 
-/** What the server reserves, or drops from a name, and what stands before hexadecimal digits here. */
+/** Characters that the server reserves or drops in a name, and the one that starts an escape. */
 const RESERVED = /^a(?=mq\.)|[%\r\n]/g;
 
 /**
- * The queue of a channel: the same, but for each `%`, a line break, and the
- * first letter of what begins with `amq.`, which become `%25`, `%0A`, `%61`.
+ * The queue of a channel: its name, with `%25` in place of each `%`, `%0A` and `%0D` in place of
+ * line breaks, and `%61` in place of the first letter of a name that begins with `amq.`.
  *
  * @throws {RangeError} If it is too long.
  */

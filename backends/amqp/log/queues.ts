@@ -7,35 +7,36 @@
 import type { Channel } from "amqplib";
 import { ConnectionError, RefusedError } from "../../../core/backend/errors.ts";
 import { backoff } from "../../../core/util/backoff.ts";
+import { meaningOf, otherArgument } from "../errors.ts";
 import type { Link } from "../link.ts";
 
-/** How often a stream that is not ready is asked for again: for some seconds. */
+/** The number of times that a stream that is not ready is tried again: for some seconds. */
 const ATTEMPTS = 7;
 
-/** The server drops it with the connection, or once it was forgotten for ten seconds. */
+/** The server deletes a lock with its connection, or when it is unused for ten seconds. */
 const LOCK = { exclusive: true, durable: false, expires: 10_000 };
 
-/** What a stream is created with. */
+/** The arguments that a stream is created with. */
 export type Limits = Readonly<Record<string, string | number>>;
 
-/** Makes each stream before it is used. */
+/** Creates each stream before it is used. */
 export class Queues {
   readonly #link: Link;
   readonly #limits: Limits;
   readonly #made = new Map<string, Promise<void>>();
-  /** Those of them that are not made yet. */
+  /** The names whose declaration is under way. */
   readonly #making = new Set<string>();
 
   /**
-   * @param link Where they are made.
-   * @param limits What they are created with.
+   * @param link The connection.
+   * @param limits The arguments that they are created with.
    */
   constructor(link: Link, limits: Limits) {
     this.#link = link;
     this.#limits = limits;
   }
 
-  /** Resolves once there is a queue, a stream. */
+  /** Resolves once the queue exists, and is a stream. */
   make(queue: string): Promise<void> {
     const known = this.#made.get(queue);
     if (known) return known;
@@ -48,30 +49,29 @@ export class Queues {
     return making;
   }
 
-  /** It was deleted: who uses it next makes it again, all in their order. */
+  /** A stream was deleted: its next use creates it again. Concurrent uses keep their order. */
   forget(queue: string): void {
     if (!this.#making.has(queue)) this.#made.delete(queue);
   }
 
-  /** A server that starts, and one where a stream is being made, names it before it is ready. */
+  /** Tries again while a stream is not ready: while the server starts, or the stream is created. */
   async patiently<Value>(ask: () => Promise<Value>): Promise<Value> {
     for (let attempt = 0;; attempt++) {
       try {
         return await ask();
       } catch (error) {
-        const isStarting = /is down or inaccessible/.test(String(error));
-        const isBeingMade = /a replica on the local node|RESOURCE_LOCKED/.test(String(error));
-        if (!isStarting && !isBeingMade) throw error;
+        const meaning = meaningOf(error);
+        if (meaning !== "starting" && meaning !== "being created") throw error;
         if (attempt < ATTEMPTS) await backoff(attempt, this.#link.loss);
-        else if (isStarting) throw new ConnectionError("the stream is down", { cause: error });
-        else throw error;
+        else if (meaning === "being created") throw error;
+        else throw new ConnectionError("the stream is down", { cause: error });
       }
     }
   }
 
   async #make(queue: string): Promise<void> {
     try {
-      // If it is there, with other limits, or it is no stream.
+      // It exists with other limits, or is not a stream.
       if (!await this.#declare(queue, this.#limits)) await this.#declare(queue, {});
     } catch (error) {
       await this.#link.apart((channel) => channel.deleteQueue(lockOf(queue))).catch(() => {});
@@ -79,23 +79,24 @@ export class Queues {
     }
   }
 
-  /** Whether there is such a queue, just so. */
+  /** Whether the queue exists, with these limits. */
   async #declare(queue: string, limits: Limits): Promise<boolean> {
     const options = { durable: true, arguments: { "x-queue-type": "stream", ...limits } };
     try {
       await this.#alone(queue, (channel) => channel.assertQueue(queue, options));
       return true;
     } catch (error) {
-      const [, other] = /inequivalent arg '([\w-]+)'/.exec(String(error)) ?? [];
+      const other = otherArgument(error);
       if (other === undefined) throw error;
       if (limits === this.#limits || /^x-(?!queue-type$)/.test(other)) return false;
-      throw new RefusedError(`queue "${queue}" is there, and is not a stream`, { cause: error });
+      throw new RefusedError(`queue "${queue}" exists and is not a stream`, { cause: error });
     }
   }
 
   /**
-   * While one process makes a stream, the server tells others that it is there, and ends the
-   * connection of whoever uses it: so only one makes it at a time, who has a queue for itself.
+   * Creates a stream while holding a lock, which is an exclusive queue. While a stream is being
+   * created, the server tells other processes that it exists, and closes the connection of those
+   * that use it.
    */
   async #alone(queue: string, make: (channel: Channel) => Promise<unknown>): Promise<void> {
     const lock = lockOf(queue);
@@ -108,14 +109,14 @@ export class Queues {
         })
       );
     } catch (error) {
-      // Who may not have it, or has waited for long, does without.
+      // Without the right to have the lock, or after a long wait, it does without.
       if (!String(error).includes(lock)) throw error;
       await this.patiently(() => this.#link.apart(make));
     }
   }
 }
 
-/** What no channel is named. */
+/** The name of a lock, which no channel has. */
 function lockOf(queue: string): string {
   return `${queue}%lock`;
 }

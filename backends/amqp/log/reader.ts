@@ -1,52 +1,62 @@
 /**
- * Reads pages and tails of streams, and finds out whether the record to resume after is gone.
+ * Reads pages and tails of streams, and checks whether the record to resume after is still there.
  *
  * @module
  */
 
-import type { Item, LogGap, Page, ReadOptions } from "../../../core/backend/contract.ts";
+import type { Item, LogBreak, Page, ReadOptions } from "../../../core/backend/contract.ts";
 import { type Place, Position } from "../../../core/backend/position.ts";
 import type { Link } from "../link.ts";
 import { Consumer, LIMIT, type Offset } from "./consumer.ts";
 import type { Queues } from "./queues.ts";
-import { isAt, itemsOf, type Stored, withoutMarks } from "./record.ts";
+import { breakBefore, isSame, itemsOf, type Stored, withoutMarks } from "./record.ts";
 import { SharedRequests } from "./shared_requests.ts";
 import { type Known, StreamEnds } from "./stream_ends.ts";
 import type { Writer } from "./writer.ts";
 
-/** How many messages the server sends ahead at most. */
+/** The number of messages that the server sends ahead at most. */
 const WINDOW = 1_024;
-/** How many records may be no events, at first, where the newest events are looked for. */
+/** The number of records without an event that the first search for the newest events allows. */
 const SPARE = 16;
-/** How many times as many may have come since the end was seen. */
+/** The factor by which more events may have come since the end was seen. */
 const MUCH = 64;
 
-/** Which part of a stream is taken. */
+/** Which part of a stream to read. */
 interface Range {
   readonly queue: string;
-  /** Where it begins: a record is known to lie there, or behind it. */
+  /** Where it starts: a record is known to be there, or after it. */
   readonly from: Offset;
-  /** Where it ends, if the stream reaches so far; else at the end of the stream. */
+  /** The offset before which it ends, unless the stream ends first. */
   readonly to: number;
-  /** How many events. */
+  /** The number of events. */
   readonly limit: number;
-  /** How many records are sent ahead, if not as many. */
+  /** The number of records that are sent ahead, if it is not the limit. */
   readonly window?: number;
-  /** One that does not count. */
+  /** A place whose record does not count. */
   readonly seen?: Place | undefined;
+}
+
+/** A part of a stream, as it was read. */
+interface Part {
+  /** Its records, without the marks at its end. */
+  readonly records: readonly Stored[];
+  /** The place of the first record, even if that was such a mark. */
+  readonly first: Place;
+  /** The end of the stream, if it was reached: that of a mark. */
+  readonly head?: Place;
 }
 
 /** A stream that is read from a mark on. */
 export interface Begun {
-  /** What reads it. */
+  /** Reads it. */
   readonly view: Consumer;
-  /** Where the mark lies. */
+  /** The place of the mark. */
   readonly mark: Place;
-  /** What has come behind it already. */
-  readonly behind: readonly Stored[];
+  /** The records after it that have come already. */
+  readonly later: readonly Stored[];
 }
 
-/** Reads pages, inclusive of the last record seen. */
+/** Reads pages, and starts tails. */
 export class Reader {
   readonly #link: Link;
   readonly #queues: Queues;
@@ -54,9 +64,9 @@ export class Reader {
   readonly #pages = new SharedRequests<Page>();
 
   /**
-   * @param link Where it reads.
-   * @param queues What it reads.
-   * @param writer Publishes its marks.
+   * @param link The connection.
+   * @param queues Declares the streams.
+   * @param writer Publishes the marks.
    */
   constructor(link: Link, queues: Queues, writer: Writer) {
     this.#link = link;
@@ -74,10 +84,10 @@ export class Reader {
       return await this.#pages.ask(key, () => this.#newest(queue, known, to, limit));
     }
     if (before && after.reaches(before)) return { from: after, items: [] };
-    return { from: after, items: await this.#behind(after, known, { queue, to, limit }) };
+    return { from: after, items: await this.#after(after, known, { queue, to, limit }) };
   }
 
-  /** Reads a stream from a mark on, published for this: what comes behind it is new. */
+  /** Reads a stream from a new mark on: the records after it are new. */
   async begin(queue: string): Promise<Begun> {
     await this.#queues.make(queue);
     const view = await this.#view(queue, "next");
@@ -88,7 +98,7 @@ export class Reader {
         const index = records.findIndex(({ place }) => place.fingerprint === fingerprint);
         this.#ends.learn(queue, records);
         if (index < 0) continue;
-        return { view, mark: records[index]!.place, behind: records.slice(index + 1) };
+        return { view, mark: records[index]!.place, later: records.slice(index + 1) };
       }
     } catch (error) {
       leave(view);
@@ -96,24 +106,28 @@ export class Reader {
     }
   }
 
-  /** Reads a stream from a place on that it has. */
+  /** Reads a stream from a stored place on. */
   async follow(queue: string, place: Place | undefined): Promise<Consumer> {
     await this.#queues.make(queue);
     return await this.#view(queue, place?.at ?? "first");
   }
 
-  /** Whether a stream has something behind an offset: so it is if its last chunk is. */
+  /** Whether a stream has a record after an offset: then its last chunk starts after it. */
   async isBeyond(queue: string, at: number): Promise<boolean> {
-    const view = await this.#view(queue, "last", 1);
+    return (await this.#edge(queue, "last")).at > at;
+  }
+
+  /** The place of the oldest record, or of the first one in the last chunk. */
+  async #edge(queue: string, edge: "first" | "last"): Promise<Place> {
+    const view = await this.#view(queue, edge, 1);
     try {
-      const [first] = await view.next(LIMIT);
-      return first!.place.at > at;
+      return (await view.next(LIMIT))[0]!.place;
     } finally {
       leave(view);
     }
   }
 
-  /** A place that the stream reaches: no lower than an offset, if it reaches that. */
+  /** A place that the stream has reached: an offset, or one after it, if it has reached that. */
   async #known(queue: string, least: number): Promise<Known> {
     const known = this.#ends.of(queue);
     if (known && known.end.at >= least) return known;
@@ -121,36 +135,42 @@ export class Reader {
     return this.#ends.of(queue) ?? { end, event: -1 };
   }
 
-  /** Where the stream ends now: at a mark. */
+  /** The place where the stream ends now: that of a new mark. */
   async #end(queue: string): Promise<Place> {
     const { view, mark } = await this.begin(queue);
     leave(view);
     return mark;
   }
 
-  async #behind(
+  /** The records after a position, with a break first if its own record does not come back. */
+  async #after(
     after: Position,
     { end }: Known,
     range: Omit<Range, "from">,
   ): Promise<readonly Item[]> {
     const last = after.in(0);
-    if (last && last.at > end.at) return await this.#anew("ahead", range);
-    const records = await this.#take({ ...range, from: last?.at ?? "first", seen: last });
-    const [first] = records;
-    if (!last) return itemsOf(records, { isTrimmed: first && first.place.at > 0, end });
-    if (first?.place.at !== last.at) return itemsOf(records, { isTrimmed: true, end });
-    if (!isAt(first, last)) return await this.#anew("epoch", range);
-    return itemsOf(records.slice(1), { last });
+    if (last && last.at > end.at) return await this.#all({ head: end }, range);
+    const part = await this.#take({ ...range, from: last?.at ?? "first", seen: last });
+    const { records, first, head } = part;
+    if (last && isSame(first, last)) return itemsOf(records.slice(1), last);
+    if (!last && first.at === 0) return itemsOf(records);
+    // The server only removes the oldest records: if it has an older one, the record never existed.
+    const isReplaced = last !== undefined &&
+      (first.at === last.at || (await this.#edge(range.queue, "first")).at < last.at);
+    if (isReplaced) return await this.#all({ replaced: true, head }, range);
+    return broken({ ...breakBefore(first.at, last?.at), head }, part);
   }
 
-  /** All that the stream has: it is not the one that was read. */
-  async #anew(cause: "ahead" | "epoch", range: Omit<Range, "from">): Promise<readonly Item[]> {
-    const records = await this.#take({ ...range, from: "first" });
-    const gap: LogGap = { cause, restart: Position.start };
-    return [gap, ...itemsOf(records)];
+  /** All records of a stream that is not the one that was read. */
+  async #all(
+    found: Pick<LogBreak, "head" | "replaced">,
+    range: Omit<Range, "from">,
+  ): Promise<readonly Item[]> {
+    const part = await this.#take({ ...range, from: "first" });
+    return broken({ kind: "break", ...found, removed: "unknown" }, part);
   }
 
-  /** The newest events: a stream is only read forwards, so where they begin is guessed. */
+  /** The newest events. A stream is only read forwards, so the offset of the first is guessed. */
   async #newest(
     queue: string,
     { end, event }: Known,
@@ -163,10 +183,10 @@ export class Reader {
       const from = Math.max(0, base - limit - spare);
       const window = limit + spare;
       const most = limit + MUCH * spare;
-      const records = await this.#take({ queue, from, to, limit: most, window });
-      const events = records.flatMap(({ payload }, index) => payload === undefined ? [] : [index]);
+      const { records } = await this.#take({ queue, from, to, limit: most, window });
+      const events = records.flatMap(({ kind }, index) => kind === "record" ? [index] : []);
       if (events.length >= most) {
-        // What is known is of long ago: all since then is not to be read.
+        // The known end is old. It would take too long to read all since then.
         last = (await this.#end(queue)).at;
         continue;
       }
@@ -181,23 +201,28 @@ export class Reader {
     }
   }
 
-  /** A part of a stream; what was not full by then ends in a mark, which is left out. */
-  async #take({ queue, from, to, limit, window = limit, seen }: Range): Promise<readonly Stored[]> {
-    // Asked for before there is a view, one mark ends the pages of all who read at a time.
+  /** A part of a stream. If it has fewer events than the limit, a mark shows the end. */
+  async #take({ queue, from, to, limit, window = limit, seen }: Range): Promise<Part> {
+    // Requested before the consumer opens, so that concurrent reads share one mark.
     let mark = this.#isOpen(queue, from, limit, to) ? this.#ends.mark(queue) : undefined;
     const view = await this.#view(queue, from, window + 2);
     const taken: Stored[] = [];
+    let first: Place | undefined;
     let events = 0;
     try {
       for (;;) {
         const records = await view.next(LIMIT);
         const fingerprint = await mark;
         for (const stored of records) {
-          const { place, payload } = stored;
-          if (place.at >= to || place.fingerprint === fingerprint) return withoutMarks(taken, seen);
+          const { kind, place } = stored;
+          first ??= place;
+          const isEnd = place.fingerprint === fingerprint;
+          if (isEnd || place.at >= to) {
+            return { records: withoutMarks(taken, seen), first, ...isEnd && { head: place } };
+          }
           taken.push(stored);
-          if (payload !== undefined && place.at !== seen?.at) events++;
-          if (events >= limit) return taken;
+          if (kind === "record" && place.at !== seen?.at) events++;
+          if (events >= limit) return { records: taken, first };
         }
         const reached = taken.at(-1)!.place.at;
         if (this.#isOpen(queue, reached, 0, to)) mark ??= this.#ends.mark(queue);
@@ -211,7 +236,7 @@ export class Reader {
     }
   }
 
-  /** Whether so many events behind an offset may lead beyond what is known of a stream. */
+  /** Whether so many events after an offset may end after the known end of a stream. */
   #isOpen(queue: string, from: Offset, limit: number, to: number): boolean {
     const end = this.#ends.of(queue)?.end.at ?? 0;
     return to > end && (typeof from === "number" ? from : 0) + 2 * limit >= end;
@@ -229,7 +254,13 @@ export class Reader {
   }
 }
 
-/** Nobody waits for it, nor cares how it ended. */
+/** A break, and what follows it: if there is no record, the end of the stream. */
+function broken(found: LogBreak, { records, head }: Part): readonly Item[] {
+  const isEmpty = records.length === 0 && head !== undefined;
+  return [found, ...isEmpty ? [{ kind: "skip", place: head } as const] : itemsOf(records)];
+}
+
+/** Closes a consumer in the background. */
 function leave(view: Consumer): void {
   view.close().catch(() => {});
 }

@@ -5,84 +5,98 @@
  */
 
 import type { ConsumeMessage } from "amqplib";
-import type { BackendRecord, Item, PassedRecord } from "../../../core/backend/contract.ts";
+import type {
+  BackendRecord,
+  Item,
+  LogBreak,
+  SkippedRecord,
+} from "../../../core/backend/contract.ts";
 import { ConnectionError } from "../../../core/backend/errors.ts";
 import { fingerprintOf } from "../../../core/backend/kit/fingerprint.ts";
 import { SEQUENCE_HEADER } from "../../../core/backend/kit/loss_detection.ts";
-import { type Place, Position } from "../../../core/backend/position.ts";
+import type { Place } from "../../../core/backend/position.ts";
 import { headersFrom, type Table } from "../headers.ts";
 
-/** The header of a mark: of what is nobody's event, and shows where the end is. */
+/** The header of a mark: an empty message that is no event, and shows where the stream ends. */
 export const MARK_HEADER = "broadcaster-mark";
 /** The header with the time in milliseconds, named as the server's own interceptor names it. */
 export const TIME_HEADER = "timestamp_in_ms";
-/** The header with which the server tells where a message lies. */
+/** The header in which the server gives the offset of a message. */
 const OFFSET_HEADER = "x-stream-offset";
 
-/** A message of a stream, or a mark. */
-export type Stored = (BackendRecord | PassedRecord) & { readonly place: Place };
+/** A message of a stream. A mark is a skipped record. */
+export type Stored = (BackendRecord | SkippedRecord) & { readonly place: Place };
 
-/** What a message is to the core. */
+/** A message of amqplib as a record. */
 export function storedOf({ content, properties }: ConsumeMessage): Stored {
   const table: Table = properties.headers ?? {};
   const at = table[OFFSET_HEADER];
-  if (typeof at !== "number") throw new ConnectionError("the server tells no offset");
+  if (typeof at !== "number") {
+    throw new ConnectionError("the server sent a message without an offset");
+  }
   const mark = table[MARK_HEADER];
-  if (typeof mark === "string") return { place: placeOf(at, mark) };
+  if (typeof mark === "string") return { kind: "skip", place: placeOf(at, mark) };
   const sequence = table[SEQUENCE_HEADER];
   const timestamp = timeOf(table[TIME_HEADER], properties.timestamp);
   return {
+    kind: "record",
     payload: content,
     headers: headersFrom(table),
-    // A publisher's own number tells it from every other one.
+    // The number of a publisher is unique.
     place: placeOf(at, typeof sequence === "string" ? sequence : content),
     ...timestamp !== undefined && { timestamp },
   };
 }
 
-/** Whether a record is that of a place. */
-export function isAt({ place }: Stored, other: Place): boolean {
-  return place.at === other.at && place.fingerprint === other.fingerprint;
+/** Whether two places are of the same record. */
+export function isSame(one: Place, other: Place): boolean {
+  return one.at === other.at && one.fingerprint === other.fingerprint;
 }
 
-/** Whether more lies between two offsets than the one that the server itself uses for each file. */
-export function isHole(before: number, behind: number): boolean {
-  return behind - before > 2;
+/**
+ * Whether records are missing between two offsets. The server itself uses one offset for each file
+ * of a stream.
+ */
+export function isHole(before: number, after: number): boolean {
+  return after - before > 2;
 }
 
-/** A page does not end in marks: those that were made for it would else never come to an end. */
+/**
+ * Records without the marks at their end. Each page publishes a mark, so a reader that got them
+ * would never reach the end.
+ *
+ * @param seen A place to keep, even if it is that of a mark.
+ */
 export function withoutMarks(records: readonly Stored[], seen: Place | undefined): Stored[] {
-  const last = records.findLastIndex(({ payload, place }) =>
-    payload !== undefined || place.at === seen?.at
+  const last = records.findLastIndex(({ kind, place }) =>
+    kind === "record" || place.at === seen?.at
   );
   return records.slice(0, last + 1);
 }
 
-/** What records lie behind, and before. */
-export interface Surroundings {
-  /** The record before them. */
-  readonly last?: Place | undefined;
-  /** Whether some are missing before them. */
-  readonly isTrimmed?: boolean | undefined;
-  /** Where the stream goes on if there are none. */
-  readonly end?: Place | undefined;
+/**
+ * The break before the oldest record that is left.
+ *
+ * @param at Its offset.
+ * @param last The offset to resume after, whose record was removed; -1 for the start.
+ */
+export function breakBefore(at: number, last = -1): LogBreak {
+  return { kind: "break", removed: isHole(last, at) ? "some" : "unknown" };
 }
 
-/** Records, with a gap wherever some are missing. */
-export function itemsOf(
-  records: readonly Stored[],
-  { last, isTrimmed, end }: Surroundings = {},
-): readonly Item[] {
+/**
+ * Records as items, with a break wherever some are missing.
+ *
+ * @param last The place of the record before them.
+ */
+export function itemsOf(records: readonly Stored[], last?: Place): readonly Item[] {
   const items: Item[] = [];
-  if (isTrimmed) {
-    const restart = records.length === 0 && end ? Position.of(end) : undefined;
-    items.push({ cause: "trimmed", ...restart && { restart } });
-  }
-  let before = last;
+  let before = last?.at;
   for (const record of records) {
-    if (before && isHole(before.at, record.place.at)) items.push({ cause: "trimmed" });
+    const { at } = record.place;
+    if (before !== undefined && isHole(before, at)) items.push(breakBefore(at, before));
     items.push(record);
-    before = record.place;
+    before = at;
   }
   return items;
 }
@@ -91,7 +105,7 @@ function placeOf(at: number, content: string | Uint8Array): Place {
   return { shard: 0, at, sub: 0, fingerprint: fingerprintOf(content) };
 }
 
-/** In milliseconds: what AMQP itself has counts seconds. */
+/** The time in milliseconds. The property of AMQP itself is in seconds. */
 function timeOf(milliseconds: unknown, seconds: unknown): number | undefined {
   if (typeof milliseconds === "number") return milliseconds;
   return typeof seconds === "number" ? seconds * 1_000 : undefined;

@@ -4,8 +4,8 @@
  * @module
  */
 
+import { positionAfter } from "../../../core/backend/continuity.ts";
 import type { Tail } from "../../../core/backend/contract.ts";
-import { behind } from "../../../core/backend/kit/polling_tail.ts";
 import { Position } from "../../../core/backend/position.ts";
 import type { Link } from "../link.ts";
 import { type Limits, Queues } from "./queues.ts";
@@ -13,7 +13,7 @@ import { Reader } from "./reader.ts";
 import { StreamTail } from "./tail.ts";
 import { Writer } from "./writer.ts";
 
-/** The streams, as one connection has them. */
+/** The streams, over one connection. */
 export class Session {
   /** The connection. */
   readonly link: Link;
@@ -24,7 +24,7 @@ export class Session {
 
   /**
    * @param link The connection.
-   * @param limits What streams are created with.
+   * @param limits The arguments that streams are created with.
    */
   constructor(link: Link, limits: Limits) {
     this.link = link;
@@ -38,7 +38,7 @@ export class Session {
     return this.link.lost;
   }
 
-  /** Shuts the socket. */
+  /** Closes the connection. */
   close(): Promise<void> {
     return this.link.close();
   }
@@ -48,12 +48,12 @@ export class Session {
     const { reader } = this;
     const isBeyond = (at: number) => reader.isBeyond(queue, at);
     if (!after) {
-      const { view, mark: last, behind: items } = await reader.begin(queue);
+      const { view, mark: last, later: items } = await reader.begin(queue);
       return new StreamTail({ position: Position.of(last), items, view, isBeyond, last });
     }
-    // Whether the position is one of the stream is what a page has to find out, too.
+    // A page checks the position, as the tail has to.
     const { items } = await reader.read(queue, { after, limit: 1 });
-    const again = behind(after, items).in(0);
+    const again = items.reduce(positionAfter, after).in(0);
     const view = await reader.follow(queue, again);
     return new StreamTail({ position: after, items, view, isBeyond, again });
   }

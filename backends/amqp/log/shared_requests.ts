@@ -1,21 +1,21 @@
 /**
- * Coalesces requests: callers that ask for the same at the same time share one.
+ * Coalesces requests: callers that ask the same question at the same time share one request.
  *
  * @module
  */
 
 /**
- * Asks each question once at a time: who comes while it is asked shares the
- * answer of the next time, which cannot be older than what they know.
+ * Asks each question once at a time. Callers that come while it is being asked share the next
+ * answer, which cannot be older than their call.
  *
- * @typeParam Value What is answered.
+ * @typeParam Value The type of the answers.
  */
 export class SharedRequests<Value> {
   readonly #running = new Map<string, Promise<Value>>();
   readonly #next = new Map<string, Promise<Value>>();
 
   /**
-   * The answer, of a time that begins after this was called.
+   * The answer to a request that starts after this call.
    *
    * @param key The question.
    * @param ask Asks it.

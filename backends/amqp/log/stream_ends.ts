@@ -1,5 +1,5 @@
 /**
- * Finds the last offset of a stream: RabbitMQ cannot be asked for it.
+ * Finds the last offset of a stream, which RabbitMQ does not tell over AMQP.
  *
  * @module
  */
@@ -9,21 +9,21 @@ import type { Stored } from "./record.ts";
 import { SharedRequests } from "./shared_requests.ts";
 import type { Writer } from "./writer.ts";
 
-/** Of how many streams it is known. */
+/** The number of streams whose ends are kept. */
 const KNOWN = 4_096;
 
-/** What is known of a stream's end. */
+/** The end of a stream, as far as it is known. */
 export interface Known {
-  /** The last record that was seen: the stream reaches so far, or farther. */
+  /** The last record that was seen. The stream may have reached further. */
   readonly end: Place;
-  /** The offset of the last event that was seen; before the first, -1. */
+  /** The offset of the last event that was seen, or -1. */
   readonly event: number;
 }
 
 /**
- * Where streams end. A stream cannot be asked, and whoever reads from beyond its
- * end waits for ever. So what was seen is kept; and who has to know it exactly
- * publishes a mark, and reads up to that: it is all that there was.
+ * The ends of streams. A stream cannot be asked for its end, and a consumer that starts after it
+ * waits forever. So the last records that were seen are kept, and a reader that needs the exact
+ * end publishes a mark and reads up to it.
  */
 export class StreamEnds {
   readonly #writer: Writer;
@@ -35,17 +35,17 @@ export class StreamEnds {
     this.#writer = writer;
   }
 
-  /** What is known of a stream. */
+  /** The known end of a stream. */
   of(queue: string): Known | undefined {
     return this.#known.get(queue);
   }
 
-  /** Records of a stream were seen, one behind the other. */
+  /** Records of a stream were seen, in its order. */
   learn(queue: string, records: readonly Stored[]): void {
     const last = records.at(-1)?.place;
     if (!last) return;
     const known = this.#known.get(queue);
-    const event = records.findLast(({ payload }) => payload !== undefined)?.place.at;
+    const event = records.findLast(({ kind }) => kind === "record")?.place.at;
     if (!known && this.#known.size >= KNOWN) this.#known.clear();
     this.#known.set(queue, {
       end: known && known.end.at > last.at ? known.end : last,
@@ -53,15 +53,15 @@ export class StreamEnds {
     });
   }
 
-  /** It was deleted, perhaps. */
+  /** A stream may have been deleted. */
   forget(queue: string): void {
     this.#known.delete(queue);
   }
 
-  /** Publishes a mark, after this was called; resolves with its fingerprint once it is stored. */
+  /** Publishes a mark. Resolves with its fingerprint once it is stored. */
   mark(queue: string): Promise<string> {
     const mark = this.#marks.ask(queue, () => this.#writer.mark(queue));
-    // Who reads up to it may have failed before it does.
+    // Its reader may fail first, and then waits for it no more.
     mark.catch(() => {});
     return mark;
   }

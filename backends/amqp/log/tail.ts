@@ -4,43 +4,42 @@
  * @module
  */
 
-import type { Item, Tail } from "../../../core/backend/contract.ts";
+import type { Item, ReadResult, RecordReader, Tail } from "../../../core/backend/contract.ts";
 import { ConnectionError } from "../../../core/backend/errors.ts";
 import type { Place, Position } from "../../../core/backend/position.ts";
 import { type Consumer, LIMIT } from "./consumer.ts";
-import { isAt, isHole, type Stored } from "./record.ts";
+import { breakBefore, isSame, itemsOf, type Stored } from "./record.ts";
 
-/** What a tail needs to know. */
+/** Options for the tail of a stream. */
 export interface StreamTailOptions {
-  /** What it begins behind. */
+  /** The position that it starts after. */
   readonly position: Position;
-  /** What was read behind that already. */
+  /** The items after the position that were read already. */
   readonly items: readonly Item[];
   /** Reads on. */
   readonly view: Consumer;
-  /** Whether the stream has something behind an offset. */
+  /** Whether the stream has a record after an offset. */
   readonly isBeyond: (at: number) => Promise<boolean>;
-  /** The last record that was read, which the view brings once more. */
+  /** The last record that was read, if the view reads it once more. */
   readonly again?: Place | undefined;
-  /** The last record that was read, which it does not. */
+  /** The last record that was read, if the view does not. */
   readonly last?: Place | undefined;
 }
 
-/** Gives on what a view brings; where that left something out, a gap. */
-export class StreamTail implements Tail {
-  /** What it began behind. */
+/** Reads the records of a consumer, with a break where records are missing. */
+export class StreamTail implements Tail, RecordReader {
+  /** The position that it starts after. */
   readonly position: Position;
-  /** What the stream brings. */
-  readonly records: ReadableStream<readonly Item[]>;
   readonly #view: Consumer;
   readonly #isBeyond: (at: number) => Promise<boolean>;
-  /** Whether nothing has come since it was known to be at the end. */
+  /** Whether no record has come since the tail was known to be at the end. */
   #isSure = true;
+  #isCancelled = false;
   #items: readonly Item[];
   #again: Place | undefined;
   #last: Place | undefined;
 
-  /** @param options What it needs to know. */
+  /** @param options Options for it. */
   constructor({ position, items, view, isBeyond, again, last }: StreamTailOptions) {
     this.position = position;
     this.#items = items;
@@ -48,52 +47,68 @@ export class StreamTail implements Tail {
     this.#isBeyond = isBeyond;
     this.#again = again;
     this.#last = last;
-    this.records = new ReadableStream<readonly Item[]>({
-      pull: async (controller) => controller.enqueue(await this.#next()),
-      cancel: () => view.close(),
-    }, { highWaterMark: 0 });
   }
 
-  async #next(): Promise<readonly Item[]> {
-    for (;;) {
-      const items = this.#items;
-      if (items.length > 0) {
-        this.#items = [];
-        return items;
+  /** The records of the stream, one array for each read. */
+  get records(): RecordReader {
+    return this;
+  }
+
+  /** The next records, once there are some. */
+  async read(): Promise<ReadResult> {
+    try {
+      while (this.#items.length === 0) {
+        const stored = await this.#receive();
+        this.#isSure = false;
+        this.#items = this.#follow(stored);
       }
-      const stored = await this.#hear();
-      this.#isSure = false;
-      this.#items = stored.flatMap((one) => this.#follow(one));
+    } catch (error) {
+      if (this.#isCancelled) return { done: true };
+      this.#view.close().catch(() => {});
+      throw error;
     }
+    const value = this.#items;
+    this.#items = [];
+    return { done: false, value };
   }
 
-  #hear(): Promise<readonly Stored[]> {
-    // What was read a moment ago comes at once, unless the stream was replaced since.
+  /** Closes the consumer. A read that waits is done. */
+  async cancel(): Promise<void> {
+    this.#isCancelled = true;
+    await this.#view.close();
+  }
+
+  #receive(): Promise<readonly Stored[]> {
+    // A record that was read a moment ago comes at once, unless the stream was replaced since.
     if (this.#again) return this.#view.next(LIMIT);
     if (this.#isSure) return this.#view.next();
-    return this.#view.next(LIMIT, () => void this.#doubt());
+    return this.#view.next(LIMIT, () => void this.#checkEnd());
   }
 
-  /** The server takes a reader whose next file it has dropped to be at the end, for ever. */
-  async #doubt(): Promise<void> {
+  /**
+   * Checks that silence means the end of the stream: if the server has dropped the next file of a
+   * consumer, it takes the consumer to be at the end, forever.
+   */
+  async #checkEnd(): Promise<void> {
     const { at } = this.#last!;
     this.#isSure = true;
     const isOutrun = await this.#isBeyond(at).catch(() => true);
     if (isOutrun && this.#last!.at === at) this.#view.fail();
   }
 
-  #follow(stored: Stored): readonly Item[] {
+  #follow(stored: readonly Stored[]): readonly Item[] {
     const again = this.#again;
-    if (again) {
-      this.#again = undefined;
-      this.#last = again;
-      if (isAt(stored, again)) return [];
-      if (stored.place.at <= again.at) throw new ConnectionError("the stream was begun anew");
-      this.#last = stored.place;
-      return [{ cause: "trimmed" }, stored];
+    const before = again ?? this.#last;
+    this.#again = undefined;
+    this.#last = stored.at(-1)!.place;
+    const [first] = stored;
+    if (!again) {
+      const { at } = first!.place;
+      return before || at <= 1 ? itemsOf(stored, before) : [breakBefore(at), ...itemsOf(stored)];
     }
-    const isBehindHole = isHole(this.#last?.at ?? -1, stored.place.at);
-    this.#last = stored.place;
-    return isBehindHole ? [{ cause: "trimmed" }, stored] : [stored];
+    if (isSame(first!.place, again)) return itemsOf(stored.slice(1), again);
+    // The page that is read next finds out.
+    if (first!.place.at <= again.at) throw new ConnectionError("the stream was recreated");
+    return [breakBefore(first!.place.at, again.at), ...itemsOf(stored)];
   }
 }

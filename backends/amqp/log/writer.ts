@@ -5,28 +5,29 @@
  */
 
 import type { ConfirmChannel, Message } from "amqplib";
-import type { Payload, PayloadOptions } from "../../../core/backend/contract.ts";
-import { ConnectionError, RefusedError } from "../../../core/backend/errors.ts";
+import type { OutgoingPayload, Payload } from "../../../core/backend/contract.ts";
+import { RefusedError } from "../../../core/backend/errors.ts";
 import { fingerprintOf } from "../../../core/backend/kit/fingerprint.ts";
 import { SEQUENCE_HEADER, Sequencer } from "../../../core/backend/kit/loss_detection.ts";
 import { random } from "../../../core/util/random.ts";
+import { streamDeleted } from "../errors.ts";
 import { checkFrame, type Table, tableOf } from "../headers.ts";
 import type { Link } from "../link.ts";
 import { contentOf } from "../payload.ts";
 import type { Queues } from "./queues.ts";
 import { MARK_HEADER, TIME_HEADER } from "./record.ts";
 
-/** Publishes, each message confirmed. */
+/** Publishes messages with confirms. */
 export class Writer {
   readonly #link: Link;
   readonly #queues: Queues;
   readonly #sequencer = new Sequencer();
-  /** What came back, by what is in its header: the server confirms it all the same. */
+  /** The names of messages that were returned: the server confirms those, too. */
   readonly #returned = new Set<unknown>();
 
   /**
-   * @param link Where it publishes.
-   * @param queues Where the messages go.
+   * @param link The connection.
+   * @param queues Declares the streams.
    */
   constructor(link: Link, queues: Queues) {
     this.#link = link;
@@ -35,25 +36,22 @@ export class Writer {
       void this.#returned.add(nameOf(properties.headers));
   }
 
-  /** Resolves, for each payload, once the server has stored it. */
-  publish(
-    queue: string,
-    payloads: readonly Payload[],
-    options?: readonly (PayloadOptions | undefined)[],
-  ): Promise<void>[] {
-    const lane = this.#lane(queue);
-    lane.catch(() => {});
-    return payloads.map(async (payload, index) => {
-      const given = options?.[index]?.headers;
+  /** Publishes messages, whose channels are queues. Each resolves once the server has stored it. */
+  publish(messages: readonly OutgoingPayload[]): Promise<undefined>[] {
+    const lanes = new Map<string, Promise<ConfirmChannel>>();
+    return messages.map(async ({ channel: queue, payload, headers: given }) => {
+      const lane = lanes.get(queue) ?? this.#lane(queue);
+      lanes.set(queue, lane);
+      lane.catch(() => {});
       if (given) checkFrame(given, this.#link.frame);
       const own = {
         [SEQUENCE_HEADER]: this.#sequencer.next(queue),
         [TIME_HEADER]: Date.now(),
       };
       const headers = given ? tableOf(given, own) : own;
-      if (await this.#send(lane, queue, payload, headers)) return;
+      if (await this.#send(lane, queue, payload, headers)) return undefined;
       throw new RefusedError(
-        `stream "${queue}" was deleted, it is made again for the next message`,
+        `stream "${queue}" was deleted, it is created again for the next message`,
       );
     });
   }
@@ -62,13 +60,12 @@ export class Writer {
   async mark(queue: string): Promise<string> {
     const mark = random();
     if (!await this.#send(this.#lane(queue), queue, "", { [MARK_HEADER]: mark })) {
-      // Whoever reads finds it made again.
-      throw new ConnectionError("the stream was deleted");
+      throw streamDeleted();
     }
     return fingerprintOf(mark);
   }
 
-  /** Where it publishes, once there is a stream. */
+  /** The channel to publish on, once the stream exists. */
   async #lane(queue: string): Promise<ConfirmChannel> {
     await this.#queues.make(queue);
     return await this.#link.ask(this.#link.publishing.open());
@@ -89,7 +86,7 @@ export class Writer {
   }
 }
 
-/** What tells a message from every other one. */
+/** The value that no other message has. */
 function nameOf(headers: Table | undefined): unknown {
   return headers?.[SEQUENCE_HEADER] ?? headers?.[MARK_HEADER];
 }

@@ -1,11 +1,11 @@
-/** What ends in the middle of something, and leaves nothing behind. */
+/** Connections, pages and tails that end while something is under way, and what is left open. */
 
 import { Buffer } from "node:buffer";
 import { assertEquals, assertRejects } from "@std/assert";
-import { connect } from "amqplib";
-import { open as openStream } from "../../../../backends/amqp/log.ts";
-import { open as openAmqp } from "../../../../backends/amqp/pubsub.ts";
-import { Address } from "../../../../core/backend/address.ts";
+import { type ChannelModel, connect } from "amqplib";
+import { amqpStream } from "../../../../backends/amqp/log.ts";
+import { amqp } from "../../../../backends/amqp/pubsub.ts";
+import type { BackendRecord } from "../../../../core/backend/contract.ts";
 import { ConnectionError } from "../../../../core/backend/errors.ts";
 import { Position } from "../../../../core/backend/position.ts";
 import { numbered } from "../../../conformance/harness.ts";
@@ -13,7 +13,7 @@ import { withBroker } from "../../../services/broker.ts";
 import { Proxy } from "../../../services/proxy.ts";
 import { until } from "../../../services/service.ts";
 import { Interceptor } from "./interceptor.ts";
-import { Stream } from "./stream.ts";
+import { borrowing, next, Stream, until as read } from "./stream.ts";
 
 function endings(url: string): void {
   Deno.test("amqp-stream: a connection that is lost while a page is marked ends the page, and nothing else", async () => {
@@ -25,12 +25,11 @@ function endings(url: string): void {
     }
     await stream.lane.waitForConfirms();
     await using client = await Interceptor.connect(url);
-    const backend = await openStream(new Address("amqp-stream://"), { client: client.model });
-    await backend.connect!();
+    const backend = await borrowing(client.model);
     const [event] = (await backend.read!(stream.name, { limit: 1 })).items;
     client.beforeMessage = () => Promise.resolve(client.cut());
     // It reads what is known before it asks where the end is.
-    const after = Position.of(event!.place!);
+    const after = Position.of((event as BackendRecord).place!);
     await assertRejects(() => backend.read!(stream.name, { after, limit: 1 }), ConnectionError);
     await backend.close();
   });
@@ -40,9 +39,7 @@ function endings(url: string): void {
     await stream.make();
     await stream.publish(...numbered(100));
     const client = await connect(url);
-    const { channels } = client.connection as unknown as { channels: unknown[] };
-    const backend = await openStream(new Address("amqp-stream://"), { client });
-    await backend.connect!();
+    const backend = await borrowing(client);
     await backend.read!(stream.name, { limit: 1 });
     const createChannel = client.createChannel.bind(client);
     const created: Promise<unknown>[] = [];
@@ -64,15 +61,35 @@ function endings(url: string): void {
     await created[0];
     await backend.close();
     await Promise.all(rejected);
-    // The first one is that of the connection itself.
-    assertEquals(channels.filter((channel) => channel).length, 1);
+    assertEquals(channelsOf(client), 0);
     await client.close();
   });
 
-  for (const [scheme, open] of Object.entries({ "amqp": openAmqp, "amqp-stream": openStream })) {
+  Deno.test("amqp-stream: consumers that failed keep no channel", async () => {
+    await using stream = await Stream.open(url);
+    await using client = await Interceptor.connect(url);
+    const backend = await borrowing(client.model);
+    const tail = await backend.tail(stream.name);
+    const lasting = channelsOf(client.model);
+    const deleted = assertRejects(() => next(tail), ConnectionError, "deleted");
+    await stream.remove();
+    await deleted;
+    await until(() => channelsOf(client.model) < lasting, "The channel is open");
+    await stream.make();
+    const other = await backend.tail(stream.name);
+    await stream.publish("heard");
+    await read(other, "heard");
+    client.deafen();
+    await stream.publish("unheard");
+    await assertRejects(() => next(other), ConnectionError, "sent nothing");
+    await until(() => channelsOf(client.model) < lasting, "The channel is open");
+    await backend.close();
+  });
+
+  for (const [scheme, factory] of Object.entries({ "amqp": amqp, "amqp-stream": amqpStream })) {
     Deno.test(`${scheme}: a backend that is closed while it connects again leaves no connection`, async () => {
       await using proxy = await Proxy.start(Number(new URL(url).port));
-      const backend = await open(new Address(proxy.url(url).replace(/^amqp/, scheme)), {});
+      const backend = await factory({ url: proxy.url(url).replace(/^amqp/, scheme) }).open();
       await backend.connect!();
       proxy.cut();
       await until(() => !backend.connected, "Cannot cut the connection");
@@ -82,6 +99,12 @@ function endings(url: string): void {
       await until(() => proxy.connections === 0, "A connection was left");
     });
   }
+}
+
+/** The number of channels that are open on a connection, besides that of the connection itself. */
+function channelsOf(client: ChannelModel): number {
+  const { channels } = client.connection as unknown as { channels: unknown[] };
+  return channels.filter((channel) => channel).length - 1;
 }
 
 withBroker("amqp", endings);

@@ -60,7 +60,7 @@ function headers(url: string): void {
     }
   });
 
-  Deno.test("amqp-stream: who resumes behind an event with headers misses nothing", async () => {
+  Deno.test("amqp-stream: a subscription that resumes after an event with headers misses nothing", async () => {
     await using stream = await Stream.open(url);
     await using broadcast = new Broadcast(scheme);
     for (const number of ["1", "2", "3"]) {

@@ -3,6 +3,7 @@
 import { Buffer } from "node:buffer";
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { connect } from "amqplib";
+import { amqpStream } from "../../../../backends/amqp/log.ts";
 import { queueOf } from "../../../../backends/amqp/log/queue_name.ts";
 import { Broadcast, ConnectionError, RefusedError } from "../../../../mod.ts";
 import { messages, take, uniqueChannel } from "../../../conformance/harness.ts";
@@ -64,7 +65,7 @@ function strangers(url: string): void {
       ]
     ) {
       const error = await assertRejects(use, RefusedError);
-      assertMatch(error.message, /: queue "test-[^"]+" is there, and is not a stream$/);
+      assertMatch(error.message, /: queue "test-[^"]+" exists and is not a stream$/);
     }
   });
 
@@ -98,7 +99,7 @@ function strangers(url: string): void {
   Deno.test("amqp-stream: the user's connection is used, and never closed", async () => {
     const client = await connect(url);
     const channel = uniqueChannel();
-    const broadcast = new Broadcast("amqp-stream://", { client });
+    const broadcast = new Broadcast(amqpStream({ client }));
     const subscription = await broadcast.subscribe(channel);
     await broadcast.publish(channel, "hello");
     assertEquals((await take(subscription, 1))[0]!.message, "hello");
@@ -106,7 +107,7 @@ function strangers(url: string): void {
     const lane = await client.createChannel();
     await lane.deleteQueue(channel);
     await client.close();
-    await using late = new Broadcast("amqp-stream://", { client });
+    await using late = new Broadcast(amqpStream({ client }));
     await assertRejects(() => late.connect(), ConnectionError, "Cannot connect to amqp-stream");
   });
 }

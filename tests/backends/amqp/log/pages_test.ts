@@ -1,14 +1,12 @@
 /** Which events a page has, whatever its reader knows of the stream. */
 
 import { assert, assertEquals } from "@std/assert";
-import { open } from "../../../../backends/amqp/log.ts";
-import { Address } from "../../../../core/backend/address.ts";
-import type { Backend, Item } from "../../../../core/backend/contract.ts";
+import type { Backend, BackendRecord, Item } from "../../../../core/backend/contract.ts";
 import { Position } from "../../../../core/backend/position.ts";
 import { numbered } from "../../../conformance/harness.ts";
 import { withBroker } from "../../../services/broker.ts";
 import { Interceptor } from "./interceptor.ts";
-import { Stream, told } from "./stream.ts";
+import { borrowing, Stream, told, wordsOf as words } from "./stream.ts";
 
 function pages(url: string): void {
   Deno.test("amqp-stream: a page ends before an event that its reader has not heard of", async () => {
@@ -20,14 +18,14 @@ function pages(url: string): void {
     await stream.publish(...numbered(100, "").slice(10));
     await using other = await Stream.open(url);
     const all = await page(other.backend, stream.name, { limit: 100 });
-    const at = (word: string) => Position.of(all.find((item) => told(item) === word)!.place!);
+    const at = (word: string) => positionOf(all, word);
     const before = at("50");
     assertEquals(words(await page(behind, stream.name, { before, limit: 2 })), ["48", "49"]);
     await stream.renew();
     assertEquals(words(await stream.newest(1)), ["99"]);
     await stream.publish(...numbered(200, "").slice(100));
     const later = await page(other.backend, stream.name, { after: at("98"), limit: 100 });
-    const end = Position.of(later.find((item) => told(item) === "102")!.place!);
+    const end = positionOf(later, "102");
     const between = { after: at("98"), before: end, limit: 100 };
     assertEquals(words(await page(stream.backend, stream.name, between)), ["99", "100", "101"]);
   });
@@ -35,8 +33,7 @@ function pages(url: string): void {
   Deno.test("amqp-stream: the newest events are read without all that came since somebody last looked", async () => {
     await using stream = await Stream.open(url);
     await using client = await Interceptor.connect(url);
-    const backend = await open(new Address("amqp-stream://"), { client: client.model });
-    await backend.connect!();
+    const backend = await borrowing(client.model);
     await stream.make();
     await stream.publish(...numbered(10, ""));
     assertEquals(words(await page(backend, stream.name, { limit: 1 })), ["9"]);
@@ -57,9 +54,10 @@ async function page(
   return (await backend.read!(queue, options)).items;
 }
 
-/** Its events. */
-function words(items: readonly Item[]): unknown[] {
-  return items.map(told).filter((word) => word !== undefined);
+/** The position of a message. */
+function positionOf(items: readonly Item[], message: string): Position {
+  const found = items.find((item) => told(item) === message) as BackendRecord;
+  return Position.of(found.place!);
 }
 
 withBroker("amqp", pages);

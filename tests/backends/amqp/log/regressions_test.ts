@@ -1,15 +1,14 @@
-/** What is removed, wiped or overtaken, and who learns of it. */
+/** Streams that are trimmed, deleted or overtaken, and the gaps that their readers get. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { open } from "../../../../backends/amqp/log.ts";
-import { Address } from "../../../../core/backend/address.ts";
+import type { BackendRecord, Item } from "../../../../core/backend/contract.ts";
 import { ConnectionError, RefusedError } from "../../../../core/backend/errors.ts";
 import { Position } from "../../../../core/backend/position.ts";
 import { Broadcast, type Gap } from "../../../../mod.ts";
 import { numbered } from "../../../conformance/harness.ts";
 import { withBroker } from "../../../services/broker.ts";
 import { Interceptor } from "./interceptor.ts";
-import { Stream, told, until } from "./stream.ts";
+import { borrowing, next, publish, Stream, told, until, wordsOf } from "./stream.ts";
 
 function holes(url: string): void {
   const scheme = url.replace(/^amqp/, "amqp-stream");
@@ -20,11 +19,12 @@ function holes(url: string): void {
     await stream.publish("a", "b");
     const [, b] = await stream.newest(2);
     await stream.flood();
-    const items = await stream.read(Position.of(b!.place!), 10);
-    assertEquals(told(items[0]!), "trimmed");
-    assert(items[1]!.place!.at > b!.place!.at + 100);
-    assertEquals((await stream.behind(Position.start, 1))[0], "trimmed");
-    assertEquals(items.slice(1).map(told), Array(10).fill(" ".repeat(5_000)));
+    const items = await stream.read(after(b), 10);
+    assertEquals(items[0], { kind: "break", removed: "some", head: undefined });
+    assertEquals(told(items[0]!, after(b)), "trimmed");
+    assert(atOf(items[1]) > atOf(b) + 100);
+    assertEquals((await stream.after(Position.start, 1))[0], "trimmed");
+    assertEquals(wordsOf(items.slice(1)), Array(10).fill(" ".repeat(5_000)));
   });
 
   Deno.test("amqp-stream: the records that the server makes of its own are no gaps", async () => {
@@ -36,10 +36,10 @@ function holes(url: string): void {
     const words = await until(tail, "last");
     assertEquals(words.length, 41);
     const newest = await stream.newest(41);
-    const offsets = newest.flatMap(({ place }) => place ? [place.at] : []);
+    const offsets = newest.map((item) => atOf(item));
     assert(offsets.at(-1)! - offsets[0]! > 42, "the server has made no files");
-    assertEquals(newest.map(told), words);
-    assertEquals(await stream.behind(Position.start), words);
+    assertEquals(wordsOf(newest), words);
+    assertEquals(await stream.after(Position.start), words);
     await tail.records.cancel();
   });
 
@@ -55,9 +55,7 @@ function holes(url: string): void {
     await stream.publish("last");
     // The server goes on behind what it has dropped, or takes that for the end.
     let words = await until(tail, "last").catch(() => undefined);
-    const again = words ? tail : await stream.backend.tail(stream.name, {
-      after: Position.of(a!.place!),
-    });
+    const again = words ? tail : await stream.backend.tail(stream.name, { after: after(a) });
     words ??= await until(again, "last");
     assert(words.includes("trimmed") && words.length < 1_600, `${words.length} came`);
     await again.records.cancel();
@@ -68,14 +66,14 @@ function holes(url: string): void {
     await stream.make();
     await stream.publish("a", "b", "c", "d");
     const [a, , , d] = await stream.newest(4);
-    assertEquals(await stream.behind(Position.of(d!.place!)), []);
+    assertEquals(await stream.after(after(d)), []);
     await stream.remove();
     await stream.make();
     await stream.renew();
-    assertEquals(await stream.behind(Position.of(d!.place!)), ["ahead"]);
+    assertEquals(await stream.after(after(d)), ["rollback"]);
     await stream.publish("x", "y");
-    assertEquals(await stream.behind(Position.of(a!.place!)), ["epoch", "x", "y"]);
-    assertEquals(await stream.behind(Position.start), ["x", "y"]);
+    assertEquals(await stream.after(after(a)), ["reset", "x", "y"]);
+    assertEquals(await stream.after(Position.start), ["x", "y"]);
   });
 
   Deno.test("amqp-stream: a stream that is deleted is made again, and every reader is told", async () => {
@@ -90,7 +88,7 @@ function holes(url: string): void {
     );
     const next = iterator.next();
     await stream.remove();
-    assert(["ahead", "epoch"].includes((await told).cause));
+    assert(["rollback", "reset"].includes((await told).cause));
     await broadcast.publish(stream.name, "after");
     const { message, gap } = (await next).value!;
     assertEquals([message, gap?.cause], ["after", (await told).cause]);
@@ -105,7 +103,7 @@ function holes(url: string): void {
     const error = await assertRejects(() => broadcast.publish(stream.name, "two"));
     assertEquals(
       (error as Error).message,
-      `Cannot publish to "${stream.name}": stream "${stream.name}" was deleted, it is made again for the next message`,
+      `Cannot publish to "${stream.name}": stream "${stream.name}" was deleted, it is created again for the next message`,
     );
     await broadcast.publish(stream.name, "three");
     const events = await broadcast.history(stream.name);
@@ -120,24 +118,23 @@ function holes(url: string): void {
     await stream.remove();
     await stream.make();
     // Nothing of ours reads it: the end that is known is that of the stream before.
-    const reading = stream.behind(Position.of(all[40]!.place!), 1);
+    const reading = stream.after(after(all[40]), 1);
     await assertRejects(() => reading, ConnectionError, "sent nothing");
-    assertEquals(await stream.behind(Position.of(all[40]!.place!), 1), ["ahead"]);
+    assertEquals(await stream.after(after(all[40]), 1), ["rollback"]);
   });
 
   Deno.test("amqp-stream: a tail whose stream is replaced while it opens may be opened again", async () => {
     await using stream = await Stream.open(url);
     await using client = await Interceptor.connect(url);
-    const backend = await open(new Address("amqp-stream://"), { client: client.model });
-    await backend.connect!();
-    await Promise.all(backend.publish(stream.name, ["before"]) as readonly Promise<void>[]);
+    const backend = await borrowing(client.model);
+    await publish(backend, stream.name, "before");
     client.beforeMessage = async () => {
       client.beforeMessage = undefined;
       await stream.remove();
     };
     await assertRejects(() => backend.tail(stream.name), ConnectionError, "deleted");
     const tail = await backend.tail(stream.name);
-    await Promise.all(backend.publish(stream.name, ["after"]) as readonly Promise<void>[]);
+    await publish(backend, stream.name, "after");
     assertEquals(await until(tail, "after"), ["after"]);
     await tail.records.cancel();
     await backend.close();
@@ -147,11 +144,10 @@ function holes(url: string): void {
     const streams = await Promise.all(numbered(12).map(() => Stream.open(url)));
     for (let round = 0; round < 4; round++) {
       await using shared = await Stream.open(url);
-      const published = streams.flatMap(({ backend }, index) =>
-        backend.publish(shared.name, [`${index}`]) as readonly Promise<void>[]
+      await Promise.all(
+        streams.map(({ backend }, index) => publish(backend, shared.name, `${index}`)),
       );
-      await Promise.all(published);
-      assertEquals((await shared.newest(20)).map(told).sort(), numbered(12, "").sort());
+      assertEquals(wordsOf(await shared.newest(20)).sort(), numbered(12, "").sort());
     }
     for (const stream of streams) await stream[Symbol.asyncDispose]();
   });
@@ -159,11 +155,10 @@ function holes(url: string): void {
   Deno.test("amqp-stream: a tail whose stream is replaced by a shorter one while it opens does not wait for ever", async () => {
     await using stream = await Stream.open(url);
     await using client = await Interceptor.connect(url);
-    const backend = await open(new Address("amqp-stream://"), { client: client.model });
-    await backend.connect!();
+    const backend = await borrowing(client.model);
     await stream.make();
     await stream.publish(...numbered(50));
-    const last = (await backend.read!(stream.name, { limit: 1 })).items.at(-1)!;
+    const last = (await backend.read!(stream.name, { limit: 1 })).items.at(-1);
     let opened = 0;
     client.beforeChannel = async () => {
       // The first one finds out where it stands.
@@ -171,12 +166,12 @@ function holes(url: string): void {
       await stream.remove();
       await stream.make();
     };
-    const after = Position.of(last.place!);
-    const tail = await backend.tail(stream.name, { after });
-    await assertRejects(() => tail.records.getReader().read(), ConnectionError, "sent nothing");
-    const again = await backend.tail(stream.name, { after });
+    const position = after(last);
+    const tail = await backend.tail(stream.name, { after: position });
+    await assertRejects(() => next(tail), ConnectionError, "sent nothing");
+    const again = await backend.tail(stream.name, { after: position });
     await stream.publish("new");
-    assertEquals(await until(again, "new"), ["ahead", "new"]);
+    assertEquals(await until(again, "new"), ["rollback", "new"]);
     await again.records.cancel();
     await backend.close();
   });
@@ -184,17 +179,16 @@ function holes(url: string): void {
   Deno.test("amqp-stream: a tail to which the server sends nothing of what there is does not wait for ever", async () => {
     await using stream = await Stream.open(url);
     await using client = await Interceptor.connect(url);
-    const backend = await open(new Address("amqp-stream://"), { client: client.model });
-    await backend.connect!();
+    const backend = await borrowing(client.model);
     const tail = await backend.tail(stream.name);
     await stream.publish(...numbered(100, ""));
     assertEquals(await until(tail, "99"), numbered(100, ""));
     // So does a reader whose next file was dropped before it was read.
     client.deafen();
     await stream.publish("unheard");
-    await assertRejects(() => tail.records.getReader().read(), ConnectionError, "sent nothing");
+    await assertRejects(() => next(tail), ConnectionError, "sent nothing");
     const [last] = (await backend.read!(stream.name, { limit: 2 })).items;
-    const again = await backend.tail(stream.name, { after: Position.of(last!.place!) });
+    const again = await backend.tail(stream.name, { after: after(last) });
     assertEquals(await until(again, "unheard"), ["unheard"]);
     await again.records.cancel();
     await backend.close();
@@ -203,15 +197,14 @@ function holes(url: string): void {
   Deno.test("amqp-stream: what waits for a stream that is made again keeps its order", async () => {
     await using stream = await Stream.open(url);
     await using client = await Interceptor.connect(url);
-    const backend = await open(new Address("amqp-stream://"), { client: client.model });
-    await backend.connect!();
-    const publish = (message: string) => Promise.all(backend.publish(stream.name, [message]) as []);
-    await publish("before");
+    const backend = await borrowing(client.model);
+    const send = (message: string) => publish(backend, stream.name, message);
+    await send("before");
     await stream.remove();
     const { promise: held, resolve: release } = Promise.withResolvers<void>();
     let messages = 0;
     client.beforeMessage = () => ++messages === 2 ? held : Promise.resolve();
-    const [first, second] = [publish("lost"), publish("lost, too")];
+    const [first, second] = [send("lost"), send("lost, too")];
     await assertRejects(() => first, RefusedError, "deleted");
     client.beforeChannel = async () => {
       client.beforeChannel = () => Promise.resolve();
@@ -219,13 +212,23 @@ function holes(url: string): void {
       // Somebody who made it now would be done meanwhile.
       for (let times = 0; times < 50; times++) await (await stream.client.createChannel()).close();
     };
-    const one = publish("one");
+    const one = send("one");
     release();
     await assertRejects(() => second, RefusedError, "deleted");
-    await Promise.all([one, publish("two")]);
-    assertEquals((await stream.newest(2)).map(told), ["one", "two"]);
+    await Promise.all([one, send("two")]);
+    assertEquals(wordsOf(await stream.newest(2)), ["one", "two"]);
     await backend.close();
   });
+}
+
+/** The position of a record. */
+function after(item: Item | undefined): Position {
+  return Position.of((item as BackendRecord).place!);
+}
+
+/** The offset of a record. */
+function atOf(item: Item | undefined): number {
+  return (item as BackendRecord).place!.at;
 }
 
 withBroker("amqp", holes);

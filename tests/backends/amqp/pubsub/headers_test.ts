@@ -4,6 +4,7 @@ import { Buffer } from "node:buffer";
 import { assertEquals, assertRejects } from "@std/assert";
 import { type ChannelModel, type ConfirmChannel, connect } from "amqplib";
 import { headersFrom } from "../../../../backends/amqp/headers.ts";
+import { amqp } from "../../../../backends/amqp/pubsub.ts";
 import { Broadcast, RefusedError } from "../../../../mod.ts";
 import { take, uniqueChannel } from "../../../conformance/harness.ts";
 import { withBroker } from "../../../services/broker.ts";
@@ -89,7 +90,7 @@ function headers(url: string): void {
   Deno.test("amqp: headers that no frame of the connection holds are refused, and lose nothing", async () => {
     const client = await connect(`${url}?frameMax=8192`);
     const channel = uniqueChannel();
-    const broadcast = new Broadcast("amqp://", { client });
+    const broadcast = new Broadcast(amqp({ client }));
     const subscription = await broadcast.subscribe(channel);
     const most = { h: "x".repeat(8_192 - 256 - 7) };
     const outcomes = await Promise.allSettled([

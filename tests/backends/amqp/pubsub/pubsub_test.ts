@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
 import { assertEquals, assertRejects } from "@std/assert";
 import { connect } from "amqplib";
+import { amqp } from "../../../../backends/amqp/pubsub.ts";
 import { bindingOf, channelOf, keyOf } from "../../../../backends/amqp/routing_key.ts";
 import { SEQUENCE_HEADER } from "../../../../core/backend/kit/loss_detection.ts";
 import { Pattern } from "../../../../core/backend/pattern.ts";
@@ -64,7 +65,7 @@ withBroker("amqp", (url) => {
       return made;
     };
     const channel = uniqueChannel();
-    const broadcast = new Broadcast("amqp://", { client });
+    const broadcast = new Broadcast(amqp({ client }));
     const [lost, kept] = await Promise.all([
       broadcast.subscribe(channel),
       broadcast.subscribe(`${channel}.other`),
