@@ -4,23 +4,30 @@
  * @module
  */
 
-import type { ConnectionOptions, NatsConnection } from "@nats-io/transport-node";
+import type { ConnectionOptions } from "@nats-io/transport-node";
 import type { Address } from "../../core/backend/address.ts";
-import type { BackendOptions } from "../../core/backend/contract.ts";
 import { ConnectionError, RefusedError } from "../../core/backend/errors.ts";
 import { importClient } from "../../core/backend/kit/client_library.ts";
+import { checkClient } from "../../core/backend/kit/given_client.ts";
+import type { SourceOptions } from "../../core/backend/kit/source.ts";
 import { pemParameters, readPem } from "../../core/backend/kit/tls_files.ts";
 import { unlessAborted } from "../../core/util/abort.ts";
 import { after } from "../../core/util/timer.ts";
+import { isRefusal, refused } from "./errors.ts";
 import { Link } from "./link.ts";
 import { guard } from "./socket_errors.ts";
 
+/** A connection of `@nats-io/transport-node`, as its `connect()` returns it. */
+export type NatsConnection = Awaited<
+  ReturnType<(typeof import("@nats-io/transport-node"))["connect"]>
+>;
+
 /** The port of servers that name none. */
 const PORT = 4222;
-/** How long a connection may take. */
+/** The time within which a connection must be made, in milliseconds. */
 const LIMIT = 10_000;
 
-/** The core reconnects, and looks whether a connection is half-open; the client is the safety net. */
+/** The core reconnects, and probes connections; the client's own pings are the safety net. */
 const OPTIONS = {
   reconnect: false,
   pingInterval: 10_000,
@@ -29,26 +36,56 @@ const OPTIONS = {
   noAsyncTraces: true,
 } satisfies ConnectionOptions;
 
-/** Where the connections of a backend lead, and how each is made. */
+/** Options for a connection to NATS. */
+export interface NatsOptions extends SourceOptions {
+  /**
+   * A connection of `@nats-io/transport-node`, or of another transport of `@nats-io`: it is used,
+   * and never closed. It reconnects by itself. The servers, the login and the TLS options of the
+   * URL are not used then.
+   *
+   * @default {undefined} A connection is made to the servers of the URL.
+   */
+  readonly client?: NatsConnection | undefined;
+  /**
+   * Whether the server must have TLS. Without it, TLS is used if the server offers it.
+   *
+   * @default {false} It is `true` if `ca`, `cert` or `key` is given.
+   */
+  readonly tls?: boolean | undefined;
+  /**
+   * The path of a PEM file with the authorities to trust.
+   *
+   * @default {undefined} The authorities that the runtime trusts.
+   */
+  readonly ca?: string | undefined;
+  /**
+   * The path of a PEM file with the certificate of this client.
+   *
+   * @default {undefined} None.
+   */
+  readonly cert?: string | undefined;
+  /**
+   * The path of a PEM file with the key of this client's certificate.
+   *
+   * @default {undefined} None.
+   */
+  readonly key?: string | undefined;
+}
+
+/** How the connections of a backend are made. */
 export interface Dial {
-  /** As it appears in messages. */
+  /** Where they lead, as it appears in messages. */
   readonly address: string;
   /** Connects. */
   readonly connect: () => Promise<Link>;
 }
 
-/** To the servers of a URL, or over the client that the user has. */
-export async function dialOf(address: Address, { client }: BackendOptions): Promise<Dial> {
-  if (client !== undefined) {
-    const given = client as Partial<NatsConnection> | null;
-    if (typeof given?.publish !== "function" || typeof given.status !== "function") {
-      throw new TypeError("Cannot use client: it is not a `NatsConnection` of @nats-io");
-    }
-    return { address: String(address), connect: () => borrow(client as NatsConnection) };
-  }
+/** Connects to the servers of a URL, a new one each time. */
+export async function dialOf(address: Address): Promise<Dial> {
   const configure = configuration(address);
   const { connect } = await importClient<typeof import("@nats-io/transport-node")>(
     "@nats-io/transport-node",
+    address.scheme === "nats" ? "nats({ client })" : "natsStream({ client })",
   );
   return {
     address: `${address.scheme}://${address.servers(PORT).join(",")}`,
@@ -57,13 +94,49 @@ export async function dialOf(address: Address, { client }: BackendOptions): Prom
       try {
         return new Link(await guard(() => connect(options)), false);
       } catch (error) {
-        throw isRefusal(error) ? new RefusedError(error.message, { cause: error }) : error;
+        throw isRefusal(error) ? refused(error) : error;
       }
     },
   };
 }
 
-/** Waits for the user's client to be connected, as it may be about to reconnect. */
+/** Uses the client that the user has. */
+export function dialOver(client: NatsConnection, address: Address): Dial {
+  return { address: String(address), connect: () => borrow(client) };
+}
+
+/**
+ * Checks that a client is a connection of `@nats-io`.
+ *
+ * @throws {TypeError} If it is something else. The message says what was given.
+ */
+export function checkConnection(client: unknown): void {
+  checkClient(client, {
+    wanted: "a NatsConnection of @nats-io, as `await connect()` returns it",
+    methods: [
+      "publish",
+      "subscribe",
+      "request",
+      "flush",
+      "status",
+      "isClosed",
+      "closed",
+      "reconnect",
+    ],
+    mistaken: [
+      {
+        name: "a connection of the package nats, use that of @nats-io/transport-node",
+        has: ["jetstream", "jetstreamManager", "flush"],
+      },
+      {
+        name: "the module, pass what its connect() returns",
+        has: ["connect", "credsAuthenticator"],
+      },
+    ],
+  });
+}
+
+/** Waits until the user's client is connected, as it may be reconnecting. */
 async function borrow(client: NatsConnection): Promise<Link> {
   if (client.isClosed()) throw new RefusedError("the client that was given is closed");
   const limit = new AbortController();
@@ -76,7 +149,7 @@ async function borrow(client: NatsConnection): Promise<Link> {
   return new Link(client, true);
 }
 
-/** Checks the URL now; files are read each time it connects, since certificates are renewed. */
+/** Checks the URL now. Files are read each time it connects, since certificates are renewed. */
 function configuration(address: Address): () => Promise<ConnectionOptions> {
   const { username, password } = address;
   if (address.path) {
@@ -89,14 +162,8 @@ function configuration(address: Address): () => Promise<ConnectionOptions> {
       ...OPTIONS,
       servers: address.servers(PORT),
       ...username !== undefined && login as ConnectionOptions,
-      // Without it a server that offers TLS is used with it.
+      // Without it, the client uses TLS if the server offers it.
       ...(tls === "true" || pemParameters(address).length > 0) && { tls: await readPem(address) },
     };
   };
-}
-
-/** Whether the server has answered, and said no. */
-function isRefusal(error: unknown): error is Error {
-  return error instanceof Error &&
-    ["AuthorizationError", "UserAuthenticationExpiredError"].includes(error.name);
 }

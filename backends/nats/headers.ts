@@ -8,16 +8,16 @@ import { Buffer } from "node:buffer";
 import type { MsgHdrs } from "@nats-io/transport-node";
 import { headersOf, lengthOfHeaders, type MessageHeaders } from "../../core/backend/headers.ts";
 
-/** What our own take at most: a line of the protocol, two names and values. */
+/** The length of our own headers at most, in bytes: a line of the protocol, two names and values. */
 export const HEADER_LENGTH = 112;
-/** What stands around a header: a colon, a space, and the end of the line. */
+/** The bytes around a header: a colon, a space, and the end of the line. */
 const AROUND = 4;
 const FIRST = "NATS/1.0\r\n";
 const LAST = "\r\n";
-/** What servers act upon, or write themselves. */
+/** Headers that servers act upon, or write themselves. */
 const RESERVED = /^nats-/i;
 
-/** Headers without the library: the client only asks for their bytes. */
+/** Makes headers without the library: the client only asks for their bytes. */
 export function headerOf(fields: Readonly<Record<string, string>>): MsgHdrs {
   const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`);
   const bytes = Buffer.from(`${FIRST}${lines.join("")}${LAST}`);
@@ -25,12 +25,12 @@ export function headerOf(fields: Readonly<Record<string, string>>): MsgHdrs {
   return headers as unknown as MsgHdrs;
 }
 
-/** What headers that somebody asks for take in a message, in bytes. */
+/** The length of a message's headers on the wire, in bytes. */
 export function lengthOf(headers: MessageHeaders | undefined): number {
   return headers ? FIRST.length + LAST.length + lengthOfHeaders(headers, AROUND) : 0;
 }
 
-/** The headers of a message, but for the server's. */
+/** The headers of a message, without the server's. */
 export function headersIn(headers: MsgHdrs | undefined): MessageHeaders | undefined {
   if (!headers) return undefined;
   return headersOf(
@@ -41,10 +41,10 @@ export function headersIn(headers: MsgHdrs | undefined): MessageHeaders | undefi
 }
 
 /**
- * Refuses headers that a server would act upon, or does not know.
+ * Refuses headers that a server would act upon, and all headers if the server has none.
  *
- * @param hasHeaders Whether the server has them, where that is known.
- * @throws {TypeError} If it is one of those.
+ * @param hasHeaders Whether the server supports headers, where that is known.
+ * @throws {TypeError} If a header cannot be used.
  */
 export function checkHeaders(
   name: string,

@@ -7,20 +7,21 @@
 import type { NatsConnection, Status } from "@nats-io/transport-node";
 import { ConnectionError } from "../../core/backend/errors.ts";
 import { unlessAborted } from "../../core/util/abort.ts";
+import { isDenied } from "./errors.ts";
 
-/** How many microtasks later than an answer the client tells of what came before it, at most. */
+/** The client reports what came before an answer at most so many microtasks after the answer. */
 const LATE = 10;
 
-/** What the client tells, until it is stopped. */
+/** The client's status events, until they are stopped. */
 type Notices = AsyncIterable<Status> & { stop?(): void };
 
-/** One connection: of our own, or the user's until it is interrupted. */
+/** One connection: our own, or the user's until that is interrupted. */
 export class Link {
   /** The client. */
   readonly client: NatsConnection;
   /** Aborts, with a `ConnectionError`, when it is lost or closed. */
   readonly loss: AbortSignal;
-  /** Told of each subject that must not be published to. */
+  /** Called with each subject that the user has no right to publish to. */
   onDenied: (subject: string, error: Error) => void = () => {};
   readonly #borrowed: boolean;
   readonly #loss = new AbortController();
@@ -30,7 +31,7 @@ export class Link {
 
   /**
    * @param client A client that is connected.
-   * @param borrowed Whether it is the user's: it reconnects, and is never closed.
+   * @param borrowed Whether it is the user's: that one reconnects, and is never closed.
    */
   constructor(client: NatsConnection, borrowed: boolean) {
     this.client = client;
@@ -38,7 +39,7 @@ export class Link {
     this.loss = this.#loss.signal;
     this.#notices = client.status();
     void this.#watch();
-    // Without an error, whoever has closed it.
+    // It resolves without an error, too, if somebody has closed it.
     void client.closed().then((error) => this.#lose(error));
   }
 
@@ -48,8 +49,8 @@ export class Link {
   }
 
   /**
-   * Resolves once the server has all that was sent in this turn of the event
-   * loop: one PING for all who ask. What is sent behind the call goes with it.
+   * Resolves once the server has all that was sent in this turn of the event loop, after the call
+   * too: one PING for all who ask.
    */
   confirm(): Promise<void> {
     if (this.#confirming) return this.#confirming;
@@ -66,7 +67,7 @@ export class Link {
     for (let tick = 0; tick < LATE; tick++) await undefined;
   }
 
-  /** Settles as the promise does, unless the link is lost first: the client leaves some pending. */
+  /** Settles as the promise does, or rejects when the link is lost: the client leaves some pending. */
   async unlessLost<Value>(promise: Promise<Value>): Promise<Value> {
     try {
       return await unlessAborted(this.loss, promise);
@@ -76,14 +77,14 @@ export class Link {
     }
   }
 
-  /** PING; without an answer the socket is cut. */
+  /** Sends a PING, and cuts the socket if it is not answered. */
   async probe(signal: AbortSignal): Promise<void> {
     if (this.lost) return;
     try {
       await unlessAborted(signal, this.confirm());
     } catch (error) {
       this.#lose(error);
-      // The user's own goes on with another socket.
+      // The user's client goes on with another socket.
       if (this.#borrowed) void this.client.reconnect().catch(() => {});
       else await this.client.close();
       throw this.loss.reason;
@@ -107,8 +108,8 @@ export class Link {
   }
 
   #hear(error: Error): void {
-    const { name, operation, subject } = error as Error & { operation?: string; subject?: string };
-    if (name !== "PermissionViolationError") this.#reason = error;
+    const { operation, subject } = error as Error & { operation?: string; subject?: string };
+    if (!isDenied(error)) this.#reason = error;
     else if (operation === "publish") this.onDenied(subject!, error);
   }
 

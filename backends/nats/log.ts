@@ -1,49 +1,54 @@
 /**
- * NATS JetStream: subjects, with a past.
+ * NATS JetStream: subjects, with a log.
  *
  * ## URLs
  *
- * `nats-stream://…`, with servers, logins and TLS as for `nats://`. All channels
- * share one stream, `broadcaster` unless `stream` names another. If it is not
- * there it is created, with these limits: `retention`, how long events are kept,
- * such as `30m`, `12h` or `7d` (the default), and `forever` or `0` for no limit;
- * `maxBytes`, what all of them may take together; `maxlen`, how many of each
- * channel are kept (both without a limit); `storage`, `file` (the default) or
- * `memory`; `replicas`, on how many servers of a cluster (1). A stream that is
- * there keeps the limits that it has.
+ * `nats-stream://…`, with servers, logins and TLS as for `nats://`. All channels share one stream,
+ * which `stream` names: `broadcaster` by default. If it does not exist, it is created with these
+ * limits:
+ *
+ * - `retention`: how long events are kept, such as `30m`, `12h` or `7d` (the default). `forever`
+ *   or `0` means no limit.
+ * - `maxBytes`: the size of all events together, in bytes. No limit by default.
+ * - `maxlen`: how many events of each channel are kept. No limit by default.
+ * - `storage`: `file` (the default) or `memory`.
+ * - `replicas`: on how many servers of a cluster each event is stored. 1 by default.
+ *
+ * An existing stream keeps its own limits.
  *
  * ## Delivery
  *
- * In one order over all channels, and without loss as long as the stream keeps
- * it, also over a lost connection. What was removed before it was read is told
- * as a gap, as is a stream that was deleted and begun anew. A server that crashes
- * with its machine loses what it had not synced yet (`sync_interval`): a gap to
- * those who had seen some of that, since each message carries a number by which
- * it is told from what later takes its place. Where a channel's
- * last record is gone, a gap is told if others were removed behind it, since
- * whose they were is not known. A pattern that resumes has one position for all
- * its channels; with `maxlen`, or after a purge, it is told of gaps that may
- * concern other ones.
+ * Events of all channels are in one order. None is lost while the stream keeps it, also when a
+ * connection is lost. Events that were removed before they were read make a gap (`trimmed`), and
+ * so does a stream that was deleted and created again (`reset`).
  *
- * The channel `chat.room-1` is the subject `broadcaster.chat.room-1`, with the
- * stream's name before it: what other programs publish there is an event. What a
- * subject cannot hold is written as for `nats://`, as is a pattern narrowed down.
- * The server republishes what it has stored under `broadcaster-live.>`, with its
- * sequence and that of the message before it: subscribers need no consumers, and
- * know what they have missed. So the stream must be one that was created with
- * this republishing; another one is refused. A payload has at most what the
- * server allows: 1 MiB, unless it was set.
+ * A server whose machine crashes loses the messages that it had not synced (`sync_interval`). A
+ * subscriber that had received some of them gets a gap (`rollback`): each message carries a number,
+ * which tells it from a later message with the same sequence.
  *
- * Headers are the message's; none is called `Nats-…`, since servers act upon those.
- * A key is a `Nats-Msg-Id`, of the channel and the key, and known for as long as the
- * stream's duplicate window: 5 minutes, or the retention if that is shorter, for a
- * stream that is created here. The server reads it from the stream when it restarts.
+ * The server does not know which channel a removed message belonged to. A channel whose own last
+ * event was removed therefore gets a gap if any message after it was removed. A pattern that
+ * resumes has one position for all its channels: with `maxlen`, or after a purge, it may get gaps
+ * for channels that it does not match.
+ *
+ * The channel `chat.room-1` is the subject `broadcaster.chat.room-1`, where the first token is the
+ * name of the stream. Messages that other programs publish there are events. Names and patterns are
+ * encoded as for `nats://`. The server republishes stored messages on `broadcaster-live.>`, each
+ * with its sequence and that of the message before it: subscribers need no consumers, and notice
+ * what they have missed. A stream without this republishing is refused. A payload may be as large
+ * as the server allows: 1 MiB by default.
+ *
+ * Headers are those of the message. Names that start with `Nats-` are refused, since servers act
+ * upon them. An idempotency key becomes a `Nats-Msg-Id`, made of the channel and the key. It is
+ * known within the stream's duplicate window: in a stream that is created here, 5 minutes, or the
+ * retention if that is shorter. It survives a restart of the server.
  *
  * ## Escape hatch
  *
- * Pass a connected `NatsConnection` as `client`: it is used, and never closed. It
- * reconnects by itself; what it loses meanwhile is read from the stream. The
- * library `@nats-io/jetstream` is loaded all the same.
+ * Pass a `NatsConnection` to the factory: `natsStream({ client })`. It is used, and never closed.
+ * It reconnects by itself, and what it loses meanwhile is read from the stream. The library
+ * `@nats-io/jetstream` is loaded when the backend opens. Bundlers do not see that: pass its
+ * function `jetstreamManager` too.
  *
  * @module
  */
@@ -52,7 +57,8 @@ import type { Address } from "../../core/backend/address.ts";
 import type {
   Backend,
   BackendFeatures,
-  BackendOptions,
+  BackendSource,
+  OutgoingPayload,
   Page,
   Payload,
   PayloadOptions,
@@ -63,28 +69,32 @@ import type {
 } from "../../core/backend/contract.ts";
 import { importClient } from "../../core/backend/kit/client_library.ts";
 import { RenewedConnection } from "../../core/backend/kit/renewed_connection.ts";
+import { durationText, sourceOf } from "../../core/backend/kit/source.ts";
 import type { Position } from "../../core/backend/position.ts";
-import { type Dial, dialOf } from "./dial.ts";
+import { kindOf } from "../../core/util/kind.ts";
+import { checkConnection, type Dial, dialOf, dialOver, type NatsOptions } from "./dial.ts";
 import { checkHeaders, lengthOf } from "./headers.ts";
-import { besidesOf } from "./log/keys.ts";
+import { metadataOf } from "./log/keys.ts";
 import { type Manage, Session } from "./log/session.ts";
 import type { Limits } from "./log/store.ts";
 import { checkPublish } from "./subject.ts";
 
-/** How long events are kept, in milliseconds. */
+export type { NatsConnection } from "./dial.ts";
+export type { Manage, NatsOptions };
+
+/** How long events are kept by default, in milliseconds. */
 const RETENTION = 7 * 24 * 60 * 60 * 1_000;
 
 /** One connection and one stream, however many channels. */
 export class NatsStreamBackend implements Backend {
   /** The scheme. */
   readonly name = "nats-stream";
-  /** As it appears in messages. */
+  /** Where it connects to, as it appears in messages. */
   readonly address: string;
   /** What it can do. */
   readonly features: BackendFeatures = {
     crossProcess: true,
     binary: true,
-    log: true,
     patterns: true,
     patternLog: true,
     headers: true,
@@ -96,11 +106,11 @@ export class NatsStreamBackend implements Backend {
   readonly #held: RenewedConnection<Session> = new RenewedConnection(() => this.#open());
 
   /**
-   * A backend that connects when it is asked to.
+   * A backend that connects when `connect()` is called.
    *
    * @param dial How it connects.
-   * @param manage Makes what manages streams.
-   * @param limits The stream's name, and what it is created with.
+   * @param manage Makes a manager of streams on a connection.
+   * @param limits The stream's name, and the configuration with which it is created.
    */
   constructor(dial: Dial, manage: Manage, limits: Limits) {
     this.address = dial.address;
@@ -109,7 +119,7 @@ export class NatsStreamBackend implements Backend {
     this.#limits = limits;
   }
 
-  /** Whether the connection was not lost. */
+  /** Whether the connection is up, as far as it knows. */
   get connected(): boolean {
     return !this.#held.lost;
   }
@@ -124,41 +134,37 @@ export class NatsStreamBackend implements Backend {
     return this.#held.current?.writer.window;
   }
 
-  /** Names, headers and payloads that the server would refuse, and keys that it would forget. */
+  /** Refuses what the server would refuse, and keys that it would forget too early. */
   check(channel: string, payload?: Payload, options: PayloadOptions = {}): void {
     const session = this.#held.current;
     const info = session?.link.client.info;
     const { headers, once } = options;
     checkHeaders(this.name, channel, headers, info?.headers);
-    checkPublish(channel, payload, info?.max_payload, lengthOf(besidesOf(channel, options)));
+    checkPublish(channel, payload, info?.max_payload, lengthOf(metadataOf(channel, options)));
     if (once) session?.writer.checkOnce(channel, once);
   }
 
-  /** PUB, answered with the sequence. */
-  publish(
-    channel: string,
-    payloads: readonly Payload[],
-    options?: readonly (PayloadOptions | undefined)[],
-  ): readonly Promise<Position | undefined>[] {
-    return this.#held.current!.writer.publish(channel, payloads, options);
+  /** Publishes each message, which the server answers with its sequence. */
+  publish(messages: readonly OutgoingPayload[]): readonly Promise<Position | undefined>[] {
+    return this.#held.current!.writer.publish(messages);
   }
 
-  /** The live end of what a channel, or a pattern, has in the stream. */
+  /** The live end of a channel, or of a pattern. */
   tail(target: Target, { after }: TailOptions = {}): Promise<Tail> {
     return this.#held.current!.tail(target, after);
   }
 
-  /** A page, from the last record that was seen. */
+  /** A page of a channel, or of a pattern. */
   read(target: Target, options: ReadOptions): Promise<Page> {
     return this.#held.current!.reader.read(target, options);
   }
 
-  /** PING. */
+  /** Sends a PING. */
   async probe(signal: AbortSignal): Promise<void> {
     await this.#held.current?.link.probe(signal);
   }
 
-  /** Shuts the socket. */
+  /** Closes the connection, unless it is the user's. */
   close(): Promise<void> {
     return this.#held.close();
   }
@@ -168,13 +174,121 @@ export class NatsStreamBackend implements Backend {
   }
 }
 
-/** Makes the backend of `nats-stream://`. */
-export async function open(address: Address, options: BackendOptions): Promise<Backend> {
+/** Options for `natsStream()`: a connection, and the stream with the limits that it is created with. */
+export interface NatsStreamOptions extends NatsOptions {
+  /**
+   * The function of this name of `@nats-io/jetstream`, for bundlers and `deno compile`: they do not
+   * see that the library is loaded.
+   *
+   * @default {undefined} The library is loaded when the backend opens.
+   */
+  readonly jetstreamManager?: Manage | undefined;
+  /**
+   * The name of the stream: up to 64 letters, digits, `-` and `_`. It is the first token of all
+   * its subjects.
+   *
+   * @default {"broadcaster"}
+   */
+  readonly stream?: string | undefined;
+  /**
+   * How long events are kept: milliseconds, a text with a unit such as `"12h"`, or `"forever"`. 0
+   * also means no limit.
+   *
+   * @default {"7d"}
+   */
+  readonly retention?: number | string | undefined;
+  /**
+   * How many events of each channel are kept.
+   *
+   * @default {undefined} No limit.
+   */
+  readonly maxlen?: number | undefined;
+  /**
+   * The size of all events together, in bytes.
+   *
+   * @default {undefined} No limit.
+   */
+  readonly maxBytes?: number | undefined;
+  /**
+   * Where the server stores events.
+   *
+   * @default {"file"}
+   */
+  readonly storage?: "file" | "memory" | undefined;
+  /**
+   * On how many servers of a cluster each event is stored.
+   *
+   * @default {1}
+   */
+  readonly replicas?: number | undefined;
+}
+
+/**
+ * The backend of NATS JetStream, to be given to `new Broadcast()`.
+ *
+ * @param options Options for the connection and the stream, beside those of the URL.
+ * @throws {TypeError} If the URL is malformed, or the client is not a `NatsConnection`.
+ *
+ * @example
+ * ```ts
+ * import { Broadcast } from "@broadcaster/broadcaster";
+ * import { natsStream } from "@broadcaster/broadcaster/nats-stream";
+ *
+ * const broadcast = new Broadcast(natsStream({ url: "nats-stream://localhost", retention: "1d" }));
+ * await broadcast.disconnect();
+ * ```
+ *
+ * @example With a connection of your own
+ * ```ts ignore
+ * import { Broadcast } from "@broadcaster/broadcaster";
+ * import { natsStream } from "@broadcaster/broadcaster/nats-stream";
+ * import { connect } from "@nats-io/transport-node";
+ *
+ * const client = await connect();
+ * const broadcast = new Broadcast(natsStream({ client, stream: "events" }));
+ * ```
+ */
+export function natsStream(options: NatsStreamOptions = {}): BackendSource {
+  const { url, client, jetstreamManager: manage, retention, ...parameters } = options;
+  if (client !== undefined) checkConnection(client);
+  if (manage !== undefined && typeof manage !== "function") {
+    throw new TypeError(
+      `Cannot use jetstreamManager: it must be the function of @nats-io/jetstream, it is ${
+        kindOf(manage)
+      }`,
+    );
+  }
+  return sourceOf({
+    schemes: ["nats-stream"],
+    url,
+    parameters: { ...parameters, retention: durationText(retention) },
+    open: (address) => openWith(address, client, manage),
+  });
+}
+
+/** Makes the backend of a `nats-stream://` URL. */
+export function open(address: Address): Promise<Backend> {
+  return openWith(address);
+}
+
+async function openWith(
+  address: Address,
+  client?: NatsOptions["client"],
+  manage?: Manage,
+): Promise<Backend> {
   const limits = limitsOf(address);
+  // First, since npm installs the connection's package with it.
+  const manager = manage ?? await loadManager();
+  const dial = client ? dialOver(client, address) : await dialOf(address);
+  return new NatsStreamBackend(dial, manager, limits);
+}
+
+async function loadManager(): Promise<Manage> {
   const { jetstreamManager } = await importClient<typeof import("@nats-io/jetstream")>(
     "@nats-io/jetstream",
+    "natsStream({ client, jetstreamManager })",
   );
-  return new NatsStreamBackend(await dialOf(address, options), jetstreamManager, limits);
+  return jetstreamManager;
 }
 
 function limitsOf(address: Address): Limits {

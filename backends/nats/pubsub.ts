@@ -1,38 +1,40 @@
 /**
- * NATS: subjects, without a past.
+ * NATS: subjects, without a log.
  *
  * ## URLs
  *
- * `nats://[user:password@]host[:port][,host[:port]…]`, or `nats://token@host`.
- * The port is 4222 if none is named; of several servers of a cluster one is
- * used. A server that offers TLS is used with it; `tls=true` asks for it.
- * `ca`, `cert` and `key` name PEM files; on Deno a server that is checked so is to be
- * named, not addressed by its IP. For credentials of another kind, pass a
- * client.
+ * `nats://[user:password@]host[:port][,host[:port]…]`, or `nats://token@host`. The default port is
+ * 4222. Of several servers of a cluster, one is used.
+ *
+ * - `tls`: `true` if the server must have TLS. Otherwise TLS is used if the server offers it.
+ * - `ca`, `cert`, `key`: paths of PEM files for TLS. On Deno, a server whose certificate is checked
+ *   so must be given by its name, not by its IP address.
+ *
+ * For other credentials, pass a client.
  *
  * ## Delivery
  *
- * At most once, and in the order of each publisher. What is published while the
- * connection is lost is lost too, and told as a gap; so it is if the server
- * closes the connection to a process that is too slow. Headers are the message's;
- * none is called `Nats-…`, since servers act upon those. Events carry one of ours,
- * `broadcaster-sequence`, by which a subscriber finds, with the exact count, what
- * servers have lost between two events of one publisher. What other programs
- * publish without it may be lost there without notice, as may what a publisher
- * sends before the first event that arrives of it.
+ * At most once, in the order of each publisher. Events that are published while the connection is
+ * lost are lost too, and make a gap. So do those that the server drops because this process is too
+ * slow: it closes the connection then.
  *
- * A channel is the subject of that name: other programs may publish and
- * subscribe to it. What a subject cannot hold, such as spaces, `*`, `>` and `%`,
- * is written as its UTF-8 bytes, `%20`, a token that is empty as `%`, and a first
- * `$` or `_INBOX` begins with `%24` or `%5F`. A subject has at most 2,048 bytes,
- * and a payload what the server allows: 1 MiB, unless it was set. A pattern is
- * narrowed down to the tokens before its first `*`: `room.*` asks for `room.>`, and
- * `room*` for every subject that there is.
+ * Headers are those of the message. Names that start with `Nats-` are refused, since servers act
+ * upon them. Each message carries a header of ours, `broadcaster-sequence`, by which subscribers
+ * notice, with the exact count, events that servers lost between two events of one publisher.
+ * Losses among the messages of other programs, which lack this header, may go unnoticed, and so may
+ * losses before the first event of a publisher that arrives.
+ *
+ * A channel is the subject of the same name: other programs may publish and subscribe to it.
+ * Characters that a subject cannot have, such as spaces, `*`, `>` and `%`, are written as their
+ * UTF-8 bytes, `%20`, and an empty token as `%`. A first `$` is written `%24`, and `_INBOX`
+ * `%5FINBOX`. A subject may have 2,048 bytes, and a payload as many as the server allows: 1 MiB by
+ * default. A pattern is narrowed to the tokens before its first `*`: `room.*` subscribes to
+ * `room.>`, and `room*` to every subject.
  *
  * ## Escape hatch
  *
- * Pass a connected `NatsConnection` as `client`: it is used, and never closed. It
- * reconnects by itself; what it loses meanwhile is a gap.
+ * Pass a `NatsConnection` to the factory: `nats({ client })`. It is used, and never closed. It
+ * reconnects by itself; what it loses meanwhile makes a gap.
  *
  * @module
  */
@@ -43,13 +45,14 @@ import type { Address } from "../../core/backend/address.ts";
 import type {
   Backend,
   BackendFeatures,
-  BackendOptions,
+  BackendSource,
+  OutgoingPayload,
   Payload,
   PayloadOptions,
   Tail,
   Target,
 } from "../../core/backend/contract.ts";
-import { RefusedError } from "../../core/backend/errors.ts";
+import type { RefusedError } from "../../core/backend/errors.ts";
 import {
   SEQUENCE_HEADER,
   Sequencer,
@@ -57,22 +60,24 @@ import {
 } from "../../core/backend/kit/loss_detection.ts";
 import { QueueTail } from "../../core/backend/kit/queue_tail.ts";
 import { RenewedConnection } from "../../core/backend/kit/renewed_connection.ts";
-import { type Dial, dialOf } from "./dial.ts";
+import { sourceOf } from "../../core/backend/kit/source.ts";
+import { checkConnection, type Dial, dialOf, dialOver, type NatsOptions } from "./dial.ts";
+import { refused } from "./errors.ts";
 import { checkHeaders, HEADER_LENGTH, headerOf, headersIn, lengthOf } from "./headers.ts";
 import type { Link } from "./link.ts";
 import { channelOf, checkPublish, subjectOf, subjectsOf } from "./subject.ts";
 
-/** What was sent to a subject, and not confirmed yet. */
-interface Batch {
-  readonly subject: string;
-  error?: Error;
-}
+export type { NatsConnection } from "./dial.ts";
+export type { NatsOptions };
+
+/** The errors of one turn's messages that the server denied, by their subjects. */
+type Denials = Map<string, Error>;
 
 /** One connection, however many channels. */
 export class NatsBackend implements Backend {
   /** The scheme. */
   readonly name = "nats";
-  /** As it appears in messages. */
+  /** Where it connects to, as it appears in messages. */
   readonly address: string;
   /** What it can do. */
   readonly features: BackendFeatures = {
@@ -85,11 +90,11 @@ export class NatsBackend implements Backend {
   readonly #dial: Dial;
   readonly #sequencer = new Sequencer();
   readonly #tails = new Map<QueueTail, Subscription>();
-  readonly #batches = new Set<Batch>();
+  readonly #unconfirmed = new Set<Denials>();
   readonly #held: RenewedConnection<Link> = new RenewedConnection(() => this.#open());
 
   /**
-   * A backend that connects when it is asked to.
+   * A backend that connects when `connect()` is called.
    *
    * @param dial How it connects.
    */
@@ -98,7 +103,7 @@ export class NatsBackend implements Backend {
     this.#dial = dial;
   }
 
-  /** Whether the connection was not lost. */
+  /** Whether the connection is up, as far as it knows. */
   get connected(): boolean {
     return !this.#held.lost;
   }
@@ -111,11 +116,11 @@ export class NatsBackend implements Backend {
   async #open(): Promise<Link> {
     const link = await this.#dial.connect();
     link.onDenied = (subject, error) => {
-      for (const batch of this.#batches) if (batch.subject === subject) batch.error = error;
+      for (const denials of this.#unconfirmed) denials.set(subject, error);
     };
     link.loss.addEventListener("abort", () => {
       for (const [source, subscription] of this.#tails) {
-        // A client of the user's would subscribe again.
+        // The user's client would subscribe again.
         subscription.unsubscribe();
         source.error(link.loss.reason);
       }
@@ -124,46 +129,55 @@ export class NatsBackend implements Backend {
     return link;
   }
 
-  /** Names, headers and payloads that the server would refuse. */
+  /** Refuses names, headers and payloads that the server would refuse. */
   check(channel: string, payload?: Payload, { headers }: PayloadOptions = {}): void {
     const info = this.#held.current?.client.info;
     checkHeaders(this.name, channel, headers, info?.headers);
     checkPublish(channel, payload, info?.max_payload, lengthOf(headers));
   }
 
-  /** PUB, and a PING behind all that one turn brings. */
-  async publish(
-    channel: string,
-    payloads: readonly Payload[],
-    options?: readonly (PayloadOptions | undefined)[],
-  ): Promise<void> {
+  /** Publishes the messages of a turn, and a PING after them, which confirms them all. */
+  publish(messages: readonly OutgoingPayload[]): readonly Promise<undefined>[] {
     const link = this.#held.current!;
-    const { max_payload: limit = 0, headers = false } = link.client.info ?? {};
-    const batch: Batch = { subject: subjectOf(channel) };
-    this.#batches.add(batch);
-    // Before the payloads: it goes behind them, in the same write.
+    const denials: Denials = new Map();
+    const confirmed = this.#send(link, messages, denials);
+    const answers = new Map<string, Promise<undefined>>();
+    return messages.map(({ channel }) => {
+      const answer = answers.get(channel) ?? confirmed.then(() => {
+        const error = denials.get(subjectOf(channel));
+        if (error) throw error;
+        return undefined;
+      });
+      answers.set(channel, answer);
+      return answer;
+    });
+  }
+
+  async #send(link: Link, messages: readonly OutgoingPayload[], denials: Denials): Promise<void> {
+    link.loss.throwIfAborted();
+    const { max_payload: limit = 0, headers: hasHeaders = false } = link.client.info ?? {};
+    this.#unconfirmed.add(denials);
+    // Before the messages: the PING follows them, in the same write.
     const confirmed = link.confirm();
     try {
-      payloads.forEach((payload, index) => {
-        const others = options?.[index]?.headers;
-        const length = Buffer.byteLength(payload) + lengthOf(others) + HEADER_LENGTH;
-        const own = headers && length <= limit
+      for (const { channel, payload, headers } of messages) {
+        const length = Buffer.byteLength(payload) + lengthOf(headers) + HEADER_LENGTH;
+        const own = hasHeaders && length <= limit
           ? { [SEQUENCE_HEADER]: this.#sequencer.next(channel) }
           : undefined;
-        const header = (own || others) && { headers: headerOf({ ...own, ...others }) };
-        link.client.publish(batch.subject, payload, header);
-      });
+        const header = (own || headers) && { headers: headerOf({ ...own, ...headers }) };
+        link.client.publish(subjectOf(channel), payload, header);
+      }
       await confirmed;
     } catch (error) {
       link.loss.throwIfAborted();
       throw error;
     } finally {
-      this.#batches.delete(batch);
+      this.#unconfirmed.delete(denials);
     }
-    if (batch.error) throw batch.error;
   }
 
-  /** SUB, confirmed. */
+  /** Subscribes, and waits until the server has confirmed that. */
   async tail(target: Target): Promise<Tail> {
     const link = this.#held.current!;
     link.loss.throwIfAborted();
@@ -172,18 +186,18 @@ export class NatsBackend implements Backend {
     let refusal: RefusedError | undefined;
     const hear = (error: Error | null, { subject, headers, data }: Msg): void => {
       if (error) {
-        refusal = new RefusedError(error.message, { cause: error });
+        refusal = refused(error);
         return source.error(refusal);
       }
       const channel = isPattern ? channelOf(subject) : undefined;
       if (isPattern && channel === undefined) return;
       const missed = tracker.missed(headers?.get(SEQUENCE_HEADER));
-      if (missed > 0) source.push({ cause: "unknown", missed });
-      const besides = headersIn(headers);
+      if (missed > 0) source.push({ kind: "loss", missed });
       source.push({
+        kind: "record",
         payload: data,
+        headers: headersIn(headers),
         ...channel !== undefined && { channel },
-        ...besides && { headers: besides },
       });
     };
     const subject = isPattern ? subjectsOf(target) : subjectOf(target);
@@ -191,7 +205,7 @@ export class NatsBackend implements Backend {
     const source = new QueueTail(async () => {
       this.#tails.delete(source);
       subscription.unsubscribe();
-      // Lost, it has nothing left to confirm.
+      // A lost connection has nothing left to confirm.
       await link.confirm().catch(() => {});
     });
     this.#tails.set(source, subscription);
@@ -201,18 +215,53 @@ export class NatsBackend implements Backend {
     return source;
   }
 
-  /** PING. */
+  /** Sends a PING. */
   async probe(signal: AbortSignal): Promise<void> {
     await this.#held.current?.probe(signal);
   }
 
-  /** Shuts the socket. */
+  /** Closes the connection, unless it is the user's. */
   close(): Promise<void> {
     return this.#held.close();
   }
 }
 
-/** Makes the backend of `nats://`. */
-export async function open(address: Address, options: BackendOptions): Promise<Backend> {
-  return new NatsBackend(await dialOf(address, options));
+/**
+ * The backend of NATS, to be given to `new Broadcast()`.
+ *
+ * @param options Options for the connection, beside those of the URL.
+ * @throws {TypeError} If the URL is malformed, or the client is not a `NatsConnection`.
+ *
+ * @example
+ * ```ts
+ * import { Broadcast } from "@broadcaster/broadcaster";
+ * import { nats } from "@broadcaster/broadcaster/nats";
+ *
+ * const broadcast = new Broadcast(nats({ url: "nats://localhost", tls: true }));
+ * await broadcast.disconnect();
+ * ```
+ *
+ * @example With a connection of your own
+ * ```ts ignore
+ * import { Broadcast } from "@broadcaster/broadcaster";
+ * import { nats } from "@broadcaster/broadcaster/nats";
+ * import { connect } from "@nats-io/transport-node";
+ *
+ * const client = await connect();
+ * const broadcast = new Broadcast(nats({ client }));
+ * ```
+ */
+export function nats({ url, client, ...parameters }: NatsOptions = {}): BackendSource {
+  if (client !== undefined) checkConnection(client);
+  return sourceOf({
+    schemes: ["nats"],
+    url,
+    parameters,
+    open: (address) => client ? new NatsBackend(dialOver(client, address)) : open(address),
+  });
+}
+
+/** Makes the backend of a `nats://` URL. */
+export async function open(address: Address): Promise<Backend> {
+  return new NatsBackend(await dialOf(address));
 }

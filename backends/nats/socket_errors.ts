@@ -8,18 +8,18 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import type { Socket } from "node:net";
 
-/** Told of every socket that somebody opens. */
+/** The diagnostics channel that reports every socket that is opened. */
 const OPENED = "net.client.socket";
 
 const guarded = new AsyncLocalStorage<true>();
 
 /**
- * Runs what opens sockets. The client takes its listeners off before it destroys
- * one: on Deno, an error that is on its way by then, as of a server that has
- * refused a login and closed, would be nobody's, and end the process.
+ * Runs a function that opens sockets. The client removes its listeners before it destroys a
+ * socket. On Deno, an error that arrives after that, such as when a server refuses a login and
+ * closes the connection, would be unhandled and end the process.
  */
 export async function guard<Value>(open: () => Promise<Value>): Promise<Value> {
-  // Whoever else opens one meanwhile does so outside of this run.
+  // Sockets that others open meanwhile are opened outside of this run.
   const opened = (message: unknown) => {
     if (guarded.getStore()) hold((message as { socket: Socket }).socket);
   };

@@ -1,9 +1,9 @@
 /**
  * Channel names as NATS subjects.
  *
- * A simple name is its own subject. What a server reserves is written as its
- * UTF-8 bytes, `%20`, and a token that is empty as a single `%`; so `a..b c` is
- * `a.%.b%20c`. The dots stay, so that wildcards can narrow a pattern down.
+ * A simple name is its own subject. Characters that a server reserves are written as their UTF-8
+ * bytes, `%20`, and an empty token as a single `%`: the subject of `a..b c` is `a.%.b%20c`. Dots
+ * stay as they are, so that wildcards can narrow a pattern.
  *
  * @module
  */
@@ -12,12 +12,12 @@ import { Buffer } from "node:buffer";
 import type { Payload } from "../../core/backend/contract.ts";
 import type { Pattern } from "../../core/backend/pattern.ts";
 
-/** A line of the protocol has 4,096 bytes, with all else that stands in it. */
+/** The longest subject, in bytes: a whole line of the protocol has at most 4,096. */
 const LONGEST = 2_048;
 
 // deno-lint-ignore no-control-regex
 const RESERVED = /[\x00-\x20\x7f%*>]|\s/g;
-/** The server's own, and where clients get their answers. */
+/** The first characters of the server's own subjects, and of those on which clients get answers. */
 const OWN = /^(?:\$|_(?=INBOX(?:\.|$)))/;
 
 /** The subject of a channel. */
@@ -26,7 +26,7 @@ export function subjectOf(channel: string): string {
     .join(".").replace(OWN, escaped);
 }
 
-/** The channel of a subject; none if no channel has it. */
+/** The channel of a subject; `undefined` if it is the subject of no channel. */
 export function channelOf(subject: string): string | undefined {
   try {
     const channel = subject.split(".").map((token) =>
@@ -39,20 +39,20 @@ export function channelOf(subject: string): string | undefined {
   }
 }
 
-/** The narrowest subject with wildcards that takes in all that match. */
+/** The narrowest subject with wildcards that includes every channel that matches. */
 export function subjectsOf(pattern: Pattern): string {
   const [first = "", ...others] = pattern.pieces;
   if (others.length === 0) return subjectOf(first);
-  // What stands before a star may go on, behind a dot as well.
+  // The token before a star may continue, and further tokens may follow.
   const end = first.lastIndexOf(".");
   return end < 0 ? ">" : `${subjectOf(first.slice(0, end))}.>`;
 }
 
 /**
- * Checks a channel, and a payload where there is one.
+ * Checks the length of a channel's subject, and of a payload.
  *
- * @param limit How many bytes the server takes, where that is known.
- * @param header How many bytes travel with the payload.
+ * @param limit The most bytes that the server takes, where that is known.
+ * @param header The length of the headers that travel with the payload, in bytes.
  * @throws {RangeError} If one of them is too long.
  */
 export function checkPublish(

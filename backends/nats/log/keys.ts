@@ -6,40 +6,40 @@
 
 import type { PayloadOptions } from "../../../core/backend/contract.ts";
 import type { MessageHeaders } from "../../../core/backend/headers.ts";
-import { EXPIRES, type Once } from "../../../core/backend/idempotency_key.ts";
+import { type Once, TTL } from "../../../core/backend/idempotency_key.ts";
 import { subjectOf } from "../subject.ts";
 
-/** The header by which the server tells that a message is one that it has, in the whole stream. */
+/** The header by which the server recognises a message that the stream already has. */
 const ID_HEADER = "Nats-Msg-Id";
 
-/** How long the server of a new stream knows keys, in nanoseconds: it must keep what it knows. */
+/** The duplicate window of a new stream, in nanoseconds: it cannot be longer than the retention. */
 export function windowOf(maxAge: number): number {
-  const window = EXPIRES * 1_000_000;
+  const window = TTL * 1_000_000;
   return maxAge > 0 ? Math.min(maxAge, window) : window;
 }
 
-/** What a message says besides its payload, if it says something. */
-export function besidesOf(
+/** The headers of a message, with its key, if it has any. */
+export function metadataOf(
   channel: string,
   { headers, once }: PayloadOptions,
 ): MessageHeaders | undefined {
   return once ? { ...headers, [ID_HEADER]: idOf(channel, once) } : headers;
 }
 
-/** No subject has a space in it, and no key has one when it is written so. */
+/** Neither a subject nor an encoded key has a space. */
 function idOf(channel: string, { key }: Once): string {
   return `${subjectOf(channel)} ${encodeURIComponent(key)}`;
 }
 
 /**
- * Refuses a key that is to be known longer than the stream's window.
+ * Refuses a key whose lifetime is longer than the stream's duplicate window.
  *
- * @param window In milliseconds.
- * @throws {RangeError} If it is.
+ * @param window The window, in milliseconds.
+ * @throws {RangeError} If it is longer.
  */
-export function checkOnce(channel: string, { expires = 0 }: Once, window: number): void {
-  if (expires <= window) return;
+export function checkOnce(channel: string, { ttl = 0 }: Once, window: number): void {
+  if (ttl <= window) return;
   throw new RangeError(
-    `Cannot publish to "${channel}" on nats-stream: expires is ${expires} ms, and the stream knows keys for ${window} ms, its duplicate window`,
+    `Cannot publish to "${channel}" on nats-stream: idempotencyTtl is ${ttl} ms, and the stream knows keys for ${window} ms, its duplicate window`,
   );
 }

@@ -10,10 +10,10 @@ import { fingerprintOf } from "../../../core/backend/kit/fingerprint.ts";
 import { SEQUENCE_HEADER } from "../../../core/backend/kit/loss_detection.ts";
 import type { Place } from "../../../core/backend/position.ts";
 
-/** How long an epoch is, and what follows it in a fingerprint. */
+/** The length of an epoch in a fingerprint, and of the check that follows it. */
 const EPOCH = 12;
 const CHECK = 4;
-/** Seconds that take half of an epoch. */
+/** The number of seconds that half of an epoch can tell apart. */
 const SECONDS = 36 ** 6;
 
 /**
@@ -27,27 +27,27 @@ export function placeOf(at: number, epoch: string, check = ""): Place {
   return { shard: 0, at, sub: 0, fingerprint: epoch + check };
 }
 
-/** Of which stream a place is. */
+/** The epoch of a place: the stream that it belongs to. */
 export function epochIn({ fingerprint }: Place): string {
   return fingerprint.slice(0, EPOCH);
 }
 
-/** What recognises the message of a place, if anything is known of it. */
+/** The check of a place, which recognises its message; empty if nothing is known of that. */
 export function checkIn({ fingerprint }: Place): string {
   return fingerprint.slice(EPOCH);
 }
 
-/** What recognises a message, of its payload and the number that its publisher gave it. */
+/** The check of a message: made of its payload, and of the number that its publisher gave it. */
 export function checkOf(payload: Payload, mark = ""): string {
   return fingerprintOf(payload, mark).slice(-CHECK).padStart(CHECK, "0");
 }
 
-/** The same of a message that was stored. */
+/** The check of a message that was stored. */
 export function checkOfStored(data: Uint8Array, headers: MsgHdrs | undefined): string {
   return checkOf(data, headers?.get(SEQUENCE_HEADER));
 }
 
-/** The epoch of a stream that was created at a time in nanoseconds, which no number holds. */
+/** The epoch of a stream: when it was created, in nanoseconds, which no number can hold. */
 export function epochOf(created: string): string {
   const [, seconds, fraction = ""] = /^(.*?)(?:\.(\d+))?Z$/.exec(created) ?? [];
   const halves = [Date.parse(`${seconds}Z`) / 1_000 % SECONDS, Number(fraction.padEnd(9, "0"))];

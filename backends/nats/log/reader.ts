@@ -1,14 +1,15 @@
 /**
- * Reads pages of a stream, and finds out whether the message to resume after is gone.
+ * Reads pages of a stream, and finds out what became of the message to resume after.
  *
  * @module
  */
 
 import type {
-  BackendRecord,
   Item,
+  LogBreak,
   Page,
   ReadOptions,
+  Removed,
   Target,
 } from "../../../core/backend/contract.ts";
 import { ConnectionError } from "../../../core/backend/errors.ts";
@@ -19,27 +20,42 @@ import { checkIn, checkOfStored, epochIn, placeOf } from "./place.ts";
 import { type State, type Store, timeOf } from "./store.ts";
 import { type Stored, SubjectFilter } from "./subject_filter.ts";
 
-/** How many messages a page before a position is made of at least, where not all may match. */
+/** The least messages that a page before a position is made of, where not all may match. */
 const LEAST = 256;
 
-/** What lies behind a position, as it was read. */
+/**
+ * What became of the message at a position: `kept` if it came back, or nothing is known of it that
+ * would tell. After `replaced`, `ahead` and `recreated` the stream is read from its start.
+ *
+ * - `removed`: the stream does not have it any more.
+ * - `replaced`: another message has its sequence.
+ * - `ahead`: the stream has not got that far.
+ * - `recreated`: it is of an earlier stream.
+ */
+type Fate = "kept" | "removed" | "replaced" | "ahead" | "recreated";
+
+/** Whether the places of the stream can be compared with the position. */
+function isComparable(fate: Fate): boolean {
+  return fate === "kept" || fate === "removed";
+}
+
+/** The messages after a position, as they were read. */
 interface Stretch {
   readonly after: Position;
-  /** Why the stream cannot go on behind the position: it was read from its beginning. */
-  readonly cause: "epoch" | "ahead" | undefined;
   /** The stream before that. */
   readonly begun: State;
   /** The sequence of the position. */
   readonly at: number;
-  /** Whether its record came back. */
-  readonly cameBack: boolean;
-  /** What follows it. */
+  readonly fate: Fate;
+  /** Whether a message of the target is at the position. */
+  readonly isOwn: boolean;
+  /** The messages that follow it. */
   readonly messages: readonly Stored[];
-  /** How far that reaches. */
+  /** The sequence up to which these are all that the target has. */
   readonly end: number;
 }
 
-/** What a target is called in the stream. */
+/** The subject of a target in the stream. */
 export function filterOf(prefix: string, target: Target): string {
   return `${prefix}.${typeof target === "string" ? subjectOf(target) : subjectsOf(target)}`;
 }
@@ -53,17 +69,17 @@ export class Reader {
     this.#store = store;
   }
 
-  /** The position behind the last record of a target: of its own, if it has one. */
+  /** The position after the last record of a target: that record's place, if there is one. */
   async end(target: Target): Promise<Position> {
     const { epoch, last } = await this.#store.state();
     const own = await this.#store.find({ last_by_subj: filterOf(this.#store.name, target) });
-    // Another one's tells as well whether the stream is still the same up to there.
+    // The last message of the stream also tells whether the stream is the same up to there.
     const found = own ?? (last > 0 ? await this.#store.find({ seq: last }) : undefined);
     const check = found && checkOfStored(found.data, found.header);
     return Position.of(placeOf(found?.seq ?? last, epoch, check));
   }
 
-  /** A page of what a target has. */
+  /** A page of a target's records. */
   async read(target: Target, options: ReadOptions): Promise<Page> {
     const { after } = options;
     for (;;) {
@@ -72,78 +88,111 @@ export class Reader {
         ? await this.#stretch(target, { ...options, after }, begun)
         : await this.#newest(target, options, begun);
       const now = await this.#store.state();
-      // What was read of a stream that is gone would be taken for the new one's.
+      // Messages of a stream that was deleted meanwhile would be taken for the new one's.
       if (now.epoch !== begun.epoch) continue;
-      return "items" in found ? found : await this.#judge(target, found, now);
+      return "items" in found ? found : await this.#pageOf(target, found, options, now);
     }
   }
 
-  /** Reads what lies behind a position, its own record included. */
+  /** Reads the messages after a position, including its own. */
   async #stretch(
     target: Target,
-    { after, before, limit }: ReadOptions & { readonly after: Position },
+    options: ReadOptions & { readonly after: Position },
     begun: State,
-    isOther = false,
+    isReplaced = false,
   ): Promise<Stretch> {
+    const { after, before, limit } = options;
     const { epoch, last } = begun;
     const place = after.in(0) ?? placeOf(0, epoch);
     const { at } = place;
     const end = before?.in(0);
     const to = before ? end && epochIn(end) === epoch ? end.at : 0 : Infinity;
-    const isAnew = isOther || epochIn(place) !== epoch;
-    const cause = isAnew ? "epoch" : at > last ? "ahead" : undefined;
-    const from = cause ? 0 : at;
-    if (to <= from + 1) return { after, cause, begun, at, cameBack: true, messages: [], end: at };
-    const count = cause ? limit : limit + 1;
+    const lost = epochIn(place) !== epoch
+      ? "recreated"
+      : at > last
+      ? "ahead"
+      : isReplaced
+      ? "replaced"
+      : undefined;
+    const from = lost ? 0 : at;
+    if (to <= from + 1) {
+      return { after, begun, at, fate: lost ?? "kept", isOwn: true, messages: [], end: at };
+    }
+    const count = lost ? limit : limit + 1;
     const view = await this.#open(target, from);
     const messages = await this.#take(view, to, count);
     await this.#checkEnd(target, view, messages, to, count);
-    const cameBack = messages[0]?.at === from;
-    if (!cause && await this.#isOther(place, cameBack ? messages[0] : undefined, begun)) {
-      return await this.#stretch(target, { after, before, limit }, begun, true);
-    }
-    const fresh = messages.slice(cameBack ? 1 : 0).slice(0, limit);
+    const own = messages[0]?.at === from ? messages[0] : undefined;
+    const fate = lost ?? await this.#fateOf(place, own, begun);
+    if (fate === "replaced" && !lost) return await this.#stretch(target, options, begun, true);
+    const fresh = messages.slice(own ? 1 : 0).slice(0, limit);
     const reached = messages.length < count ? Math.min(last, to - 1) : fresh.at(-1)!.at;
-    return { after, cause, begun, at, cameBack, messages: fresh, end: reached };
+    const isOwn = own !== undefined;
+    return { after, begun, at, fate, isOwn, messages: fresh, end: reached };
   }
 
-  /** Whether another message has the place: the stream was set back, and went on otherwise. */
-  async #isOther(place: Place, stored: Stored | undefined, { first }: State): Promise<boolean> {
+  /** What became of the message at a place of this stream. */
+  async #fateOf(place: Place, own: Stored | undefined, { first }: State): Promise<Fate> {
     const check = checkIn(place);
-    if (check === "" || place.at < first) return false;
-    if (stored) return checkOfStored(stored.message.data, stored.message.headers) !== check;
-    const found = await this.#store.find({ seq: place.at });
-    return found !== undefined && checkOfStored(found.data, found.header) !== check;
+    if (check === "") return "kept";
+    if (own) {
+      const { data, headers } = own.message;
+      return checkOfStored(data, headers) === check ? "kept" : "replaced";
+    }
+    const found = place.at < first ? undefined : await this.#store.find({ seq: place.at });
+    if (!found) return "removed";
+    return checkOfStored(found.data, found.header) === check ? "kept" : "replaced";
   }
 
-  /** Whether it follows the position, and what is told if it does not. */
-  async #judge(target: Target, stretch: Stretch, now: State): Promise<Page> {
-    const { after, cause, messages, end } = stretch;
-    const items: Item[] = this.#records(target, messages, now.epoch);
-    if (cause) items.unshift({ cause, restart: Position.of(placeOf(0, now.epoch)) });
-    else if (stretch.end > stretch.at && await this.#misses(target, stretch, now)) {
-      const restart = Position.of(placeOf(end, now.epoch));
-      items.unshift({ cause: "trimmed", ...items.length === 0 && { restart } });
+  /** The page, which starts with a break if the message at the position did not come back. */
+  async #pageOf(
+    target: Target,
+    stretch: Stretch,
+    { before }: ReadOptions,
+    now: State,
+  ): Promise<Page> {
+    const { after, fate, messages, end } = stretch;
+    const found = await this.#breakOf(target, stretch, now);
+    const records = this.#records(target, messages, now.epoch);
+    const items: Item[] = found ? [found, ...records] : records;
+    // The place where the stream goes on: the same break is not found again, and the position is
+    // one of this stream from now on. If that starts over, nothing is passed over.
+    if (messages.length === 0 && !before && (found || !after.in(0))) {
+      const place = placeOf(isComparable(fate) ? end : 0, now.epoch);
+      items.push({ kind: "skip", place });
     }
     return { from: after, items };
   }
 
+  /** The facts, unless the target's messages after the position are all there, and its own. */
+  async #breakOf(target: Target, stretch: Stretch, now: State): Promise<LogBreak | undefined> {
+    const { begun: { epoch, last }, at, fate, end } = stretch;
+    if (fate === "recreated") return { kind: "break", recreated: true, removed: "unknown" };
+    const found = { kind: "break", recreated: false, removed: "unknown" } as const;
+    if (fate === "replaced") return { ...found, replaced: true };
+    // No channel has a message after the last one of the stream.
+    if (fate === "ahead") return { ...found, head: placeOf(last, epoch) };
+    const removed = end > at ? await this.#removed(target, stretch, now) : "none";
+    return fate === "kept" && removed === "none" ? undefined : { ...found, removed };
+  }
+
   /**
-   * Whether anything between the position and the end of what was read behind it may be
-   * missing. All that a stream forgets it forgets from the oldest on, as a whole or of
-   * each channel: a channel whose last record is still there has lost nothing since.
+   * Whether messages between the position and the end of the stretch were removed. Whose they were
+   * is not known. A stream removes its oldest messages first, as a whole or of each channel: a
+   * channel whose last record is still there has lost nothing since.
    */
-  async #misses(target: Target, stretch: Stretch, now: State): Promise<boolean> {
-    const { begun, at, cameBack, messages, end } = stretch;
+  async #removed(target: Target, stretch: Stretch, now: State): Promise<Removed> {
+    const { begun, at, isOwn, messages, end } = stretch;
     const isChannel = typeof target === "string";
-    if (now.first > at + 1 && (!cameBack || now.first !== begun.first)) return true;
-    if (now.deleted === 0) return false;
-    if (isChannel && cameBack) {
-      return now.isCapped && await this.#store.find({ seq: at }) === undefined;
+    if (now.first > at + 1 && (!isOwn || now.first !== begun.first)) return "unknown";
+    if (now.deleted === 0) return "none";
+    if (isChannel && isOwn) {
+      const isGone = now.isCapped && await this.#store.find({ seq: at }) === undefined;
+      return isGone ? "unknown" : "none";
     }
     const to = isChannel ? (messages[0]?.at ?? end + 1) - 1 : end;
     const missing = await this.#store.deleted(at + 1, to);
-    return missing === undefined || missing.length > 0;
+    return missing?.length === 0 ? "none" : "unknown";
   }
 
   #open(target: Target, from: number): Promise<SubjectFilter> {
@@ -159,8 +208,8 @@ export class Reader {
   }
 
   /**
-   * A server that is hard pressed was seen to say that there are no more messages,
-   * where it had told of some. Unless they are gone by now it is asked again.
+   * A server under load was seen to say that there are no more messages although it had counted
+   * more. Unless they are gone by now, the page is read again.
    */
   async #checkEnd(
     target: Target,
@@ -179,7 +228,7 @@ export class Reader {
     const place = before?.in(0);
     const to = place ? epochIn(place) === epoch ? place.at : 0 : last + 1;
     if (to <= first) return { from: Position.of(placeOf(Math.max(0, to - 1), epoch)), items: [] };
-    // The server narrows a pattern down, and no more: there may be a lot that does not match.
+    // The server only narrows a pattern: there may be many messages that do not match.
     const isChannel = typeof target === "string";
     const wanted = isChannel ? limit : Math.max(limit, LEAST);
     if (isChannel && limit === 1 && !before) return await this.#last(target, to, epoch);
@@ -187,11 +236,11 @@ export class Reader {
     const messages = await this.#take(view, to, count);
     const items = this.#records(target, messages, epoch);
     const start = this.#startOf(target, items, wanted, limit);
-    const earlier = items[start - 1]?.place?.at ?? (items.length > 0 ? from : to) - 1;
+    const earlier = messages[start - 1]?.at ?? (items.length > 0 ? from : to) - 1;
     return { from: Position.of(placeOf(earlier, epoch)), items: items.slice(start) };
   }
 
-  /** What is asked for most needs no view. */
+  /** The newest record of a channel: the most frequent question, which needs no view. */
   async #last(channel: string, to: number, epoch: string): Promise<Page> {
     const message = await this.#store.find({
       last_by_subj: filterOf(this.#store.name, channel),
@@ -205,20 +254,19 @@ export class Reader {
     };
   }
 
-  /** Where the newest begin: of a channel or, with what lies between them, of all that match. */
+  /** The index of the first of the newest records that match a target. */
   #startOf(target: Target, items: readonly Item[], wanted: number, limit: number): number {
     const start = Math.max(0, items.length - wanted);
     if (typeof target === "string") return start;
     const matching = items.flatMap((item, index) => {
-      const { channel } = item as BackendRecord;
-      return channel !== undefined && target.matches(channel) ? [index] : [];
+      return item.kind === "record" && target.matches(item.channel!) ? [index] : [];
     });
     return Math.max(start, matching.at(-limit) ?? 0);
   }
 
   /**
-   * A view that begins so far before a sequence that more than so many lie between. A
-   * stream is only read forwards: where they begin is guessed, and counted.
+   * A view that starts far enough before a sequence for more than `wanted` messages between. A
+   * stream is only read forwards: the start is guessed, and the messages are counted.
    */
   async #before(target: Target, first: number, to: number, isPast: boolean, wanted: number) {
     const later = isPast ? await this.#count(target, to) : 0;
@@ -233,7 +281,7 @@ export class Reader {
       view.close();
       if (isEnough) low = from;
       else high = from;
-      // Twice as far as it would take if all lay as close as these.
+      // Twice as far as it would take if the earlier ones were as close together as these.
       const stride = (to - from) * Math.min(16, 2 * (wanted + 1) / Math.max(1, count));
       from = low === undefined
         ? Math.max(first, Math.floor(to - stride))
@@ -249,17 +297,21 @@ export class Reader {
 
   #records(target: Target, messages: readonly Stored[], epoch: string): Item[] {
     return messages.map(({ at, message, timestamp }) => {
+      const place = placeOf(at, epoch, checkOfStored(message.data, message.headers));
+      const channel = typeof target === "string"
+        ? undefined
+        : channelOf(message.subject.slice(this.#store.name.length + 1));
+      // A subject that belongs to no channel.
+      if (typeof target !== "string" && channel === undefined) return { kind: "skip", place };
       const time = timeOf(message) ?? (this.#store.tellsTime ? timestamp : undefined);
-      const record = {
+      return {
+        kind: "record",
         payload: message.data,
         ...time !== undefined && { timestamp: time },
         headers: headersIn(message.headers),
-        place: placeOf(at, epoch, checkOfStored(message.data, message.headers)),
+        place,
+        ...channel !== undefined && { channel },
       };
-      if (typeof target === "string") return record;
-      const channel = channelOf(message.subject.slice(this.#store.name.length + 1));
-      // What no channel is called like is nobody's event.
-      return channel === undefined ? { place: record.place } : { ...record, channel };
     });
   }
 }

@@ -4,11 +4,11 @@
  * @module
  */
 
-import type { jetstreamManager } from "@nats-io/jetstream";
 import type { Subscription } from "@nats-io/transport-node";
 import type { Target } from "../../../core/backend/contract.ts";
-import { RefusedError } from "../../../core/backend/errors.ts";
+import type { RefusedError } from "../../../core/backend/errors.ts";
 import type { Position } from "../../../core/backend/position.ts";
+import { refused } from "../errors.ts";
 import type { Link } from "../link.ts";
 import { channelOf } from "../subject.ts";
 import { filterOf, Reader } from "./reader.ts";
@@ -16,8 +16,8 @@ import { type Limits, Store } from "./store.ts";
 import { LiveTail } from "./tail.ts";
 import { Writer } from "./writer.ts";
 
-/** Makes what manages streams over a client. */
-export type Manage = typeof jetstreamManager;
+/** The function `jetstreamManager` of `@nats-io/jetstream`. */
+export type Manage = (typeof import("@nats-io/jetstream"))["jetstreamManager"];
 
 /** One connection, and the stream at its other end. */
 export class Session {
@@ -36,8 +36,8 @@ export class Session {
     this.writer = writer;
     this.reader = new Reader(store);
     this.#store = store;
-    // The stream was removed, made anew, or has another leader, who may not know what the last
-    // one has told. A server that forbids to listen to that says so, which is no harm.
+    // The stream was deleted or created, or has another leader, which may not know of messages
+    // that the last one has republished. A user without the right to hear that does without.
     this.#advisories = this.link.client.subscribe(`$JS.EVENT.ADVISORY.STREAM.*.${store.name}`, {
       callback: (error) => error ? undefined : this.#look(),
     });
@@ -61,7 +61,7 @@ export class Session {
     return this.link.lost;
   }
 
-  /** SUB, confirmed; only then the end of the stream is looked for. */
+  /** Subscribes. The end of the stream is looked up once the server has confirmed that. */
   async tail(target: Target, after: Position | undefined): Promise<LiveTail> {
     const { link } = this;
     link.loss.throwIfAborted();
@@ -71,7 +71,7 @@ export class Session {
     const subscription = link.client.subscribe(filterOf(this.#store.live, target), {
       callback: (error, message) => {
         if (error) {
-          refusal = new RefusedError(error.message, { cause: error });
+          refusal = refused(error);
           tail?.error(refusal);
         } else if (tail) tail.hear(message);
         else isBehind = true;
@@ -113,7 +113,7 @@ export class Session {
     for (const tail of this.#tails.keys()) tail.look();
   }
 
-  /** A client of the user's would go on with all of it. */
+  /** Ends all subscriptions: a client of the user's would go on with them. */
   #end(): void {
     this.writer.close();
     this.#advisories.unsubscribe();

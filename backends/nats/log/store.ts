@@ -6,12 +6,13 @@
 
 import type { JetStreamManager, StoredMsg, StreamConfig, StreamInfo } from "@nats-io/jetstream";
 import type { Msg } from "@nats-io/transport-node";
-import { ConnectionError, RefusedError } from "../../../core/backend/errors.ts";
+import { RefusedError } from "../../../core/backend/errors.ts";
+import { explain, isMissingStream } from "../errors.ts";
 import type { Link } from "../link.ts";
 import { windowOf } from "./keys.ts";
 import { epochOf } from "./place.ts";
 
-/** What a stream is created with. */
+/** The configuration with which the stream is created. */
 export type Limits =
   & { readonly name: string }
   & Partial<
@@ -23,30 +24,30 @@ export type Limits =
 
 /** The stream as it is at one moment. */
 export interface State {
-  /** Tells it from the one that had its name before. */
+  /** Tells it from an earlier stream of the same name. */
   readonly epoch: string;
-  /** The sequence of its oldest message; one beyond the last if there is none. */
+  /** The sequence of its oldest message; one after the last if there is none. */
   readonly first: number;
-  /** The sequence of the last message that there ever was. */
+  /** The sequence of the last message that it ever had. */
   readonly last: number;
-  /** How many are missing between them. */
+  /** How many messages between them were removed. */
   readonly deleted: number;
-  /** Whether the oldest of a channel make way for its newest. */
+  /** Whether the messages of each channel are limited, so that new ones remove its oldest. */
   readonly isCapped: boolean;
-  /** How long it knows keys, in milliseconds. */
+  /** Its duplicate window, within which it knows keys, in milliseconds. */
   readonly window: number;
 }
 
-/** How many that are missing in the midst are looked at. */
+/** The most sequences of removed messages that are looked at. */
 const MOST_DELETED = 10_000;
 
 /** One stream on a server. */
 export class Store {
-  /** Its name, which every subject of it begins with. */
+  /** Its name, which is the first token of all its subjects. */
   readonly name: string;
   /** The connection. */
   readonly link: Link;
-  /** What manages streams and consumers. */
+  /** Manages streams and consumers. */
   readonly manager: JetStreamManager;
   readonly #limits: Limits;
   #asking: Promise<State> | undefined;
@@ -54,8 +55,8 @@ export class Store {
 
   /**
    * @param link The connection.
-   * @param manager What manages streams and consumers.
-   * @param limits What the stream is created with, if there is none.
+   * @param manager Manages streams and consumers.
+   * @param limits The configuration with which the stream is created, if there is none.
    */
   constructor(link: Link, manager: JetStreamManager, limits: Limits) {
     this.name = limits.name;
@@ -64,20 +65,20 @@ export class Store {
     this.#limits = limits;
   }
 
-  /** Under which the server tells of what it has stored. */
+  /** The first token of the subjects on which the server republishes stored messages. */
   get live(): string {
     return `${this.name}-live`;
   }
 
-  /** Whether the server tells the time of a message live, too: before version 2.10 only in a page. */
+  /** Whether republished messages have their time: only those of servers from 2.10 on. */
   get tellsTime(): boolean {
     const [major = 0, minor = 0] = (this.link.client.info?.version ?? "").split(".").map(Number);
     return major > 2 || major === 2 && minor >= 10;
   }
 
   /**
-   * What it is now: those who ask while a question is under way share the next
-   * one. If it is not there it is created.
+   * Its current state. Callers share one request, which starts after their call. The stream is
+   * created if there is none.
    */
   state(): Promise<State> {
     if (!this.#asking) return this.#ask();
@@ -95,7 +96,7 @@ export class Store {
     return this.#asking = asking;
   }
 
-  /** Which sequences of a range are missing; `undefined` if they are too many to tell. */
+  /** The sequences of removed messages in a range; `undefined` if there are too many to list. */
   async deleted(from: number, to: number): Promise<number[] | undefined> {
     const { streams } = this.manager;
     const { state } = await this.call(streams.info(this.name, { deleted_details: true }));
@@ -103,12 +104,12 @@ export class Store {
     return (state.deleted ?? []).filter((sequence) => sequence >= from && sequence <= to);
   }
 
-  /** The last message of a subject, or one that may still be there. */
+  /** The last message of a subject, or that of a sequence, if the stream still has it. */
   async find(query: { last_by_subj: string } | { seq: number }): Promise<StoredMsg | undefined> {
     return await this.call(this.manager.streams.getMessage(this.name, query)) ?? undefined;
   }
 
-  /** Settles as a request does, with the errors that the core knows. */
+  /** Settles as a request does, with errors as the core knows them. */
   async call<Value>(request: Promise<Value>): Promise<Value> {
     try {
       return await this.link.unlessLost(request);
@@ -122,7 +123,7 @@ export class Store {
     try {
       return this.#checked(await this.link.unlessLost(streams.info(this.name)));
     } catch (error) {
-      if ((error as Error).name !== "StreamNotFoundError") throw explain(error);
+      if (!isMissingStream(error)) throw explain(error);
     }
     const created = streams.add({
       description: "Channels of Broadcaster",
@@ -152,10 +153,10 @@ export class Store {
   }
 }
 
-/** The header that has the time of a message: from version 2.10 on the server writes it. */
+/** The header with the time of a message, which servers from 2.10 on write. */
 export const TIME_HEADER = "Nats-Time-Stamp";
 
-/** When a message was stored, or sent, in milliseconds since 1970, if its header says so. */
+/** The time at which a message was stored, or sent, in milliseconds since 1970, if it has a header with it. */
 export function timeOf({ headers }: Pick<Msg, "headers">): number | undefined {
   const time = Date.parse(headers?.get(TIME_HEADER) ?? "");
   return Number.isNaN(time) ? undefined : time;
@@ -170,18 +171,4 @@ function stateOf({ created, state, config }: StreamInfo): State {
     isCapped: config.max_msgs_per_subject > 0,
     window: config.duplicate_window / 1_000_000,
   };
-}
-
-/** What an error of the client means. */
-function explain(error: unknown): unknown {
-  if (error instanceof ConnectionError || error instanceof RefusedError) return error;
-  const { name, message, status } = error as Error & { status?: number };
-  if (name === "JetStreamNotEnabled") {
-    return new RefusedError("the server has no JetStream, start it with -js", { cause: error });
-  }
-  // One without a leader, for now.
-  if (name !== "JetStreamApiError" || status === 503) {
-    return new ConnectionError(`JetStream did not answer: ${message}`, { cause: error });
-  }
-  return new RefusedError(message, { cause: error });
 }

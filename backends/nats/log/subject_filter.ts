@@ -9,30 +9,31 @@ import type { Msg } from "@nats-io/transport-node";
 import { ConnectionError } from "../../../core/backend/errors.ts";
 import { random } from "../../../core/util/random.ts";
 import { after } from "../../../core/util/timer.ts";
+import { NO_MESSAGES } from "../errors.ts";
 import type { Store } from "./store.ts";
 
-/** A message as a consumer brings it. */
+/** A message as a consumer delivers it. */
 export interface Stored {
   /** Its sequence in the stream. */
   readonly at: number;
-  /** The rest of it. */
+  /** The message itself. */
   readonly message: Pick<Msg, "data" | "headers" | "subject">;
   /** When it was stored, in milliseconds since 1970. */
   readonly timestamp: number;
 }
 
-/** How long the server keeps a consumer that nobody asks, in nanoseconds. */
+/** The time after which the server removes a consumer that is not used, in nanoseconds. */
 const IDLE = 30_000_000_000;
-/** What one request brings, about: a server cuts off who has too much under way, from 64 MiB. */
+/** The bytes that one request brings, about: a server cuts off a client that has 64 MiB pending. */
 const BYTES = 4 * 1024 * 1024;
-/** How long it may be silent amid a page. */
+/** The time between two messages of a page at most, in milliseconds. */
 const SILENCE = 5_000;
 
-/** A place in a stream from which the messages of some subjects can be read on. */
+/** Reads the messages of some subjects from a sequence on. */
 export class SubjectFilter {
-  /** Where it began to look. */
+  /** The sequence from which it reads. */
   readonly from: number;
-  /** How many there are from there on. */
+  /** How many messages there are from there on. */
   readonly count: number;
   readonly #store: Store;
   readonly #consumer: string;
@@ -44,7 +45,7 @@ export class SubjectFilter {
     this.count = info.num_pending;
   }
 
-  /** Begins to look at a sequence. */
+  /** Opens one that reads from a sequence on. */
   static async open(store: Store, subject: string, from: number): Promise<SubjectFilter> {
     const { consumers } = store.manager;
     const start = Math.max(1, from);
@@ -60,7 +61,7 @@ export class SubjectFilter {
     return new SubjectFilter(store, start, info);
   }
 
-  /** The next so many messages; less only if there are no more. */
+  /** The next messages, up to a limit; fewer only if there are no more. */
   async take(limit: number): Promise<Stored[]> {
     const taken: Stored[] = [];
     const wanted = Math.min(limit, this.count);
@@ -68,7 +69,7 @@ export class SubjectFilter {
     return taken;
   }
 
-  /** Asks once, for no more than the server can have under way; whether there may be more. */
+  /** Requests once, no more than the server lets be pending. Resolves with whether there may be more. */
   async #round(taken: Stored[], wanted: number): Promise<boolean> {
     const { link, name } = this.#store;
     const { max_payload: largest = 0 } = link.client.info ?? {};
@@ -77,7 +78,7 @@ export class SubjectFilter {
     let [done, fail] = [(_: boolean) => {}, (_: unknown) => {}];
     const round = new Promise<boolean>((...settle) => [done, fail] = settle);
     const silence = () =>
-      after(SILENCE, () => fail(new ConnectionError("JetStream fell silent amid a page")));
+      after(SILENCE, () => fail(new ConnectionError("JetStream stopped in the middle of a page")));
     let stop = silence();
     const hear = (error: Error | null, message: Msg): void => {
       stop();
@@ -88,8 +89,7 @@ export class SubjectFilter {
         taken.push(storedOf(message, message.reply!));
         return taken.length === wanted ? done(true) : undefined;
       }
-      // Status 404 and 408 tell that there are no more.
-      if (code !== 409 && code !== 503) return done(false);
+      if (NO_MESSAGES.includes(code)) return done(false);
       if (/maxbytes/i.test(description) && taken.length > before) return done(true);
       fail(new ConnectionError(`the stream cannot be read on: ${description || "it was removed"}`));
     };
@@ -107,7 +107,7 @@ export class SubjectFilter {
     }
   }
 
-  /** Lets the server forget it, as it would by itself in a while. */
+  /** Removes the consumer, as the server would do after a while. */
   close(): void {
     this.#store.manager.consumers.delete(this.#store.name, this.#consumer).catch(() => {});
   }

@@ -5,36 +5,43 @@
  */
 
 import type { Msg } from "@nats-io/transport-node";
-import type { Item, Page, ReadOptions, Tail } from "../../../core/backend/contract.ts";
+import { positionAfter } from "../../../core/backend/continuity.ts";
+import type {
+  Item,
+  Page,
+  ReadOptions,
+  ReadResult,
+  RecordReader,
+  Tail,
+} from "../../../core/backend/contract.ts";
 import { PageSize } from "../../../core/backend/kit/page_size.ts";
-import { behind } from "../../../core/backend/kit/polling_tail.ts";
 import { weightOf } from "../../../core/backend/kit/queue_tail.ts";
 import type { Position } from "../../../core/backend/position.ts";
 import { headersIn } from "../headers.ts";
 import { checkOfStored, epochIn, placeOf } from "./place.ts";
 import { timeOf } from "./store.ts";
 
-/** What may wait for the core; past that the stream is read again. */
+/** The most bytes that may wait for the core; past that the stream is read again. */
 const BYTES = 4 * 1024 * 1024;
-/** How many messages are kept while a page is read, and how many subjects are followed. */
+/** The most messages that are kept while a page is read, and the most subjects that are followed. */
 const HELD = 1_024;
 const SUBJECTS = 4_096;
 
-/** What a live tail needs to know. */
+/** Options for a live tail. */
 export interface LiveTailOptions {
-  /** What it begins behind. */
+  /** The position that it starts after. */
   readonly position: Position;
-  /** Whether there is something to read behind the position, or nobody knows. */
+  /** Whether the stream may have messages after the position. */
   readonly isBehind: boolean;
-  /** The channel of a message, for a pattern; `undefined` if it is nobody's event. */
+  /** The channel of a message, for a pattern; `undefined` if its subject belongs to no channel. */
   readonly channelOf?: ((subject: string) => string | undefined) | undefined;
   /** Reads what follows a position, inclusive of its own record. */
   readonly read: (options: ReadOptions) => Promise<Page>;
-  /** Nobody reads it any more. */
+  /** Unsubscribes: nobody reads it any more. */
   readonly cancel: () => Promise<void>;
 }
 
-/** What the server tells of a message that it has stored. */
+/** A stored message as the server republishes it. */
 interface Live {
   readonly at: number;
   /** The sequence of the message before it, of the same subject. */
@@ -43,53 +50,70 @@ interface Live {
 }
 
 /**
- * Follows what the server republishes: each message with its sequence, and the
- * one of the message before it in its channel. As long as that is one that was
- * seen, nothing is missing. If it is not, the stream is read behind the last
- * record that was, until it leads to what comes live.
+ * Follows the messages that the server republishes: each has its sequence, and that of the message
+ * before it in its channel. As long as that one was seen, nothing is missing. Otherwise the stream
+ * is read after the last record that was seen, until it leads to the live messages.
  */
-export class LiveTail implements Tail {
-  /** What it began behind. */
+export class LiveTail implements Tail, RecordReader {
+  /** The position that it started after. */
   readonly position: Position;
-  /** What the stream brings. */
-  readonly records: ReadableStream<readonly Item[]>;
   readonly #options: LiveTailOptions;
   readonly #pageSize = new PageSize();
-  /** Behind all that the core has. */
+  /** After all that the core has. */
   #seen: Position;
-  /** All up to it is seen, and of each subject up to its own. */
+  /** All up to it was seen, and of each subject all up to its own last sequence. */
   #floor: number;
-  /** Where it began to follow what comes live: of the stream that there is now. */
-  #live: Position;
+  /** The epoch of the stream that the live messages belong to. */
+  #epoch: string;
   readonly #lasts = new Map<string, number>();
   #top: number;
   #isBehind: boolean;
   #isReading = false;
-  /** Counts what may have come too late for a page that is being read. */
+  /** Counts the messages that may have come too late for a page that is being read. */
   #looks = 0;
   #held: Live[] = [];
   #waiting: Item[] = [];
   #bytes = 0;
   #failure: { readonly reason: unknown } | undefined;
   #awake: () => void = () => {};
+  /** Whether it was cancelled, or a read has rejected. */
+  #isOver = false;
 
-  /** @param options What it needs to know. */
+  /** @param options Options for it. */
   constructor(options: LiveTailOptions) {
+    const { position, isBehind } = options;
+    const place = position.in(0);
     this.#options = options;
-    this.position = this.#seen = options.position;
-    this.#isBehind = options.isBehind;
-    this.#live = options.position;
-    this.#floor = this.#top = options.position.in(0)?.at ?? 0;
-    this.records = new ReadableStream<readonly Item[]>({
-      pull: async (controller) => controller.enqueue(await this.#next()),
-      cancel: () => {
-        this.error(undefined);
-        return options.cancel();
-      },
-    }, { highWaterMark: 0 });
+    this.position = this.#seen = position;
+    this.#isBehind = isBehind;
+    this.#epoch = place ? epochIn(place) : "";
+    this.#floor = this.#top = place?.at ?? 0;
   }
 
-  /** A message came, live. */
+  /** The items of the log. */
+  get records(): RecordReader {
+    return this;
+  }
+
+  /** The items that follow, once there are any: one read at a time. */
+  async read(): Promise<ReadResult> {
+    try {
+      return await this.#next();
+    } catch (error) {
+      void this.cancel();
+      throw error;
+    }
+  }
+
+  /** Unsubscribes; a read that waits is done. */
+  async cancel(): Promise<void> {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#awake();
+    await this.#options.cancel();
+  }
+
+  /** Takes a live message. */
   hear(message: Msg): void {
     const at = Number(message.headers?.get("Nats-Sequence") || NaN);
     const before = Number(message.headers?.get("Nats-Last-Sequence") || NaN);
@@ -100,17 +124,17 @@ export class LiveTail implements Tail {
     } else if (this.#isReading && this.#held.length < HELD) this.#held.push(live);
   }
 
-  /** The stream is read, whatever came live. */
+  /** Reads the stream again, whatever came live. */
   look(): void {
     this.#looks++;
     this.#isBehind = true;
-    // What waits is read again.
+    // The messages that wait are read again.
     this.#waiting = [];
     this.#bytes = 0;
     this.#awake();
   }
 
-  /** Errors the stream, behind what has come. */
+  /** Makes reads reject, after what has come. */
   error(reason: unknown): void {
     this.#failure ??= { reason };
     this.#awake();
@@ -123,13 +147,14 @@ export class LiveTail implements Tail {
     if (at <= this.#top || before > Math.max(last, this.#floor)) return false;
     if (this.#bytes > BYTES || this.#lasts.size >= SUBJECTS) return false;
     const { data: payload, headers } = message;
-    const begun = this.#live.in(0);
-    const place = placeOf(at, begun ? epochIn(begun) : "", checkOfStored(payload, headers));
+    const place = placeOf(at, this.#epoch, checkOfStored(payload, headers));
     const channel = this.#options.channelOf?.(subject);
-    if (this.#options.channelOf && channel === undefined) this.#waiting.push({ place });
-    else {
+    if (this.#options.channelOf && channel === undefined) {
+      this.#waiting.push({ kind: "skip", place });
+    } else {
       const timestamp = timeOf(message);
       const record = {
+        kind: "record" as const,
         payload,
         place,
         ...channel !== undefined && { channel },
@@ -145,8 +170,9 @@ export class LiveTail implements Tail {
     return true;
   }
 
-  async #next(): Promise<readonly Item[]> {
+  async #next(): Promise<ReadResult> {
     for (;;) {
+      if (this.#isOver) return { done: true };
       if (this.#waiting.length > 0) return this.#give(this.#waiting);
       if (this.#failure) throw this.#failure.reason;
       if (!this.#isBehind) await new Promise<void>((resolve) => this.#awake = resolve);
@@ -157,7 +183,7 @@ export class LiveTail implements Tail {
     }
   }
 
-  /** A page; if it is the last one, what came live meanwhile is next. */
+  /** A page; after the last one, the messages that came live meanwhile are next. */
   async #catchUp(): Promise<readonly Item[]> {
     const limit = this.#pageSize.count;
     const looks = this.#looks;
@@ -167,7 +193,7 @@ export class LiveTail implements Tail {
       const { items } = await this.#options.read({ after: this.#seen, limit });
       this.#pageSize.learn(items);
       const isLast = items.length < limit && this.#held.length < HELD && looks === this.#looks;
-      if (isLast) this.#goLive(behind(this.#seen, items));
+      if (isLast) this.#goLive(items.reduce(positionAfter, this.#seen));
       return items;
     } finally {
       this.#isReading = false;
@@ -175,21 +201,22 @@ export class LiveTail implements Tail {
   }
 
   #goLive(position: Position): void {
+    const place = position.in(0);
     this.#isBehind = false;
-    this.#live = position;
-    this.#floor = this.#top = position.in(0)?.at ?? 0;
+    this.#epoch = place ? epochIn(place) : "";
+    this.#floor = this.#top = place?.at ?? 0;
     this.#lasts.clear();
     for (const live of this.#held) {
       if (live.at > this.#floor && !this.#push(live)) return this.look();
     }
   }
 
-  #give(items: readonly Item[]): readonly Item[] {
+  #give(items: readonly Item[]): ReadResult {
     if (items === this.#waiting) {
       this.#waiting = [];
       this.#bytes = 0;
     }
-    this.#seen = behind(this.#seen, items);
-    return items;
+    this.#seen = items.reduce(positionAfter, this.#seen);
+    return { done: false, value: items };
   }
 }

@@ -6,47 +6,46 @@
 
 import { Buffer } from "node:buffer";
 import type { Msg, Subscription } from "@nats-io/transport-node";
-import type { Payload, PayloadOptions } from "../../../core/backend/contract.ts";
+import type { OutgoingPayload } from "../../../core/backend/contract.ts";
 import { ConnectionError, RefusedError } from "../../../core/backend/errors.ts";
 import type { Once } from "../../../core/backend/idempotency_key.ts";
 import { SEQUENCE_HEADER, Sequencer } from "../../../core/backend/kit/loss_detection.ts";
 import { Position } from "../../../core/backend/position.ts";
 import { random } from "../../../core/util/random.ts";
 import { after } from "../../../core/util/timer.ts";
+import { IN_PROCESS, NO_RESPONDERS } from "../errors.ts";
 import { HEADER_LENGTH, headerOf, lengthOf } from "../headers.ts";
 import { subjectOf } from "../subject.ts";
-import { besidesOf, checkOnce } from "./keys.ts";
+import { checkOnce, metadataOf } from "./keys.ts";
 import { checkOf, checkOfStored, placeOf } from "./place.ts";
 import { type State, type Store, TIME_HEADER } from "./store.ts";
 
-/** How long an answer may take. */
+/** The time that an answer may take, in milliseconds. */
 const LIMIT = 10_000;
-/** The first message with this key is being stored: from 2.11 on, the servers of a replicated stream say so. */
-const IN_PROCESS = 10158;
-/** How soon it is asked for again then. */
+/** The time after which a message is sent again whose key is being stored, in milliseconds. */
 const PAUSE = 50;
 
 /** A payload that was sent. */
 interface Sent {
   readonly subject: string;
-  /** Recognises it in the stream. */
+  /** The check that recognises it in the stream. */
   readonly check: string;
-  /** Sends it, once more if it is asked again. */
+  /** Sends it, the first time or again. */
   readonly send: () => void;
   readonly succeed: (position: Position | undefined) => void;
   readonly fail: (reason: unknown) => void;
 }
 
-/** What the server answers. */
+/** The server's answer. */
 interface Answer {
   readonly seq?: number;
-  /** Whether it is that of the first message with this key. */
+  /** Whether it is the sequence of an earlier message with the same key. */
   readonly duplicate?: boolean;
-  /** With it, there is no sequence, or 0. */
+  /** Why it was not stored: there is no sequence then, or it is 0. */
   readonly error?: { readonly "err_code"?: number; readonly description?: string };
 }
 
-/** Sends, and hears of each payload what has become of it: one subscription for all answers. */
+/** Publishes, with one subscription for the answers to all messages. */
 export class Writer {
   readonly #store: Store;
   readonly #inbox = `_INBOX.${random()}`;
@@ -60,7 +59,7 @@ export class Writer {
 
   /**
    * @param store The stream.
-   * @param state The stream as it is.
+   * @param state Its state.
    */
   constructor(store: Store, state: State) {
     this.#store = store;
@@ -73,51 +72,51 @@ export class Writer {
     store.link.onDenied = (subject, error) => this.#fail(error, (sent) => sent.subject === subject);
   }
 
-  /** The stream was begun anew: its sequences are others. */
+  /** Takes the new state of the stream: it may have been recreated. */
   renew(state: State): void {
     this.#state = state;
   }
 
-  /** How long the stream knows keys, in milliseconds. */
+  /** The stream's duplicate window, in milliseconds. */
   get window(): number {
     return this.#state.window;
   }
 
-  /** Refuses a key that is to be known longer than the stream knows it. */
+  /** Refuses a key whose lifetime is longer than the window. */
   checkOnce(channel: string, once: Once): void {
     checkOnce(channel, once, this.#state.window);
   }
 
-  /** Resolves, for each payload, once the server has stored it. */
-  publish(
-    channel: string,
-    payloads: readonly Payload[],
-    options?: readonly (PayloadOptions | undefined)[],
-  ): Promise<Position | undefined>[] {
-    const subject = `${this.#store.name}.${subjectOf(channel)}`;
-    const { client, loss } = this.#store.link;
-    const { max_payload: limit = 0, headers } = client.info ?? {};
-    const time = this.#store.tellsTime ? {} : { [TIME_HEADER]: new Date().toISOString() };
-    return payloads.map((payload, index) =>
-      new Promise((succeed, fail) => {
-        if (loss.aborted) return fail(loss.reason);
+  /** Publishes; each message resolves once the server has stored it. */
+  publish(messages: readonly OutgoingPayload[]): Promise<Position | undefined>[] {
+    const { loss, client } = this.#store.link;
+    if (loss.aborted) return messages.map(() => Promise.reject(loss.reason));
+    const { max_payload: limit = 0, headers = false } = client.info ?? {};
+    const time: Record<string, string> = this.#store.tellsTime
+      ? {}
+      : { [TIME_HEADER]: new Date().toISOString() };
+    const answers = messages.map((message) => {
+      const { channel, payload } = message;
+      const subject = `${this.#store.name}.${subjectOf(channel)}`;
+      const metadata = metadataOf(channel, message);
+      const length = Buffer.byteLength(payload) + lengthOf(metadata) + HEADER_LENGTH;
+      const fits = headers && length <= limit;
+      const mark = fits ? this.#sequencer.next(channel) : "";
+      const own = fits ? { [SEQUENCE_HEADER]: mark, ...time } : undefined;
+      const header = (own || metadata) && { headers: headerOf({ ...own, ...metadata }) };
+      return new Promise<Position | undefined>((succeed, fail) => {
         const number = ++this.#number;
-        const besides = options?.[index] && besidesOf(channel, options[index]);
-        const length = Buffer.byteLength(payload) + lengthOf(besides) + HEADER_LENGTH;
-        const fits = headers && length <= limit;
-        const mark = fits ? this.#sequencer.next(channel) : "";
         const reply = `${this.#inbox}.${number}`;
-        const own = fits ? { [SEQUENCE_HEADER]: mark, ...time } : undefined;
-        const header = (own || besides) && { headers: headerOf({ ...own, ...besides }) };
         const send = () => client.publish(subject, payload, { reply, ...header });
         this.#sent.set(number, { subject, check: checkOf(payload, mark), send, succeed, fail });
-        this.#stop ??= this.#limit();
         send();
-      })
-    );
+      });
+    });
+    this.#stop ??= this.#limit();
+    return answers;
   }
 
-  /** Nobody is told any more. */
+  /** Stops waiting for answers. */
   close(): void {
     this.#stop?.();
     for (const stop of this.#pauses) stop();
@@ -128,11 +127,11 @@ export class Writer {
     const number = Number(message.subject.slice(this.#inbox.length + 1));
     const sent = this.#sent.get(number);
     if (!sent) return;
-    if (message.headers?.code === 503) {
+    if (message.headers?.code === NO_RESPONDERS) {
       this.#sent.delete(number);
-      // It is there again for what comes next.
+      // It is created again for the next messages.
       this.#store.state().then((state) => this.renew(state), () => {});
-      return sent.fail(new RefusedError(`no stream stores it, "${this.#store.name}" was removed`));
+      return sent.fail(new RefusedError(`no stream stores it, "${this.#store.name}" was deleted`));
     }
     const { seq, error, duplicate } = JSON.parse(message.string()) as Answer;
     if (error?.err_code === IN_PROCESS) return this.#again(number);
@@ -151,8 +150,8 @@ export class Writer {
   }
 
   /**
-   * Where the first message with a key lies: it may have had another payload. It is
-   * stored for sure, also if the connection is lost before it is known as what.
+   * The position of the first message with a key, which may have had another payload. It is
+   * stored for certain, even if the connection is lost before its payload is known.
    */
   async #find(seq: number): Promise<Position | undefined> {
     const { epoch } = this.#state;
@@ -174,8 +173,8 @@ export class Writer {
   }
 
   /**
-   * Whatever was sent before this is answered by then, or never: and with it what was
-   * sent behind it, or that would overtake what is sent again.
+   * Fails all messages if one that was sent before is not answered in time. Those that were sent
+   * after it fail too: otherwise they would overtake it when it is sent again.
    */
   #limit(): () => void {
     const last = this.#number;

@@ -1,4 +1,4 @@
-/** Who is let in, and what of it is told. */
+/** Logins, TLS and permissions, and the errors that tell of them. */
 
 import { assertEquals, assertRejects } from "@std/assert";
 import { Broadcast, ConnectionError, RefusedError } from "../../../mod.ts";

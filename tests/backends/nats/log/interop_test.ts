@@ -1,4 +1,4 @@
-/** What others do with the same stream, or the same server. */
+/** Other programs on the same stream, or the same server. */
 
 import { headers } from "@nats-io/transport-node";
 import { assertEquals, assertRejects } from "@std/assert";
@@ -98,10 +98,10 @@ function strangers(url: string): void {
     );
     await server.stop("SIGKILL");
     await server.restart();
-    assertEquals(await gap, { cause: "epoch", after: before!.id });
+    assertEquals(await gap, { cause: "reset", after: before!.id });
     await broadcast.publish("x", "after");
     const [after] = await take(subscription, 1);
-    assertEquals([after!.message, after!.gap?.cause], ["after", "epoch"]);
+    assertEquals([after!.message, after!.gap?.cause], ["after", "reset"]);
   });
 
   Deno.test("nats-stream: a subscriber that the server finds too slow loses nothing", async () => {
@@ -138,7 +138,7 @@ Deno.test("nats-stream: limits and names that are none are refused", async () =>
   for (const parameter of wrong) {
     const [name] = parameter.split("=");
     const address = new Address(`nats-stream://localhost?${parameter}`);
-    await assertRejects(() => Promise.resolve().then(() => open(address, {})), TypeError, name!);
+    await assertRejects(() => Promise.resolve().then(() => open(address)), TypeError, name!);
   }
 });
 

@@ -14,7 +14,7 @@ function keys(url: string): void {
     await using log = await Log.open(url);
     await using broadcast = new Broadcast(Log.url(url, log.name));
     const subscription = await broadcast.subscribe("x");
-    await broadcast.publish("x", "ours", { headers: { trace: "é", B: "" }, key: "k 1" });
+    await broadcast.publish("x", "ours", { headers: { trace: "é", B: "" }, idempotencyKey: "k 1" });
     const stored = await log.manager.streams.getMessage(log.name, { seq: 1 });
     const written = Object.fromEntries([...stored!.header].map(([name, [value]]) => [name, value]));
     assertEquals(
@@ -73,17 +73,18 @@ function keys(url: string): void {
     );
     assertEquals(await Promise.all(windows), [300e9, 120e9]);
     await using broadcast = new Broadcast(Log.url(url, short.name));
-    await broadcast.publish("x", "m", { key: "k" });
-    await broadcast.publish("x", "m", { key: "l", expires: 120_000 });
-    const refused = () => broadcast.publish("x", "m", { key: "m", expires: 120_001 });
+    await broadcast.publish("x", "m", { idempotencyKey: "k" });
+    await broadcast.publish("x", "m", { idempotencyKey: "l", idempotencyTtl: 120_000 });
+    const refused = () =>
+      broadcast.publish("x", "m", { idempotencyKey: "m", idempotencyTtl: 120_001 });
     assertEquals(
       (await assertRejects(refused, RangeError)).message,
-      'Cannot publish to "x" on nats-stream: expires is 120001 ms, and the stream knows keys for 120000 ms, its duplicate window',
+      'Cannot publish to "x" on nats-stream: idempotencyTtl is 120001 ms, and the stream knows keys for 120000 ms, its duplicate window',
     );
     await short.manager.streams.update(short.name, { duplicate_window: 200e6 });
-    const first = await broadcast.publish("x", "m", { key: "n" });
+    const first = await broadcast.publish("x", "m", { idempotencyKey: "n" });
     let id = first;
-    while (id === first) id = await broadcast.publish("x", "m", { key: "n" });
+    while (id === first) id = await broadcast.publish("x", "m", { idempotencyKey: "n" });
     assertEquals((await broadcast.history("x")).length, 4);
   });
 
@@ -101,7 +102,7 @@ function keys(url: string): void {
       ] as const
     ) {
       await manager.streams.update(name, { ...config, ...limits } as typeof config);
-      for (const options of [{}, { key: "k" }]) {
+      for (const options of [{}, { idempotencyKey: "k" }]) {
         const { message } = await assertRejects(
           () => broadcast.publish("x", "longer than ten bytes", options),
           RefusedError,
@@ -116,7 +117,7 @@ function keys(url: string): void {
     await using log = await Log.open(url);
     await using proxy = await Proxy.start(Number(new URL(url.replace("nats:", "http:")).port));
     await using broadcast = new Broadcast(Log.url(proxy.url(url), log.name));
-    const first = await broadcast.publish("x", "m", { key: "k" });
+    const first = await broadcast.publish("x", "m", { idempotencyKey: "k" });
     // Newer servers say so of replicated streams; the proxy does in their place, twice.
     const answer = '{"error":{"code":409,"err_code":10158},"stream":"","seq":0}';
     let times = 0;
@@ -128,7 +129,7 @@ function keys(url: string): void {
       );
       return Uint8Array.from(told, (letter) => letter.charCodeAt(0));
     };
-    assertEquals(await broadcast.publish("x", "m", { key: "k" }), first);
+    assertEquals(await broadcast.publish("x", "m", { idempotencyKey: "k" }), first);
     assertEquals(times, 3);
     assertEquals((await broadcast.history("x")).length, 1);
   });
@@ -136,13 +137,13 @@ function keys(url: string): void {
   Deno.test("nats-stream: a key whose event was removed still stores nothing", async () => {
     await using log = await Log.open(url);
     await using broadcast = new Broadcast(Log.url(url, log.name));
-    const first = await broadcast.publish("x", "m", { key: "k" });
+    const first = await broadcast.publish("x", "m", { idempotencyKey: "k" });
     await broadcast.publish("x", "last");
     await log.manager.streams.purge(log.name, { keep: 1 });
-    const again = await broadcast.publish("x", "m", { key: "k" });
+    const again = await broadcast.publish("x", "m", { idempotencyKey: "k" });
     const past = await broadcast.history("x");
     assertEquals(past.map(({ message }) => message), ["last"]);
-    // Of the event that is gone nothing is known but where it lay: that resumes as well.
+    // Only the place of the removed event is known, which is enough to resume.
     for (const id of [first, again]) {
       const subscription = await broadcast.subscribe("x", { after: id });
       assertEquals(await messages(subscription, 1), ["last"]);
@@ -152,9 +153,9 @@ function keys(url: string): void {
   Deno.test("nats-stream: a server that restarts knows the keys of before", async () => {
     await using server = await start();
     await using broadcast = new Broadcast(server.url.replace("nats:", "nats-stream:"));
-    const first = await broadcast.publish("x", "m", { key: "k" });
+    const first = await broadcast.publish("x", "m", { idempotencyKey: "k" });
     await server.restart();
-    assertEquals(await broadcast.publish("x", "m", { key: "k" }), first);
+    assertEquals(await broadcast.publish("x", "m", { idempotencyKey: "k" }), first);
     assert((await broadcast.history("x")).length === 1);
   });
 }

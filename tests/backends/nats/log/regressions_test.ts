@@ -1,37 +1,40 @@
-/** What is removed, wiped or overtaken, and who learns of it. */
+/** Messages that are removed, replaced or overtaken, and who is told. */
 
 import { assert, assertEquals } from "@std/assert";
+import { positionAfter } from "../../../../core/backend/continuity.ts";
 import { Pattern } from "../../../../core/backend/pattern.ts";
 import { Position } from "../../../../core/backend/position.ts";
 import { Broadcast } from "../../../../mod.ts";
 import { messages } from "../../../conformance/harness.ts";
 import { withBroker } from "../../../services/broker.ts";
-import { Log, until } from "./stream.ts";
+import { DELETABLE, inWords, Log, until } from "./stream.ts";
 
 const BURST = 20_000;
 
 function holes(url: string): void {
-  Deno.test("nats-stream: what was removed behind a position is a gap", async () => {
+  Deno.test("nats-stream: what was removed after a position is a gap", async () => {
     await using log = await Log.open(url);
     const [a, b] = await log.publish("x", "a", "b", "c", "d");
     await log.manager.streams.purge(log.name, { keep: 3 });
-    assertEquals(await log.behind("x", Position.start), ["trimmed", "b", "c", "d"]);
-    // "a" was removed alone: nothing behind it is missing.
-    assertEquals(await log.behind("x", a!), ["b", "c", "d"]);
+    assertEquals(await log.after("x", Position.start), ["trimmed", "b", "c", "d"]);
+    // "a" was removed alone: nothing after it is missing.
+    assertEquals(await log.after("x", a!), ["b", "c", "d"]);
     await log.manager.streams.purge(log.name, { keep: 2 });
-    assertEquals(await log.behind("x", a!), ["trimmed", "c", "d"]);
-    assertEquals(await log.behind("x", a!, 1), ["trimmed", "c"]);
-    assertEquals(await log.behind("x", b!), ["c", "d"]);
+    assertEquals(await log.after("x", a!), ["trimmed", "c", "d"]);
+    assertEquals(await log.after("x", a!, 1), ["trimmed", "c"]);
+    assertEquals(await log.after("x", b!), ["c", "d"]);
   });
 
   Deno.test("nats-stream: nothing is missing at the head, though nothing is left", async () => {
     await using log = await Log.open(url);
     const [a, b] = await log.publish("x", "a", "b");
     await log.manager.streams.purge(log.name);
-    assertEquals(await log.behind("x", b!), []);
-    assertEquals(await log.behind("x", a!), ["trimmed"]);
-    const { items } = await log.backend.read!("x", { after: a!, limit: 10 });
-    assertEquals(await log.behind("x", (items[0] as { restart?: Position }).restart!), []);
+    assertEquals(await log.after("x", b!), []);
+    assertEquals(await log.after("x", a!), ["trimmed"]);
+    // The break is followed by the place where the stream goes on.
+    const items = await log.items("x", a!);
+    assertEquals(items.map(({ kind }) => kind), ["break", "skip"]);
+    assertEquals(await log.items("x", items.reduce(positionAfter, a!)), []);
     const tail = await log.backend.tail("x");
     assertEquals(tail.position!.newest!.at, b!.newest!.at);
     await tail.records.cancel();
@@ -44,55 +47,55 @@ function holes(url: string): void {
     const [z] = await log.publish("z", "z");
     await log.manager.streams.purge(log.name, { filter: `${log.name}.y` });
     await log.publish("x", "b");
-    assertEquals(await log.behind("x", x!), ["b"]);
-    assertEquals(await log.behind("z", z!), []);
-    assertEquals(await log.behind("y", y!), ["trimmed"]);
+    assertEquals(await log.after("x", x!), ["b"]);
+    assertEquals(await log.after("z", z!), []);
+    assertEquals(await log.after("y", y!), ["trimmed"]);
     // Whose records a pattern misses is not known.
-    assertEquals(await log.behind(new Pattern("*"), x!), ["trimmed", "z", "b"]);
-    assertEquals(await log.behind(new Pattern("*"), z!), ["b"]);
+    assertEquals(await log.after(new Pattern("*"), x!), ["trimmed", "z", "b"]);
+    assertEquals(await log.after(new Pattern("*"), z!), ["b"]);
   });
 
   Deno.test("nats-stream: a channel that outruns its own limit says so, others do not", async () => {
     await using log = await Log.open(url, "&maxlen=3");
     const [quiet] = await log.publish("quiet", "q");
     const [a] = await log.publish("busy", "a", "b", "c", "d", "e");
-    assertEquals(await log.behind("busy", a!), ["trimmed", "c", "d", "e"]);
+    assertEquals(await log.after("busy", a!), ["trimmed", "c", "d", "e"]);
     await log.publish("quiet", "r");
-    assertEquals(await log.behind("quiet", quiet!), ["r"]);
+    assertEquals(await log.after("quiet", quiet!), ["r"]);
   });
 
-  Deno.test("nats-stream: a stream that was begun anew is another one", async () => {
-    await using log = await Log.open(url);
+  Deno.test("nats-stream: a stream that was recreated is another one", async () => {
+    await using log = await Log.open(url, DELETABLE);
     const [a, , c] = await log.publish("x", "a", "b", "c");
-    await log.beginAnew();
-    assertEquals(await log.behind("x", c!), ["epoch"]);
+    await log.recreate();
+    assertEquals(await log.after("x", c!), ["reset"]);
     await log.client.request(`${log.name}.x`, "d");
-    assertEquals(await log.behind("x", a!), ["epoch", "d"]);
-    assertEquals(await log.behind("x", Position.start), ["d"]);
+    assertEquals(await log.after("x", a!), ["reset", "d"]);
+    assertEquals(await log.after("x", Position.start), ["d"]);
   });
 
-  Deno.test("nats-stream: a live tail learns that its stream was begun anew", async () => {
-    await using log = await Log.open(url);
+  Deno.test("nats-stream: a live tail learns that its stream was recreated", async () => {
+    await using log = await Log.open(url, DELETABLE);
     const tail = await log.backend.tail("x");
     await log.publish("x", "a");
     assertEquals(await until(tail, "a"), ["a"]);
     const next = until(tail, "b");
-    await log.beginAnew();
+    await log.recreate();
     await log.client.request(`${log.name}.x`, "b");
-    assertEquals(await next, ["epoch", "b"]);
+    assertEquals(await next, ["reset", "b"]);
     await tail.records.cancel();
   });
 
-  Deno.test("nats-stream: a stream that was removed is there again for what comes next", async () => {
-    await using log = await Log.open(url);
+  Deno.test("nats-stream: a stream that was deleted is created again for the next messages", async () => {
+    await using log = await Log.open(url, DELETABLE);
     const tail = await log.backend.tail("x");
     const [a] = await log.publish("x", "a");
     assertEquals(await until(tail, "a"), ["a"]);
     const next = until(tail, "b");
     await log.manager.streams.delete(log.name);
-    assertEquals(await log.behind("x", a!), ["epoch"]);
+    assertEquals(await log.after("x", a!), ["reset"]);
     await log.publish("x", "b");
-    assertEquals(await next, ["epoch", "b"]);
+    assertEquals(await next, ["reset", "b"]);
     await tail.records.cancel();
   });
 
@@ -115,7 +118,7 @@ function holes(url: string): void {
       if (word !== "trimmed") expected = Number(word) + 1;
     }
     assert(words.includes("trimmed"));
-    assertEquals((await log.behind("x", first!))[0], "trimmed");
+    assertEquals((await log.after("x", first!))[0], "trimmed");
     await tail.records.cancel();
   });
 
@@ -127,12 +130,12 @@ function holes(url: string): void {
     const read: unknown[] = [];
     for (let round = 0; round < 4; round++) {
       const { items } = await log.backend.read!("x", { after, limit: 50 });
-      read.push(items.map((item) => item.payload === undefined ? "gap" : "event"));
-      after = Position.of(items.at(-1)!.place!);
+      read.push(items.map(({ kind }) => kind));
+      after = items.reduce(positionAfter, after);
       if (round === 1) await log.manager.streams.purge(log.name, { keep: 100 });
     }
-    const page = (count: number) => Array(count).fill("event");
-    assertEquals(read, [page(50), page(50), ["gap", ...page(50)], page(50)]);
+    const page = (count: number) => Array(count).fill("record");
+    assertEquals(read, [page(50), page(50), ["break", ...page(50)], page(50)]);
   });
 
   Deno.test("nats-stream: a page between two positions ends before the second", async () => {
@@ -140,14 +143,14 @@ function holes(url: string): void {
     const [a, b, c, d] = await log.publish("x", "a", "b", "c", "d");
     const between = async (after: Position, before: Position) => {
       const { items } = await log.backend.read!("x", { after, before, limit: 10 });
-      return items.map((item) => item.payload === undefined ? "gap" : `${item.payload.length}`);
+      return items.map(({ kind }) => kind);
     };
-    assertEquals(await between(a!, d!), ["1", "1"]);
+    assertEquals(await between(a!, d!), ["record", "record"]);
     assertEquals(await between(a!, b!), []);
     assertEquals(await between(c!, a!), []);
-    assertEquals(await between(Position.start, c!), ["1", "1"]);
+    assertEquals(await between(Position.start, c!), ["record", "record"]);
     await log.manager.streams.purge(log.name, { keep: 1 });
-    assertEquals(await between(a!, c!), ["gap"]);
+    assertEquals(await between(a!, c!), ["break"]);
   });
 
   Deno.test("nats-stream: the newest of a channel are found among those of all others", async () => {
@@ -158,7 +161,7 @@ function holes(url: string): void {
     await log.publish("busy", ...Array.from({ length: 1_000 }, (_, number) => `${number}`));
     const newest = async (target: string | Pattern, limit: number, before?: Position) => {
       const { items } = await log.backend.read!(target, { limit, before });
-      return items.map(({ payload }) => new TextDecoder().decode(payload as Uint8Array));
+      return inWords(items, Position.start);
     };
     assertEquals(await newest("rare", 2), ["2", "3"]);
     assertEquals(await newest("rare", 9), ["1", "2", "3"]);

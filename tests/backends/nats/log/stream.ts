@@ -2,10 +2,25 @@ import { type JetStreamManager, jetstreamManager } from "@nats-io/jetstream";
 import { connect, type NatsConnection } from "@nats-io/transport-node";
 import { open } from "../../../../backends/nats/log.ts";
 import { Address } from "../../../../core/backend/address.ts";
-import type { Backend, Item, Payload, Tail, Target } from "../../../../core/backend/contract.ts";
+import { gapOf, positionAfter } from "../../../../core/backend/continuity.ts";
+import type {
+  Backend,
+  Item,
+  LogBreak,
+  Payload,
+  RecordReader,
+  Tail,
+  Target,
+} from "../../../../core/backend/contract.ts";
 import type { Position } from "../../../../core/backend/position.ts";
 import { ConnectionError } from "../../../../mod.ts";
 import { uniqueChannel } from "../../../conformance/harness.ts";
+
+/**
+ * The parameter for streams that are deleted: a server of the line 2.9 tells of that before it has
+ * deleted the files, and then deletes those of the stream that is created meanwhile.
+ */
+export const DELETABLE = "&storage=memory";
 
 /** A stream of a test's own: a backend on it, and a client as other programs have it. */
 export class Log implements AsyncDisposable {
@@ -29,7 +44,7 @@ export class Log implements AsyncDisposable {
   /** Opens it on a server, whose URL is that of `nats://`. */
   static async open(server: string, parameters = ""): Promise<Log> {
     const name = uniqueChannel();
-    const backend = await open(new Address(Log.url(server, name, parameters)), {});
+    const backend = await open(new Address(Log.url(server, name, parameters)));
     await backend.connect!();
     const client = await connect({ servers: server });
     return new Log(name, backend, client, await jetstreamManager(client));
@@ -41,24 +56,36 @@ export class Log implements AsyncDisposable {
 
   /** Publishes through the backend. */
   async publish(channel: string, ...payloads: Payload[]): Promise<Position[]> {
-    const answers = this.backend.publish(channel, payloads) as readonly Promise<Position>[];
-    return await Promise.all(answers);
+    const answers = this.backend.publish(payloads.map((payload) => ({ channel, payload })));
+    return await Promise.all(answers as readonly Promise<Position>[]);
   }
 
-  /** What lies behind a position, in words: asked again, as the core does, if it fell silent. */
-  async behind(target: Target, after: Position, limit = 100): Promise<unknown[]> {
+  /** The items after a position, in words. */
+  async after(target: Target, after: Position, limit = 100): Promise<unknown[]> {
+    return inWords(await this.items(target, after, limit), after);
+  }
+
+  /** The facts with which what follows a position starts. */
+  async factsAfter(target: Target, after: Position): Promise<Omit<LogBreak, "kind"> | undefined> {
+    const [first] = await this.items(target, after);
+    if (first?.kind !== "break") return undefined;
+    const { kind: _, ...facts } = first;
+    return facts;
+  }
+
+  /** The items after a position: read again, as the core does, if the server stopped answering. */
+  async items(target: Target, after: Position, limit = 100): Promise<readonly Item[]> {
     for (let tries = 3;; tries--) {
       try {
-        const { items } = await this.backend.read!(target, { after, limit });
-        return items.map(told);
+        return (await this.backend.read!(target, { after, limit })).items;
       } catch (error) {
         if (!(error instanceof ConnectionError) || tries === 0) throw error;
       }
     }
   }
 
-  /** Removes the stream, and makes it again as it was. */
-  async beginAnew(): Promise<void> {
+  /** Deletes the stream, and creates it again as it was. */
+  async recreate(): Promise<void> {
     const { config } = await this.manager.streams.info(this.name);
     await this.manager.streams.delete(this.name);
     await this.manager.streams.add(config);
@@ -71,18 +98,25 @@ export class Log implements AsyncDisposable {
   }
 }
 
-/** Its message, or the gap. */
-export function told(item: Item): unknown {
-  if (item.payload !== undefined) return new TextDecoder().decode(item.payload as Uint8Array);
-  if (item.place) return undefined;
-  return (item as { cause: string }).cause;
+/** Each message, and each gap by its cause. Breaks that make no gap and skipped records are left out. */
+export function inWords(items: readonly Item[], after: Position): string[] {
+  let position = after;
+  return items.flatMap((item) => {
+    const seen = position;
+    position = positionAfter(position, item);
+    if (item.kind === "record") return new TextDecoder().decode(item.payload as Uint8Array);
+    return item.kind === "break" ? gapOf(item, seen.in(0))?.cause ?? [] : [];
+  });
 }
 
 /** Reads a tail until a message has come; all of it, in words. */
-export async function until(tail: Tail, message: string): Promise<unknown[]> {
-  const items: unknown[] = [];
-  const reader = tail.records.getReader();
-  while (!items.includes(message)) items.push(...(await reader.read()).value!.map(told));
-  reader.releaseLock();
-  return items;
+export async function until(tail: Tail, message: string): Promise<string[]> {
+  let position = tail.position!;
+  const words: string[] = [];
+  while (!words.includes(message)) {
+    const { value } = await (tail.records as RecordReader).read();
+    words.push(...inWords(value as Item[], position));
+    position = (value as Item[]).reduce(positionAfter, position);
+  }
+  return words;
 }

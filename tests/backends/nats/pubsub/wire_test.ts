@@ -1,4 +1,4 @@
-/** What others see, and what servers drop. */
+/** The wire format as other programs see it, and losses that servers cause. */
 
 import { connect, headers } from "@nats-io/transport-node";
 import { assertEquals, assertRejects } from "@std/assert";
