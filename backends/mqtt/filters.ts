@@ -8,21 +8,20 @@ import type { IPublishPacket } from "mqtt";
 import { onAbort } from "../../core/util/abort.ts";
 import type { Link } from "./link.ts";
 
-/** Told of each message. */
+/** Called with each message. */
 export type Listener = (topic: string, payload: Uint8Array, packet: IPublishPacket) => void;
 
-/** One filter, and who listens by it. */
+/** One filter, and its listeners. */
 interface Filter {
   readonly id: number;
   readonly listeners: Set<Listener>;
-  /** Settles once the server has answered the last question about it. */
+  /** Settles once the server has answered the last request about it. */
   answered: Promise<unknown>;
 }
 
 /**
- * One subscription per filter, each with an identifier of its own, so that a
- * message that several stand for is told apart. A server knows a filter once:
- * those who want the same share it.
+ * One subscription per filter. Each has an identifier of its own, by which a message is assigned to
+ * its filters where several overlap. A server knows each filter once: listeners share it.
  */
 export class Filters {
   readonly #link: Link;
@@ -30,14 +29,14 @@ export class Filters {
   readonly #byId = new Map<number, Filter>();
   #last = 0;
 
-  /** @param link Where they are subscribed to. */
+  /** @param link The connection to the server. */
   constructor(link: Link) {
     this.#link = link;
     const stop = link.listen((topic, payload, packet) => this.#hear(topic, payload, packet));
     onAbort(link.loss, stop);
   }
 
-  /** Subscribes, or joins who has, and resolves once the server has confirmed. */
+  /** Adds a listener. The first one subscribes. Resolves once the server has confirmed that. */
   async add(name: string, listener: Listener): Promise<void> {
     const filter = this.#filters.get(name) ?? this.#make(name);
     const isFirst = filter.listeners.size === 0;
@@ -52,7 +51,7 @@ export class Filters {
     }
   }
 
-  /** Leaves; the last one to do so unsubscribes, and resolves once the server has confirmed. */
+  /** Removes a listener. The last one unsubscribes: resolves once the server has confirmed that. */
   async remove(name: string, listener: Listener): Promise<void> {
     const filter = this.#filters.get(name);
     if (!filter?.listeners.delete(listener) || filter.listeners.size > 0) return;
@@ -88,7 +87,7 @@ export class Filters {
   }
 
   async #subscribe(name: string, { id: subscriptionIdentifier }: Filter): Promise<void> {
-    // What is retained was published before.
+    // Without retained messages: they were published before.
     const options = { qos: 1, rh: 2, properties: { subscriptionIdentifier } } as const;
     await this.#link.ask((answer) =>
       this.#link.client.subscribe(name, options, (error) => answer(error))
@@ -97,7 +96,7 @@ export class Filters {
 
   #hear(topic: string, payload: Uint8Array, packet: IPublishPacket): void {
     const { subscriptionIdentifier: ids } = packet.properties ?? {};
-    // A server sends a copy for each filter, or one with all their identifiers.
+    // A server sends one copy for each filter, or one copy with the identifiers of all.
     for (const id of ids === undefined ? [] : [ids].flat()) {
       for (const listener of this.#byId.get(id)?.listeners ?? []) {
         listener(topic, payload, packet);

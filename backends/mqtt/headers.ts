@@ -6,18 +6,18 @@
 
 import { headersOf, lengthOfHeaders, type MessageHeaders } from "../../core/backend/headers.ts";
 
-/** What surrounds a name and its value in a packet. */
+/** The size of all else in a user property but name and value, in bytes. */
 const AROUND = 5;
 
-/** User properties as the client has them. */
+/** User properties, as the client has them. */
 type UserProperties = Readonly<Record<string, string | readonly string[]>>;
 
-/** What headers take in a packet, in bytes. */
+/** The size of headers in a packet, in bytes. */
 export function lengthOf(headers: MessageHeaders | undefined): number {
   return lengthOfHeaders(headers, AROUND);
 }
 
-/** The headers of a message, but for ours. */
+/** The headers of a message, without our own. */
 export function headersIn(properties: UserProperties | undefined): MessageHeaders | undefined {
   if (!properties) return undefined;
   return headersOf(
@@ -30,7 +30,7 @@ export function headersIn(properties: UserProperties | undefined): MessageHeader
 /**
  * Refuses headers for which a server would close the connection.
  *
- * @throws {TypeError} If one of them has a character that stands for none.
+ * @throws {TypeError} If one of them has a code point that is no character.
  */
 export function checkHeaders(channel: string, headers: MessageHeaders | undefined): void {
   for (const name in headers) {

@@ -5,24 +5,22 @@
  */
 
 import type { IConnackPacket, IPublishPacket, MqttClient } from "mqtt";
-import { ConnectionError, RefusedError } from "../../core/backend/errors.ts";
 import { onAbort, unlessAborted } from "../../core/util/abort.ts";
+import { connectionLost, explain } from "./errors.ts";
 
-/** What a server says that is too busy, or about to stop: another try may help. */
-const BUSY = [0x88, 0x89, 0x97, 0x9f];
-/** How many messages may be without an answer, unless the server says less. */
+/** The messages that may be unanswered at a time, unless the server allows fewer. */
 const WINDOW = 65_535;
 
-/** Asks the client, which answers once. */
+/** Asks the client, which calls back once. */
 type Ask<Value> = (answer: (error?: Error | null, value?: Value) => void) => unknown;
 
-/** One connection. Once it is lost, it stays so. */
+/** One connection. It stays lost, once it is, even if the user's client reconnects. */
 export class Link {
   /** The client. */
   readonly client: MqttClient;
   /** Aborts, with a `ConnectionError`, when it is lost or closed. */
   readonly loss: AbortSignal;
-  /** What the server takes as one packet, in bytes, if it says so. */
+  /** The size of the largest packet that the server takes, in bytes, if it tells. */
   readonly largest: number | undefined;
   readonly #loss = new AbortController();
   readonly #borrowed: boolean;
@@ -35,8 +33,8 @@ export class Link {
 
   /**
    * @param client A client that is connected.
-   * @param connack What the server has said.
-   * @param borrowed Whether it is the user's: it is never closed.
+   * @param connack The server's answer, if it is known.
+   * @param borrowed Whether it is the user's: that one is never closed.
    */
   constructor(client: MqttClient, connack: IConnackPacket | undefined, borrowed: boolean) {
     this.client = client;
@@ -46,7 +44,7 @@ export class Link {
     this.#window = connack?.properties?.receiveMaximum ?? WINDOW;
     client.on("error", this.#onError);
     client.on("close", this.#onClose);
-    // With a small window each answer is waited for, and none may wait in turn.
+    // With a small window each message waits for an answer: none may be held back by Nagle.
     (client.stream as { setNoDelay?: (on: boolean) => unknown }).setNoDelay?.(true);
   }
 
@@ -55,20 +53,20 @@ export class Link {
     return this.loss.aborted;
   }
 
-  /** Asks the client, which leaves what is under way unanswered when the connection is lost. */
+  /** Asks the client. Rejects when the connection is lost: the client leaves requests unanswered. */
   ask<Value>(ask: Ask<Value>): Promise<Value | undefined> {
     return new Promise((resolve, reject) => {
       if (this.lost) return reject(this.loss.reason);
       const forget = onAbort(this.loss, () => reject(this.loss.reason));
       ask((error, value) => {
         forget();
-        if (error) reject(explain(error, this.#lostError(error)));
+        if (error) reject(explain(error));
         else resolve(value);
       });
     });
   }
 
-  /** Asks as soon as the server takes one more, in order. */
+  /** Asks as soon as the server takes one more message, in order. */
   async askInTurn<Value>(ask: Ask<Value>): Promise<Value | undefined> {
     if (this.#unanswered >= this.#window) {
       await unlessAborted(this.loss, new Promise<void>((resolve) => this.#waiting.push(resolve)));
@@ -82,7 +80,7 @@ export class Link {
     }
   }
 
-  /** Calls back on each message, until what it returns is called. */
+  /** Calls a listener on each message. Returns a function that stops that. */
   listen(
     onMessage: (topic: string, payload: Uint8Array, packet: IPublishPacket) => void,
   ): () => void {
@@ -90,7 +88,7 @@ export class Link {
     return () => void this.client.off("message", onMessage);
   }
 
-  /** PINGREQ; without any sign of life the socket is cut. */
+  /** Sends a PINGREQ, and cuts the socket if no packet arrives. */
   async probe(signal: AbortSignal): Promise<void> {
     if (this.lost) return;
     const { client } = this;
@@ -119,11 +117,7 @@ export class Link {
   }
 
   #lose(): void {
-    if (!this.lost) this.#loss.abort(this.#lostError(this.#reason));
-  }
-
-  #lostError(cause: unknown): ConnectionError {
-    return new ConnectionError("the connection to the server was lost", { cause });
+    if (!this.lost) this.#loss.abort(connectionLost(this.#reason));
   }
 }
 
@@ -137,14 +131,6 @@ export async function end(client: MqttClient): Promise<void> {
   await client.endAsync(true);
   stream?.destroy();
   await shut;
-  // Looking through what it has stored, the client ends with a timer, a turn after it connected.
+  // Once connected, the client reads its store, and starts a timer when that is done: a turn later.
   for (let turns = 0; turns < 2; turns++) await new Promise((resolve) => setTimeout(resolve, 0));
-}
-
-/** What an error of the client means: that the server has refused, or something else. */
-export function explain(error: Error, otherwise: Error): Error {
-  const { code } = error as { code?: unknown };
-  return typeof code === "number" && code >= 0x80 && !BUSY.includes(code)
-    ? new RefusedError(error.message, { cause: error })
-    : otherwise;
 }

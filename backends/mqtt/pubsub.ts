@@ -1,39 +1,46 @@
 /**
- * MQTT 5.
+ * Channels over MQTT 5.
  *
  * ## URLs
  *
- * `mqtt://[user[:password]@]host[:port][?parameters]`, port 1883 unless it is named; `mqtts://` for
- * TLS, port 8883.
+ * `mqtt://[user[:password]@]host[:port][?parameters]`, or `mqtts://` for TLS. The default port is
+ * 1883, with TLS 8883. The parameters are the options of {@linkcode MqttOptions}.
  *
- * | parameter | |
- * |---|---|
- * | `ca` | path of a PEM file with the authorities to trust; implies TLS, as do the next two |
- * | `cert`, `key` | paths of PEM files with the client's own certificate and its key |
- * | `clientId` | the name that the server knows the connection by; drawn anew unless it is named |
- *
- * A channel is the topic of its name: `+`, `#`, `%`, control characters and a
- * `$` at the beginning become `%XX` for each of their bytes. A topic has at most
- * 65,535 bytes.
+ * The topic of a channel is its name, of at most 65,535 bytes. `+`, `#`, `%`, control characters
+ * and a first `$` are written as their UTF-8 bytes: `%2B`.
  *
  * ## Delivery
  *
- * With QoS 1, in the order of each publisher. What is published while the
- * connection is lost is lost too, and told as a gap. A server that finds this
- * process too slow drops messages, and says nothing: each message carries its
- * number in a user property, so that a hole is told as a gap with the exact
- * count, once a later message of the same publisher arrives, if an earlier one
- * had. What other programs publish has no number. Bridges between servers may lose
- * messages as well, and carry the numbers only if they speak MQTT 5.
- * Retained messages are of the past, and not delivered. Headers are user properties.
+ * Messages are published with QoS 1, in the order of each publisher. Messages that are published
+ * while the connection is lost are lost too, and a gap says so. Retained messages are older than
+ * the subscription, and are not delivered.
  *
- * A pattern is narrowed to whole levels at its beginning: `room/*` is asked for
- * as `room/#`, `room*` as `#`, which brings every message to this process.
+ * A server drops messages, without notice, if this process is too slow. Each message has its number
+ * in a user property: a gap says how many were dropped, once a later message of the same publisher
+ * arrives, provided that an earlier one had arrived. Messages of other programs have no number.
+ * Bridges between servers may lose messages too, and pass the numbers on only if they use MQTT 5.
+ *
+ * Headers are user properties.
+ *
+ * A pattern is narrowed to the whole levels before its first `*`: `room/*` subscribes to `room/#`,
+ * and `room*` to `#`, which delivers every message to this process.
  *
  * ## Escape hatch
  *
- * Pass a connected `MqttClient` with `protocolVersion: 5` as `client`. It is
- * used and never closed; that it may reconnect by itself is told as a gap.
+ * Pass an `MqttClient` that uses MQTT 5 to the factory: `mqtt({ client })`. It is used, and never
+ * closed. It may reconnect by itself; what it loses meanwhile makes a gap.
+ *
+ * @example
+ * ```ts
+ * import { Broadcast } from "@broadcaster/broadcaster";
+ * import { mqtt } from "@broadcaster/broadcaster/mqtt";
+ * import { connectAsync } from "mqtt";
+ *
+ * const client = await connectAsync("mqtt://localhost", { protocolVersion: 5 });
+ * const broadcast = new Broadcast(mqtt({ client }));
+ * await broadcast.disconnect();
+ * await client.endAsync();
+ * ```
  *
  * @module
  */
@@ -43,7 +50,8 @@ import type { Address } from "../../core/backend/address.ts";
 import type {
   Backend,
   BackendFeatures,
-  BackendOptions,
+  BackendSource,
+  OutgoingPayload,
   Payload,
   PayloadOptions,
   Tail,
@@ -56,25 +64,28 @@ import {
 } from "../../core/backend/kit/loss_detection.ts";
 import { QueueTail } from "../../core/backend/kit/queue_tail.ts";
 import { RenewedConnection } from "../../core/backend/kit/renewed_connection.ts";
+import { sourceOf } from "../../core/backend/kit/source.ts";
 import { onAbort } from "../../core/util/abort.ts";
-import { type Dial, dialOf } from "./dial.ts";
+import { checkMqttClient, type Dial, dialOf, dialOver, type MqttOptions } from "./dial.ts";
 import { Filters, type Listener } from "./filters.ts";
 import { checkHeaders, headersIn, lengthOf } from "./headers.ts";
 import type { Link } from "./link.ts";
 import { channelOf, filterOf, topicOf } from "./topic.ts";
 
-/** What the protocol allows for a packet. */
+export type { MqttClient, MqttOptions } from "./dial.ts";
+
+/** The size of the largest packet of the protocol, in bytes. */
 const LARGEST = 268_435_455;
-/** What surrounds topic and payload, at most. */
+/** The size of all else in a packet but topic, payload and headers, in bytes, at most. */
 const OVERHEAD = 128;
 
 /** One connection, however many channels. */
 export class MqttBackend implements Backend {
   /** The scheme. */
   readonly name = "mqtt";
-  /** As it appears in messages. */
+  /** The server, as it appears in messages. */
   readonly address: string;
-  /** What it can do. */
+  /** Patterns and headers, without a log. */
   readonly features: BackendFeatures = {
     crossProcess: true,
     binary: true,
@@ -88,9 +99,9 @@ export class MqttBackend implements Backend {
   #filters: Filters | undefined;
 
   /**
-   * A backend that connects when it is asked to.
+   * A backend that connects when `connect()` is called.
    *
-   * @param dial How it connects.
+   * @param dial Connects.
    */
   constructor(dial: Dial) {
     this.address = dial.address;
@@ -107,7 +118,7 @@ export class MqttBackend implements Backend {
     return this.#held.renew();
   }
 
-  /** Names, headers and payloads that the server would refuse. */
+  /** Refuses names, headers and payloads that the server would refuse. */
   check(channel: string, payload: Payload = "", { headers }: PayloadOptions = {}): void {
     checkHeaders(channel, headers);
     const size = Buffer.byteLength(topicOf(channel)) + Buffer.byteLength(payload) + OVERHEAD +
@@ -119,25 +130,24 @@ export class MqttBackend implements Backend {
     );
   }
 
-  /** PUBLISH, each answered by the server. */
-  publish(
-    channel: string,
-    payloads: readonly Payload[],
-    besides?: readonly (PayloadOptions | undefined)[],
-  ): readonly Promise<unknown>[] {
+  /** Publishes each message with QoS 1. */
+  publish(messages: readonly OutgoingPayload[]): readonly Promise<undefined>[] {
     const link = this.#held.current!;
-    const topic = topicOf(channel);
-    return payloads.map((payload, index) => {
+    return messages.map(async ({ channel, payload, headers }) => {
       const sequence = { [SEQUENCE_HEADER]: this.#sequencer.next(channel) };
-      const userProperties = { ...sequence, ...besides?.[index]?.headers };
-      const options = { qos: 1, properties: { userProperties } } as const;
+      const options = {
+        qos: 1,
+        properties: { userProperties: { ...sequence, ...headers } },
+      } as const;
       const message = typeof payload === "string" ? payload : Buffer.from(payload);
-      return link.askInTurn((answer) => link.client.publish(topic, message, options, answer))
-        .then(() => {});
+      await link.askInTurn((answer) =>
+        link.client.publish(topicOf(channel), message, options, answer)
+      );
+      return undefined;
     });
   }
 
-  /** SUBSCRIBE, answered. */
+  /** Subscribes, and waits until the server has confirmed that. */
   async tail(target: Target): Promise<Tail> {
     const [link, filters] = [this.#held.current!, this.#filters!];
     link.loss.throwIfAborted();
@@ -149,12 +159,12 @@ export class MqttBackend implements Backend {
       if (isPattern && channel === undefined) return;
       const header = properties?.userProperties?.[SEQUENCE_HEADER];
       const missed = tracker.missed(Array.isArray(header) ? header[0] : header);
-      if (missed > 0) source.push({ cause: "unknown", missed });
-      const headers = headersIn(properties?.userProperties);
+      if (missed > 0) source.push({ kind: "loss", missed });
       source.push({
+        kind: "record",
         payload,
+        headers: headersIn(properties?.userProperties),
         ...channel !== undefined && { channel },
-        ...headers && { headers },
       });
     };
     const source = new QueueTail(async () => {
@@ -171,12 +181,12 @@ export class MqttBackend implements Backend {
     return source;
   }
 
-  /** PINGREQ. */
+  /** Sends a PINGREQ. */
   async probe(signal: AbortSignal): Promise<void> {
     await this.#held.current?.probe(signal);
   }
 
-  /** Shuts the socket. */
+  /** Closes the connection, unless it is the user's. */
   close(): Promise<void> {
     return this.#held.close();
   }
@@ -188,7 +198,34 @@ export class MqttBackend implements Backend {
   }
 }
 
+/**
+ * Channels over MQTT 5, for `new Broadcast()`.
+ *
+ * @param options The server, or a client that is connected to it.
+ * @throws {TypeError} If the URL is malformed, or if `client` is not an `MqttClient` of the
+ * package `mqtt` that uses MQTT 5.
+ *
+ * @example
+ * ```ts
+ * import { Broadcast } from "@broadcaster/broadcaster";
+ * import { mqtt } from "@broadcaster/broadcaster/mqtt";
+ *
+ * const broadcast = new Broadcast(mqtt({ url: "mqtt://localhost", clientId: "chat-1" }));
+ * await broadcast.disconnect();
+ * ```
+ */
+export function mqtt({ url, client, ...parameters }: MqttOptions = {}): BackendSource {
+  const source = sourceOf({
+    schemes: ["mqtt", "mqtts"],
+    url,
+    parameters,
+    open: (address) => client ? new MqttBackend(dialOver(client, address)) : open(address),
+  });
+  if (client !== undefined) checkMqttClient(client, source.address);
+  return source;
+}
+
 /** Makes the backend of `mqtt://` and `mqtts://`. */
-export async function open(address: Address, options: BackendOptions): Promise<Backend> {
-  return new MqttBackend(await dialOf(address, options));
+export async function open(address: Address): Promise<Backend> {
+  return new MqttBackend(await dialOf(address));
 }

@@ -7,16 +7,16 @@
 import type { Target } from "../../core/backend/contract.ts";
 import type { Pattern } from "../../core/backend/pattern.ts";
 
-/** What the protocol allows. */
+/** The limit of the protocol, in bytes. */
 const LONGEST = 65_535;
 
-/** What acts as a wildcard, or servers refuse: the rest stands for itself. */
+/** Characters that are wildcards, or that servers refuse. */
 // deno-lint-ignore no-control-regex
 const RESERVED = /[%+#\u0000-\u001f\u007f-\u009f\p{Noncharacter_Code_Point}]|^\$/gu;
 
 /**
- * The topic of a channel: the same, but for reserved characters and a `$` at the
- * beginning, which become `%XX` for each of their bytes.
+ * The topic of a channel: its name, with `%XX` for each byte of reserved characters and of a first
+ * `$`.
  *
  * @throws {RangeError} If it is too long.
  */
@@ -31,7 +31,7 @@ export function topicOf(channel: string): string {
   );
 }
 
-/** The channel of a topic; none if no channel has that topic. */
+/** The channel of a topic, or `undefined` if no channel has that topic. */
 export function channelOf(topic: string): string | undefined {
   if (!topic.includes("%")) return topic.startsWith("$") ? undefined : topic;
   try {
@@ -42,7 +42,7 @@ export function channelOf(topic: string): string | undefined {
   }
 }
 
-/** The narrowest filter for a channel, or for all that match a pattern: whole levels at its beginning. */
+/** The narrowest filter for a channel, or for the whole levels before the first `*` of a pattern. */
 export function filterOf(target: Target): string {
   return typeof target === "string" ? topicOf(target) : filterOfPattern(target);
 }

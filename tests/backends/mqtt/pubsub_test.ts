@@ -69,29 +69,6 @@ withBroker("mqtt", (url) => {
     await end(stranger);
   });
 
-  Deno.test("mqtt: a client that the user has is used and never closed", async () => {
-    const client = await mqtt.connectAsync(url, { protocolVersion: 5 });
-    const channel = uniqueChannel();
-    const broadcast = new Broadcast("mqtt://", { client });
-    const subscription = await broadcast.subscribe(channel);
-    await broadcast.publish(channel, "hello");
-    assertEquals(await messages(subscription, 1), ["hello"]);
-    await broadcast.disconnect();
-    assertEquals(client.connected, true);
-    await end(client);
-  });
-
-  Deno.test("mqtt: a client that speaks MQTT 3 is refused", async () => {
-    const client = await mqtt.connectAsync(url, { protocolVersion: 4 });
-    await using broadcast = new Broadcast("mqtt://", { client });
-    const error = await assertRejects(() => broadcast.connect(), TypeError);
-    assertEquals(
-      error.message,
-      "Cannot use client: it speaks MQTT 3, which cannot tell overlapping subscriptions apart, connect it with protocolVersion: 5",
-    );
-    await end(client);
-  });
-
   Deno.test("mqtt: a wrong password is refused, and never shown", async () => {
     await using server = await start({ user: { name: "me", password: "right" } });
     await using broadcast = new Broadcast(`mqtt://me:s3cret@127.0.0.1:${server.port}`);
