@@ -1,4 +1,4 @@
-/** The layers of the code: each imports only what stands below it, and nothing goes in circles. */
+/** The layers of the code: each imports only those below it, and no imports form a circle. */
 
 import { dirname, relative } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -12,7 +12,7 @@ import { published } from "./published.ts";
 const LAYERS = ["util", "backend", "codec", "broker", "log", "fanout", "api", "sse"];
 /** What a backend may import of the core. */
 const GROUND = ["util", "backend"];
-/** All that lies at the top: the code, and the single files that people look for. */
+/** All that is at the top level: the code, and the single files that people look for. */
 const TOP_LEVEL = [
   ...["backends", "core", "docs", "examples", "tests"],
   ...["deno.json", "mod.ts", "README.md", "LICENSE"],
@@ -115,19 +115,19 @@ function pathOf(file: string): string {
   return relative(PROJECT, file).replaceAll("\\", "/");
 }
 
-/** How high a file of the core lies; what is not of the core lies above all of it. */
+/** The layer of a file of the core, as a number; what is not of the core is above all of it. */
 function levelOf(path: string): number {
-  const [top, layer] = path.split("/");
+  const [top, layer] = path.replace(/\.ts$/, "").split("/");
   return top === "core" ? LAYERS.indexOf(layer!) : LAYERS.length;
 }
 
-/** The folder of a file; a file is the door of the folder that has its name. */
+/** The folder of a file; a file that has a folder of its name stands alone, above that folder. */
 function roomOf(path: string): string {
   const room = path.replace(/\.ts$/, "");
-  return [...PATHS].some((other) => other.startsWith(`${room}/`)) ? room : dirname(path);
+  return [...PATHS].some((other) => other.startsWith(`${room}/`)) ? path : dirname(path);
 }
 
-/** All that lies on a circle. */
+/** All that is on a circle. */
 function circles(edges: readonly { readonly from: string; readonly to: string }[]): string[] {
   const next = Map.groupBy(edges, ({ from }) => from);
   function reaches(start: string, goal: string): boolean {

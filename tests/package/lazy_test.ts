@@ -72,7 +72,7 @@ Deno.test("a client that cannot be loaded is named, with the reason", async () =
   assertStringIncludes(
     stderr,
     'Cannot load client "ioredis": npm specifiers were requested; but --no-npm is specified, ' +
-      "or pass the client you have: new Broadcast(url, { client })",
+      "or pass the client that you have: redis({ client })",
   );
   assertStringIncludes(stderr, "Caused by");
 });

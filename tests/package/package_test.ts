@@ -9,6 +9,7 @@ import { succeed } from "../runtimes/process.ts";
 import { PROJECT } from "../runtimes/tarball.ts";
 import { published } from "./published.ts";
 import rules from "./rules.ts";
+import { SCHEMES } from "./schemes.ts";
 
 const EXPORTS: Record<string, string> = config.exports;
 const FILES = await published();
@@ -35,27 +36,13 @@ Deno.test("every export is a documented module", () => {
 });
 
 Deno.test("every backend is exported under its scheme, and served under it", () => {
-  const exported = Object.entries(EXPORTS).filter(([, path]) => path.startsWith("./backends/"));
+  const exported = Object.entries(EXPORTS).filter(([, path]) => /^\.\/backends\/\w+\//.test(path));
   assertEquals(
     exported.map(([subpath, path]) => [path.slice(2), subpath]).sort(),
     [...BACKENDS].sort(),
   );
-  const rows = TEXTS.get("mod.ts")!.matchAll(
-    /^ {2}"?([\w-]+)"?: scheme\(\s*\(\) => import\("\.\/(backends\/[\w/]+\.ts)"\)/gm,
-  );
-  const schemes = [...rows].map(([, scheme, path]) => [path!, `./${scheme}`]);
-  assertEquals([...new Set(schemes.map(([path]) => path))].sort(), [...BACKENDS.keys()].sort());
-  const own = schemes.filter(([path, scheme]) => BACKENDS.get(path!) === scheme);
-  assertEquals(own.sort(), [...BACKENDS].sort());
-});
-
-Deno.test("every import of a backend in mod.ts is a row of its table", () => {
-  const text = TEXTS.get("mod.ts")!;
-  const table = text.slice(text.indexOf("const BACKENDS"), text.indexOf("\n};"));
-  assertEquals(
-    text.match(/import\(/g)?.length,
-    table.match(/scheme\(\s*\(\) => import\("/g)?.length,
-  );
+  const served = SCHEMES.map(({ name, file }) => [file, `./${name}`]);
+  assertEquals(served.sort(), [...BACKENDS].sort());
 });
 
 Deno.test("every published module is exported, or used by one that is", async () => {
@@ -110,6 +97,11 @@ enum Color { Red }`;
     .map(({ range }) => text.slice(0, range[0]).split("\n").length);
   assertEquals(lines.sort(), [1, 3, 4, 5, 5, 5, 6, 7, 7, 8]);
   assertEquals(Deno.lint.runPlugin(rules, join(PROJECT, "tests/run.ts"), text), []);
+});
+
+Deno.test("the package has a description that JSR takes, and a README with examples", () => {
+  assertMatch(config.description, /^[^\n]{1,250}$/);
+  assertMatch(TEXTS.get("README.md")!, /^```ts\n/m);
 });
 
 Deno.test("the version is a version", () => {

@@ -1,4 +1,4 @@
-import { join, matchesGlob, relative, sep } from "node:path";
+import { join, matchesGlob } from "node:path";
 import config from "../../deno.json" with { type: "json" };
 import { PROJECT } from "../runtimes/tarball.ts";
 
@@ -26,13 +26,14 @@ export function lets(item: string, path: string): boolean {
   return matchesGlob(path, item) || path.startsWith(`${item}/`);
 }
 
-async function filesOf(folder: string): Promise<string[]> {
+/** The paths of all files in a folder, with slashes, but for what is hidden or installed. */
+export async function filesOf(folder: string, inner = ""): Promise<string[]> {
   const files: string[] = [];
-  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+  for await (const { name, isDirectory } of Deno.readDir(join(folder, inner))) {
     if (name.startsWith(".") || name === "node_modules") continue;
-    const path = join(folder, name);
-    if (isDirectory) files.push(...await filesOf(path));
-    else files.push(relative(PROJECT, path).replaceAll(sep, "/"));
+    const path = inner ? `${inner}/${name}` : name;
+    if (isDirectory) files.push(...await filesOf(folder, path));
+    else files.push(path);
   }
   return files;
 }

@@ -6,7 +6,7 @@ import { test } from "node:test";
 
 conformance(test, {
   name: "memory",
-  features: new MemoryBackend().features,
+  features: { ...new MemoryBackend().features, log: true },
   limit: Infinity,
   target: () => new MemoryBackend(),
 });

@@ -16,12 +16,18 @@ export class Tarball implements AsyncDisposable {
     this.path = join(folder, "package.tgz");
   }
 
-  /** Packs the project as it is. Source maps would name the folders of the machine that packs. */
+  /** Packs the project as it is. */
   static async pack(): Promise<Tarball> {
     const tarball = new Tarball(await Deno.makeTempDir({ prefix: "tarball-" }));
-    const args = ["pack", "--allow-dirty", "--no-source-maps", "--output", tarball.path];
+    const args = ["task", "pack", "--allow-dirty", "--output", tarball.path];
     await succeed(Deno.execPath(), args, { cwd: PROJECT });
     return tarball;
+  }
+
+  /** Unpacks it beside itself; resolves with the folder. */
+  async unpack(): Promise<string> {
+    await succeed("tar", ["-xzf", this.path], { cwd: this.#folder });
+    return join(this.#folder, "package");
   }
 
   /** An app that has it installed, and more packages. */

@@ -1,6 +1,18 @@
 /** The package as an application uses it: TypeScript checks it against the types that npm gets. */
 
-import { Broadcast, bytes, ClosedError, json, type Subscription } from "@broadcaster/broadcaster";
+import {
+  Broadcast,
+  type BroadcastOptions,
+  bytes,
+  type ChannelsOf,
+  ClosedError,
+  type Codec,
+  compressed,
+  encrypted,
+  json,
+  type Schema,
+  type Subscription,
+} from "@broadcaster/broadcaster";
 import type { Backend } from "@broadcaster/broadcaster/backend";
 import { conformance } from "@broadcaster/broadcaster/conformance";
 import { MemoryBackend } from "@broadcaster/broadcaster/memory";
@@ -54,11 +66,73 @@ export async function mapped(backend: Backend): Promise<number> {
   return 0;
 }
 
+/** Types that are expected, and found by the codec. */
+export class Hub {
+  readonly chat: Broadcast<Channels> = new Broadcast("memory://", { codec: compressed(json()) });
+  readonly secret: Broadcast<Channels>;
+
+  constructor(url: string, key: Uint8Array, options?: BroadcastOptions) {
+    const codec: Codec<Chat | number> = encrypted(json(), { current: "1", keys: { "1": key } });
+    this.secret = new Broadcast(url, { ...options, codec });
+    publish(new Broadcast(url, { codec: encrypted(compressed(json()), keysOf(key)) }));
+    // @ts-expect-error Bytes are no chats and prices.
+    publish(new Broadcast(url, { codec: compressed(bytes()) }));
+  }
+}
+
+function keysOf(key: Uint8Array): { current: string; keys: Record<string, Uint8Array> } {
+  return { current: "1", keys: { "1": key } };
+}
+
+function publish(broadcast: Broadcast<Channels>): Promise<string | undefined> {
+  return broadcast.publish("price:gold", 2_650);
+}
+
+/** Schemas. */
+export async function validated(
+  time: Schema<string, Date>,
+  price: Schema<number>,
+): Promise<number> {
+  const channels = { "at:*": time, price };
+  type Checked = Broadcast<ChannelsOf<typeof channels>, ChannelsOf<typeof channels, "input">>;
+  const broadcast: Checked = new Broadcast("memory://", { channels });
+  const times = await broadcast.subscribe("at:noon");
+  await broadcast.publish("at:noon", "2026-11-26T12:00:00Z");
+  // @ts-expect-error It is published as a text.
+  await broadcast.publish("at:noon", new Date());
+  for await (const { message } of times) return message.getTime();
+  return 0;
+}
+
+/** Whatever messages. */
+export class Room<Message> {
+  readonly #broadcast: Broadcast<Record<string, Message>>;
+
+  constructor(url: string, codec: Codec<Message>) {
+    this.#broadcast = new Broadcast(url, { codec });
+  }
+
+  async *hear(message: Message): AsyncGenerator<Message> {
+    const subscription = await this.#broadcast.subscribe("room");
+    await this.#broadcast.publish("room", message);
+    for await (const event of subscription) yield event.message;
+  }
+}
+
+/** A key that is bytes, and one of the platform. */
+export async function secret(): Promise<void> {
+  const algorithm = { name: "AES-GCM", length: 256 };
+  const next = await crypto.subtle.generateKey(algorithm, false, ["encrypt", "decrypt"]);
+  const keys = { last: new Uint8Array(32), next };
+  const codec = encrypted(json<Chat>(), { current: "next", keys });
+  await new Broadcast("memory://", { codec }).publish("chatroom", { user: "a", text: "b" });
+}
+
 /** An event stream for browsers. */
 export async function stream(request: Request, chat: Broadcast<Channels>): Promise<Response> {
   const { signal } = request;
   const after = lastEventId(request);
-  const subscription = await chat.subscribe("chatroom", { after, foreign: "gap", signal });
+  const subscription = await chat.subscribe("chatroom", { after, signal });
   return eventStreamResponse(subscription, { headers: { "x-chat": "1" } });
 }
 
@@ -78,5 +152,10 @@ export async function piped(sink: WritableStream<string>): Promise<void> {
 /** A backend of one's own. */
 export function test(run: (name: string, body: () => Promise<void>) => void): void {
   const { name, features } = new MemoryBackend();
-  conformance(run, { name, features, limit: Infinity, target: () => new MemoryBackend() });
+  conformance(run, {
+    name,
+    features: { ...features, log: true },
+    limit: Infinity,
+    target: () => new MemoryBackend(),
+  });
 }
