@@ -7,20 +7,21 @@ import {
   Broadcast,
   type Codec,
   ConnectionError,
+  OutcomeUnknownError,
   type Subscription,
   text,
 } from "@broadcaster/broadcaster";
 
 const KINDS = ["message", "join", "here", "missed", "leave"] as const;
 
-/** Where everything is said. */
+/** Channel of the messages. */
 const TALK = "chatroom";
-/** Where pages say that they are here: of no use to who comes later, so it is kept out of the past. */
+/** Channel of the presence of pages. Separate, since presence is of no use as history. */
 const PRESENCE = "chatroom-presence";
-/** How many messages of the past a page begins with. */
+/** Number of recent messages that a page starts with. */
 const PAST = 100;
 
-/** What travels on the channels. `id` names the entry, `from` the page that it comes from. */
+/** Message of the channels. `id` identifies the entry, `from` the page that sent it. */
 interface Entry {
   kind: typeof KINDS[number];
   id: string;
@@ -30,7 +31,7 @@ interface Entry {
   at: number;
 }
 
-/** JSON of ours, or the plain text of anyone else on the channel. What is neither is skipped. */
+/** Decodes entries as JSON, and plain text from other programs. Other payloads are skipped. */
 const codec: Codec<Entry> = {
   name: "chat",
   encode: (entry) => JSON.stringify(entry),
@@ -56,10 +57,10 @@ function check(value: unknown): Entry {
 
 type Room = Broadcast<Record<string, Entry>>;
 
-/** Ends the visit of each page that is here. */
+/** Functions that end the visit of each connected page. */
 const visits = new Set<(code: number) => void>();
 
-/** One page and its subscription, until either of them ends. */
+/** Serves one page and its subscriptions, until either ends. */
 function visit(broadcast: Room, history: number, request: Request): Response {
   const { socket, response } = Deno.upgradeWebSocket(request);
   const left = new AbortController();
@@ -74,7 +75,9 @@ function visit(broadcast: Room, history: number, request: Request): Response {
       await broadcast.publish(entry.kind === "message" ? TALK : PRESENCE, entry);
     } catch (error) {
       const { message: reason } = error as Error;
-      tell({ kind: "failed", id: entry.id, reason, again: error instanceof ConnectionError });
+      // Pages identify an entry by its id, so an entry that was published after all is shown once.
+      const again = error instanceof ConnectionError || error instanceof OutcomeUnknownError;
+      tell({ kind: "failed", id: entry.id, reason, again });
     }
   }
 
@@ -84,7 +87,6 @@ function visit(broadcast: Room, history: number, request: Request): Response {
     const talk = await broadcast.subscribe(TALK, {
       history,
       after: new URL(request.url).searchParams.get("after") || undefined,
-      foreign: "gap",
       onGap: ({ missed }) => tell({ kind: "gap", missed }),
       signal,
     });
@@ -95,7 +97,7 @@ function visit(broadcast: Room, history: number, request: Request): Response {
   async function relay(subscription: Subscription<Entry>): Promise<void> {
     for await (const { channel, id, message } of subscription) {
       tell(channel === TALK ? { ...message, event: id } : message);
-      // A page that does not read is sent away, and resumes once it reads again.
+      // A page that does not keep up is disconnected; it reconnects and resumes.
       if (socket.bufferedAmount > 1_000_000) break;
     }
   }
@@ -127,7 +129,7 @@ function visit(broadcast: Room, history: number, request: Request): Response {
   return response;
 }
 
-/** How much of the past a page is shown: nothing where the broker keeps none. */
+/** Number of recent messages to start with: 0 if the broker has no log. */
 async function countPast(broadcast: Room): Promise<number> {
   try {
     await broadcast.history(TALK, { limit: 1 });
@@ -138,7 +140,7 @@ async function countPast(broadcast: Room): Promise<number> {
   }
 }
 
-/** On this port; without one on 8000, or the next that is free. */
+/** Serves on the given port; otherwise on 8000 or the next free port. */
 function serve(port: string | undefined, handler: (request: Request) => Response) {
   for (let next = 8_000;; next++) {
     try {

@@ -1,22 +1,22 @@
-// deno run -A examples/resume.ts [url], with redis-stream://localhost to survive a restart as well
+// deno run -A examples/resume.ts [url], with redis-stream://localhost to survive a restart
 
 import { setTimeout as pause } from "node:timers/promises";
 import { Broadcast, json } from "@broadcaster/broadcaster";
 import { eventStreamResponse, lastEventId } from "@broadcaster/broadcaster/sse";
 
-/** What a run's channel carries. The index says where to go on, even if the log has lost the rest. */
+/** Message of a run's channel. The index of the newest one tells where to continue writing. */
 interface Token {
   index: number;
   text: string;
   done: boolean;
 }
 
-/** Stands in for a language model: what it would say. */
+/** Stands in for the output of a language model. */
 const TOKENS = `You are reading a stream of tokens, as a language model writes them. \
 Each one is an event on a channel that belongs to this run alone, and the channel has a log.
 
 Reload this page now, in the middle of a sentence. It keeps what it has shown, together with the id \
-of the last event, and the server goes on right behind that id. No word is lost, and none comes twice.
+of the last event, and the server continues right after that id. No word is lost or repeated.
 
 Or open the address of this page in a second tab. That tab has kept nothing, so it gets everything \
 from the beginning, and then what is being written, with no seam in between.
@@ -29,11 +29,11 @@ someone who was away for long, the place where words are missing is marked.
 That is all there is to it.`.match(/\S+\s*/g)!;
 
 const broadcast = new Broadcast(Deno.args[0] ?? "memory://", { codec: json<Token>() });
-// It also says so if this broker keeps no log.
+// Fails early if the broker cannot be reached or has no log.
 await broadcast.history("run", { limit: 1 });
 const page = await Deno.readTextFile(new URL("resume.html", import.meta.url));
 
-/** The channels that this process writes to. Several servers must agree on which one does. */
+/** Channels that this process writes to. Several servers must agree on one writer per channel. */
 const writing = new Set<string>();
 
 function publish(channel: string, index: number): Promise<unknown> {
@@ -46,7 +46,7 @@ async function countWritten(channel: string): Promise<number> {
   return newest ? newest.message.index + 1 : 0;
 }
 
-/** Writes what the log lacks, whoever wrote what it has. */
+/** Writes the tokens that the log lacks, also those of a run that another process started. */
 async function write(channel: string): Promise<void> {
   if (writing.has(channel)) return;
   writing.add(channel);
@@ -57,7 +57,7 @@ async function write(channel: string): Promise<void> {
         await pause(30 + Math.random() * 30);
       }
     } catch {
-      // The broker may have stored the token that it did not confirm: only the log can tell.
+      // The broker may have stored a token without confirming it: count again in the log.
       index = undefined;
       await pause(1_000);
     }
@@ -77,14 +77,14 @@ Deno.serve({ onError: () => new Response("Try again later", { status: 503 }) }, 
   if (run) {
     const channel = `run.${run}`;
     if (await countWritten(channel) === 0) {
-      // Anything but an event stream would tell a page no more than that something is wrong.
+      // An event, since `EventSource` does not expose the status of a failed response.
       const headers = { "content-type": "text/event-stream" };
       return new Response("event: gone\ndata:\n\n", { headers });
     }
     write(channel);
     const after = lastEventId(request);
     return eventStreamResponse(
-      await broadcast.subscribe(channel, { after, history: TOKENS.length, foreign: "gap" }),
+      await broadcast.subscribe(channel, { after, history: TOKENS.length }),
     );
   }
   if (pathname === "/") return new Response(page, { headers: { "content-type": "text/html" } });

@@ -13,7 +13,7 @@ Deno.serve(async (request) => {
       return new Response(page, { headers: { "content-type": "text/html" } });
     case "GET /events": {
       const after = lastEventId(request);
-      const subscription = await broadcast.subscribe("news", { after, foreign: "gap" });
+      const subscription = await broadcast.subscribe("news", { after });
       return eventStreamResponse(subscription);
     }
     case "POST /publish":

@@ -8,11 +8,11 @@ const broadcast = new Broadcast(Deno.args[0] ?? "memory://");
 await broadcast.connect();
 const page = await Deno.readTextFile(new URL("tokens.html", import.meta.url));
 
-/** Stands in for a language model: what it would say. */
+/** Stands in for the output of a language model. */
 async function* answer(question: string): AsyncGenerator<string> {
-  const words = `You have asked: “${question}” I have no idea. But whoever opens this page, now or \
-when I am done, reads the same words from the first one on, and who loses the connection goes on \
-where it broke. I write into a stream, and closing that ends the channel.`;
+  const words = `You have asked: “${question}” I have no idea. But everyone who opens this page, \
+now or when I am done, reads the same words from the first one on, and a lost connection resumes \
+where it broke. I write into a stream, and closing it ends the channel.`;
   for (const token of words.match(/\S+\s*/g)!) {
     yield token;
     await pause(60);
@@ -28,7 +28,7 @@ Deno.serve(async (request) => {
     case "POST /runs": {
       const run = crypto.randomUUID();
       const tokens = ReadableStream.from(answer(await request.text()));
-      // A broker that is lost for long ends the answer in the middle; there is nobody to tell here.
+      // If the broker is lost for long, the answer ends early; the response was already sent.
       tokens.pipeTo(broadcast.writable(`run.${run}`, { end: true })).catch(() => {});
       return new Response(run);
     }
@@ -37,7 +37,6 @@ Deno.serve(async (request) => {
         await broadcast.subscribe(`run.${run}`, {
           after: lastEventId(request),
           history: 1_000,
-          foreign: "gap",
         }),
       );
     default:

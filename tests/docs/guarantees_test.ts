@@ -1,47 +1,74 @@
-/** The README's table of brokers cannot lie: each cell that says something exact is held against the backend; what can be lost, in `losses_test.ts`. */
+/**
+ * The README's tables of brokers are true: each cell that says something exact is compared with
+ * the backend. For what can be lost, `tests/losses` does it.
+ */
 
 import { dirname, join } from "node:path";
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { Address } from "../../core/backend/address.ts";
-import type { Backend, BackendModule } from "../../core/backend/contract.ts";
-import { HEADERS } from "../../core/backend/headers.ts";
-import { KEYED } from "../../core/backend/idempotency_key.ts";
+import type { Backend, BackendSource } from "../../core/backend/contract.ts";
 import { CLIENTS } from "../../core/backend/kit/client_library.ts";
-import { LOGS } from "../../core/broker/capabilities.ts";
-import { BESIDES, ROOT, ROWS } from "./readme.ts";
-
-const MOD = await Deno.readTextFile(join(ROOT, "mod.ts"));
+import { Broadcast } from "../../mod.ts";
+import { SCHEMES } from "../package/schemes.ts";
+import { FACTORIES, METADATA, ROOT, ROWS } from "./readme.ts";
 
 /** The files of the backends, by scheme. */
-const FILES = new Map(
-  [...MOD.matchAll(
-    /^ {2}"?([\w-]+)"?: scheme\(\s*\(\) => import\("\.\/backends\/([\w/]+)\.ts"\)/gm,
-  )]
-    .map(([, scheme, file]) => [scheme!, file!]),
-);
+const FILES = new Map(SCHEMES.map(({ name, file }) => [name, file]));
 
-Deno.test("the README's table has every scheme", () => {
-  assertEquals(ROWS.flatMap(({ schemes }) => schemes).sort(), [...FILES.keys()].sort());
+Deno.test("the README's table has every scheme, with its other name", () => {
+  assertEquals(
+    ROWS.map(({ schemes }) => schemes).sort(),
+    SCHEMES.map(({ name, alias }) => alias === undefined ? [name] : [name, alias]).sort(),
+  );
+});
+
+Deno.test("the README's table of factories has that of every scheme, and its module", async () => {
+  const rows = FACTORIES.map(({ cells }) => [cells.factory, cells.module]);
+  const expected = SCHEMES.map(({ name }) => [
+    `\`${factoryOf(name)}()\``,
+    `\`@broadcaster/broadcaster/${name}\``,
+  ]);
+  assertEquals(rows, expected);
+  for (const { name, file } of SCHEMES) {
+    const exported: Record<string, () => BackendSource> = await import(`../../${file}`);
+    const factory = exported[factoryOf(name)]!;
+    assertEquals(String(factory().address), `${name}://`);
+  }
 });
 
 Deno.test("logs, headers and keys are where the README says, and where the errors say", async () => {
-  const named = new Map(BESIDES.map(({ schemes: [scheme], cells }) => [scheme, cells]));
-  const logs: string[] = [];
-  const headers: string[] = [];
-  const keys: string[] = [];
-  for (const { schemes: [scheme] } of ROWS) {
-    const { features } = await open(scheme!, FILES.get(scheme!)!);
+  const named = new Map(METADATA.map(({ schemes: [scheme], cells }) => [scheme, cells]));
+  const having = { log: [] as string[], headers: [] as string[], keys: [] as string[] };
+  for (const [scheme, file] of FILES) {
+    const { features, read } = await open(scheme, file);
     const cells = named.get(scheme) ?? { headers: "no", keys: "no" };
     assertEquals(
       [cells.headers !== "no", /^yes/.test(cells.keys!)],
       [features.headers === true, features.keys === true],
       scheme,
     );
-    if (features.log) logs.push(scheme!);
-    if (features.headers) headers.push(scheme!);
-    if (features.keys) keys.push(scheme!);
+    if (read) having.log.push(scheme);
+    if (features.headers) having.headers.push(scheme);
+    if (features.keys) having.keys.push(scheme);
   }
-  assertEquals([logs, headers, keys], [[...LOGS], [...HEADERS], [...KEYED]]);
+  const broadcast = new Broadcast(NOTHING);
+  const refused = {
+    log: await assertRejects(() => broadcast.history("x"), TypeError),
+    headers: await assertRejects(
+      () => broadcast.publish("x", "y", { headers: { a: "b" } }),
+      TypeError,
+    ),
+    keys: await assertRejects(
+      () => broadcast.publish("x", "y", { idempotencyKey: "k" }),
+      TypeError,
+    ),
+  };
+  await broadcast.disconnect();
+  for (const [feature, schemes] of Object.entries(having)) {
+    const { message } = refused[feature as keyof typeof refused];
+    const named = /, backends that do are (.+)$/.exec(message)?.[1];
+    assertEquals(named?.split(", "), schemes, message);
+  }
 });
 
 for (const { schemes, cells } of ROWS) {
@@ -49,7 +76,6 @@ for (const { schemes, cells } of ROWS) {
   const file = FILES.get(scheme!)!;
 
   Deno.test(`${scheme}://: the clients that it needs are those that it loads`, async () => {
-    assertEquals(new Set(schemes.map((scheme) => FILES.get(scheme))), new Set([file]));
     const sources = await sourcesOf(file);
     const loaded = Object.keys(CLIENTS).filter((name) => sources.includes(`"${name}"`));
     const named = [...cells.needs!.matchAll(/`((?:@[\w-]+\/)?[\w-]+)(?:@[\d.]+)?`/g)];
@@ -57,12 +83,12 @@ for (const { schemes, cells } of ROWS) {
   });
 
   Deno.test(`${scheme}://: order, log, patterns and payloads are as its features say`, async () => {
-    const { features } = await open(scheme!, file);
+    const { features, read } = await open(scheme!, file);
     assertEquals(
-      [/^each publisher's own/.test(cells.order!), cells.log !== "none", cells.patterns],
+      [/^per publisher/.test(cells.order!), cells.log !== "none", cells.patterns],
       [
         features.orderPerPublisher === true,
-        features.log === true,
+        read !== undefined,
         features.patternLog ? "yes, resumable" : features.patterns ? "yes" : "no",
       ],
     );
@@ -94,15 +120,27 @@ for (const { schemes, cells } of ROWS) {
   });
 }
 
+/** A backend that can do nothing that others cannot. */
+const NOTHING: Backend = {
+  name: "nothing",
+  address: "nothing://",
+  features: { crossProcess: false, binary: true },
+  publish: () => Promise.resolve(),
+  tail: () => Promise.reject(new Error("Cannot subscribe: there is no broker")),
+  close: () => Promise.resolve(),
+};
+
 /** The backend of a scheme, which does not connect. */
 async function open(scheme: string, file: string): Promise<Backend> {
-  const module: BackendModule = await import(`../../backends/${file}.ts`);
-  return await module.open(new Address(`${scheme}://`), {});
+  const module: { open(address: Address): Backend | Promise<Backend> } = await import(
+    `../../${file}`
+  );
+  return await module.open(new Address(`${scheme}://`));
 }
 
 /** All that a backend's file says, and those of its broker's folder that it imports. */
 async function sourcesOf(file: string): Promise<string> {
-  const paths = new Set([join(ROOT, "backends", `${file}.ts`)]);
+  const paths = new Set([join(ROOT, file)]);
   let texts = "";
   for (const path of paths) {
     const text = await Deno.readTextFile(path);
@@ -117,4 +155,9 @@ async function sourcesOf(file: string): Promise<string> {
 
 function count(text: string): number {
   return Number(text.replaceAll(",", ""));
+}
+
+/** `redis-stream` is `redisStream`. */
+function factoryOf(scheme: string): string {
+  return scheme.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
 }

@@ -1,12 +1,11 @@
-/** The README, as tests hold it against what is true. */
+/** The tables of the README, which tests compare with the data that is true. */
 
 import { join } from "node:path";
 import { assert } from "@std/assert";
 
-/** The folder that it lies in. */
+/** Its folder. */
 export const ROOT = join(import.meta.dirname!, "..", "..");
-/** Its text. */
-export const README: string = await Deno.readTextFile(join(ROOT, "README.md"));
+const README = await Deno.readTextFile(join(ROOT, "README.md"));
 
 /** A row of its table of brokers. */
 export interface Row {
@@ -16,8 +15,11 @@ export interface Row {
 
 /** The table of brokers. */
 export const ROWS: readonly Row[] = rowsOf(README, "| URL ");
-/** The table of what travels beside a message. */
-export const BESIDES: readonly Row[] = rowsOf(README, "| backend ");
+/** The table of the metadata of a message. */
+export const METADATA: readonly Row[] = rowsOf(README, "| backend ");
+
+/** The table of factories. */
+export const FACTORIES: readonly Row[] = rowsOf(README, "| factory ");
 
 function rowsOf(text: string, start: string): Row[] {
   const table = text.slice(text.indexOf(start)).split("\n\n")[0]!.split("\n");
