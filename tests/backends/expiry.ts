@@ -7,7 +7,8 @@ export async function assertExpires(
   channel: string,
 ): Promise<void> {
   const started = performance.now();
-  const publish = () => broadcast.publish(channel, "m", { key: "k", expires: 400 });
+  const publish = () =>
+    broadcast.publish(channel, "m", { idempotencyKey: "k", idempotencyTtl: 400 });
   const first = await publish();
   let id = first;
   while (id === first) id = await publish();

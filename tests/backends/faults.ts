@@ -1,6 +1,6 @@
 /** What a broker's death, and a connection's, must and must not do. Each case has a broker of its own. */
 
-import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
 import { Broadcast, ConnectionError, type Gap, OutcomeUnknownError } from "../../mod.ts";
 import { messages, numbered, take, uniqueChannel } from "../conformance/harness.ts";
@@ -40,7 +40,6 @@ export function faults(
     proxy.cut();
     await lost;
     const error = await assertRejects(() => broadcast.publish("late", "x"), ConnectionError);
-    assert(!(error instanceof OutcomeUnknownError));
     assertEquals(
       error.message.replace(/\/\/.* for/, "//… for"),
       `Cannot publish to "late": not connected to ${name}://… for 0.3 s, the message was not sent`,
@@ -60,7 +59,7 @@ export function faults(
     proxy.cut();
     proxy.resume();
     const error = await outcome;
-    assertInstanceOf(error, ConnectionError);
+    assertEquals(error instanceof ConnectionError, false);
     assertEquals(
       error.message.replace(/\/\/\S+ was/, "//… was"),
       `Cannot confirm message to "unanswered": the connection to ${name}://… was lost before it answered, it may or may not be published`,
@@ -243,7 +242,7 @@ function faultsWithKeys(fault: Fault): void {
       });
       for (let from = 0; from < expected.length; from += 60) {
         for (const message of expected.slice(from, from + 60)) {
-          published.push(broadcast.publish(channel, message, { key: message }));
+          published.push(broadcast.publish(channel, message, { idempotencyKey: message }));
         }
         // Some are on their way, some are stored, and of some the answer is on its way.
         for (let turns = from / 60; turns > 0; turns--) {

@@ -7,7 +7,7 @@
 import { assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { deadline } from "@std/async";
 import { MemoryBackend } from "../../backends/memory/log.ts";
-import type { Backend, Payload, Tail } from "../../core/backend/contract.ts";
+import type { Backend, OutgoingPayload, RecordReader, Tail } from "../../core/backend/contract.ts";
 import { Broadcast } from "../../mod.ts";
 import { withBroker } from "../services/broker.ts";
 
@@ -51,7 +51,7 @@ Deno.test("an unknown backend is refused", () => {
 
 Deno.test("either a URL or a backend is needed", () => {
   // @ts-expect-error: that is the point
-  assertThrows(() => new Broadcast(undefined), TypeError, "neither a URL nor a backend");
+  assertThrows(() => new Broadcast(undefined), TypeError, "must be a URL, a backend");
 });
 
 Deno.test("leaving unsubscribes", async () => {
@@ -143,14 +143,14 @@ class OwnBackend implements Backend {
   failing: Error | undefined;
   readonly #memory = new MemoryBackend(0);
 
-  async publish(channel: string, payloads: readonly Payload[]): Promise<void> {
-    await this.#memory.publish(channel, payloads);
+  async publish(messages: readonly OutgoingPayload[]): Promise<void> {
+    await this.#memory.publish(messages);
   }
 
   async tail(channel: string): Promise<Tail> {
     const { records } = await this.#memory.tail(channel);
+    const reader = records as RecordReader;
     this.subscribed.add(channel);
-    const reader = records.getReader();
     return {
       records: new ReadableStream({
         pull: async (controller) => {

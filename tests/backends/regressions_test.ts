@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
 import postgres, { type Sql } from "postgres";
+import { postgres as postgresSource } from "../../backends/postgres/pubsub.ts";
 import { Broadcast, ConnectionError, OutcomeUnknownError } from "../../mod.ts";
 import { messages, take, uniqueChannel } from "../conformance/harness.ts";
 import { withBroker } from "../services/broker.ts";
@@ -103,11 +104,12 @@ withBroker("postgres", (url) => {
     await using server = await startPostgres();
     const program = `
       const { default: postgres } = await import("postgres");
+      const { postgres: source } = await import("./backends/postgres/pubsub.ts");
       const { Proxy } = await import("./tests/services/proxy.ts");
       const { until } = await import("./tests/services/service.ts");
       const proxy = await Proxy.start(${server.port});
       const client = postgres(proxy.url("${server.url}"));
-      const broadcast = new Broadcast("postgres://", { client });
+      const broadcast = new Broadcast(source({ sql: client }));
       await broadcast.publish("${uniqueChannel()}", "before");
       for (let time = 0; time < 3; time++) {
         proxy.cut();
@@ -133,7 +135,7 @@ withBroker("postgres", (url) => {
     await using proxy = await Proxy.start(server.port);
     const client = postgres(proxy.url(server.url));
     const channel = uniqueChannel();
-    const broadcast = new Broadcast("postgres://", { client });
+    const broadcast = new Broadcast(postgresSource({ sql: client }));
     const subscription = await broadcast.subscribe(channel);
     for (let time = 1; time <= 3; time++) {
       const next = take(subscription, 1);
@@ -152,7 +154,7 @@ withBroker("postgres", (url) => {
     assertEquals(await deadline(messages(subscription, 1), PATIENCE), ["last"]);
     await broadcast.disconnect();
     // The listener that the client has made again stays with it, and does no harm.
-    const again = new Broadcast("postgres://", { client });
+    const again = new Broadcast(postgresSource({ sql: client }));
     const heard = await again.subscribe(channel);
     await again.publish(channel, "again");
     assertEquals(await deadline(messages(heard, 1), PATIENCE), ["again"]);
@@ -163,7 +165,7 @@ withBroker("postgres", (url) => {
   Deno.test("postgres: a channel that is left is left by the user's client as well", async () => {
     const client = postgres(url);
     const channel = uniqueChannel();
-    const broadcast = new Broadcast("postgres://", { client });
+    const broadcast = new Broadcast(postgresSource({ sql: client }));
     await broadcast.subscribe(channel);
     assertEquals(listeners(client, channel), 1);
     await broadcast.disconnect();

@@ -6,7 +6,7 @@
 
 import kafkajs, { type Kafka, type KafkaConfig } from "kafkajs";
 import { Address } from "../../core/backend/address.ts";
-import { Broadcast, type BroadcastInstance } from "../../mod.ts";
+import { Broadcast } from "../../mod.ts";
 import { atMost, type Report, shown, type Verdict } from "./report.ts";
 import { spread } from "./rounds.ts";
 
@@ -65,7 +65,7 @@ function configuration(address: Address): KafkaConfig {
 }
 
 /** Milliseconds until a subscription to a channel that nobody has subscribed to is ready. */
-async function ready(broadcast: BroadcastInstance, channel: string): Promise<number> {
+async function ready(broadcast: Broadcast, channel: string): Promise<number> {
   const start = performance.now();
   await broadcast.subscribe(channel);
   return performance.now() - start;

@@ -7,8 +7,8 @@
 
 import process from "node:process";
 import { Address } from "../../core/backend/address.ts";
-import type { Backend, BackendModule } from "../../core/backend/contract.ts";
-import { Broadcast, type BroadcastInstance } from "../../mod.ts";
+import type { Backend } from "../../core/backend/contract.ts";
+import { Broadcast } from "../../mod.ts";
 import { atLeast, atMost, digits, type Report, shown, type Verdict } from "./report.ts";
 import { collectGarbage, ratio, rounds, spread } from "./rounds.ts";
 
@@ -29,7 +29,7 @@ export interface LogUnderTest {
   /** Keeps as many events as are published. */
   readonly url: string;
   /** Its backend's module. */
-  readonly module: BackendModule;
+  readonly module: { open(address: Address): Backend | Promise<Backend> };
   /** The largest backlog to join with. */
   readonly largest: number;
   /** The bare client, if there is one. */
@@ -132,7 +132,7 @@ async function joining({ name, url, largest }: LogUnderTest): Promise<Report> {
 
 /** Reads a backlog behind its first event, and looks up so many times on the way. */
 async function join(
-  broadcast: BroadcastInstance,
+  broadcast: Broadcast,
   channel: string,
   after: string,
   backlog: number,
@@ -148,7 +148,7 @@ async function join(
 /** What one, and a thousand, who resume at once ask of the broker. */
 async function resuming({ name, url, module }: LogUnderTest): Promise<Report> {
   const address = new Address(url);
-  const backend = await module.open(address, {});
+  const backend = await module.open(address);
   let reads = 0;
   const counting: Backend = new Proxy(backend, {
     get(target, key) {
@@ -192,7 +192,7 @@ async function resuming({ name, url, module }: LogUnderTest): Promise<Report> {
 
 /** Publishes a backlog; the id of its first event. */
 async function fill(
-  broadcast: BroadcastInstance,
+  broadcast: Broadcast,
   channel: string,
   count: number,
 ): Promise<string> {

@@ -58,7 +58,7 @@ async function publish(publisher, channel) {
   const id = `${name} ${number}`;
   const outcome = { t: "outcome", m: id, c: channel, from: Date.now() };
   pending.set(id, outcome);
-  const key = keys && number % KEYED === 0 ? { key: `${config.run} ${id}` } : undefined;
+  const key = keys && number % KEYED === 0 ? { idempotencyKey: `${config.run} ${id}` } : undefined;
   const message = `${id} ${size} ${"x".repeat(size)}`;
   try {
     const place = await broadcast.publish(channel, message, key);

@@ -117,7 +117,7 @@ class Court {
     let hasSeenLost = false;
     /** Whether it was told that the log was set back: where some of it may be, all comes again. */
     const isBack = ({ gap }: { readonly gap?: ToldGap }) =>
-      this.#history.grants.length > 0 && (gap?.cause === "ahead" || gap?.cause === "epoch");
+      this.#history.grants.length > 0 && (gap?.cause === "rollback" || gap?.cause === "reset");
     for (const item of reader.items) {
       if (item.t === "gap") isTold = true;
       if (item.t === "close" || item.t === "end") hasLeft = true;

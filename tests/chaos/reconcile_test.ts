@@ -217,7 +217,7 @@ const FOUND: [what: string, history: History, kinds: string[]][] = [
     "a log that was set back, where none may be",
     logged([
       ...[OPEN, event(1), event(2), event(3)],
-      ...[event(1, { cause: "ahead" }), ...[2, 3, 4, 5].map((m) => event(m)), MARK],
+      ...[event(1, { cause: "rollback" }), ...[2, 3, 4, 5].map((m) => event(m)), MARK],
     ]),
     ["twice"],
   ],
@@ -437,14 +437,14 @@ const SOUND: [what: string, history: History][] = [
     logged([
       ...[OPEN, event(1), event(2), { t: "close" } as const],
       { t: "open", after: { m: "a1 3", isOwn: false } },
-      ...[event(1, { cause: "ahead" }), ...[2, 3, 4, 5].map((m) => event(m)), MARK],
+      ...[event(1, { cause: "rollback" }), ...[2, 3, 4, 5].map((m) => event(m)), MARK],
     ], { grants: [{ from: 0, to: 2_000, reason: "a failover" }] }),
   ],
   [
     "what a failover lost, and is there again under its key",
     logged([
       ...[OPEN, event(1), event(2), { t: "event", m: "a1 3", id: "lost" } as const],
-      ...[event(3, { cause: "ahead" }), event(4), event(5), MARK],
+      ...[event(3, { cause: "rollback" }), event(4), event(5), MARK],
     ], {
       ids: new Map([["one", [...[1, 2, 3, 4, 5].map((m) => `id-a1-${m}`), "id-z1-1"]]]),
       grants: [{ from: 0, to: 2_000, reason: "a failover" }],
@@ -462,7 +462,7 @@ const SOUND: [what: string, history: History][] = [
   ],
   [
     "what a failover lost, told to who had seen it",
-    logged([OPEN, ...[1, 2, 3, 4, 5].map((m) => event(m)), event("z1 1", { cause: "ahead" })], {
+    logged([OPEN, ...[1, 2, 3, 4, 5].map((m) => event(m)), event("z1 1", { cause: "rollback" })], {
       logs: new Map([["one", ["a1 1", "a1 2", "a1 3", "a1 4", "z1 1"]]]),
       grants: [{ from: 0, to: 2_000, reason: "a failover" }],
     }),

@@ -53,10 +53,8 @@ class Reader {
     const gap = (gap) => report({ t: "gap", r: this.name, gap });
     // A slow reader learns of gaps by its events alone.
     const onGap = this.kind === "slow" ? {} : { onGap: gap };
-    const foreign = log || isOwn ? {} : { foreign: "gap" };
     const options = {
       ...onGap,
-      ...foreign,
       ...after && { after: after.id },
       ...history > 0 && { history },
     };

@@ -224,7 +224,7 @@ export const KINDS: readonly Kind[] = [
     clients: ["amqplib"],
     limits: SLOW,
     settling: 15,
-    drops: "what a queue's policy drops, unless that publisher's next message shows it",
+    drops: "what a queue's policy drops, unless a later message of the same publisher shows it",
     start: shortQueues,
   },
   {
@@ -286,7 +286,7 @@ export const KINDS: readonly Kind[] = [
     clients: ["mqtt"],
     limits: QUICK,
     settling: 15,
-    drops: "what a server or bridge drops, unless that publisher's next message shows it",
+    drops: "what a server or bridge drops, unless a later message of the same publisher shows it",
     start: async () => await single(await mqtt.start({ config: FEW }), "mqtt"),
   },
 ];

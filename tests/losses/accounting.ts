@@ -1,7 +1,7 @@
 /** What is published against what arrives and what is told: nothing else may be missing. */
 
 import { assert, assertEquals } from "@std/assert";
-import { Broadcast, ConnectionError } from "../../mod.ts";
+import { Broadcast, ConnectionError, OutcomeUnknownError } from "../../mod.ts";
 import { Rig } from "../backends/rig.ts";
 import { numbered, take, uniqueChannel, within } from "../conformance/harness.ts";
 import { start } from "../services/postgres.ts";
@@ -63,7 +63,8 @@ export function onPostgres(): void {
             accepted.push(number);
           } catch (error) {
             // Then whoever publishes is told that it may be lost.
-            assert(error instanceof ConnectionError, `${error}`);
+            const isLost = error instanceof ConnectionError || error instanceof OutcomeUnknownError;
+            assert(isLost, `${error}`);
           }
         }),
       );

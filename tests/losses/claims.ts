@@ -1,6 +1,6 @@
 /**
- * What the README says can be lost without notice, and what it says of all brokers: each
- * with the tests that show it.
+ * What can be lost without notice on each broker, as the README's table has it, and what holds on
+ * all of them: each with the tests that show it.
  */
 
 import { withBroker } from "../services/broker.ts";
@@ -82,7 +82,7 @@ export const LOSSES: Readonly<Record<string, Loss>> = {
   },
   // No Redis before 7 is at hand: one whose new commands are taken away does as that did.
   "redis": {
-    cell: "what a replica, or a cluster before Redis 7, loses between its nodes",
+    cell: "what replicas, or a cluster before Redis 7, lose between nodes",
     broker: "redis",
     shows: [atReplicas, betweenNodes],
     elsewhere: [
@@ -99,7 +99,7 @@ export const LOSSES: Readonly<Record<string, Loss>> = {
     ],
   },
   "redis-stream": {
-    cell: "what a crash or a failover had not stored yet, unless it was seen",
+    cell: "what a crash or failover had not stored, unless already received",
     broker: "redis",
     shows: [ofRedis],
     elsewhere: [
@@ -115,14 +115,14 @@ export const LOSSES: Readonly<Record<string, Loss>> = {
     elsewhere: WITHOUT_LOG,
   },
   "postgres-stream": {
-    cell: "what a failover or `synchronous_commit=off` had not stored, unless it was seen",
+    cell: "what a failover or `synchronous_commit=off` had not stored, unless already received",
     broker: "postgres",
     shows: [ofPostgres],
     elsewhere: WITH_LOG,
   },
   // A machine that loses its power cannot be had here: its disk is set back to where it was.
   "kafka": {
-    cell: "what an unclean leader election or a power cut loses, unless it was seen",
+    cell: "what an unclean leader election or a power cut loses, unless already received",
     broker: "kafka",
     shows: [uncleanElection, powerCut],
     elsewhere: [
@@ -135,7 +135,7 @@ export const LOSSES: Readonly<Record<string, Loss>> = {
   },
   // The count has a hole where messages of one publisher lie on both sides of what is lost.
   "amqp": {
-    cell: "what a queue's policy drops, unless that publisher's next message shows it",
+    cell: "what a queue's policy drops, unless a later message of the same publisher shows it",
     broker: "amqp",
     shows: [inQueues],
     elsewhere: [
@@ -152,7 +152,7 @@ export const LOSSES: Readonly<Record<string, Loss>> = {
   },
   // Here, and below, it is the disk that is set back.
   "amqp-stream": {
-    cell: "what a crash of the machine had not stored yet, unless it was seen",
+    cell: "what a crash of the machine had not stored, unless already received",
     broker: "amqp",
     shows: [ofRabbit],
     elsewhere: [
@@ -165,7 +165,7 @@ export const LOSSES: Readonly<Record<string, Loss>> = {
     ],
   },
   "mqtt": {
-    cell: "what a server or bridge drops, unless that publisher's next message shows it",
+    cell: "what a server or bridge drops, unless a later message of the same publisher shows it",
     broker: "mqtt",
     shows: [forSlowReaders, overBridges],
     elsewhere: [
@@ -177,7 +177,7 @@ export const LOSSES: Readonly<Record<string, Loss>> = {
     ],
   },
   "nats": {
-    cell: "what servers lose between them, unless that publisher's next message shows it",
+    cell: "what servers lose between them, unless a later message of the same publisher shows it",
     broker: "nats",
     shows: [betweenServers],
     elsewhere: [
@@ -189,7 +189,7 @@ export const LOSSES: Readonly<Record<string, Loss>> = {
     ],
   },
   "nats-stream": {
-    cell: "what a crash of the machine had not stored yet, unless it was seen",
+    cell: "what a crash of the machine had not stored, unless already received",
     broker: "nats",
     shows: [ofNats],
     elsewhere: [
@@ -199,41 +199,29 @@ export const LOSSES: Readonly<Record<string, Loss>> = {
   },
 };
 
-/** What the README says of each broker, below the table: word for word, and in this order. */
-export const PROMISES: readonly (readonly [claim: string, shown: readonly Shown[]])[] = [
-  [
-    "a subscriber gets what is published once `subscribe()` has resolved, its own process's messages included",
+/** What holds on every broker: each with the tests that show it. */
+export const PROMISES: Readonly<Record<string, readonly Shown[]>> = {
+  "what is published after subscribe() has resolved is received": [
+    ["conformance/delivery.ts", "what is published once subscribe() has resolved arrives"],
+    ["conformance/delivery.ts", "two broadcasts hear each other"],
+  ],
+  "all subscribers of a channel see one order, or that of each publisher": [[
+    "conformance/delivery.ts",
+    "concurrent publishers: the same order at all subscribers, or that of each",
+  ]],
+  "the messages of one publisher keep their order": [
+    ["conformance/delivery.ts", "every subscriber gets every event, with the same ids"],
+    ["conformance/delivery.ts", "a publisher's order holds without awaiting"],
+    ["conformance/delivery.ts", "a publisher's order holds from the first use on"],
+  ],
+  "a process opens one connection per role": [
+    ["backends/connections_test.ts", "${scheme}: ${CHANNELS} channels share ${roles} connection"],
     [
-      ["conformance/delivery.ts", "what is published once subscribe() has resolved arrives"],
-      ["conformance/delivery.ts", "two broadcasts hear each other"],
+      "backends/kafka/connections_test.ts",
+      "kafka: ${CHANNELS} channels share 2 connections to each broker",
     ],
   ],
-  [
-    "all subscribers of a channel see the same order, where it is not each publisher's own",
-    [[
-      "conformance/delivery.ts",
-      "concurrent publishers: the same order at all subscribers, or that of each",
-    ]],
-  ],
-  [
-    "one publisher's messages keep their order, awaited or not",
-    [
-      ["conformance/delivery.ts", "every subscriber gets every event, with the same ids"],
-      ["conformance/delivery.ts", "a publisher's order holds without awaiting"],
-      ["conformance/delivery.ts", "a publisher's order holds from the first use on"],
-    ],
-  ],
-  [
-    "and a process opens one connection per role, however many channels it has",
-    [
-      ["backends/connections_test.ts", "${scheme}: ${CHANNELS} channels share ${roles} connection"],
-      [
-        "backends/kafka/connections_test.ts",
-        "kafka: ${CHANNELS} channels share 2 connections to each broker",
-      ],
-    ],
-  ],
-];
+};
 
 /** Registers the tests that make the losses of some backends happen. */
 export function showLosses(...schemes: string[]): void {

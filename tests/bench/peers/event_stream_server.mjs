@@ -27,7 +27,7 @@ const CONTENDERS = {
       response.on("close", () => left.abort());
       try {
         const { signal } = left;
-        const subscription = await broadcast.subscribe(CHANNEL, { foreign: "gap", signal });
+        const subscription = await broadcast.subscribe(CHANNEL, { signal });
         response.writeHead(200, HEAD);
         await pipeline(eventStream(subscription), response);
       } catch {
@@ -71,7 +71,7 @@ const CONTENDERS = {
     const broadcast = new Broadcast("memory://");
     const port = await serve(async (request) => {
       const after = lastEventId(request);
-      const subscription = await broadcast.subscribe(CHANNEL, { after, foreign: "gap" });
+      const subscription = await broadcast.subscribe(CHANNEL, { after });
       return eventStreamResponse(subscription);
     });
     return { port, publish: (message) => broadcast.publish(CHANNEL, message) };
