@@ -446,7 +446,7 @@ interface Opener {
 function openerOf(target: string | URL | Backend | BackendSource): Opener {
   const { tail, open, address, href } = Object(target) as Partial<Backend & BackendSource & URL>;
   if (typeof tail === "function") return { open: () => Promise.resolve(target as Backend) };
-  if (typeof open === "function") {
+  if (typeof open === "function" && typeof address?.parameters?.keys === "function") {
     const source = target as BackendSource;
     checkParameters(address as Address);
     return { address: source.address, open: async () => await source.open() };

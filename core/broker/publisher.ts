@@ -107,8 +107,9 @@ export class Publisher {
     const answers = handed(backend, entries.map(({ message }) => message));
     for (let index = 0; index < entries.length; index++) {
       const entry = entries[index]!;
-      const answer = "then" in answers ? answers : answers[index]!;
-      answer.then(
+      // Not `answers[index].then()`: a backend at fault may answer less than one promise for each.
+      const answer = "then" in answers ? answers : answers[index];
+      Promise.resolve(answer ?? Promise.reject(new TypeError(NO_ANSWER))).then(
         (position) => this.#accept(backend, entry, position ?? undefined),
         (reason) => this.#refuse(backend, entry, reason, generation),
       );
@@ -201,13 +202,16 @@ export class Publisher {
   };
 }
 
+/** Reason for a message without an answer: the backend is at fault. */
+const NO_ANSWER = "the backend's publish() returned no promise for the message";
+
 /** Passes messages to the backend. An error that it throws counts as a rejection. */
 function handed(
   backend: Backend,
   messages: readonly OutgoingPayload[],
 ): ReturnType<Backend["publish"]> {
   try {
-    return backend.publish(messages);
+    return backend.publish(messages) ?? Promise.reject(new TypeError(NO_ANSWER));
   } catch (error) {
     return Promise.reject(error);
   }

@@ -80,7 +80,8 @@ export function encrypted<Message>(codec: Codec<Message>, keys: EncryptionKeys):
   if (!ring.has(keys.current)) {
     throw new TypeError(`Cannot encrypt messages: there is no key "${keys.current}"`);
   }
-  const current = encoder.encode(keys.current);
+  const { current: id, plain } = keys;
+  const current = encoder.encode(id);
 
   function keyOf(id: string): Promise<CryptoKey> | undefined {
     const key = ring.get(id);
@@ -93,7 +94,7 @@ export function encrypted<Message>(codec: Codec<Message>, keys: EncryptionKeys):
     const head = concat(headOf(kind), Uint8Array.of(current.length), current);
     const iv = crypto.getRandomValues(new Uint8Array(IV));
     const algorithm = { name: "AES-GCM", iv, additionalData: bound(head, channel) };
-    const key = await keyOf(keys.current)!;
+    const key = await keyOf(id)!;
     const secret = await crypto.subtle.encrypt(algorithm, key, bytes);
     return concat(head, iv, new Uint8Array(secret));
   }
@@ -105,7 +106,7 @@ export function encrypted<Message>(codec: Codec<Message>, keys: EncryptionKeys):
     channel: string,
   ): Promise<Uint8Array<ArrayBuffer> | undefined> {
     if (!isWrapped(payload, kind)) {
-      if (keys.plain) return undefined;
+      if (plain) return undefined;
       throw new Error("Cannot decrypt payload: it is not encrypted");
     }
     const bytes = payload.subarray(2);
@@ -164,7 +165,14 @@ function checkKey(id: string, key: CryptoKey | Uint8Array): CryptoKey | Uint8Arr
   if (length > 255) {
     throw new TypeError(`Cannot use key "${id}": its id has ${length} bytes, the limit is 255`);
   }
-  if (!(key instanceof Uint8Array) || [16, 24, 32].includes(key.length)) return key;
+  // A copy: the caller may wipe the bytes before they are imported, at first use.
+  if (key instanceof Uint8Array && [16, 24, 32].includes(key.length)) return key.slice();
+  if (Object.prototype.toString.call(key) === "[object CryptoKey]") return key;
+  if (!(key instanceof Uint8Array)) {
+    throw new TypeError(
+      `Cannot use key "${id}": it must be a CryptoKey or bytes, it is ${kindOf(key)}`,
+    );
+  }
   throw new TypeError(
     `Cannot use key "${id}": it has ${key.length} bytes, an AES key has 16, 24 or 32`,
   );

@@ -146,11 +146,18 @@ export class Channel<Message> {
       this.stopping = true;
       return;
     }
+    let moves = 0;
+    let { head } = this.tee.ring;
     while (!this.stopping) {
       let failure = await this.#move(opened.tail);
       if (this.stopping) break;
       if (failure === MOVED) {
         try {
+          // A tail that breaks again, before any event, must not spin.
+          if (this.tee.ring.head !== head) moves = 0;
+          ({ head } = this.tee.ring);
+          if (moves++ > 0) await backoff(moves, this.#options.connection.closing);
+          if (this.stopping) return;
           opened = await this.#tail(this.#options.connection.backend!);
           continue;
         } catch (error) {
@@ -227,9 +234,12 @@ export class Channel<Message> {
     const { records } = tail;
     const reader = "getReader" in records ? records.getReader() : records;
     this.#reader = reader;
+    let isRead = false;
     try {
       for (;;) {
+        isRead = false;
         const { done, value } = await reader.read();
+        isRead = true;
         if (done) return new ConnectionError("the broker ended the subscription");
         let recreated = false;
         for (const item of value) {
@@ -251,6 +261,8 @@ export class Channel<Message> {
         }
       }
     } catch (error) {
+      // Not an error of the tail, such as of a read that examines a break: the tail is still open.
+      if (isRead) await (this.#cancelled ?? reader.cancel().catch(() => {}));
       return error;
     } finally {
       if (!this.stopping) this.#reader = undefined;

@@ -33,3 +33,13 @@ class Silent extends MemoryBackend {
     await super.close();
   }
 }
+
+for (const answer of [undefined, [], [undefined]]) {
+  Deno.test(`a backend whose publish() returns ${JSON.stringify(answer)} fails that message alone`, async () => {
+    const backend = new MemoryBackend(0);
+    Object.assign(backend, { publish: () => answer });
+    await using broadcast = new Broadcast(backend);
+    await assertRejects(() => broadcast.publish("c", "m"), TypeError, "returned no promise");
+    assertEquals(broadcast.state, "connected");
+  });
+}

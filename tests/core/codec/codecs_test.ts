@@ -291,3 +291,22 @@ function hostile(): Uint8Array[] {
 function nested(depth: number): unknown {
   return depth === 0 ? 1 : [nested(depth - 1)];
 }
+
+Deno.test("encrypted() keeps its own copy of a key: the caller may wipe the bytes", async () => {
+  const key = crypto.getRandomValues(new Uint8Array(32));
+  const copy = key.slice();
+  const codec = encrypted(json(), { current: "1", keys: { "1": key } });
+  key.fill(0);
+  const payload = await codec.encode({ pin: 1234 }, "c");
+  const same = encrypted(json(), { current: "1", keys: { "1": copy } });
+  assertEquals(await same.decode(payload, "c"), { pin: 1234 });
+  const zeros = encrypted(json(), { current: "1", keys: { "1": new Uint8Array(32) } });
+  await assertRejects(async () => void await zeros.decode(payload, "c"), Error, "Cannot decrypt");
+});
+
+Deno.test("what is no key is refused at once, by its kind", () => {
+  for (const key of ["text", null, 1, [1, 2], new ArrayBuffer(32)]) {
+    const keys = { current: "1", keys: { "1": key as unknown as Uint8Array } };
+    assertThrows(() => encrypted(json(), keys), TypeError, 'Cannot use key "1"');
+  }
+});
