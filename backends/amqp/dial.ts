@@ -29,7 +29,7 @@ export interface ConnectionOptions extends SourceOptions {
    * `await connect(url)`. Channels are opened on it, and it is never closed. The server of `url`
    * then only appears in messages.
    *
-   * @default {a connection of its own}
+   * @default {the backend opens its own}
    */
   readonly client?: AmqpConnection | undefined;
   /**
@@ -94,7 +94,7 @@ export type Prepare = (channel: Channel) => Promise<unknown>;
 
 /** The server of a backend, and how a connection to it is made. */
 export interface Dial {
-  /** The server, as it appears in messages. */
+  /** The server's address, as shown in error messages. */
   readonly address: string;
   /** Connects. */
   readonly connect: (prepare: Prepare) => Promise<Link>;

@@ -20,11 +20,11 @@ const RESERVED = new RegExp(
     [
       // Routing.
       ...["CC", "BCC", "x-cc", "x-exchange", "x-routing-key", "x-delay"],
-      // The time and the node of its arrival.
+      // When and where the message arrived.
       ...["timestamp_in_ms", "x-routed-by"],
-      // Where it was before.
+      // Where the message was before.
       ...["x-death", "x-(?:first|last)-death-.*", "x-received-from", "x-shovelled(?:-timestamp)?"],
-      // Properties of its queue.
+      // Properties of the message's queue.
       ...["x-delivery-count", "x-stream-offset", "x-stream-filter-value"],
       // Other protocols.
       ...["x-basic-.*", "x-opt-.*", "x-amqp-1\\.0-.*", "x-mqtt-publish-qos", "x-mqtt-dup"],

@@ -200,7 +200,7 @@ export function isSame(one: Place, other: Place): boolean {
     other.fingerprint === "";
 }
 
-/** A record for the core: without a value it is nobody's event. */
+/** Converts a message for the core. One without a value, or a control record, is skipped. */
 export function itemOf(message: Message, place: Place): BackendRecord | SkippedRecord {
   const { value, isControlRecord, timestamp = "-1" } = message;
   if (value === null || isControlRecord) return { kind: "skip", place };

@@ -32,7 +32,7 @@ const MESSAGES: Readonly<Record<string, string>> = {
 /** JetStream is storing the first message with the same key: told by servers from 2.11 on. */
 export const IN_PROCESS = 10158;
 
-/** The status of an answer when nobody listens: there is no such stream. */
+/** The status if nothing listens on a subject: the stream does not exist. */
 export const NO_RESPONDERS = 503;
 
 /** The statuses that tell a reader that there are no more messages. */

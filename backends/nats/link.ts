@@ -39,7 +39,7 @@ export class Link {
     this.loss = this.#loss.signal;
     this.#notices = client.status();
     void this.#watch();
-    // It resolves without an error, too, if somebody has closed it.
+    // It also resolves without an error if the user has closed the client.
     void client.closed().then((error) => this.#lose(error));
   }
 

@@ -23,8 +23,8 @@
  * so does a stream that was deleted and created again (`reset`).
  *
  * A server whose machine crashes loses the messages that it had not synced (`sync_interval`). A
- * subscriber that had received some of them gets a gap (`rollback`): each message carries a number,
- * which tells it from a later message with the same sequence.
+ * subscriber that had received some of them gets a gap (`rollback`): each message carries a unique
+ * number, so a later message with the same sequence is recognized as a different one.
  *
  * The server does not know which channel a removed message belonged to. A channel whose own last
  * event was removed therefore gets a gap if any message after it was removed. A pattern that

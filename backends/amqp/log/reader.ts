@@ -112,7 +112,7 @@ export class Reader {
     return await this.#view(queue, place?.at ?? "first");
   }
 
-  /** Whether a stream has a record after an offset: then its last chunk starts after it. */
+  /** Whether a stream has a record after an offset. If so, its last chunk starts after that offset. */
   async isBeyond(queue: string, at: number): Promise<boolean> {
     return (await this.#edge(queue, "last")).at > at;
   }
@@ -127,7 +127,7 @@ export class Reader {
     }
   }
 
-  /** A place that the stream has reached: an offset, or one after it, if it has reached that. */
+  /** The last known place, if it is at `least` or after; otherwise the stream's end, looked up now. */
   async #known(queue: string, least: number): Promise<Known> {
     const known = this.#ends.of(queue);
     if (known && known.end.at >= least) return known;

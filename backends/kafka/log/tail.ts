@@ -39,7 +39,10 @@ export interface Share {
   readonly partitions: Set<number>;
 }
 
-/** It is filled on demand: records that it has no room for wait on the broker. */
+/**
+ * The tail of a topic or of a pattern. Records that do not fit into its queue stay on the broker
+ * until they are read.
+ */
 export class TopicTail implements Tail, RecordReader {
   /** See `Tail`. */
   readonly position: Position | undefined;
@@ -49,7 +52,7 @@ export class TopicTail implements Tail, RecordReader {
   readonly shares = new Map<string, Share>();
   readonly #wake: () => void;
   readonly #cancel: () => void;
-  /** An array for each fetch of a partition. */
+  /** Items that were fetched but not read yet: one array for each fetch of a partition. */
   readonly #waiting: (readonly Item[])[] = [];
   #size = 0;
   /** Resolves the read that waits; with a promise that rejects, too. */

@@ -37,7 +37,7 @@ export interface LiveTailOptions {
   readonly channelOf?: ((subject: string) => string | undefined) | undefined;
   /** Reads what follows a position, inclusive of its own record. */
   readonly read: (options: ReadOptions) => Promise<Page>;
-  /** Unsubscribes: nobody reads it any more. */
+  /** Unsubscribes. Called when the tail is no longer read. */
   readonly cancel: () => Promise<void>;
 }
 

@@ -82,7 +82,7 @@ export class PatternTail {
     this.#end(error);
   }
 
-  /** Looks for new channels; calls meanwhile make it look once more. */
+  /** Looks for new channels. If called again while it is looking, it looks once more afterwards. */
   look(): void {
     this.#isStale = true;
     this.#listing ??= this.#look().catch((error) => this.lose(error)).finally(() => {

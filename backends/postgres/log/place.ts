@@ -8,7 +8,7 @@ import { type Place, Position } from "../../../core/backend/position.ts";
 
 /** The length of the epoch, with which a fingerprint starts. */
 const EPOCH = 8;
-/** A fingerprint has a row's time modulo this, in microseconds. */
+/** Fingerprints store a row's time modulo this number of microseconds. */
 const SPAN = 36 ** 8;
 
 /** The parts of a fingerprint. */

@@ -1,5 +1,5 @@
 /**
- * The pool: further sessions that read pages.
+ * The pool: additional sessions that read pages.
  *
  * @module
  */

@@ -27,7 +27,7 @@ export const WAKE_CHANNEL = "broadcaster_log";
  *
  * Ids come from one sequence. They are taken under a lock of the channel that is held until the
  * commit, so in each channel the order of ids is the order of commit. A transaction of the
- * application takes all its locks, in order, when it commits: an open one blocks nobody.
+ * application takes its locks only when it commits, in order, so an open one blocks no other.
  */
 export const MIGRATION: string = `\
 select ${SCHEMA_LOCK};
