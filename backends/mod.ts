@@ -43,6 +43,7 @@ export { PollingTail, type PollingTailOptions } from "../core/backend/kit/pollin
 export { BacklogError, QueueTail } from "../core/backend/kit/queue_tail.ts";
 export { type Renewable, RenewedConnection } from "../core/backend/kit/renewed_connection.ts";
 export {
+  checkOptions,
   durationText,
   sourceOf,
   type SourceOptions,

@@ -74,7 +74,7 @@ import type {
   TailOptions,
 } from "../../core/backend/contract.ts";
 import { RenewedConnection } from "../../core/backend/kit/renewed_connection.ts";
-import { durationText, sourceOf } from "../../core/backend/kit/source.ts";
+import { checkOptions, durationText, sourceOf } from "../../core/backend/kit/source.ts";
 import {
   type AmqpConnection,
   checkConnection,
@@ -210,7 +210,7 @@ export interface AmqpStreamOptions extends ConnectionOptions {
  * @throws {TypeError} If `client` is not a connection of amqplib.
  */
 export function amqpStream(options: AmqpStreamOptions = {}): BackendSource {
-  const { url, client, retention, maxBytes, segmentBytes } = options;
+  const { url, client, retention, maxBytes, segmentBytes } = checkOptions("amqpStream", options);
   const source = sourceOf({
     schemes: ["amqp-stream", "amqps-stream"],
     url,

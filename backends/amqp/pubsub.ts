@@ -77,7 +77,7 @@ import {
 } from "../../core/backend/kit/loss_detection.ts";
 import { QueueTail } from "../../core/backend/kit/queue_tail.ts";
 import { RenewedConnection } from "../../core/backend/kit/renewed_connection.ts";
-import { sourceOf } from "../../core/backend/kit/source.ts";
+import { checkOptions, sourceOf } from "../../core/backend/kit/source.ts";
 import {
   type AmqpConnection,
   checkConnection,
@@ -248,7 +248,7 @@ export interface AmqpOptions extends ConnectionOptions {
  * @throws {TypeError} If `client` is not a connection of amqplib.
  */
 export function amqp(options: AmqpOptions = {}): BackendSource {
-  const { url, client, exchange } = options;
+  const { url, client, exchange } = checkOptions("amqp", options);
   const source = sourceOf({
     schemes: ["amqp", "amqps"],
     url,

@@ -34,7 +34,7 @@ import type {
 } from "../../core/backend/contract.ts";
 import { ClosedError } from "../../core/backend/errors.ts";
 import { QueueTail } from "../../core/backend/kit/queue_tail.ts";
-import { sourceOf, type SourceOptions } from "../../core/backend/kit/source.ts";
+import { checkOptions, sourceOf, type SourceOptions } from "../../core/backend/kit/source.ts";
 
 /** The maximum number of open senders. The least recently used are closed first. */
 const KEPT = 256;
@@ -115,7 +115,8 @@ export class BroadcastChannelBackend implements Backend {
  *
  * @param options The URL.
  */
-export function broadcastChannel({ url }: SourceOptions = {}): BackendSource {
+export function broadcastChannel(options: SourceOptions = {}): BackendSource {
+  const { url } = checkOptions("broadcastChannel", options);
   return sourceOf({ schemes: ["broadcast-channel"], url, open });
 }
 

@@ -99,7 +99,7 @@ import type {
 } from "../../core/backend/contract.ts";
 import { ConnectionError } from "../../core/backend/errors.ts";
 import { RenewedConnection } from "../../core/backend/kit/renewed_connection.ts";
-import { sourceOf, type SourceOptions } from "../../core/backend/kit/source.ts";
+import { checkOptions, sourceOf, type SourceOptions } from "../../core/backend/kit/source.ts";
 import type { Position } from "../../core/backend/position.ts";
 import { onAbort } from "../../core/util/abort.ts";
 import { Cluster } from "./cluster.ts";
@@ -185,7 +185,8 @@ export interface KafkaOptions extends SourceOptions {
  * @param options The URL or a client, and settings.
  * @throws {TypeError} If the URL is malformed, or the client is not one of kafkajs 2.2.4.
  */
-export function kafka({ url, client, ...parameters }: KafkaOptions = {}): BackendSource {
+export function kafka(options: KafkaOptions = {}): BackendSource {
+  const { url, client, ...parameters } = checkOptions("kafka", options);
   const make = client === undefined ? undefined : clusterFactory(client);
   return sourceOf({
     schemes: ["kafka"],

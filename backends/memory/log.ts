@@ -43,7 +43,7 @@ import type {
   Target,
 } from "../../core/backend/contract.ts";
 import { QueueTail } from "../../core/backend/kit/queue_tail.ts";
-import { sourceOf, type SourceOptions } from "../../core/backend/kit/source.ts";
+import { checkOptions, sourceOf, type SourceOptions } from "../../core/backend/kit/source.ts";
 import type { Pattern } from "../../core/backend/pattern.ts";
 import type { Position } from "../../core/backend/position.ts";
 import { MemoryBroker, type MemoryListener } from "./log/broker.ts";
@@ -165,7 +165,8 @@ export interface MemoryOptions extends SourceOptions {
  * await broadcast.disconnect();
  * ```
  */
-export function memory({ url, history }: MemoryOptions = {}): BackendSource {
+export function memory(options: MemoryOptions = {}): BackendSource {
+  const { url, history } = checkOptions("memory", options);
   return sourceOf({ schemes: ["memory"], url, parameters: { history }, open });
 }
 

@@ -64,7 +64,7 @@ import {
 } from "../../core/backend/kit/loss_detection.ts";
 import { QueueTail } from "../../core/backend/kit/queue_tail.ts";
 import { RenewedConnection } from "../../core/backend/kit/renewed_connection.ts";
-import { sourceOf } from "../../core/backend/kit/source.ts";
+import { checkOptions, sourceOf } from "../../core/backend/kit/source.ts";
 import { onAbort } from "../../core/util/abort.ts";
 import { checkMqttClient, type Dial, dialOf, dialOver, type MqttOptions } from "./dial.ts";
 import { Filters, type Listener } from "./filters.ts";
@@ -214,7 +214,8 @@ export class MqttBackend implements Backend {
  * await broadcast.disconnect();
  * ```
  */
-export function mqtt({ url, client, ...parameters }: MqttOptions = {}): BackendSource {
+export function mqtt(options: MqttOptions = {}): BackendSource {
+  const { url, client, ...parameters } = checkOptions("mqtt", options);
   const source = sourceOf({
     schemes: ["mqtt", "mqtts"],
     url,

@@ -69,7 +69,7 @@ import type {
 } from "../../core/backend/contract.ts";
 import { importClient } from "../../core/backend/kit/client_library.ts";
 import { RenewedConnection } from "../../core/backend/kit/renewed_connection.ts";
-import { durationText, sourceOf } from "../../core/backend/kit/source.ts";
+import { checkOptions, durationText, sourceOf } from "../../core/backend/kit/source.ts";
 import type { Position } from "../../core/backend/position.ts";
 import { kindOf } from "../../core/util/kind.ts";
 import { checkConnection, type Dial, dialOf, dialOver, type NatsOptions } from "./dial.ts";
@@ -249,7 +249,10 @@ export interface NatsStreamOptions extends NatsOptions {
  * ```
  */
 export function natsStream(options: NatsStreamOptions = {}): BackendSource {
-  const { url, client, jetstreamManager: manage, retention, ...parameters } = options;
+  const { url, client, jetstreamManager: manage, retention, ...parameters } = checkOptions(
+    "natsStream",
+    options,
+  );
   if (client !== undefined) checkConnection(client);
   if (manage !== undefined && typeof manage !== "function") {
     throw new TypeError(

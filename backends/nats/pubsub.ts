@@ -60,7 +60,7 @@ import {
 } from "../../core/backend/kit/loss_detection.ts";
 import { QueueTail } from "../../core/backend/kit/queue_tail.ts";
 import { RenewedConnection } from "../../core/backend/kit/renewed_connection.ts";
-import { sourceOf } from "../../core/backend/kit/source.ts";
+import { checkOptions, sourceOf } from "../../core/backend/kit/source.ts";
 import { checkConnection, type Dial, dialOf, dialOver, type NatsOptions } from "./dial.ts";
 import { refused } from "./errors.ts";
 import { checkHeaders, HEADER_LENGTH, headerOf, headersIn, lengthOf } from "./headers.ts";
@@ -251,7 +251,8 @@ export class NatsBackend implements Backend {
  * const broadcast = new Broadcast(nats({ client }));
  * ```
  */
-export function nats({ url, client, ...parameters }: NatsOptions = {}): BackendSource {
+export function nats(options: NatsOptions = {}): BackendSource {
+  const { url, client, ...parameters } = checkOptions("nats", options);
   if (client !== undefined) checkConnection(client);
   return sourceOf({
     schemes: ["nats"],

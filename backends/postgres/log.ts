@@ -93,7 +93,7 @@ import type {
   Target,
 } from "../../core/backend/contract.ts";
 import { importClient } from "../../core/backend/kit/client_library.ts";
-import { durationText, sourceOf } from "../../core/backend/kit/source.ts";
+import { checkOptions, durationText, sourceOf } from "../../core/backend/kit/source.ts";
 import type { Position } from "../../core/backend/position.ts";
 import { random } from "../../core/util/random.ts";
 import type { Postgres } from "./link.ts";
@@ -237,7 +237,7 @@ export interface PostgresStreamOptions extends ConnectionOptions {
  * @throws {TypeError} If `sql` is not a client of the library `postgres`.
  */
 export function postgresStream(options: PostgresStreamOptions = {}): BackendSource {
-  const { sql, url, retention, pool } = options;
+  const { sql, url, retention, pool } = checkOptions("postgresStream", options);
   const source = sourceOf({
     schemes: ["postgres-stream", "postgresql-stream"],
     url,

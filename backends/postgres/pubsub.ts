@@ -43,7 +43,7 @@ import type {
   Tail,
 } from "../../core/backend/contract.ts";
 import { importClient } from "../../core/backend/kit/client_library.ts";
-import { sourceOf } from "../../core/backend/kit/source.ts";
+import { checkOptions, sourceOf } from "../../core/backend/kit/source.ts";
 import type { Postgres } from "./link.ts";
 import { BorrowedSession } from "./pubsub/borrowed_session.ts";
 import { OwnSession, type Session } from "./pubsub/session.ts";
@@ -148,7 +148,7 @@ export interface PostgresOptions extends ConnectionOptions {}
  * @throws {TypeError} If `sql` is not a client of the library `postgres`.
  */
 export function postgres(options: PostgresOptions = {}): BackendSource {
-  const { sql, url } = options;
+  const { sql, url } = checkOptions("postgres", options);
   const source = sourceOf({
     schemes: ["postgres", "postgresql"],
     url,

@@ -68,7 +68,7 @@ import type {
 } from "../../core/backend/contract.ts";
 import { RefusedError } from "../../core/backend/errors.ts";
 import { RenewedConnection } from "../../core/backend/kit/renewed_connection.ts";
-import { sourceOf } from "../../core/backend/kit/source.ts";
+import { checkOptions, sourceOf } from "../../core/backend/kit/source.ts";
 import type { Position } from "../../core/backend/position.ts";
 import { clientsOf } from "./clients.ts";
 import { redirectionOf } from "./errors.ts";
@@ -109,9 +109,8 @@ export interface RedisStreamOptions extends RedisOptions {
  * const source = redisStream({ url: "redis-stream://localhost:6379", maxlen: 1_000 });
  * ```
  */
-export function redisStream(
-  { url, client, ...parameters }: RedisStreamOptions = {},
-): BackendSource {
+export function redisStream(options: RedisStreamOptions = {}): BackendSource {
+  const { url, client, ...parameters } = checkOptions("redisStream", options);
   checkRedis(client);
   return sourceOf({
     schemes: ["redis-stream", "rediss-stream"],

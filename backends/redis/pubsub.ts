@@ -60,7 +60,7 @@ import type {
   Target,
 } from "../../core/backend/contract.ts";
 import { RenewedConnection } from "../../core/backend/kit/renewed_connection.ts";
-import { sourceOf } from "../../core/backend/kit/source.ts";
+import { checkOptions, sourceOf } from "../../core/backend/kit/source.ts";
 import { clientsOf } from "./clients.ts";
 import { Link, prefixed, publishOn } from "./link.ts";
 import { checkRedis, type RedisClient, type RedisOptions } from "./options.ts";
@@ -82,7 +82,8 @@ export type { RedisClient, RedisOptions } from "./options.ts";
  * const source = redis({ url: "redis://localhost:6379", prefix: "app:" });
  * ```
  */
-export function redis({ url, client, ...parameters }: RedisOptions = {}): BackendSource {
+export function redis(options: RedisOptions = {}): BackendSource {
+  const { url, client, ...parameters } = checkOptions("redis", options);
   checkRedis(client);
   return sourceOf({
     schemes: ["redis", "rediss"],

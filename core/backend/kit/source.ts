@@ -4,6 +4,7 @@
  * @module
  */
 
+import { kindOf } from "../../util/kind.ts";
 import { Address } from "../address.ts";
 import type { Backend, BackendSource } from "../contract.ts";
 
@@ -48,6 +49,26 @@ export function sourceOf({ schemes, url, parameters = {}, open }: SourceParts): 
     }
   }
   return { address, open: () => open(address) };
+}
+
+/**
+ * Checks the options of a factory, so that a URL or a client passed in their place is not ignored.
+ *
+ * @param factory The name of the factory, as it appears in the message.
+ * @throws {TypeError} If they are not a plain object.
+ */
+export function checkOptions<Options extends object>(factory: string, options: Options): Options {
+  const prototype: unknown = options === null || typeof options !== "object"
+    ? undefined
+    : Object.getPrototypeOf(options);
+  // Of whatever realm.
+  if (prototype === null) return options;
+  if (prototype !== undefined && Object.getPrototypeOf(prototype) === null) return options;
+  throw new TypeError(
+    `Cannot open ${factory}(): its options must be an object such as { url }, they are ${
+      kindOf(options)
+    }`,
+  );
 }
 
 /**
