@@ -55,9 +55,9 @@ export class Address {
 
   /** The URL without credentials and parameters, for messages. */
   toString(): string {
-    return `${this.scheme}://${this.hosts.map(formatHost).join(",")}${
-      this.path && `/${this.path}`
-    }`;
+    // Without `//host`, or with slashes too many, what looks like a path may hold a password.
+    const path = /[:@]/.test(this.path) ? "…" : this.path;
+    return `${this.scheme}://${this.hosts.map(formatHost).join(",")}${path && `/${path}`}`;
   }
 
   /**

@@ -48,3 +48,10 @@ Deno.test("what is no duration is refused", () => {
     );
   }
 });
+
+Deno.test("credentials that parse as a path are never shown", () => {
+  for (const url of ["redis:/u:s3cret", "redis:////u:s3cret", "redis:///u:s3cret"]) {
+    assertEquals(String(new Address(url)), "redis:///…");
+  }
+  assertEquals(String(new Address("redis://u:s3cret@host/0")), "redis://host/0");
+});
