@@ -22,17 +22,22 @@
  * @module
  */
 
+import { AMQP, KAFKA, MQTT, NATS, OTHER_SCHEMES, POSTGRES, REDIS } from "./backends/parameters.ts";
 import { BroadcastCore } from "./core/api/broadcast.ts";
 import type { ChannelName, EventOf } from "./core/api/channel_map.ts";
+import type { BroadcastHealth } from "./core/api/health.ts";
 import type { BroadcastEventMap } from "./core/api/notifications.ts";
-import type {
-  BroadcastOptions,
-  HistoryOptions,
-  PublishOptions,
-  SubscribeOptions,
-  WritableOptions,
+import {
+  BROADCAST_OPTIONS,
+  type BroadcastOptions,
+  type HistoryOptions,
+  type PublishOptions,
+  type SubscribeOptions,
+  type WritableOptions,
 } from "./core/api/options.ts";
+import { checkParameters } from "./core/api/parameters.ts";
 import { CORE_PARAMETERS, readSettings } from "./core/api/settings.ts";
+import type { BroadcastStats } from "./core/api/stats.ts";
 import type { Subscription } from "./core/api/subscription.ts";
 import type { SubscribeTarget } from "./core/api/target.ts";
 import { Address } from "./core/backend/address.ts";
@@ -42,8 +47,11 @@ import type { Alternatives } from "./core/broker/capabilities.ts";
 import { checkCodec, type Codec, json, text } from "./core/codec/codec.ts";
 import { type ChannelsOf, checked, type Schema } from "./core/codec/schema.ts";
 import { kindOf } from "./core/util/kind.ts";
+import { checkKnown as checkKnownOptions } from "./core/util/known_options.ts";
+import { quote } from "./core/util/quote.ts";
 
 export type { ChannelName, EventOf } from "./core/api/channel_map.ts";
+export type { BroadcastHealth } from "./core/api/health.ts";
 export {
   type BroadcastEventMap,
   GapEvent,
@@ -57,6 +65,7 @@ export type {
   SubscribeOptions,
   WritableOptions,
 } from "./core/api/options.ts";
+export type { BroadcastStats } from "./core/api/stats.ts";
 export { Subscription, type SubscriptionIterator } from "./core/api/subscription.ts";
 export type { SubscribeTarget } from "./core/api/target.ts";
 export {
@@ -68,6 +77,7 @@ export {
 } from "./core/backend/errors.ts";
 export type { BroadcastEvent, Gap, GapCause } from "./core/backend/event.ts";
 export type { BroadcastState } from "./core/backend/state.ts";
+export type { ChannelStats } from "./core/fanout/channel_stats.ts";
 export { bytes, type Codec, json, type SyncCodec, text } from "./core/codec/codec.ts";
 export { compressed, type CompressedOptions } from "./core/codec/compressed.ts";
 export { encrypted, type EncryptionKeys } from "./core/codec/encrypted.ts";
@@ -77,12 +87,6 @@ export {
   type SchemaIssue,
   ValidationError,
 } from "./core/codec/schema.ts";
-
-/** URL parameters that are paths of PEM files. */
-const PEM = ["ca", "cert", "key"];
-
-/** URL parameters of every Redis scheme. */
-const REDIS = ["prefix", "cluster", "sentinel", "sentinelUsername", "sentinelPassword", ...PEM];
 
 /** Features of a log whose records have headers. */
 const LOG = ["log", "headers"] as const;
@@ -97,51 +101,63 @@ const SCHEMES: Readonly<Record<string, Scheme>> = {
   "broadcast-channel": { load: () => import("./backends/broadcast_channel/pubsub.ts") },
   ...both("redis", "rediss", {
     load: () => import("./backends/redis/pubsub.ts"),
-    parameters: REDIS,
+    ...REDIS,
   }),
   ...both("redis-stream", "rediss-stream", {
     load: () => import("./backends/redis/log.ts"),
     has: [...LOG, "keys"],
-    parameters: [...REDIS, "maxlen"],
+    ...REDIS,
+    parameters: [...REDIS.parameters, "maxlen"],
   }),
   ...both("postgres", "postgresql", {
     load: () => import("./backends/postgres/pubsub.ts"),
-    parameters: ["sslmode", ...PEM],
+    ...POSTGRES,
+    ignored: [...POSTGRES.ignored, "schema"],
   }),
   ...both("postgres-stream", "postgresql-stream", {
     load: () => import("./backends/postgres/log.ts"),
     has: [...LOG, "keys"],
-    parameters: ["sslmode", ...PEM, "retention", "pool"],
+    ...POSTGRES,
+    parameters: [...POSTGRES.parameters, "schema", "retention", "pool"],
   }),
   kafka: {
     load: () => import("./backends/kafka/log.ts"),
     has: LOG,
-    parameters: ["sasl", "tls", ...PEM, "clientId", "create", "replication"],
+    ...KAFKA,
   },
   ...both("amqp", "amqps", {
     load: () => import("./backends/amqp/pubsub.ts"),
     has: ["headers"],
-    parameters: ["exchange", ...PEM],
+    ...AMQP,
+    parameters: ["exchange", ...AMQP.parameters],
   }),
   ...both("amqp-stream", "amqps-stream", {
     load: () => import("./backends/amqp/log.ts"),
     has: LOG,
-    parameters: [...PEM, "retention", "maxBytes", "segmentBytes"],
+    ...AMQP,
+    parameters: [
+      ...AMQP.parameters,
+      ...["retention", "maxBytes", "segmentBytes", "create", "maxStreams"],
+    ],
   }),
   ...both("mqtt", "mqtts", {
     load: () => import("./backends/mqtt/pubsub.ts"),
     has: ["headers"],
-    parameters: [...PEM, "clientId"],
+    ...MQTT,
   }),
   nats: {
     load: () => import("./backends/nats/pubsub.ts"),
     has: ["headers"],
-    parameters: ["tls", ...PEM],
+    ...NATS,
   },
   "nats-stream": {
     load: () => import("./backends/nats/log.ts"),
     has: [...LOG, "keys"],
-    parameters: ["tls", ...PEM, "stream", "retention", "maxlen", "maxBytes", "storage", "replicas"],
+    ...NATS,
+    parameters: [
+      ...NATS.parameters,
+      ...["stream", "retention", "maxlen", "maxBytes", "storage", "replicas"],
+    ],
   },
 };
 
@@ -153,13 +169,20 @@ interface Scheme {
   readonly has?: readonly (keyof Alternatives)[];
   /** URL parameters, in addition to those of every scheme. */
   readonly parameters?: readonly string[];
+  /** Parameters in URLs of providers and of other clients that mean nothing here. */
+  readonly ignored?: readonly string[];
+  /** What to do about parameters of other clients that would mean something, by name. */
+  readonly hints?: Readonly<Record<string, string>>;
+  /** Whether `<scheme>+unix` leads to a Unix socket, by its path. */
+  readonly unix?: boolean;
   /** Scheme that this one is an alias of. */
   readonly alias?: string;
 }
 
-/** A scheme and its alias. */
+/** A scheme and its aliases. */
 function both(name: string, alias: string, scheme: Scheme): Record<string, Scheme> {
-  return { [name]: scheme, [alias]: { ...scheme, alias: name } };
+  const other = { ...scheme, alias: name };
+  return { [name]: scheme, [alias]: other, ...scheme.unix && { [`${name}+unix`]: other } };
 }
 
 /** Schemes that support each optional feature, for error messages. */
@@ -183,7 +206,10 @@ function having(feature: keyof Alternatives): string[] {
  * retried indefinitely, with exponential backoff and jitter. Subscriptions stay open meanwhile, and
  * report a gap if events may have been missed.
  *
- * Dispatches `statechange`, `gap` and `messageerror` events.
+ * Dispatches `statechange`, `gap` and `messageerror` events. `node:diagnostics_channel` has them, and
+ * more, as `broadcaster:publish`, `broadcaster:subscribe`, `broadcaster:gap` and
+ * `broadcaster:reconnect`. With `DEBUG=broadcaster` or `NODE_DEBUG=broadcaster`, a line on standard
+ * error says what happens, without messages and credentials.
  *
  * @typeParam Channels Maps channel names to the messages that are received.
  * @typeParam Published Maps channel names to the messages that may be published. Differs from
@@ -225,9 +251,10 @@ export interface Broadcast<
   /**
    * Publishes a message to a channel.
    *
-   * Messages of one publisher keep their order, even if they are not awaited. Messages that are
-   * published without an `await` in between are sent as one batch. While the connection is being
-   * re-established, messages wait for up to the option `timeout`.
+   * Messages of one publisher keep their order, even if they are not awaited; if the codec is
+   * asynchronous, within each channel. Messages that are published without an `await` in between are
+   * sent as one batch. While the connection is being re-established, messages wait for up to the
+   * option `timeout`.
    *
    * @param channel The channel to publish to.
    * @param message The message to publish.
@@ -236,7 +263,10 @@ export interface Broadcast<
    * backend does not know it, `undefined`.
    * @throws {TypeError} If the channel name, the message or an option is invalid. It is a
    * `ValidationError` if the channel's schema rejects the message.
-   * @throws {RangeError} If the channel name or the message is too long for the broker.
+   * @throws {RangeError} If the channel name has more than 2,048 bytes, the message more than
+   * `maxMessage`, or one of them is too long for the broker.
+   * @throws {DOMException} If the codec or the schema does not settle in time: a `TimeoutError`. The
+   * message was not sent.
    * @throws {ConnectionError} If there was no connection. The message was not sent.
    * @throws {OutcomeUnknownError} If the message was sent, but never acknowledged.
    * @throws {RefusedError} If the broker refuses the message.
@@ -329,6 +359,57 @@ export interface Broadcast<
     channel: Name,
     options?: WritableOptions | null,
   ): WritableStream<Published[Name]>;
+
+  /**
+   * Returns the numbers of the broadcast at this moment, for each channel and in all: subscribers,
+   * events, gaps, what waits, and the connection. Counting costs the way of an event next to nothing,
+   * and the call takes time in proportion to the subscriptions.
+   *
+   * @example
+   * ```ts
+   * import { Broadcast } from "@broadcaster/broadcaster";
+   * import assert from "node:assert/strict";
+   *
+   * const broadcast = new Broadcast("memory://");
+   * const subscription = await broadcast.subscribe("chatroom");
+   * await broadcast.publish("chatroom", "hello");
+   *
+   * const { published, channels } = broadcast.stats();
+   * const chatroom = channels.find(({ channel }) => channel === "chatroom");
+   * assert.equal(published, 1);
+   * assert.equal(chatroom?.subscribers, 1);
+   * assert.equal(chatroom?.lag, 1); // nobody has read it yet
+   * await broadcast.disconnect();
+   * ```
+   */
+  stats(): BroadcastStats;
+
+  /**
+   * Asks the broker whether it answers, for a readiness endpoint. Connects if that has not happened
+   * yet; does not wait for a lost connection. A broker that is away, or silent for 5 seconds, is a
+   * result and no error.
+   *
+   * @param options Additional options: `signal` limits how long the broker has to answer. When it
+   * aborts, the result says so.
+   * @throws {TypeError} If an option is invalid.
+   *
+   * @example
+   * ```ts
+   * import { Broadcast } from "@broadcaster/broadcaster";
+   * import assert from "node:assert/strict";
+   *
+   * const broadcast = new Broadcast("memory://");
+   *
+   * async function ready(): Promise<Response> {
+   *   const health = await broadcast.health({ signal: AbortSignal.timeout(1_000) });
+   *   return Response.json(health, { status: health.ok ? 200 : 503 });
+   * }
+   *
+   * assert.equal((await ready()).status, 200);
+   * await broadcast.disconnect();
+   * ```
+   */
+  health(options?: { signal?: AbortSignal | undefined }): Promise<BroadcastHealth>;
 
   /**
    * Ends all subscriptions after the events that have arrived, waits for pending publishes, and
@@ -424,6 +505,7 @@ export const Broadcast: BroadcastConstructor = class Broadcast extends Broadcast
         `Cannot open broadcast: options must be an object, such as { codec: json() }, not ${kind}`,
       );
     }
+    checkKnownOptions("open broadcast", options, BROADCAST_OPTIONS);
     const { channels } = options;
     const codec = options.codec ?? (channels ? json() : text()) as Codec<unknown>;
     checkCodec("open broadcast: option codec", codec);
@@ -448,7 +530,7 @@ function openerOf(target: string | URL | Backend | BackendSource): Opener {
   if (typeof tail === "function") return { open: () => Promise.resolve(target as Backend) };
   if (typeof open === "function" && typeof address?.parameters?.keys === "function") {
     const source = target as BackendSource;
-    checkParameters(address as Address);
+    checkKnown(address as Address);
     return { address: source.address, open: async () => await source.open() };
   }
   // Not `instanceof`: each realm has its own `URL` class.
@@ -463,27 +545,21 @@ function openerOf(target: string | URL | Backend | BackendSource): Opener {
   const parsed = new Address(url);
   const scheme = Object.hasOwn(SCHEMES, parsed.scheme) ? SCHEMES[parsed.scheme] : undefined;
   if (!scheme) {
+    const help = Object.hasOwn(OTHER_SCHEMES, parsed.scheme)
+      ? OTHER_SCHEMES[parsed.scheme]
+      : `known schemes are ${Object.keys(SCHEMES).join(", ")}`;
     throw new TypeError(
-      `Cannot open "${parsed}": unknown scheme "${parsed.scheme}", known schemes are ${
-        Object.keys(SCHEMES).join(", ")
-      }`,
+      `Cannot open "${parsed}": unknown scheme ${quote(parsed.scheme)}, ${help}`,
     );
   }
-  checkParameters(parsed);
+  checkKnown(parsed);
   return { address: parsed, open: async () => (await scheme.load()).open(parsed) };
 }
 
-/** Rejects parameters unknown to the scheme. Third-party schemes check their own. */
-function checkParameters(address: Address): void {
+/** Checks the parameters of our schemes. Third-party schemes check their own. */
+function checkKnown(address: Address): void {
   const scheme = Object.hasOwn(SCHEMES, address.scheme) ? SCHEMES[address.scheme] : undefined;
   if (!scheme) return;
-  const known = [...CORE_PARAMETERS, ...scheme.parameters ?? []];
-  for (const name of address.parameters.keys()) {
-    if (known.includes(name)) continue;
-    throw new TypeError(
-      `Cannot open "${address}": unknown parameter "${name}", known parameters are ${
-        known.join(", ")
-      }`,
-    );
-  }
+  const { parameters = [], ignored = [], hints = {} } = scheme;
+  checkParameters(address, { known: [...CORE_PARAMETERS, ...parameters], ignored, hints });
 }

@@ -28,7 +28,7 @@ export interface ControlParts {
   /** Publishes a payload, in its turn. */
   readonly send: (
     channel: string,
-    payload: Payload | Promise<Payload>,
+    payload: Payload | PromiseLike<Payload>,
     signal: AbortSignal | undefined,
   ) => Promise<string | undefined>;
 }

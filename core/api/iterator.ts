@@ -49,6 +49,11 @@ export class SubscriptionCursor<
     source.cursor = this;
   }
 
+  /** Called for each message that an event stream of the subscription cannot write. */
+  get onMessageError(): ((channel: string, error: unknown) => void) | undefined {
+    return this.#source.onMessageError;
+  }
+
   /** Reads the next event. Concurrent calls are resolved in order. */
   next(): Promise<IteratorResult<Event, undefined>> {
     if (this.#settling !== undefined) return this.#settle();
@@ -56,8 +61,11 @@ export class SubscriptionCursor<
     return this.branch.next() as Promise<IteratorResult<Event, undefined>>;
   }
 
-  /** Ends the iteration immediately; a pending `next()` resolves as done. */
-  return(): Promise<IteratorReturnResult<undefined>> {
+  /**
+   * Ends the iteration immediately; a pending `next()` resolves as done. The result has the value
+   * that is given, as that of other streams.
+   */
+  return(value?: unknown): Promise<IteratorReturnResult<undefined>> {
     if (this.#reader !== undefined) {
       this.#left = true;
       if (this.#preventCancel) {
@@ -65,7 +73,7 @@ export class SubscriptionCursor<
         this.release();
       } else this.branch.close();
     }
-    return Promise.resolve({ value: undefined, done: true });
+    return Promise.resolve({ value: value as undefined, done: true });
   }
 
   /** Returns the iterator itself. */

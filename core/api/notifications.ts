@@ -8,11 +8,14 @@ import type { Payload } from "../backend/contract.ts";
 import type { Gap } from "../backend/event.ts";
 import type { BroadcastState } from "../backend/state.ts";
 
-/** Dispatched when the state of the connection to the broker changes. */
+/**
+ * Dispatched when the state of the connection to the broker changes. Also dispatched when it works
+ * with less than usual, such as polling: then the state is the same as before, with an error.
+ */
 export class StateChangeEvent extends Event {
   /** The new state. */
   readonly state: BroadcastState;
-  /** The cause, if the connection was lost or could not be established. */
+  /** The cause, if the connection was lost, could not be established, or lacks something. */
   readonly error: unknown;
 
   /**
@@ -51,13 +54,16 @@ export class GapEvent extends Event {
   }
 }
 
-/** Dispatched when a payload cannot be decoded. It is skipped; subscriptions continue. */
+/**
+ * Dispatched when a payload cannot be decoded, or when a message cannot be written to an event
+ * stream. It is skipped; subscriptions and event streams continue.
+ */
 export class MessageErrorEvent extends Event {
   /** The channel of the payload. */
   readonly channel: string;
-  /** The payload as received. */
-  readonly payload: Payload;
-  /** The error thrown by the codec. */
+  /** The payload as received; `undefined` if it was decoded, and the message cannot be written. */
+  readonly payload: Payload | undefined;
+  /** The error thrown by the codec, or the reason why the message cannot be written. */
   readonly error: unknown;
 
   /**
@@ -67,7 +73,7 @@ export class MessageErrorEvent extends Event {
    * @param payload The payload as received.
    * @param error The error thrown by the codec.
    */
-  constructor(channel: string, payload: Payload, error: unknown) {
+  constructor(channel: string, payload: Payload | undefined, error: unknown) {
     super("messageerror");
     this.channel = channel;
     this.payload = payload;
@@ -81,6 +87,6 @@ export interface BroadcastEventMap {
   statechange: StateChangeEvent;
   /** Events may be missing. */
   gap: GapEvent;
-  /** A payload could not be decoded. */
+  /** A payload could not be decoded, or a message not be written to an event stream. */
   messageerror: MessageErrorEvent;
 }

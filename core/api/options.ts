@@ -13,6 +13,11 @@ import { LONGEST_REASON } from "../codec/envelope.ts";
 import type { Schema } from "../codec/schema.ts";
 import type { StartOptions } from "../fanout/start.ts";
 import { kindOf } from "../util/kind.ts";
+import { checkKnown, type Names } from "../util/known_options.ts";
+import { quote } from "../util/quote.ts";
+
+/** The maximum number of events that one call asks for. All of them may be in memory at a time. */
+const MOST_EVENTS = 100_000;
 
 /** Options for `publish()`. */
 export interface PublishOptions {
@@ -46,6 +51,14 @@ export interface PublishOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** The names of `PublishOptions`. */
+export const PUBLISH_OPTIONS: Names<PublishOptions> = {
+  headers: true,
+  idempotencyKey: true,
+  idempotencyTtl: true,
+  signal: true,
+};
+
 /** Options for `writable()`. */
 export interface WritableOptions {
   /**
@@ -67,10 +80,13 @@ export interface WritableOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** The names of `WritableOptions`. */
+export const WRITABLE_OPTIONS: Names<WritableOptions> = { end: true, signal: true };
+
 /** Options for `subscribe()`. */
 export interface SubscribeOptions {
   /**
-   * Maximum number of recent events to start with. Requires a backend with a log.
+   * Maximum number of recent events to start with, at most 100,000. Requires a backend with a log.
    *
    * @default {0}
    */
@@ -88,6 +104,14 @@ export interface SubscribeOptions {
    */
   readonly after?: string | null | undefined;
   /**
+   * Maximum number of events to resume with, of each channel, at most 100,000. If more were published
+   * after `after`, the subscription starts with a gap, and with the newest ones. Set it wherever
+   * `after` comes from a client, which can send an id from long ago.
+   *
+   * @default {no limit}
+   */
+  readonly maxResume?: number | undefined;
+  /**
    * Action when events may be missing:
    *
    * - `"continue"`: the next event carries the gap. If the channel ends before another event, the
@@ -103,10 +127,19 @@ export interface SubscribeOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** The names of `SubscribeOptions`. */
+export const SUBSCRIBE_OPTIONS: Names<SubscribeOptions> = {
+  history: true,
+  after: true,
+  maxResume: true,
+  onGap: true,
+  signal: true,
+};
+
 /** Options for `history()`. */
 export interface HistoryOptions {
   /**
-   * Maximum number of events.
+   * Maximum number of events, at most 100,000.
    *
    * @default {100}
    */
@@ -119,10 +152,18 @@ export interface HistoryOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** The names of `HistoryOptions`. */
+export const HISTORY_OPTIONS: Names<HistoryOptions> = {
+  limit: true,
+  before: true,
+  after: true,
+  signal: true,
+};
+
 /**
  * Options for `new Broadcast()`.
  *
- * `buffer`, `linger`, `timeout` and `probe` can also be set as URL parameters, which take
+ * `buffer`, `linger`, `timeout`, `probe` and `maxMessage` can also be set as URL parameters, which take
  * precedence. Durations are in milliseconds here; in a URL they need a unit, as in `?timeout=5s`,
  * or are 0.
  *
@@ -146,6 +187,10 @@ export interface BroadcastOptions<
    * Published messages must be valid, and are sent as given, not as transformed by the schema.
    * Received messages are the schema's output; an invalid one is skipped, with a `messageerror`
    * event.
+   *
+   * The first message of each schema is also decoded and validated again before it is sent. If the
+   * schema refuses what the codec has made of it, such as text of a `Date` in JSON, `publish()`
+   * rejects.
    */
   readonly channels?: Schemas | undefined;
   /**
@@ -164,7 +209,7 @@ export interface BroadcastOptions<
   readonly linger?: number | undefined;
   /**
    * Time in milliseconds for which a message or a new subscription waits while the connection is
-   * lost.
+   * lost. Also the time that the codec and the schema get for one message, but at least 1,000.
    *
    * @default {10000}
    */
@@ -176,20 +221,49 @@ export interface BroadcastOptions<
    * @default {10000}
    */
   readonly probe?: number | undefined;
+  /**
+   * Maximum size of an encoded message in bytes. `publish()` rejects a larger one with a
+   * `RangeError`; a larger one that is received is skipped, with a `messageerror` event, before
+   * anything is built of it. The limits of brokers are often lower.
+   *
+   * A message of a stranger can take about 25 times its size in memory as JSON. MessagePack is
+   * limited to a million values besides, and `compressed()` has a limit of its own for what a message
+   * expands to.
+   *
+   * @default {16777216}
+   */
+  readonly maxMessage?: number | undefined;
 }
+
+/** The names of `BroadcastOptions`. */
+export const BROADCAST_OPTIONS: Names<BroadcastOptions> = {
+  codec: true,
+  channels: true,
+  buffer: true,
+  linger: true,
+  timeout: true,
+  probe: true,
+  maxMessage: true,
+};
 
 /**
  * Validates the options of a subscription.
  *
  * @throws {TypeError} If an option is invalid.
- * @throws {RangeError} If `history` is not a number of events.
+ * @throws {RangeError} If `history` or `maxResume` is not a number of events.
  */
 export function readStart(
   target: Target | readonly string[],
   { after, ...options }: SubscribeOptions,
 ): StartOptions {
-  const { history = 0, onGap = "continue" } = options;
-  checkCount(`start with history of ${nameOf(target)}`, history, 0);
+  const { history = 0, maxResume = 1, onGap = "continue" } = options;
+  checkCount(() => `start with history of ${nameOf(target)}: it`, history, 0, MOST_EVENTS);
+  checkCount(
+    () => `subscribe to ${nameOf(target)}: option maxResume`,
+    maxResume,
+    1,
+    MOST_EVENTS,
+  );
   if (after !== undefined && after !== null && typeof after !== "string") {
     throw optionError(target, "after", "an id", after);
   }
@@ -200,18 +274,83 @@ export function readStart(
 }
 
 /**
- * Validates a number of events.
+ * Validates the option `limit` of `history()`.
+ *
+ * @throws {RangeError} If it is not a number of events.
+ */
+export function checkLimit(channel: string, limit: unknown): void {
+  checkCount(() => `read history of ${nameOf(channel)}: it`, limit, 1, MOST_EVENTS);
+}
+
+/**
+ * Validates a whole number.
+ *
+ * @param what The action and the option, as they appear in the error message.
+ * @throws {RangeError} If it is not a whole number, too small or too large.
+ */
+export function checkCount(
+  what: string | (() => string),
+  count: unknown,
+  least: number,
+  most: number = Number.MAX_SAFE_INTEGER,
+): number {
+  if (Number.isSafeInteger(count) && count as number >= least && count as number <= most) {
+    return count as number;
+  }
+  const range = count as number > most ? `up to ${most}` : `of at least ${least}`;
+  const subject = typeof what === "string" ? what : what();
+  throw new RangeError(`Cannot ${subject} must be a whole number ${range}, it is ${shown(count)}`);
+}
+
+/**
+ * Validates a number of milliseconds.
+ *
+ * @param what The action and the option, as they appear in the error message.
+ * @throws {RangeError} If it is not a number, or below 0.
+ */
+export function checkDuration(what: string, duration: unknown): number {
+  if (typeof duration === "number" && duration >= 0) return duration;
+  throw new RangeError(
+    `Cannot ${what} must be a number of milliseconds of at least 0, it is ${shown(duration)}`,
+  );
+}
+
+/**
+ * Validates an argument `options`, and the `signal` in it.
  *
  * @param what The action, as it appears in the error message.
- * @throws {RangeError} If it is not a whole number, or too small.
+ * @param known The names of the options. Without it, others are ignored.
+ * @returns The options; an empty object if none are given.
+ * @throws {TypeError} If it is not an object, if an option is not known, or if its signal is no
+ * `AbortSignal`.
  */
-export function checkCount(what: string, count: unknown, least: number): void {
-  if (typeof count === "number" && Number.isSafeInteger(count) && count >= least) return;
-  throw new RangeError(
-    `Cannot ${what}: it must be a whole number of at least ${least}, it is ${
-      typeof count === "number" ? count : kindOf(count)
-    }`,
-  );
+export function readOptions<Options extends object>(
+  what: string,
+  given: Options | null | undefined,
+  known?: Names<Options>,
+): Partial<Options> {
+  if (given === undefined || given === null) return {};
+  if (typeof given !== "object") {
+    throw new TypeError(`Cannot ${what}: options must be an object, it is ${kindOf(given)}`);
+  }
+  if (known) checkKnown(what, given, known);
+  // Not `instanceof`: each realm has its own `AbortSignal` class.
+  const signal = (given as { readonly signal?: unknown }).signal ?? undefined;
+  const { addEventListener, aborted } = Object(signal) as Partial<AbortSignal>;
+  const isSignal = typeof addEventListener === "function" && typeof aborted === "boolean";
+  if (signal !== undefined && !isSignal) {
+    const kind = kindOf(signal);
+    throw new TypeError(
+      `Cannot ${what}: option signal must be an AbortSignal, it is ${kind}${
+        kind === "an AbortController" ? ", pass its signal" : ""
+      }`,
+    );
+  }
+  return given;
+}
+
+function shown(value: unknown): string {
+  return typeof value === "number" ? String(value) : kindOf(value);
 }
 
 /**
@@ -223,7 +362,7 @@ export function checkCount(what: string, count: unknown, least: number): void {
 export function readEnd(channel: string, end: unknown): string | undefined {
   if (end === undefined || end === false) return undefined;
   if (end === true) return "";
-  const cannot = `Cannot write to channel "${channel}": option end`;
+  const cannot = `Cannot write to channel ${nameOf(channel)}: option end`;
   if (typeof end !== "string") {
     throw new TypeError(`${cannot} must be true, false or a reason, it is ${kindOf(end)}`);
   }
@@ -241,7 +380,7 @@ function optionError(
 ): TypeError {
   return new TypeError(
     `Cannot subscribe to ${nameOf(target)}: option ${option} must be ${choices}, it is ${
-      typeof value === "string" ? JSON.stringify(value) : kindOf(value)
+      typeof value === "string" ? quote(value) : kindOf(value)
     }`,
   );
 }

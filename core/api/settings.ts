@@ -1,17 +1,18 @@
 /**
- * Settings common to all backends (buffer, linger, timeout, probe), and their defaults.
+ * Settings common to all backends (buffer, linger, timeout, probe, maxMessage), and their defaults.
  *
  * @module
  */
 
 import type { Address } from "../backend/address.ts";
 import type { RingLimits } from "../util/ring.ts";
-import type { BroadcastOptions } from "./options.ts";
+import { type BroadcastOptions, checkCount, checkDuration } from "./options.ts";
 
 /** URL parameters of every scheme. */
-export const CORE_PARAMETERS = ["buffer", "linger", "timeout", "probe"] as const;
+export const CORE_PARAMETERS = ["buffer", "linger", "timeout", "probe", "maxMessage"] as const;
 
 const RING_BYTES = 4 * 1024 * 1024;
+const MAX_MESSAGE = 16 * 1024 * 1024;
 
 /** Options that the core reads; see `BroadcastOptions`. */
 type SettingsOptions = Pick<BroadcastOptions, (typeof CORE_PARAMETERS)[number]>;
@@ -26,6 +27,8 @@ export interface Settings {
   readonly timeout: number;
   /** Interval of the connection's probes. */
   readonly probe: number;
+  /** Maximum size of a payload, in bytes. */
+  readonly maxMessage: number;
 }
 
 /**
@@ -37,29 +40,18 @@ export interface Settings {
 export function readSettings(options: SettingsOptions, address?: Address): Settings {
   return {
     limits: {
-      count: address?.count("buffer", 2) ?? option(options, "buffer", 1024, 2),
+      count: address?.count("buffer", 2) ??
+        checkCount("open broadcast: option buffer", options.buffer ?? 1024, 2),
       bytes: RING_BYTES,
     },
-    linger: address?.duration("linger") ?? option(options, "linger", 10_000, 0),
-    timeout: address?.duration("timeout") ?? option(options, "timeout", 10_000, 0),
-    probe: address?.duration("probe") ?? option(options, "probe", 10_000, 0),
+    linger: address?.duration("linger") ?? option(options, "linger", 10_000),
+    timeout: address?.duration("timeout") ?? option(options, "timeout", 10_000),
+    probe: address?.duration("probe") ?? option(options, "probe", 10_000),
+    maxMessage: address?.count("maxMessage") ??
+      checkCount("open broadcast: option maxMessage", options.maxMessage ?? MAX_MESSAGE, 1),
   };
 }
 
-function option(
-  options: SettingsOptions,
-  name: keyof SettingsOptions,
-  standard: number,
-  least: number,
-): number {
-  const value = options[name] ?? standard;
-  const kind = name === "buffer" ? "a whole number" : "a number of milliseconds";
-  if (
-    typeof value === "number" && value >= least && (name !== "buffer" || Number.isInteger(value))
-  ) {
-    return value;
-  }
-  throw new RangeError(
-    `Cannot open broadcast: option ${name} must be ${kind} of at least ${least}, it is ${value}`,
-  );
+function option(options: SettingsOptions, name: keyof SettingsOptions, standard: number): number {
+  return checkDuration(`open broadcast: option ${name}`, options[name] ?? standard);
 }

@@ -7,6 +7,7 @@
 import type { Backend } from "../backend/contract.ts";
 import { type Gap, mergeGaps } from "../backend/event.ts";
 import { JointScope } from "../backend/id.ts";
+import type { Deadline } from "../broker/connection.ts";
 import type { Branch } from "../fanout/branch.ts";
 import type { Channels } from "../fanout/channels.ts";
 import { type Arrival, Merge } from "../fanout/merge.ts";
@@ -24,6 +25,8 @@ export interface JointOptions<Message> {
   readonly log: (channel: string) => PageReader<Message>;
   /** Called for each gap of this subscription alone. */
   readonly onGap: (channel: string, gap: Gap) => void;
+  /** Limits how long reads are retried. */
+  readonly deadline: Deadline;
 }
 
 /** Joins several channels. Resolves once all tails are open. `names` must be sorted. */
@@ -44,8 +47,11 @@ export async function joinAll<Message>(
   const joining = names.map((name, index) =>
     channels.join(backend, name, (channel) => {
       const notify = (gap: Gap) => joint.onGap(name, gap);
-      if (past) return { replay: { position: past.ends[index]! }, onOwnGap: notify };
-      const own = { after: ids?.[index] };
+      if (past) {
+        const delivered = past.events.filter((event) => event.index === index).length;
+        return { replay: { position: past.ends[index]! }, onOwnGap: notify, delivered };
+      }
+      const own = { after: ids?.[index], maxResume: options.maxResume };
       const { gap, ...start } = startOf(channel, own, notify);
       if (gap) gaps.push(gap.cause === "unknown" ? gap : { ...gap, after: after! });
       return start;
@@ -65,13 +71,18 @@ export async function joinAll<Message>(
 async function pastOf<Message>(
   names: readonly string[],
   count: number,
-  { log, onGap }: JointOptions<Message>,
+  { log, onGap, deadline }: JointOptions<Message>,
   signal: AbortSignal | undefined,
 ) {
   const logs = names.map(log);
   const pasts = await Promise.all(
     logs.map((log, index) =>
-      eventsIn(log, { limit: count, onGap: (gap) => onGap(names[index]!, gap), signal })
+      eventsIn(log, {
+        limit: count,
+        onGap: (gap) => onGap(names[index]!, gap),
+        signal,
+        deadline,
+      })
     ),
   );
   const events = pasts.map(({ events }) => events).reduce<Arrival<Message>[]>(

@@ -6,11 +6,14 @@
 
 import type { BroadcastEvent } from "../backend/event.ts";
 import type { EventReader } from "../fanout/reader.ts";
+import { isThenable } from "../util/realm.ts";
 
 /** Underlying source of a subscription: reads a branch, for readers other than `for await`. */
 export class SubscriptionSource<Message> {
   /** Reader of the events. */
   readonly branch: EventReader<Message>;
+  /** Called for each message that an event stream of the subscription cannot write. */
+  readonly onMessageError: ((channel: string, error: unknown) => void) | undefined;
   /** Iterator that holds the stream's lock, if any. */
   cursor: { release(): void } | undefined;
   #controller!: ReadableStreamDefaultController<BroadcastEvent<Message>>;
@@ -19,9 +22,15 @@ export class SubscriptionSource<Message> {
   /**
    * @param branch Reader of the events.
    * @param stranded Event to deliver first.
+   * @param onMessageError Called for each message that an event stream cannot write.
    */
-  constructor(branch: EventReader<Message>, stranded?: BroadcastEvent<Message>) {
+  constructor(
+    branch: EventReader<Message>,
+    stranded?: BroadcastEvent<Message>,
+    onMessageError?: (channel: string, error: unknown) => void,
+  ) {
     this.branch = branch;
+    this.onMessageError = onMessageError;
     this.#stranded = stranded;
     branch.ending.onEnd = (outcome) => this.#end(outcome);
   }
@@ -44,7 +53,7 @@ export class SubscriptionSource<Message> {
       this.branch.read((result) => {
         resolve();
         // The end is reported by `onEnd`.
-        if (result instanceof Promise) result.catch(() => {});
+        if (isThenable(result)) result.then(undefined, () => {});
         else if (!result.done) this.#enqueue(result.value);
       });
     });

@@ -8,6 +8,7 @@ import type { BroadcastEvent } from "../backend/event.ts";
 import { nameOf } from "../backend/name.ts";
 import { endWith, type EventReader } from "../fanout/reader.ts";
 import { SubscriptionCursor } from "./iterator.ts";
+import { readOptions } from "./options.ts";
 import { SubscriptionSource } from "./stream_source.ts";
 import type { SubscribeTarget } from "./target.ts";
 
@@ -36,6 +37,8 @@ export interface SubscriptionOptions<Message> {
   readonly signal?: AbortSignal | undefined;
   /** Event to deliver before those of the branch. */
   readonly first?: BroadcastEvent<Message> | undefined;
+  /** Called for each message that an event stream of the subscription cannot write. */
+  readonly onMessageError?: ((channel: string, error: unknown) => void) | undefined;
 }
 
 /**
@@ -99,9 +102,9 @@ export class Subscription<
   constructor(
     target: SubscribeTarget<Channel>,
     branch: EventReader<Message>,
-    { signal, first }: SubscriptionOptions<Message> = {},
+    { signal, first, onMessageError }: SubscriptionOptions<Message> = {},
   ) {
-    const source = new SubscriptionSource(branch, first);
+    const source = new SubscriptionSource(branch, first, onMessageError);
     super(source as UnderlyingDefaultSource<Event>, { highWaterMark: 0 });
     this.target = target;
     this.#source = source as SubscriptionSource<unknown>;
@@ -172,8 +175,8 @@ export class Subscription<
   ] {
     if (this.locked) throw this.#lockedError("tee");
     this.getReader();
-    const { branch, stranded: first } = this.#source as SubscriptionSource<Message>;
-    const options = { signal: this.#signal, first };
+    const { branch, stranded: first, onMessageError } = this.#source as SubscriptionSource<Message>;
+    const options = { signal: this.#signal, first, onMessageError };
     const branches: ReturnType<typeof this.tee> = [
       new Subscription(this.target, branch.fork(), options),
       new Subscription(this.target, branch.fork(), options),
@@ -189,20 +192,21 @@ export class Subscription<
    *
    * @param options Additional options: with `preventCancel`, leaving the loop only releases the
    * lock.
-   * @throws {TypeError} If the stream is locked.
+   * @throws {TypeError} If the stream is locked, or `options` is not an object.
    */
   override values(
-    options: { preventCancel?: boolean } = {},
+    options?: { preventCancel?: boolean } | null,
   ): SubscriptionIterator<Message, Channel, Event> {
+    const { preventCancel } = readOptions(`iterate over ${nameOf(this.target)}`, options);
     if (this.locked) throw this.#lockedError("iterate over");
     const reader = this.getReader();
     const source = this.#source as SubscriptionSource<Message>;
-    return new SubscriptionCursor<Message, Event>(source, reader, options.preventCancel ?? false);
+    return new SubscriptionCursor<Message, Event>(source, reader, Boolean(preventCancel));
   }
 
   /** Same as `values()`. */
   override [Symbol.asyncIterator](
-    options: { preventCancel?: boolean } = {},
+    options?: { preventCancel?: boolean } | null,
   ): SubscriptionIterator<Message, Channel, Event> {
     return this.values(options);
   }

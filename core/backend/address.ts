@@ -7,6 +7,8 @@
  * @module
  */
 
+import { quote } from "../util/quote.ts";
+
 /** One server of a broker. */
 export interface Host {
   /** A name or an IP address; IPv6 without brackets. */
@@ -17,6 +19,8 @@ export interface Host {
 
 const PATTERN =
   /^([a-z][a-z0-9+.-]*):(?:\/\/(?:([^/?#]*)@)?([^/?#@]*))?(\/[^?#@]*)?(?:\?([^#@]*))?$/i;
+/** Some clients write each host with the scheme, and perhaps with the same login. */
+const REPEATED = /,[a-z][a-z0-9+.-]*:\/\/(?:[^/?#@,]*@)?/gi;
 const HOST = /^(?:\[([0-9a-f:.]+)\]|([^:[\]\s]+))(?::(\d{1,5}))?$/i;
 
 /** A parsed broker URL. */
@@ -37,11 +41,12 @@ export class Address {
   /**
    * Parses a URL.
    *
-   * @param url `scheme://[user[:password]@]host[:port][,host[:port]…][/path][?parameters]`
+   * @param url `scheme://[user[:password]@]host[:port][,host[:port]…][/path][?parameters]`. Further
+   * hosts may repeat the scheme and the login.
    * @throws {TypeError} If the URL is malformed. The message contains no credentials.
    */
   constructor(url: string) {
-    const match = PATTERN.exec(url);
+    const match = PATTERN.exec(url.replaceAll(REPEATED, ","));
     if (!match) throw malformed(url, `it is not scheme://host${ENCODE}`);
     const [, scheme = "", userinfo, hosts = "", path = "", query = ""] = match;
     this.scheme = scheme.toLowerCase();
@@ -125,7 +130,7 @@ export class Address {
   /** The error for an invalid parameter. */
   invalid(name: string, value: string, expected: string): TypeError {
     return new TypeError(
-      `Cannot open "${this}": parameter "${name}" must be ${expected}, it is "${value}"`,
+      `Cannot open "${this}": parameter ${quote(name)} must be ${expected}, it is ${quote(value)}`,
     );
   }
 }

@@ -49,6 +49,27 @@ export function isComparable({ cause }: LogGap): boolean {
 }
 
 /**
+ * The items without breaks that repeat one: every shard of a recreated log reports a break, and the
+ * first one concerns all shards.
+ */
+export function withoutRepeatedBreaks(items: readonly Item[]): readonly Item[] {
+  if (!hasBreak(items)) return items;
+  let isRecreated = false;
+  return items.filter((item) => {
+    if (item.kind === "record") isRecreated = false;
+    if (item.kind !== "break") return true;
+    const isRepeated = isRecreated && item.recreated === true;
+    isRecreated = item.recreated === true;
+    return !isRepeated;
+  });
+}
+
+function hasBreak(items: readonly Item[]): boolean {
+  for (const { kind } of items) if (kind === "break") return true;
+  return false;
+}
+
+/**
  * The position after an item. A shard whose places can no longer be compared starts over. If the
  * log was recreated, all shards do.
  */

@@ -166,6 +166,14 @@ export interface RecordReader {
   read(): Promise<ReadResult>;
   /** Unsubscribes. Resolves once the broker has confirmed. */
   cancel(): Promise<void>;
+  /**
+   * Passes all items to `take`, as they arrive, instead of one promise for each read. Optional: for
+   * clients that push.
+   *
+   * @param take Takes the next items. If it returns a promise, later ones wait for it.
+   * @returns Resolves once the tail is cancelled. Rejects as `read()` does, or as `take` does.
+   */
+  forward?(take: (items: readonly Item[]) => Promise<void> | undefined): Promise<void>;
 }
 
 /** The live end of one channel, or of all that match a pattern. */
@@ -207,6 +215,15 @@ export interface Page {
 }
 
 /**
+ * What a server tells about itself, and about the connection: names, and facts in words. None of
+ * them is secret.
+ *
+ * Usual names are `server` (the product and its version), `role`, `user`, `TLS` (its version, or
+ * `no`) and `pooler`.
+ */
+export type ServerFacts = Readonly<Record<string, string>>;
+
+/**
  * The driver of one broker.
  *
  * The core guarantees:
@@ -231,6 +248,15 @@ export interface Backend {
    * connection.
    */
   readonly connected?: boolean;
+
+  /** Number of open connections to the broker, for statistics. Optional. */
+  readonly connections?: number | undefined;
+
+  /**
+   * Why the backend works with less than usual, such as polling because notifications do not
+   * arrive. After a tail has opened, the core reports a new one as the error of a `statechange`.
+   */
+  readonly warning?: Error | undefined;
 
   /**
    * The broker's own limit on the lifetime of idempotency keys in milliseconds, if it has one. It
@@ -260,16 +286,19 @@ export interface Backend {
    *
    * @param messages The messages, of all channels.
    * @returns Resolves once the broker has accepted: one promise for all messages, or one for each,
-   * with the position of its record if known. A `ConnectionError` means that the connection was
-   * lost before the broker answered. Any other error means that the broker refused.
+   * with the position of its record if known. A position stands for a promise
+   * of it, and `null` for a promise of none. A `ConnectionError` means that the connection was
+   * lost before the broker answered, a `TemporaryError` that nothing was stored and that a retry may
+   * succeed, an `OutcomeUnknownError` that the message was sent and the broker does not tell what
+   * became of it. Any other error means that the broker refused.
    */
   publish(
     messages: readonly OutgoingPayload[],
-  ): Promise<void> | readonly Promise<Position | undefined>[];
+  ): Promise<void> | readonly (Promise<Position | undefined> | Position | null)[];
 
   /**
    * Opens the tail of a channel or pattern. Resolves once the broker has confirmed: everything
-   * published from then on must arrive.
+   * published from then on must arrive. Rejects with a `RefusedError` if a retry would not help.
    *
    * `after` is passed only to backends with a log, a pattern only to those with the feature
    * `patterns`. The tail of a pattern may deliver records that do not match. Each of its records
@@ -278,8 +307,8 @@ export interface Backend {
   tail(target: Target, options?: TailOptions): Promise<Tail>;
 
   /**
-   * Reads a page of the log. Rejects with a `ConnectionError` if the connection was lost, and with
-   * any other error if the broker refused.
+   * Reads a page of the log. Rejects with a `ConnectionError` if the connection was lost, with a
+   * `TemporaryError` if a retry may succeed, and with any other error if the broker refused.
    *
    * Backends with this method have a log. It is called with a pattern only if they have the
    * feature `patternLog`.
@@ -291,6 +320,12 @@ export interface Backend {
    * that have not answered are destroyed and their tails error. Optional.
    */
   probe?(signal: AbortSignal): Promise<void>;
+
+  /**
+   * Asks the server for facts about itself, as `broadcaster check` shows them. What the user may not
+   * ask, or the server does not tell, is left out. Called only while connected. Optional.
+   */
+  describe?(): Promise<ServerFacts>;
 
   /**
    * Closes everything that this backend has opened. Resolves once the sockets are closed.

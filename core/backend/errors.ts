@@ -6,6 +6,7 @@
  * @module
  */
 
+import { isInstance } from "../util/realm.ts";
 import type { Gap } from "./event.ts";
 
 /**
@@ -42,6 +43,34 @@ export class RefusedError extends Error {
   override name = "RefusedError";
 }
 
+/**
+ * The broker cannot serve a call for now, and has done nothing: it starts, it is read-only, it has
+ * no leader, its memory or a quota is exhausted. Only backends throw it; callers never see it.
+ *
+ * - From `publish()`: the message is not stored. The core holds back the message and those after it
+ *   in the channel, and retries for up to the option `timeout`. If a later message of the channel is
+ *   stored already, the message is refused.
+ * - From `tail()`, its reads and `read()`: the core retries. An open subscription is retried
+ *   indefinitely, a first `subscribe()` and `history()` for up to the option `timeout`.
+ *
+ * A backend whose session must be renewed, such as one with a read-only server, closes its session
+ * before it throws.
+ */
+export class TemporaryError extends Error {
+  /** Always `"TemporaryError"`. */
+  override name = "TemporaryError";
+}
+
+/**
+ * The broker gave an answer that the backend does not know. The backend closes its session before
+ * it throws. The core retries the call once, on a new session: if the answer is the same, only this
+ * call or this subscription fails.
+ */
+export class UnknownReplyError extends TemporaryError {
+  /** Always `"UnknownReplyError"`. */
+  override name = "UnknownReplyError";
+}
+
 /** The broadcast was used after `disconnect()`. */
 export class ClosedError extends Error {
   /** Always `"ClosedError"`. */
@@ -70,7 +99,25 @@ export class GapError extends Error {
   }
 }
 
+/** `true` if a retry may help: the connection was lost, or the error is temporary. */
+export function isPassing(error: unknown): boolean {
+  return error instanceof ConnectionError || error instanceof TemporaryError;
+}
+
+/** `true` if a call got the same unknown answer twice, on two sessions: the broker refuses it. */
+export function isSameReply(before: unknown, now: unknown): boolean {
+  return now instanceof UnknownReplyError && before instanceof UnknownReplyError &&
+    before.message === now.message;
+}
+
+/** `true` for a `TypeError` or a `RangeError` of any realm: an argument is invalid. */
+export function isArgumentError(cause: unknown): cause is Error {
+  return isInstance(cause, "TypeError") || isInstance(cause, "RangeError");
+}
+
 /** The message of an error, or any other thrown value as text. */
 export function reasonOf(cause: unknown): string {
-  return cause instanceof Error && cause.message ? cause.message : String(cause);
+  // Not `instanceof`: each realm has its own `Error` class.
+  const { message } = Object(cause) as { readonly message?: unknown };
+  return typeof message === "string" && message !== "" ? message : String(cause);
 }

@@ -5,6 +5,9 @@
  */
 
 import { kindOf } from "../util/kind.ts";
+import { quote } from "../util/quote.ts";
+import { isBytes, isPlain } from "../util/realm.ts";
+import { nameOf } from "./name.ts";
 
 /** Message headers by name. Names are case-sensitive. */
 export type MessageHeaders = Readonly<Record<string, string>>;
@@ -30,7 +33,8 @@ const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
  */
 export function readHeaders(channel: string, given: unknown): MessageHeaders | undefined {
   if (given === undefined) return undefined;
-  const refuse = (reason: string) => new TypeError(`Cannot publish to "${channel}": ${reason}`);
+  const refuse = (reason: string) =>
+    new TypeError(`Cannot publish to ${nameOf(channel)}: ${reason}`);
   if (!isPlain(given)) {
     throw refuse(`headers must be an object of strings by their names, it is ${kindOf(given)}`);
   }
@@ -39,33 +43,41 @@ export function readHeaders(channel: string, given: unknown): MessageHeaders | u
   for (const [name, value] of entries) {
     if (!NAME.test(name)) {
       throw refuse(
-        `header name ${
-          JSON.stringify(name)
-        } must be of letters, digits and any of !#$%&'*+-.^_\`|~`,
+        `header name ${quote(name)} must be of letters, digits and any of !#$%&'*+-.^_\`|~`,
       );
     }
-    if (OWN.test(name)) throw refuse(`header name "${name}" is reserved`);
+    if (OWN.test(name)) throw refuse(`header name ${quote(name)} is reserved`);
     if (typeof value !== "string") {
-      throw refuse(`header "${name}" must be a string, it is ${kindOf(value)}`);
+      throw refuse(`header ${quote(name)} must be a string, it is ${kindOf(value)}`);
     }
-    if (!value.isWellFormed()) throw refuse(`header "${name}" has a lone surrogate`);
-    if (CONTROL.test(value)) throw refuse(`header "${name}" has a control character`);
-    if (value.trim() !== value) throw refuse(`header "${name}" has leading or trailing spaces`);
+    if (!value.isWellFormed()) throw refuse(`header ${quote(name)} has a lone surrogate`);
+    if (CONTROL.test(value)) throw refuse(`header ${quote(name)} has a control character`);
+    if (value.trim() !== value) {
+      throw refuse(`header ${quote(name)} has leading or trailing spaces`);
+    }
     length += name.length + byteLength(value) + OVERHEAD;
   }
   if (length > LIMIT) {
     throw new RangeError(
-      `Cannot publish to "${channel}": the headers have ${length} bytes, with ${OVERHEAD} more for each, the limit is ${LIMIT}`,
+      `Cannot publish to ${
+        nameOf(channel)
+      }: the headers have ${length} bytes, with ${OVERHEAD} more for each, the limit is ${LIMIT}`,
     );
   }
   return entries.length === 0 ? undefined : Object.freeze(Object.fromEntries(entries));
 }
 
-/** Returns `true` for plain objects of any realm. */
-function isPlain(given: unknown): given is object {
-  if (typeof given !== "object" || given === null || Array.isArray(given)) return false;
-  const prototype: unknown = Object.getPrototypeOf(given);
-  return prototype === null || Object.getPrototypeOf(prototype) === null;
+/** Headers with others added, unless these are invalid or there are too many: they do not matter. */
+export function joinHeaders(
+  channel: string,
+  headers: MessageHeaders | undefined,
+  added: MessageHeaders,
+): MessageHeaders | undefined {
+  try {
+    return readHeaders(channel, { ...added, ...headers });
+  } catch {
+    return headers;
+  }
 }
 
 /**
@@ -87,7 +99,7 @@ export function headersOf(
 function textOf(value: unknown): string | undefined {
   if (typeof value === "string") return value;
   if (typeof value === "number" || typeof value === "boolean") return String(value);
-  if (!(value instanceof Uint8Array)) return undefined;
+  if (!isBytes(value)) return undefined;
   try {
     return decoder.decode(value);
   } catch {

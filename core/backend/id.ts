@@ -11,6 +11,7 @@
  * @module
  */
 
+import { base36 } from "../util/base36.ts";
 import { random } from "../util/random.ts";
 import type { Target } from "./contract.ts";
 import { Position } from "./position.ts";
@@ -41,6 +42,8 @@ export function foreignReason({ kind }: { readonly kind: Found["kind"] }): strin
 export class Scope {
   /** The hash that every id begins with. */
   readonly hash: string;
+  /** The text before the position. */
+  readonly #prefix: string;
 
   /**
    * @param backend The name of the backend.
@@ -49,11 +52,12 @@ export class Scope {
   constructor(backend: string, target: Target) {
     // No scheme begins with "*", so a pattern never shares the hash of a channel.
     this.hash = hash(`${typeof target === "string" ? "" : "*"}${backend}\0${target}`);
+    this.#prefix = `${this.hash}~`;
   }
 
   /** Formats the id of a position in the log. */
   id(position: Position): string {
-    return `${this.hash}~${position}`;
+    return this.#prefix + position.toString();
   }
 
   /** The part of an epoch's ids before the number. */
@@ -124,7 +128,7 @@ export class Epoch {
 
   /** The id of the event with a number. */
   id(number: number): string {
-    return this.#prefix + number.toString(36);
+    return this.#prefix + base36(number);
   }
 
   /** Returns `true` if it is this epoch. */

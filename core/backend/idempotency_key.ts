@@ -5,6 +5,7 @@
  */
 
 import { kindOf } from "../util/kind.ts";
+import { nameOf } from "./name.ts";
 
 /** An idempotency key and its lifetime. */
 export interface Once {
@@ -25,7 +26,8 @@ const LIMIT = 256;
  * @throws {RangeError} If the key is too long, or the lifetime is out of range.
  */
 export function readOnce(channel: string, key: unknown, ttl: unknown): Once | undefined {
-  const refuse = (reason: string) => new TypeError(`Cannot publish to "${channel}": ${reason}`);
+  const refuse = (reason: string) =>
+    new TypeError(`Cannot publish to ${nameOf(channel)}: ${reason}`);
   if (key === undefined) {
     if (ttl === undefined) return undefined;
     throw refuse("idempotencyTtl needs an idempotencyKey");
@@ -39,7 +41,9 @@ export function readOnce(channel: string, key: unknown, ttl: unknown): Once | un
   const length = new TextEncoder().encode(key).length;
   if (length > LIMIT) {
     throw new RangeError(
-      `Cannot publish to "${channel}": idempotencyKey has ${length} bytes, the limit is ${LIMIT}`,
+      `Cannot publish to ${
+        nameOf(channel)
+      }: idempotencyKey has ${length} bytes, the limit is ${LIMIT}`,
     );
   }
   if (ttl === undefined) return { key };
@@ -47,7 +51,9 @@ export function readOnce(channel: string, key: unknown, ttl: unknown): Once | un
     return { key, ttl: Math.ceil(ttl) };
   }
   throw new RangeError(
-    `Cannot publish to "${channel}": idempotencyTtl must be a number of milliseconds above 0 and below 2^53, it is ${
+    `Cannot publish to ${
+      nameOf(channel)
+    }: idempotencyTtl must be a number of milliseconds above 0 and below 2^53, it is ${
       typeof ttl === "number" ? ttl : kindOf(ttl)
     }`,
   );

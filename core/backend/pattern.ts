@@ -5,6 +5,7 @@
  */
 
 import { isControlChannel } from "./control_channel.ts";
+import { LONGEST_NAME } from "./name.ts";
 
 /**
  * Matches channel names. `*` matches any run of characters, including an empty one; every other
@@ -27,9 +28,12 @@ export class Pattern {
     this.pieces = text.split("*");
   }
 
-  /** Returns `true` if a channel matches. Takes at most O(name length × pattern length). */
+  /**
+   * Returns `true` if a channel matches. Takes at most O(name length × pattern length), and names
+   * that are longer than any channel's match no pattern.
+   */
   matches(channel: string): boolean {
-    return this.#matches(channel) && !isControlChannel(channel);
+    return channel.length <= LONGEST_NAME && this.#matches(channel) && !isControlChannel(channel);
   }
 
   #matches(channel: string): boolean {

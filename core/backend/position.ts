@@ -4,6 +4,8 @@
  * @module
  */
 
+import { base36 } from "../util/base36.ts";
+
 /** The place of one record in a log. Places of one shard can be compared. */
 export interface Place {
   /** A part of the log with an order of its own, such as a Kafka partition; else 0. */
@@ -43,6 +45,7 @@ export class Position {
 
   /** The position after these places: at most one of each shard, with the newest record's first. */
   static of(...places: readonly Place[]): Position {
+    if (places.length === 1) return new Position(places);
     const [newest, ...others] = places;
     if (newest === undefined) return Position.start;
     return new Position([newest, ...others.sort((one, other) => one.shard - other.shard)]);
@@ -108,6 +111,11 @@ export class Position {
     return other.places.reduce((seen: Position, place) => seen.with(place), this);
   }
 
+  /** This position in the shards of another one alone. */
+  amongShardsOf(other: Position): Position {
+    return Position.of(...this.places.filter(({ shard }) => other.in(shard)));
+  }
+
   /** This position without a shard, as if none of its records had been seen. */
   without(shard: number): Position {
     return Position.of(...this.places.filter((place) => place.shard !== shard));
@@ -120,7 +128,7 @@ export class Position {
 }
 
 function textOf({ shard, at, sub, fingerprint }: Place): string {
-  return (shard === 0 ? "" : `${shard.toString(36)}-`) + at.toString(36) +
+  return (shard === 0 ? "" : `${shard.toString(36)}-`) + base36(at) +
     (sub === 0 ? "" : `.${sub.toString(36)}`) + (fingerprint === "" ? "" : `_${fingerprint}`);
 }
 

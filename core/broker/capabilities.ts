@@ -65,14 +65,26 @@ export class Capabilities {
    * @throws {TypeError} If it has headers or an idempotency key that the backend does not support.
    */
   checkPublishing({ name, features }: Backend, { channel, headers, once }: OutgoingPayload): void {
-    const refuse = (what: string, reason: string, feature: keyof Alternatives) =>
-      new TypeError(
-        `Cannot publish to "${channel}" with ${what}: ${name} ${reason}${
-          this.#elsewhere(name, feature)
-        }`,
-      );
-    if (headers && !features.headers) throw refuse("headers", "has none", "headers");
-    if (once && !features.keys) throw refuse("an idempotency key", "stores none", "keys");
+    if (headers && !features.headers) {
+      throw this.#publishError(channel, "headers", `${name} has none`, name, "headers");
+    }
+    if (once && !features.keys) {
+      throw this.#publishError(channel, "an idempotency key", `${name} stores none`, name, "keys");
+    }
+  }
+
+  #publishError(
+    channel: string,
+    what: string,
+    reason: string,
+    name: string,
+    feature: keyof Alternatives,
+  ): TypeError {
+    return new TypeError(
+      `Cannot publish to ${nameOf(channel)} with ${what}: ${reason}${
+        this.#elsewhere(name, feature)
+      }`,
+    );
   }
 
   /** The error for a backend without a log. */

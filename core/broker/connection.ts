@@ -8,11 +8,11 @@ import type { Backend } from "../backend/contract.ts";
 import { ClosedError, ConnectionError, reasonOf, RefusedError } from "../backend/errors.ts";
 import type { BroadcastState } from "../backend/state.ts";
 import { unlessAborted } from "../util/abort.ts";
-import { backoff } from "../util/backoff.ts";
-import { after, deferred } from "../util/timer.ts";
+import { inBackground } from "../util/background.ts";
+import { backoff, longestPause } from "../util/backoff.ts";
+import { Pace } from "../util/pace.ts";
+import { after, deferred, LONGEST } from "../util/timer.ts";
 
-/** A connection that lasted this long resets the backoff, in milliseconds. */
-const STABLE = 5_000;
 /** The maximum time that publishing waits for tails to reopen, in milliseconds. */
 const RESTORE_LIMIT = 1_000;
 /** The timeout of a probe, in milliseconds. */
@@ -28,6 +28,19 @@ export interface ConnectionOptions {
   readonly onState: (state: BroadcastState, error?: unknown) => void;
 }
 
+/** A limit on how long a call is retried. */
+export interface Deadline {
+  /** The limit in milliseconds. */
+  readonly limit: number;
+  /** The time of `performance.now()` when it is reached. */
+  readonly at: number;
+}
+
+/** Creates a deadline that starts now. */
+export function deadlineIn(limit: number): Deadline {
+  return { limit, at: performance.now() + limit };
+}
+
 /**
  * The connection of one backend. Its state changes only here, and every tail and every publish
  * waits here.
@@ -39,17 +52,24 @@ export class Connection {
   backend: Backend | undefined;
   /** The number of connections opened so far. Losses of an earlier one are ignored. */
   generation = 0;
+  /** The time of `Date.now()` at which the state was entered. */
+  since: number = Date.now();
   /** The latest reason why the connection was lost or could not be opened. */
   error: unknown;
+  /** The pace at which channels are opened, reopened and closed. */
+  readonly pace: Pace = new Pace();
   readonly #options: ConnectionOptions;
   readonly #closing = new AbortController();
   /** Aborts with a `ClosedError` on `shut()`. */
   readonly closing: AbortSignal = this.#closing.signal;
   #opening: Promise<Backend> | undefined;
   #ready: Promise<Backend> | undefined;
-  readonly #restoring = new Set<Promise<void>>();
+  /** The lost tails that are not open again. */
+  readonly #restoring = new Set<() => void>();
+  #restored: ReturnType<typeof deferred> | undefined;
+  #warning: Error | undefined;
   #attempts = 0;
-  #since = 0;
+  #asking: Promise<void> | undefined;
   #stopProbe: () => void = () => {};
 
   /** @param options Options of the connection. */
@@ -86,6 +106,36 @@ export class Connection {
     return this.#ready;
   }
 
+  /** Same as `ready()`, at the pace of all who wait for it. */
+  async readyInTurn(): Promise<Backend> {
+    for (;;) {
+      const backend = await this.ready();
+      await this.pace.enter();
+      if (this.up) return backend;
+    }
+  }
+
+  /**
+   * Same as `ready()`, but waits for a lost connection only until a deadline.
+   *
+   * @param action What the caller cannot do without it, as shown in the message.
+   * @throws {ConnectionError} If the connection is still lost then.
+   */
+  async readyBy({ limit, at }: Deadline, action: string): Promise<Backend> {
+    const ready = this.ready();
+    if (this.state !== "reconnecting") return await ready;
+    const late = new AbortController();
+    const timer = setTimeout(() => {
+      const message = `Cannot ${action}: not connected to ${this.address} for ${limit / 1_000} s`;
+      late.abort(new ConnectionError(message, { cause: this.error }));
+    }, Math.min(at - performance.now(), LONGEST));
+    try {
+      return await unlessAborted(late.signal, ready);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
   /**
    * Holds publishing back until a lost tail is open again, so that a process receives its own
    * messages after an outage.
@@ -93,37 +143,50 @@ export class Connection {
    * @returns Call it once the tail is open again or has failed.
    */
   holdPublishing(): () => void {
-    const { promise, resolve } = deferred();
-    this.#restoring.add(promise);
-    return () => {
-      this.#restoring.delete(promise);
-      resolve();
+    const release = () => {
+      if (this.#restoring.delete(release) && this.#restoring.size === 0) this.#release();
     };
+    this.#restoring.add(release);
+    return release;
   }
 
   /** Resolves once connected, and every lost tail was reopened or has failed again. */
   async restored(): Promise<Backend> {
     const backend = await this.ready();
     if (this.#restoring.size === 0) return backend;
+    this.#restored ??= deferred();
     // A channel whose tail does not reopen must not block the others.
-    const late = deferred();
-    const stop = after(RESTORE_LIMIT, () => {
-      this.#restoring.clear();
-      late.resolve();
-    });
-    await Promise.race([Promise.all(this.#restoring), late.promise]);
+    const stop = after(RESTORE_LIMIT, () => this.#release());
+    await this.#restored.promise;
     stop();
     return backend;
+  }
+
+  #release(): void {
+    this.#restoring.clear();
+    this.#restored?.resolve();
+    this.#restored = undefined;
   }
 
   /** Reports the loss of a generation's connection, and starts reconnecting. */
   lose(generation: number, error: unknown): void {
     if (this.state !== "connected" || generation !== this.generation) return;
     this.#stopProbe();
-    if (Date.now() - this.#since > STABLE) this.#attempts = 0;
+    this.#asking = undefined;
+    // A link that flaps is then connected for most of the time, and a server that accepts and closes
+    // is asked ever less.
+    if (Date.now() - this.since > longestPause(this.#attempts)) this.#attempts = 0;
     this.#ready = this.#connectAgain();
     this.#ready.catch(() => {});
     this.#change("reconnecting", error);
+  }
+
+  /** Reports a new warning of the backend, once. */
+  warn(): void {
+    const warning = this.backend?.warning;
+    if (warning === this.#warning) return;
+    this.#warning = warning;
+    if (warning) this.#options.onState(this.state, warning);
   }
 
   /** Rejects all waiting and later calls with a `ClosedError`. */
@@ -175,43 +238,56 @@ export class Connection {
     }
     this.closing.throwIfAborted();
     this.generation++;
-    this.#since = Date.now();
     this.#ready = undefined;
     this.#change("connected");
-    this.#watch(backend, this.generation);
+    this.#watch();
     return backend;
   }
 
   /** Schedules a probe: only that detects half-open connections. */
-  #watch(backend: Backend, generation: number): void {
+  #watch(): void {
     const { probe } = this.#options;
-    if (!backend.probe || probe === 0) return;
-    this.#stopProbe = after(probe, async () => {
-      const limit = new AbortController();
-      const stop = after(
-        Math.min(probe, PROBE_LIMIT),
-        () =>
-          limit.abort(
-            new ConnectionError(`Cannot reach ${backend.address}: a probe was not answered`),
-          ),
-      );
-      this.#stopProbe = stop;
-      try {
-        await backend.probe!(limit.signal);
-        if (this.generation === generation && this.state === "connected") {
-          this.#watch(backend, generation);
-        }
-      } catch (error) {
-        this.lose(generation, error);
-      } finally {
-        stop();
-      }
-    });
+    if (!this.backend!.probe || probe === 0) return;
+    this.#stopProbe = after(probe, () => inBackground(this.ask()));
+  }
+
+  /**
+   * Resolves once the broker has answered on every connection. Otherwise the connection is lost. A
+   * backend without connections always answers.
+   */
+  ask(): Promise<void> {
+    const { backend } = this;
+    if (!backend?.probe) return Promise.resolve();
+    return this.#asking ??= this.#ask(backend, this.generation);
+  }
+
+  async #ask(backend: Backend, generation: number): Promise<void> {
+    this.#stopProbe();
+    const limit = new AbortController();
+    const stop = after(
+      Math.min(this.#options.probe || PROBE_LIMIT, PROBE_LIMIT),
+      () =>
+        limit.abort(
+          new ConnectionError(`Cannot reach ${backend.address}: a probe was not answered`),
+        ),
+    );
+    this.#stopProbe = stop;
+    try {
+      await backend.probe!(limit.signal);
+      if (this.generation === generation && this.state === "connected") this.#watch();
+    } catch (error) {
+      this.lose(generation, error);
+      throw error;
+    } finally {
+      stop();
+      if (this.generation === generation) this.#asking = undefined;
+    }
   }
 
   #change(state: BroadcastState, error?: unknown): void {
     if (this.state === state || this.state === "closed") return;
     this.state = state;
+    this.since = Date.now();
     this.error = error;
     this.#options.onState(state, error);
   }

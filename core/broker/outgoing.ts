@@ -8,11 +8,14 @@ import type { Backend, OutgoingPayload } from "../backend/contract.ts";
 import {
   ClosedError,
   ConnectionError,
+  isArgumentError,
   OutcomeUnknownError,
   reasonOf,
   RefusedError,
+  TemporaryError,
 } from "../backend/errors.ts";
 import { lifetimeOf } from "../backend/idempotency_key.ts";
+import { nameOf } from "../backend/name.ts";
 import { onAbort } from "../util/abort.ts";
 import { LONGEST } from "../util/timer.ts";
 
@@ -20,7 +23,8 @@ import { LONGEST } from "../util/timer.ts";
  * The state of a message:
  *
  * - `new`: not checked by the backend yet.
- * - `ready`: accepted by the backend's check. It waits for its turn or for a connection.
+ * - `ready`: accepted by the backend's check. It waits for its turn, for a connection, or for the end
+ *   of a temporary error.
  * - `sent`: passed to the backend, not acknowledged yet.
  * - `lost`: the connection was lost before the acknowledgement. It waits for a retry.
  * - `resent`: passed to the backend again.
@@ -40,9 +44,14 @@ export class Outgoing {
   #state: OutgoingState = "new";
   /** The loss that interrupted the first attempt, if it is retried. */
   #loss: ConnectionError | undefined;
-  /** The timeout of its wait for a connection. */
+  /** The latest temporary error. */
+  #refusal: TemporaryError | undefined;
+  #overtaken: "no" | "perhaps" | "yes" = "no";
+  #isAccepted = false;
+  #mayBeStored = false;
+  /** The timeout of its wait. */
   #timer: ReturnType<typeof setTimeout> | undefined;
-  /** The time of the first attempt; `-Infinity` once a later message was accepted before it. */
+  /** The time of the first attempt. */
   #sentAt = 0;
   #forgetSignal: (() => void) | undefined;
 
@@ -82,6 +91,36 @@ export class Outgoing {
     return this.#loss;
   }
 
+  /** The latest temporary error: it waits until the broker can store it. */
+  get refusal(): TemporaryError | undefined {
+    return this.#refusal;
+  }
+
+  /** `true` once a later message of its channel may be stored: a retry would break the order. */
+  get mayBeOvertaken(): boolean {
+    return this.#overtaken !== "no";
+  }
+
+  /** `true` while it is sent and has no final answer. */
+  isUnanswered = false;
+  /** The unanswered message of its channel before it. */
+  previous: Outgoing | undefined;
+  /** The unanswered message of its channel after it. */
+  next: Outgoing | undefined;
+
+  /** `true` if its time was over while a retry was not answered yet: the answer is the last one. */
+  isLate = false;
+
+  /** `true` once the broker has accepted it. */
+  get isAccepted(): boolean {
+    return this.#isAccepted;
+  }
+
+  /** `true` once it is settled, if it is stored or its outcome is unknown. */
+  get mayBeStored(): boolean {
+    return this.#mayBeStored;
+  }
+
   /** The backend's check has accepted it. */
   approve(): void {
     if (this.#state === "new") this.#state = "ready";
@@ -94,8 +133,7 @@ export class Outgoing {
       return;
     }
     this.#state = "sent";
-    if (this.#timer !== undefined) clearTimeout(this.#timer);
-    this.#timer = undefined;
+    if (!this.#refusal) this.#stopTimer();
     if (this.message.once) this.#sentAt = performance.now();
   }
 
@@ -105,9 +143,17 @@ export class Outgoing {
     this.#loss = loss;
   }
 
-  /** A later message of its channel was accepted before it: a retry would break the order. */
-  overtake(): void {
-    this.#sentAt = -Infinity;
+  /** The broker cannot store it for now. It waits for a retry. */
+  postpone(refusal: TemporaryError): void {
+    // The refusal of a retry says nothing about the first attempt.
+    this.#state = this.#loss ? "lost" : "ready";
+    this.#refusal = refusal;
+  }
+
+  /** A later message of its channel was stored before it, for certain or perhaps. */
+  overtake(isCertain: boolean): void {
+    if (isCertain) this.#overtaken = "yes";
+    else if (this.#overtaken === "no") this.#overtaken = "perhaps";
   }
 
   /**
@@ -118,10 +164,12 @@ export class Outgoing {
    */
   timeLeft(window: number | undefined): number {
     const { once } = this.message;
+    // If both were lost, the broker has handled neither, or this one first.
+    if (this.#overtaken === "yes") return 0;
     return once ? this.#sentAt + lifetimeOf(once, window) / 2 - performance.now() : 0;
   }
 
-  /** Limits its wait for a connection, unless it is limited already. */
+  /** Limits its wait, unless it is limited already. */
   limit(milliseconds: number, onLate: () => void): void {
     this.#timer ??= setTimeout(onLate, Math.min(milliseconds, LONGEST));
   }
@@ -133,22 +181,30 @@ export class Outgoing {
 
   /** It was published. */
   succeed(id: string | undefined): void {
-    if (this.#settle()) this.#resolve(id);
+    if (this.#state === "settled") return;
+    this.#isAccepted = true;
+    this.#settle(true);
+    this.#resolve(id);
   }
 
   /** It was not, or may not have been, published. */
   fail(reason: unknown): void {
-    if (this.#settle()) this.#reject(reason);
+    if (this.#state === "settled") return;
+    this.#settle(this.wasSent && !(reason instanceof RefusedError));
+    this.#reject(reason);
   }
 
-  /** Returns `false` if it was settled before. */
-  #settle(): boolean {
-    if (this.#state === "settled") return false;
+  #settle(mayBeStored: boolean): void {
     this.#state = "settled";
-    if (this.#timer !== undefined) clearTimeout(this.#timer);
+    this.#mayBeStored = mayBeStored;
+    this.#stopTimer();
     this.#forgetSignal?.();
     this.#onSettled(this);
-    return true;
+  }
+
+  #stopTimer(): void {
+    if (this.#timer !== undefined) clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 }
 
@@ -163,13 +219,28 @@ export function lateError(
   const time = `${Math.round(limit) / 1000} s`;
   return wasSent
     ? new OutcomeUnknownError(
-      `Cannot confirm message to "${channel}": ${address} did not answer for ${time}, it may or may not be published`,
+      `Cannot confirm message to ${
+        nameOf(channel)
+      }: ${address} did not answer for ${time}, it may or may not be published`,
       { cause },
     )
     : new ConnectionError(
-      `Cannot publish to "${channel}": not connected to ${address} for ${time}, the message was not sent`,
+      `Cannot publish to ${
+        nameOf(channel)
+      }: not connected to ${address} for ${time}, the message was not sent`,
       { cause },
     );
+}
+
+/** The error for a message that the broker could not store in time. */
+export function postponedError(entry: Outgoing, address: string, limit: number, cause: unknown) {
+  if (entry.wasSent) return lateError(entry, address, limit, cause);
+  return new ConnectionError(
+    `Cannot publish to ${nameOf(entry.message.channel)}: ${address} could not store it for ${
+      limit / 1000
+    } s, ${reasonOf(cause)}; the message was not published`,
+    { cause },
+  );
 }
 
 /** The error for a message that was sent, has an unknown outcome and cannot be retried. */
@@ -178,7 +249,9 @@ export function doubtError({ message }: Outgoing, cause: unknown): Error {
     ? "the broadcast was disconnected before it was answered"
     : `it was not answered, and sending it again has failed, ${reasonOf(cause)}`;
   return new OutcomeUnknownError(
-    `Cannot confirm message to "${message.channel}": ${reason}, it may or may not be published`,
+    `Cannot confirm message to ${
+      nameOf(message.channel)
+    }: ${reason}, it may or may not be published`,
     { cause },
   );
 }
@@ -188,12 +261,28 @@ export function publishError(backend: Backend, entry: Outgoing, cause: unknown):
   const { channel } = entry.message;
   if (cause instanceof ConnectionError) {
     return new OutcomeUnknownError(
-      `Cannot confirm message to "${channel}": the connection to ${backend.address} was lost before it answered, it may or may not be published`,
+      `Cannot confirm message to ${
+        nameOf(channel)
+      }: the connection to ${backend.address} was lost before it answered, it may or may not be published`,
+      { cause },
+    );
+  }
+  // The connection is fine, and the broker does not tell what became of the message.
+  if (cause instanceof OutcomeUnknownError) {
+    return new OutcomeUnknownError(
+      `Cannot confirm message to ${
+        nameOf(channel)
+      }: ${cause.message}, it may or may not be published`,
       { cause },
     );
   }
   // The refusal of a retry says nothing about the first attempt; nor does a closed backend.
   if (entry.loss || cause instanceof ClosedError) return doubtError(entry, cause);
-  if (cause instanceof TypeError || cause instanceof RangeError) return cause;
-  return new RefusedError(`Cannot publish to "${channel}": ${reasonOf(cause)}`, { cause });
+  if (isArgumentError(cause)) return cause;
+  const later = cause instanceof TemporaryError && entry.mayBeOvertaken
+    ? ", and a later message of the channel may be published already"
+    : "";
+  return new RefusedError(`Cannot publish to ${nameOf(channel)}: ${reasonOf(cause)}${later}`, {
+    cause,
+  });
 }

@@ -6,14 +6,20 @@
  */
 
 import type { Backend, OutgoingPayload } from "../backend/contract.ts";
-import { ConnectionError } from "../backend/errors.ts";
+import { ConnectionError, isSameReply, TemporaryError } from "../backend/errors.ts";
 import { Scope } from "../backend/id.ts";
 import type { Position } from "../backend/position.ts";
-import { LONGEST } from "../util/timer.ts";
+import { inBackground } from "../util/background.ts";
+import { backoff } from "../util/backoff.ts";
+import { LONGEST, soon } from "../util/timer.ts";
 import type { Capabilities } from "./capabilities.ts";
 import type { Connection } from "./connection.ts";
-import { doubtError, lateError, Outgoing, publishError } from "./outgoing.ts";
-import { Unacknowledged } from "./unacknowledged.ts";
+import { HeldChannels } from "./held_channels.ts";
+import { doubtError, lateError, Outgoing, postponedError, publishError } from "./outgoing.ts";
+import { Unanswered } from "./unanswered.ts";
+
+/** The maximum number of scopes to keep. */
+const SCOPES = 1_000;
 
 /**
  * Publishes the messages of one turn of the event loop together, in order. Without a connection
@@ -23,12 +29,18 @@ export class Publisher {
   readonly #connection: Connection;
   readonly #timeout: number;
   readonly #capabilities: Capabilities;
+  readonly #onAccepted: (channel: string) => void;
+  /** Number of messages that the broker has accepted. */
+  accepted = 0;
   #count = 0;
   /** The messages of this turn of the event loop. */
   #given: Outgoing[] = [];
   /** The messages that wait for a connection. */
   readonly #waiting = new Set<Outgoing>();
-  readonly #unacknowledged = new Unacknowledged();
+  readonly #unanswered = new Unanswered();
+  readonly #held: HeldChannels;
+  /** The scopes of the channels that were published to of late. */
+  readonly #scopes = new Map<string, Scope>();
   #flushing = false;
   #underway = 0;
   #drained: (() => void)[] = [];
@@ -37,25 +49,89 @@ export class Publisher {
    * @param connection The connection to publish on.
    * @param timeout The time that a message waits for a connection, in milliseconds.
    * @param capabilities Checks the options of messages.
+   * @param onAccepted Called for each message that the broker has accepted.
    */
-  constructor(connection: Connection, timeout: number, capabilities: Capabilities) {
+  constructor(
+    connection: Connection,
+    timeout: number,
+    capabilities: Capabilities,
+    onAccepted: (channel: string) => void,
+  ) {
+    this.#onAccepted = onAccepted;
     this.#connection = connection;
     this.#timeout = timeout;
     this.#capabilities = capabilities;
+    this.#held = new HeldChannels({
+      ready: async (attempt) => {
+        await backoff(attempt, connection.closing);
+        await connection.restored();
+      },
+      isReady: () => connection.up,
+      isUnanswered: (channel) => this.#unanswered.has(channel),
+      limit: (entry, channel) =>
+        entry.limit(timeout, () => {
+          // Its answer is on the way: without it, the outcome would be unknown.
+          if (entry.state === "sent") entry.isLate = true;
+          else entry.fail(postponedError(entry, connection.address, timeout, channel.reason));
+        }),
+      send: (entry) => this.#send(connection.backend!, [entry]),
+      release: (entries) => {
+        for (const entry of entries) this.#waiting.add(entry);
+        this.#schedule();
+      },
+      fail,
+    });
+  }
+
+  /** Number of messages that have no outcome yet. */
+  get pending(): number {
+    return this.#underway;
   }
 
   /** Resolves with the id of the message, if known, once the broker has accepted it. */
   publish(message: OutgoingPayload, signal?: AbortSignal): Promise<string | undefined> {
+    const { backend, whole } = this.#connection;
+    if (whole && isLocal(backend!) && this.#underway === 0) {
+      return this.#passOn(backend!, message, signal);
+    }
     return new Promise((resolve, reject) => {
       const entry = new Outgoing(message, this.#count++, resolve, reject, this.#onSettled);
       this.#underway++;
       // Messages that the backend cannot carry are rejected before they wait, not after.
-      const { backend, whole } = this.#connection;
       if (backend && !this.#check(backend, entry, whole)) return;
       entry.follow(signal);
-      if (whole) this.#given.push(entry);
+      // A literal has room for one entry, an array that grows for seventeen.
+      if (whole && this.#given.length === 0) this.#given = [entry];
+      else if (whole) this.#given.push(entry);
       else this.#hold(entry);
       this.#schedule();
+    });
+  }
+
+  /** Passes a message to a backend in this process, at once. */
+  #passOn(
+    backend: Backend,
+    message: OutgoingPayload,
+    signal: AbortSignal | undefined,
+  ): Promise<string | undefined> {
+    this.#capabilities.checkPublishing(backend, message);
+    backend.check?.(message.channel, message.payload, message);
+    const answers = handed(backend, [message]);
+    const answer = "then" in answers ? answers : answers[0];
+    if (answer === null) {
+      this.#countAccepted(message.channel);
+      return Promise.resolve(undefined);
+    }
+    if (answer && "places" in answer) {
+      this.#countAccepted(message.channel);
+      return Promise.resolve(this.#scopeOf(backend, message.channel).id(answer));
+    }
+    return new Promise((resolve, reject) => {
+      const entry = new Outgoing(message, this.#count++, resolve, reject, this.#onSettled);
+      this.#underway++;
+      entry.follow(signal);
+      entry.send();
+      this.#await(backend, entry, answer, this.#connection.generation);
     });
   }
 
@@ -72,17 +148,22 @@ export class Publisher {
     });
   }
 
+  #countAccepted(channel: string): void {
+    this.accepted++;
+    this.#onAccepted(channel);
+  }
+
   #schedule(): void {
     if (this.#flushing) return;
     this.#flushing = true;
-    queueMicrotask(this.#flush);
+    soon(this.#flush);
   }
 
   readonly #flush = (): void => {
     const { backend, whole } = this.#connection;
-    if (!whole) return void this.#restore();
+    if (!whole) return inBackground(this.#restore());
     this.#flushing = false;
-    this.#send(backend!);
+    this.#send(backend!, this.#held.without(this.#taken()));
   };
 
   async #restore(): Promise<void> {
@@ -91,29 +172,50 @@ export class Publisher {
       await this.#connection.restored();
     } catch (error) {
       this.#flushing = false;
-      for (const entry of this.#taken()) {
-        entry.fail(entry.wasSent ? doubtError(entry, error) : error);
-      }
+      for (const entry of this.#taken()) fail(entry, error);
       return;
     }
     this.#flush();
   }
 
-  /** Passes the turn to the backend, all channels together. */
-  #send(backend: Backend): void {
-    const entries = this.#taken().filter((entry) => this.#begin(backend, entry));
-    if (entries.length === 0) return;
+  /** Passes messages to the backend, all channels together. */
+  #send(backend: Backend, taken: readonly Outgoing[]): void {
+    const entries = this.#begun(backend, taken);
+    const { length } = entries;
+    if (length === 0) return;
     const { generation } = this.#connection;
-    const answers = handed(backend, entries.map(({ message }) => message));
-    for (let index = 0; index < entries.length; index++) {
-      const entry = entries[index]!;
-      // Not `answers[index].then()`: a backend at fault may answer less than one promise for each.
+    const messages = new Array<OutgoingPayload>(length);
+    for (let index = 0; index < length; index++) messages[index] = entries[index]!.message;
+    const answers = handed(backend, messages);
+    for (let index = 0; index < length; index++) {
       const answer = "then" in answers ? answers : answers[index];
-      Promise.resolve(answer ?? Promise.reject(new TypeError(NO_ANSWER))).then(
-        (position) => this.#accept(backend, entry, position ?? undefined),
-        (reason) => this.#refuse(backend, entry, reason, generation),
-      );
+      if (answer === null) entries[index]!.succeed(undefined);
+      else if (answer && "places" in answer) this.#accept(backend, entries[index]!, answer);
+      else this.#await(backend, entries[index]!, answer, generation);
     }
+  }
+
+  /** The messages that are sent: all, as a rule, and then no other array is made. */
+  #begun(backend: Backend, taken: readonly Outgoing[]): readonly Outgoing[] {
+    for (let index = 0; index < taken.length; index++) {
+      if (this.#begin(backend, taken[index]!)) continue;
+      const rest = taken.slice(index + 1).filter((entry) => this.#begin(backend, entry));
+      return [...taken.slice(0, index), ...rest];
+    }
+    return taken;
+  }
+
+  /** Waits for the answer. Not `answer.then()`: a backend at fault may answer anything. */
+  #await(
+    backend: Backend,
+    entry: Outgoing,
+    answer: Promise<Position | undefined | void> | undefined,
+    generation: number,
+  ): void {
+    Promise.resolve(answer ?? Promise.reject(new TypeError(NO_ANSWER))).then(
+      (position) => this.#accept(backend, entry, position ?? undefined),
+      (reason) => this.#refuse(backend, entry, reason, generation),
+    );
   }
 
   /** Prepares a message for the backend. Returns `false` if it must not be sent. */
@@ -123,7 +225,12 @@ export class Publisher {
       entry.fail(publishError(backend, entry, entry.loss));
       return false;
     }
-    if (entry.state !== "lost" && entry.message.once) this.#unacknowledged.add(entry);
+    if (entry.refusal && entry.mayBeOvertaken) {
+      entry.fail(publishError(backend, entry, entry.refusal));
+      return false;
+    }
+    // Without connections, nothing is lost and nothing is temporary.
+    if (backend.connect && entry.state !== "lost") this.#unanswered.add(entry);
     entry.send();
     return true;
   }
@@ -139,18 +246,29 @@ export class Publisher {
   }
 
   #accept(backend: Backend, entry: Outgoing, position: Position | undefined): void {
-    this.#unacknowledged.accept(entry);
     if (!position) return entry.succeed(undefined);
     try {
-      entry.succeed(new Scope(backend.name, entry.message.channel).id(position));
+      entry.succeed(this.#scopeOf(backend, entry.message.channel).id(position));
     } catch (error) {
       // A fault of the backend: it returned an invalid place.
       entry.fail(error);
     }
   }
 
-  /** Fails a message, or retries it if the connection was lost and a key makes the retry safe. */
+  #scopeOf({ name }: Backend, channel: string): Scope {
+    let scope = this.#scopes.get(channel);
+    if (scope) return scope;
+    if (this.#scopes.size === SCOPES) this.#scopes.clear();
+    this.#scopes.set(channel, scope = new Scope(name, channel));
+    return scope;
+  }
+
+  /**
+   * Fails a message, or retries it: if the broker has not stored it for now, or if the connection was
+   * lost and a key makes the retry safe.
+   */
   #refuse(backend: Backend, entry: Outgoing, reason: unknown, generation: number): void {
+    if (reason instanceof TemporaryError) return this.#postpone(backend, entry, reason);
     const isLost = reason instanceof ConnectionError;
     if (isLost) this.#connection.lose(generation, reason);
     if (!isLost || entry.timeLeft(backend.window) <= 0) {
@@ -158,8 +276,23 @@ export class Publisher {
     }
     if (entry.state === "settled") return;
     entry.lose(reason);
+    this.#unanswered.overtake(entry);
+    if (this.#held.join(entry)) return;
     this.#hold(entry);
     this.#schedule();
+  }
+
+  /** Makes a message, and those after it in its channel, wait until the broker can store it. */
+  #postpone(backend: Backend, entry: Outgoing, reason: TemporaryError): void {
+    if (entry.state === "settled") return;
+    if (entry.mayBeOvertaken || isSameReply(entry.refusal, reason)) {
+      return entry.fail(publishError(backend, entry, reason));
+    }
+    entry.postpone(reason);
+    if (entry.isLate) {
+      return entry.fail(postponedError(entry, this.#connection.address, this.#timeout, reason));
+    }
+    this.#held.hold(entry, reason);
   }
 
   /** Makes a message wait for a connection, up to its limit. */
@@ -196,10 +329,26 @@ export class Publisher {
   readonly #onSettled = (entry: Outgoing): void => {
     // A message that failed while waiting is released at once.
     this.#waiting.delete(entry);
-    if (entry.message.once) this.#unacknowledged.delete(entry);
+    if (entry.mayBeStored) this.#unanswered.overtake(entry);
+    this.#unanswered.delete(entry);
+    this.#held.answered(entry);
+    if (entry.isAccepted) this.#countAccepted(entry.message.channel);
     if (--this.#underway > 0 || this.#drained.length === 0) return;
     for (const resolve of this.#drained.splice(0)) resolve();
   };
+}
+
+/**
+ * Returns `true` for a backend within this process: messages share no round trip, and nothing is lost
+ * or refused for now.
+ */
+function isLocal({ features, connect }: Backend): boolean {
+  return !features.crossProcess && !connect;
+}
+
+/** Fails a message that waits: the connection is closed, or could not be opened. */
+function fail(entry: Outgoing, error: unknown): void {
+  entry.fail(entry.wasSent ? doubtError(entry, error) : error);
 }
 
 /** Reason for a message without an answer: the backend is at fault. */

@@ -32,10 +32,15 @@ export function writableOf<Message>(
   let forget = () => {};
   let failure: { readonly reason: unknown } | undefined;
   return new WritableStream<Message>({
-    start(controller) {
+    async start(controller) {
       signal?.throwIfAborted();
       if (signal) forget = onAbort(signal, () => controller.error(signal.reason));
-      return start();
+      try {
+        await start();
+      } catch (error) {
+        forget();
+        throw error;
+      }
     },
     async write(message, controller) {
       const published = publish(message).then(

@@ -5,11 +5,15 @@
  */
 
 import type { Payload } from "../backend/contract.ts";
+import { reasonOf } from "../backend/errors.ts";
 import { kindOf } from "../util/kind.ts";
+import { shorten } from "../util/quote.ts";
+import { isBytes } from "../util/realm.ts";
 
 /**
- * Converts messages to payloads and back. Both functions may be asynchronous; messages keep their
- * order.
+ * Converts messages to payloads and back. Both functions may be asynchronous: the messages of a
+ * channel keep their order, and other channels do not wait. A promise that does not settle within
+ * the broadcast's `timeout`, or a second if that is longer, counts as failed.
  *
  * @typeParam Message The type of the messages.
  */
@@ -120,8 +124,23 @@ export function text(): SyncCodec<string> {
 }
 
 /**
- * Encodes messages as JSON, with the rules of `JSON.stringify()` for `Date`, `undefined` and so on.
- * A message without a JSON form (`undefined`, a function, a `bigint`, a cycle) is a `TypeError`.
+ * Encodes messages as JSON, with the rules of `JSON.stringify()`. A message without a JSON form
+ * (`undefined`, a function, a `bigint`, a cycle) is a `TypeError`.
+ *
+ * What JSON cannot express arrives as something else:
+ *
+ * | published | received |
+ * |---|---|
+ * | a `Date` | its ISO 8601 text |
+ * | `NaN`, `Infinity` | `null` |
+ * | `-0` | `0` |
+ * | `undefined` or a function: in an object, in an array | nothing, `null` |
+ * | a `Map`, a `Set`, a `RegExp` | `{}` |
+ * | a typed array | an object of its numbers |
+ * | an object with `toJSON()` | what that returns |
+ *
+ * `msgpack()` keeps dates, bytes, `NaN` and `-0`, and refuses what it cannot keep. With a schema, the
+ * option `channels` finds at the first message what does not survive.
  *
  * @typeParam Message The type of the messages. Received messages are not validated: another program
  * may have published something else.
@@ -143,15 +162,23 @@ export function json<Message = unknown>(): SyncCodec<Message> {
       try {
         payload = JSON.stringify(message);
       } catch (cause) {
-        const reason = cause instanceof Error ? cause.message : String(cause);
-        throw new TypeError(`Cannot encode message as JSON: ${reason}`, { cause });
+        throw new TypeError(`Cannot encode message as JSON: ${reasonOf(cause)}`, { cause });
       }
       if (payload === undefined) {
         throw new TypeError(`Cannot encode message as JSON: it is ${kindOf(message)}`);
       }
       return payload;
     },
-    decode: (payload) => JSON.parse(decodeText(payload)),
+    decode(payload) {
+      const text = decodeText(payload);
+      try {
+        return JSON.parse(text);
+      } catch (cause) {
+        // Engines quote the payload, as it is.
+        const reason = shorten(reasonOf(cause), 200);
+        throw new SyntaxError(`Cannot decode payload as JSON: ${reason}`, { cause });
+      }
+    },
   };
 }
 
@@ -170,11 +197,11 @@ export function bytes(): SyncCodec<Uint8Array> {
   return {
     name: "bytes",
     encode(message) {
-      if (!(message instanceof Uint8Array)) {
+      if (!isBytes(message)) {
         throw new TypeError(`Cannot encode message as bytes: it is ${kindOf(message)}`);
       }
       // The caller may modify the array before it is sent.
-      return message.slice();
+      return Uint8Array.from(message);
     },
     decode: (payload) => typeof payload === "string" ? encoder.encode(payload) : payload,
   };

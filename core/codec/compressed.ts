@@ -5,6 +5,7 @@
  */
 
 import type { Payload } from "../backend/contract.ts";
+import { kindOf } from "../util/kind.ts";
 import { checkCodec, type Codec, sealingOf } from "./codec.ts";
 import { bytesOf, concat, headOf, looksWrapped, unwrap } from "./envelope.ts";
 
@@ -17,8 +18,9 @@ export interface CompressedOptions {
    */
   readonly above?: number | undefined;
   /**
-   * The maximum size of a decompressed payload, in bytes. A larger one is a `messageerror`;
-   * decompression stops at the limit.
+   * The maximum size of a payload before it is compressed, in bytes. A larger one is refused with a
+   * `RangeError` by `publish()`, and is a `messageerror` where it is received: decompression stops
+   * at the limit.
    *
    * @default {16777216}
    */
@@ -28,14 +30,16 @@ export interface CompressedOptions {
 /**
  * Compresses the payloads of another codec with `deflate` (RFC 1950), if that makes them shorter.
  * It also decodes uncompressed payloads: deploy it to the subscribers first, then to the
- * publishers.
+ * publishers. A payload that is truncated, or followed by anything else, is a `messageerror`.
  *
- * Needs a backend that supports bytes: `postgres://` does not.
+ * Needs `node:zlib`, as Deno, Node and Bun have it, and a backend that supports bytes: `postgres://`
+ * does not.
  *
  * @typeParam Message The type of the messages.
  * @param codec The codec to wrap.
  * @param options Additional options.
  * @throws {TypeError} If `codec` is not a codec.
+ * @throws {RangeError} If an option is not a number of bytes.
  *
  * @example
  * ```ts
@@ -52,12 +56,20 @@ export function compressed<Message>(
   { above = 1_024, limit = 16 * 1024 * 1024 }: CompressedOptions = {},
 ): Codec<Message> {
   checkCodec("compress messages: argument codec", codec);
+  checkBytes("above", above, 0);
+  checkBytes("limit", limit, 1);
   return {
     ...sealingOf(codec),
     name: `compressed ${codec.name}`,
     async encode(message, channel) {
       const payload = await codec.encode(message, channel);
       const bytes = bytesOf(payload);
+      // Subscribers refuse it.
+      if (bytes.length > limit) {
+        throw new RangeError(
+          `Cannot compress message: it has ${bytes.length} bytes, the limit is ${limit}`,
+        );
+      }
       if (bytes.length > above) {
         const short = concat(headOf("deflated"), await deflate(bytes));
         if (short.length < bytes.length) return short;
@@ -77,22 +89,68 @@ export function compressed<Message>(
   };
 }
 
-async function deflate(bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {
-  const stream = new Blob([bytes]).stream().pipeThrough(new CompressionStream("deflate"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
+function checkBytes(name: keyof CompressedOptions, value: unknown, least: number): void {
+  if (typeof value === "number" && value >= least) return;
+  throw new RangeError(
+    `Cannot compress messages: option ${name} must be a number of bytes of at least ${least}, it is ${
+      typeof value === "number" ? value : kindOf(value)
+    }`,
+  );
 }
 
-/** Decompresses up to the limit, since a few bytes can expand to gigabytes. */
-async function inflate(bytes: Uint8Array<ArrayBuffer>, limit: number): Promise<Uint8Array> {
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of stream as AsyncIterable<Uint8Array>) {
-    length += chunk.length;
-    if (length > limit) {
-      throw new RangeError(`Cannot decompress payload: it has more than ${limit} bytes`);
-    }
-    chunks.push(chunk);
+async function deflate(bytes: Uint8Array): Promise<Uint8Array> {
+  const { deflate } = await import("node:zlib");
+  return await new Promise((resolve, reject) =>
+    deflate(bytes, (error, result) => error ? reject(error) : resolve(result))
+  );
+}
+
+/**
+ * Decompresses up to the limit, since a few bytes can expand to gigabytes.
+ *
+ * It is not `DecompressionStream`: on Deno that one decompresses all of a chunk before the first
+ * byte can be counted, and takes a truncated payload for a whole one.
+ */
+async function inflate(bytes: Uint8Array, limit: number): Promise<Uint8Array> {
+  const { inflate } = await import("node:zlib");
+  const { result, read } = await new Promise<Inflated>((resolve, reject) => {
+    const options = { maxOutputLength: Math.min(Math.floor(limit), LARGEST), info: true };
+    const done = (error: Error | null, { buffer, engine }: Info = {}) => {
+      if (error === null && buffer && engine) {
+        return resolve({ result: buffer, read: engine.bytesWritten });
+      }
+      reject(inflateError(error, limit));
+    };
+    // With `info`, the result is an object, which the types of Node do not know.
+    inflate(bytes, options as { maxOutputLength: number }, done as (error: Error | null) => void);
+  });
+  if (read !== bytes.length) {
+    throw new Error(
+      `Cannot decompress payload: it goes on after its end, with ${bytes.length - read} bytes`,
+    );
   }
-  return concat(...chunks);
+  // A copy: small buffers are parts of one that is shared by everything in the process.
+  return concat(result);
+}
+
+/** The largest buffer that every runtime makes. */
+const LARGEST = 2 ** 31 - 1;
+
+/** What `inflate()` of `node:zlib` returns with the option `info`. */
+interface Info {
+  readonly buffer?: Uint8Array;
+  readonly engine?: { readonly bytesWritten: number };
+}
+
+/** What was decompressed, and the number of bytes that it was read from. */
+interface Inflated {
+  readonly result: Uint8Array;
+  readonly read: number;
+}
+
+function inflateError(cause: Error | null, limit: number): Error {
+  const { code, message } = (cause ?? {}) as { readonly code?: string; readonly message?: string };
+  return code === "ERR_BUFFER_TOO_LARGE"
+    ? new RangeError(`Cannot decompress payload: it has more than ${limit} bytes`)
+    : new Error(`Cannot decompress payload: ${message}`, { cause });
 }

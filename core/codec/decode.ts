@@ -7,19 +7,30 @@
 import type { BackendRecord, Payload, Target } from "../backend/contract.ts";
 import { isControlChannel } from "../backend/control_channel.ts";
 import type { BroadcastEvent } from "../backend/event.ts";
+import { onAbort } from "../util/abort.ts";
+import { isThenable } from "../util/realm.ts";
 import type { Codec } from "./codec.ts";
+import { codecLimit, lateCodecError, SHORTEST_LIMIT } from "./encodings.ts";
 import { isWrapped, reasonOfEnd } from "./envelope.ts";
+import { checkSize } from "./payload_check.ts";
 
 /** Options of `decode()`. */
 export interface DecodeOptions<Message> {
   /** The codec of the channel. */
   readonly codec: Codec<Message>;
+  /** The maximum size of a payload in bytes. */
+  readonly maxMessage: number;
+  /** The time that the codec may take, in milliseconds; at least a second. */
+  readonly timeout: number;
+  /** When it aborts, what is still being decoded a second later rejects with its reason. */
+  readonly closing: AbortSignal;
   /** Called for each payload that cannot be decoded. */
   readonly onMessageError: (channel: string, payload: Payload, error: unknown) => void;
 }
 
-/** An event without an id yet. */
+/** An event whose id is still to be set. */
 export type Unnamed<Message> = Omit<BroadcastEvent<Message>, "id" | "gap"> & {
+  id?: string;
   /** Distinguishes it from an `End`. */
   readonly kind?: undefined;
 };
@@ -37,7 +48,7 @@ export type Decoded<Message> = Unnamed<Message> | End | undefined;
 
 /**
  * Decodes a record to an event or to the end of the channel. The result is a promise only if the
- * codec is asynchronous.
+ * codec is asynchronous. That promise settles in time, whatever the codec does.
  *
  * It is `undefined` if the channel does not match the target, if the record ends one of a
  * pattern's channels, or if it cannot be decoded, which is reported to `onMessageError`.
@@ -45,33 +56,86 @@ export type Decoded<Message> = Unnamed<Message> | End | undefined;
 export function decode<Message>(
   record: BackendRecord,
   target: Target,
-  { codec, onMessageError }: DecodeOptions<Message>,
+  options: DecodeOptions<Message>,
 ): Decoded<Message> | Promise<Decoded<Message>> {
-  const { payload, channel: real, timestamp, headers } = record;
+  const { codec, maxMessage } = options;
+  const { payload } = record;
   const isChannel = typeof target === "string";
-  const channel = isChannel ? target : real!;
+  const channel = isChannel ? target : record.channel!;
   if (!isChannel && !target.matches(channel)) return undefined;
-  const succeed = (message: Message): Unnamed<Message> =>
-    timestamp === undefined && !headers ? { channel, message } : {
-      channel,
-      message,
-      ...timestamp !== undefined && { timestamp },
-      ...headers && { headers },
-    };
-  const fail = (error: unknown) => void onMessageError(channel, payload, error);
   try {
+    checkSize("decode payload", payload, maxMessage);
     // Only channels with a log can end: without one, later subscribers could not find the end.
     // Control channels cannot end either.
     if (isOwn(payload, codec) && (record.place || !isChannel) && !isControlChannel(channel)) {
-      const end = endOf(payload, channel, codec);
-      if (!isChannel) return end instanceof Promise ? end.then(() => undefined, fail) : undefined;
-      return end instanceof Promise ? end.catch(fail) : end;
+      const opened = codec.unseal ? codec.unseal(payload, channel) : payload;
+      const end = isChannel ? endOf : checkEnd;
+      return isThenable(opened) ? settled(opened, record, channel, options, end) : end(opened);
     }
     const message = codec.decode(payload, channel);
-    return message instanceof Promise ? message.then(succeed, fail) : succeed(message);
+    return isThenable(message)
+      ? settled(message, record, channel, options, eventOf<Message>)
+      : eventOf(message, record, channel);
   } catch (error) {
-    return fail(error);
+    return void options.onMessageError(channel, payload, error);
   }
+}
+
+/** The event, with the properties that it has: a spread of objects takes ten times as long. */
+function eventOf<Message>(
+  message: Message,
+  { timestamp, headers }: BackendRecord,
+  channel: string,
+): Unnamed<Message> {
+  const id = "";
+  if (headers) {
+    return timestamp === undefined
+      ? { channel, message, id, headers }
+      : { channel, message, id, timestamp, headers };
+  }
+  return timestamp === undefined ? { channel, message, id } : { channel, message, id, timestamp };
+}
+
+/**
+ * Settles like a promise of the codec. Fails if that takes too long, and rejects on closing, unless
+ * it settles in a moment: what is underway then should be over when everything is closed.
+ */
+function settled<Value, Result>(
+  promise: PromiseLike<Value>,
+  record: BackendRecord,
+  channel: string,
+  { closing, timeout, onMessageError }: DecodeOptions<unknown>,
+  succeed: (value: Value, record: BackendRecord, channel: string) => Result,
+): Promise<Result | undefined> {
+  return new Promise((resolve, reject) => {
+    const limit = codecLimit(timeout);
+    const fail = (error: unknown) => void onMessageError(channel, record.payload, error);
+    let isSettled = false;
+    /** Settles the first time that it is called. */
+    const settle = (outcome: () => void) => {
+      if (isSettled) return;
+      isSettled = true;
+      clearTimeout(timer);
+      forget();
+      outcome();
+    };
+    const reportError = (error: unknown) => settle(() => resolve(fail(error)));
+    const hurry = () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => settle(() => reject(closing.reason)), SHORTEST_LIMIT);
+    };
+    let timer = setTimeout(() => reportError(lateCodecError("decode payload", limit)), limit);
+    const forget = onAbort(closing, hurry);
+    if (closing.aborted) hurry();
+    Promise.resolve(promise).then((value) =>
+      settle(() => {
+        try {
+          resolve(succeed(value, record, channel));
+        } catch (error) {
+          resolve(fail(error));
+        }
+      }), reportError);
+  });
 }
 
 /** Returns `true` for payloads of the library itself: end marks and sealed payloads. */
@@ -81,17 +145,13 @@ function isOwn(payload: Payload, codec: Codec<unknown>): payload is Uint8Array<A
       codec.unseal !== undefined && isWrapped(payload, "sealed"));
 }
 
-function endOf(
-  payload: Uint8Array,
-  channel: string,
-  codec: Codec<unknown>,
-): End | Promise<End> {
-  const opened = codec.unseal ? codec.unseal(payload, channel) : payload;
-  return opened instanceof Promise ? opened.then(readEnd) : readEnd(opened);
-}
-
-function readEnd(payload: Uint8Array): End {
+function endOf(payload: Uint8Array): End {
   const reason = reasonOfEnd(payload);
   if (reason !== undefined) return { kind: "end", reason };
   throw new Error("Cannot decode payload: the sealed payload is of an unknown kind");
+}
+
+/** A pattern goes on when one of its channels ends. */
+function checkEnd(payload: Uint8Array): undefined {
+  endOf(payload);
 }

@@ -6,6 +6,8 @@
 
 import type { Payload } from "../backend/contract.ts";
 import { kindOf } from "../util/kind.ts";
+import { quote } from "../util/quote.ts";
+import { isBytes } from "../util/realm.ts";
 import { checkCodec, type Codec } from "./codec.ts";
 import { bytesOf, concat, headOf, isWrapped, type Kind } from "./envelope.ts";
 
@@ -14,8 +16,9 @@ export interface EncryptionKeys {
   /** The id of the key to encrypt with. */
   readonly current: string;
   /**
-   * All keys to decrypt with, by id. A key is an AES key of `crypto.subtle`, or 16, 24 or 32 bytes.
-   * An id has at most 255 bytes.
+   * All keys to decrypt with, by id. A key is an AES-GCM key of `crypto.subtle` that may decrypt,
+   * and encrypt if it is the current one, or 16, 24 or 32 bytes, which are copied. An id has at most
+   * 255 bytes.
    */
   readonly keys: Readonly<
     // This is `CryptoKey`, a global type that @types/node does not declare.
@@ -75,10 +78,14 @@ export function encrypted<Message>(codec: Codec<Message>, keys: EncryptionKeys):
       }`,
     );
   }
-  const ring = new Map(Object.entries(keys.keys).map(([id, key]) => [id, checkKey(id, key)]));
+  const ring = new Map(
+    Object.entries(keys.keys).map((
+      [id, key],
+    ) => [id, checkKey(id, key, id === keys.current ? "encrypt" : "decrypt")]),
+  );
   const imported = new Map<string, Promise<CryptoKey>>();
   if (!ring.has(keys.current)) {
-    throw new TypeError(`Cannot encrypt messages: there is no key "${keys.current}"`);
+    throw new TypeError(`Cannot encrypt messages: there is no key ${quote(`${keys.current}`)}`);
   }
   const { current: id, plain } = keys;
   const current = encoder.encode(id);
@@ -113,7 +120,7 @@ export function encrypted<Message>(codec: Codec<Message>, keys: EncryptionKeys):
     const length = bytes[0] ?? 0;
     const id = decoder.decode(bytes.subarray(1, 1 + length));
     const key = keyOf(id);
-    if (!key) throw new Error(`Cannot decrypt payload: there is no key "${id}"`);
+    if (!key) throw new Error(`Cannot decrypt payload: there is no key ${quote(id)}`);
     const head = concat(headOf(kind), bytes.subarray(0, 1 + length));
     const iv = bytes.slice(1 + length, 1 + length + IV);
     const algorithm = { name: "AES-GCM", iv, additionalData: bound(head, channel) };
@@ -154,31 +161,49 @@ async function open(
     return new Uint8Array(await crypto.subtle.decrypt(algorithm, key, secret));
   } catch (cause) {
     throw new Error(
-      `Cannot decrypt payload: it was not encrypted for this channel with key "${id}", or it was altered`,
+      `Cannot decrypt payload: it was not encrypted for this channel with key ${
+        quote(id)
+      }, or it was altered`,
       { cause },
     );
   }
 }
 
-function checkKey(id: string, key: CryptoKey | Uint8Array): CryptoKey | Uint8Array {
-  const length = encoder.encode(id).length;
-  if (length > 255) {
-    throw new TypeError(`Cannot use key "${id}": its id has ${length} bytes, the limit is 255`);
+/**
+ * Checks a key, and copies its bytes: the caller may wipe them before they are imported, at first
+ * use.
+ */
+function checkKey(
+  id: string,
+  key: CryptoKey | Uint8Array,
+  usage: "encrypt" | "decrypt",
+): CryptoKey | Uint8Array {
+  const refuse = (reason: string) => new TypeError(`Cannot use key ${quote(id)}: ${reason}`);
+  const { length } = encoder.encode(id);
+  if (length > 255) throw refuse(`its id has ${length} bytes, the limit is 255`);
+  if (isBytes(key)) {
+    if ([16, 24, 32].includes(key.length)) return Uint8Array.from(key);
+    throw refuse(`it has ${key.length} bytes, an AES key has 16, 24 or 32`);
   }
-  // A copy: the caller may wipe the bytes before they are imported, at first use.
-  if (key instanceof Uint8Array && [16, 24, 32].includes(key.length)) return key.slice();
-  if (Object.prototype.toString.call(key) === "[object CryptoKey]") return key;
-  if (!(key instanceof Uint8Array)) {
-    throw new TypeError(
-      `Cannot use key "${id}": it must be a CryptoKey or bytes, it is ${kindOf(key)}`,
+  if (Object.prototype.toString.call(key) !== "[object CryptoKey]") {
+    throw refuse(`it must be a CryptoKey or bytes, it is ${kindOf(key)}`);
+  }
+  const { algorithm, usages } = key;
+  if (algorithm.name !== "AES-GCM") {
+    throw refuse(`it must be for AES-GCM, it is for ${algorithm.name}`);
+  }
+  if (!usages.includes(usage)) {
+    throw refuse(
+      `it must be imported with the usage ${quote(usage)}, it has ${usages.join(", ") || "none"}`,
     );
   }
-  throw new TypeError(
-    `Cannot use key "${id}": it has ${key.length} bytes, an AES key has 16, 24 or 32`,
-  );
+  return key;
 }
 
 function importKey(key: CryptoKey | Uint8Array): Promise<CryptoKey> {
-  if (!(key instanceof Uint8Array)) return Promise.resolve(key);
-  return crypto.subtle.importKey("raw", key.slice(), "AES-GCM", false, ["encrypt", "decrypt"]);
+  if (!isBytes(key)) return Promise.resolve(key);
+  return crypto.subtle.importKey("raw", key as Uint8Array<ArrayBuffer>, "AES-GCM", false, [
+    "encrypt",
+    "decrypt",
+  ]);
 }

@@ -13,9 +13,10 @@
 
 import { importClient } from "../backend/kit/client_library.ts";
 import { kindOf } from "../util/kind.ts";
+import { isBytes, isDate, isPlain } from "../util/realm.ts";
 import type { SyncCodec } from "./codec.ts";
 import { bytesOf } from "./envelope.ts";
-import { checkClaims, DEEPEST } from "./msgpack_limits.ts";
+import { checkClaims, DEEPEST, MOST_VALUES } from "./msgpack_limits.ts";
 
 const library = await importClient<typeof import("@msgpack/msgpack")>("@msgpack/msgpack");
 
@@ -26,15 +27,16 @@ const MOST = 2n ** 64n - 1n;
 /**
  * Encodes messages as MessagePack.
  *
- * - **Supported** are null, booleans, numbers, 64-bit bigints, strings, `Uint8Array`s, `Date`s, and
- *   arrays and plain objects of these, nested up to 100 levels.
+ * - **Supported** are null, booleans, numbers with `NaN` and `-0`, 64-bit bigints, strings,
+ *   `Uint8Array`s, `Date`s, and arrays and plain objects of these: up to 100 levels, and up to a
+ *   million values with the keys of objects.
  * - **`undefined`** is omitted from objects and becomes null in arrays, as in JSON.
  * - **Everything else** is a `TypeError`: a `Map`, a `Set`, a class instance, a function, a string
  *   with a lone surrogate.
  *
  * An integer that another program wrote with 64 bits is decoded as a bigint. A payload that claims
- * more values than it has bytes, or has a key `__proto__`, is a `messageerror`. Needs a backend
- * that supports bytes: `postgres://` does not.
+ * more values than it has bytes, has more than a million, or has a key `__proto__`, is a
+ * `messageerror`. Needs a backend that supports bytes: `postgres://` does not.
  *
  * @typeParam Message The type of the messages. Received messages are not validated: another program
  * may have published something else.
@@ -51,25 +53,62 @@ const MOST = 2n ** 64n - 1n;
  * ```
  */
 export function msgpack<Message = unknown>(): SyncCodec<Message> {
-  const options = { useBigInt64: true, ignoreUndefined: true, maxDepth: DEEPEST + 1 };
+  const options = {
+    useBigInt64: true,
+    ignoreUndefined: true,
+    maxDepth: DEEPEST + 1,
+    extensionCodec: extensions(),
+  };
   return {
     name: "msgpack",
     encode(message) {
       if (message === undefined) refuse(message);
-      check(message, 1);
-      return library.encode(message, options);
+      const found = { values: 0, hasMinusZero: false };
+      check(message, 1, found);
+      // The library writes -0 as the integer 0. As a float it is kept.
+      return library.encode(message, { ...options, forceIntegerToFloat: found.hasMinusZero });
     },
     decode(payload) {
       const bytes = bytesOf(payload);
       checkClaims(bytes);
-      return library.decode(bytes, { useBigInt64: true }) as Message;
+      return library.decode(bytes, options) as Message;
     },
   };
 }
 
+/** The extension for dates, for those of every realm: that of the library uses `instanceof`. */
+function extensions() {
+  const codec = new library.ExtensionCodec();
+  codec.register({
+    type: library.EXT_TIMESTAMP,
+    encode: (value) =>
+      typeof value === "object" && value !== null && isDate(value)
+        ? library.encodeTimeSpecToTimestamp(library.encodeDateToTimeSpec(value))
+        : null,
+    decode: library.decodeTimestampExtension,
+  });
+  return codec;
+}
+
+/** What a message has. */
+interface Found {
+  /** The number of values, with the keys of objects. */
+  values: number;
+  /** It has the number -0. */
+  hasMinusZero: boolean;
+}
+
 /** Throws for values that would be decoded as something else. */
-function check(value: unknown, depth: number): void {
+function check(value: unknown, depth: number, found: Found): void {
+  if (++found.values > MOST_VALUES) {
+    throw new RangeError(
+      `Cannot encode message as MessagePack: it has more than ${MOST_VALUES} values`,
+    );
+  }
   switch (typeof value) {
+    case "number":
+      if (Object.is(value, -0)) found.hasMinusZero = true;
+      return;
     case "string":
       if (value.isWellFormed()) return;
       throw new TypeError("Cannot encode message as MessagePack: it has a lone surrogate");
@@ -79,36 +118,35 @@ function check(value: unknown, depth: number): void {
         "Cannot encode message as MessagePack: it has a bigint of more than 64 bits",
       );
     case "object":
-      return value === null ? undefined : checkObject(value, depth);
+      return value === null ? undefined : checkObject(value, depth, found);
     case "function":
     case "symbol":
       refuse(value);
   }
 }
 
-function checkObject(value: object, depth: number): void {
-  if (value instanceof Uint8Array || value instanceof Date && !Number.isNaN(value.getTime())) {
-    return;
-  }
+function checkObject(value: object, depth: number, found: Found): void {
+  if (isBytes(value) || isDate(value) && !Number.isNaN(value.getTime())) return;
   if (depth > DEEPEST) {
     throw new TypeError(`Cannot encode message as MessagePack: it is more than ${DEEPEST} deep`);
   }
   if (Array.isArray(value)) {
-    for (const element of value) check(element, depth + 1);
+    for (const element of value) check(element, depth + 1, found);
     return;
   }
-  const prototype: unknown = Object.getPrototypeOf(value);
-  if (prototype !== Object.prototype && prototype !== null) refuse(value);
+  if (!isPlain(value)) refuse(value);
   for (const key of Object.keys(value)) {
     if (key === "__proto__") {
       throw new TypeError('Cannot encode message as MessagePack: it has a key "__proto__"');
     }
-    check(key, depth);
-    check((value as Record<string, unknown>)[key], depth + 1);
+    check(key, depth, found);
+    check((value as Record<string, unknown>)[key], depth + 1, found);
   }
 }
 
 function refuse(value: unknown): never {
-  const kind = value instanceof Date ? "an invalid Date" : kindOf(value);
+  const kind = typeof value === "object" && value !== null && isDate(value)
+    ? "an invalid Date"
+    : kindOf(value);
   throw new TypeError(`Cannot encode message as MessagePack: it is, or has, ${kind}`);
 }

@@ -1,11 +1,18 @@
 /**
- * Rejects MessagePack that claims more values than it has bytes, or is nested too deeply.
+ * Rejects MessagePack that claims more values than it has bytes, has too many, or is nested too
+ * deeply.
  *
  * @module
  */
 
 /** The maximum nesting of a message. */
 export const DEEPEST = 100;
+
+/**
+ * The maximum number of values in a message, with the keys of objects. An empty object is one byte,
+ * and more than sixty in memory.
+ */
+export const MOST_VALUES = 1_000_000;
 
 /** By the first byte of a value: the number of bytes after it, or the size of a length field. */
 const FIXED: Readonly<Record<number, number>> = {
@@ -18,11 +25,12 @@ const COUNTED: Readonly<Record<number, readonly [size: number, extra: number]>> 
 };
 
 /**
- * Checks a payload before anything is allocated for it: four bytes can claim four billion values.
+ * Checks a payload before anything is built of it: four bytes can claim four billion values.
  *
  * The format: https://github.com/msgpack/msgpack/blob/master/spec.md
  *
- * @throws {RangeError} If it claims more values than it has bytes, or is nested too deeply.
+ * @throws {RangeError} If it claims more values than it has bytes, or has too many values, or is
+ * nested too deeply.
  */
 export function checkClaims(bytes: Uint8Array): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -43,6 +51,9 @@ export function checkClaims(bytes: Uint8Array): void {
       claimed += values;
       if (claimed > bytes.length) {
         throw new RangeError("Cannot decode MessagePack: it claims more values than it has bytes");
+      }
+      if (claimed > MOST_VALUES) {
+        throw new RangeError(`Cannot decode MessagePack: it has more than ${MOST_VALUES} values`);
       }
       if (values > 0) {
         if (open.push(values) > DEEPEST) {

@@ -4,8 +4,13 @@
  * @module
  */
 
+import type { Payload } from "../backend/contract.ts";
+import { reasonOf } from "../backend/errors.ts";
+import { nameOf } from "../backend/name.ts";
 import { Pattern } from "../backend/pattern.ts";
 import { kindOf } from "../util/kind.ts";
+import { shorten } from "../util/quote.ts";
+import { isThenable } from "../util/realm.ts";
 import { type Codec, sealingOf } from "./codec.ts";
 
 /**
@@ -43,6 +48,9 @@ export interface SchemaIssue {
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }
 
+/** The maximum number of characters of an issue that an error shows: they may repeat the message. */
+const LONGEST_ISSUE = 500;
+
 /** A message does not match the schema of its channel. */
 export class ValidationError extends TypeError {
   /** Always `"ValidationError"`. */
@@ -56,13 +64,17 @@ export class ValidationError extends TypeError {
    * @param what The failed action.
    * @param channel The channel.
    * @param issues All issues of the message.
+   * @param reason The circumstances, if the message alone is not the reason.
    */
-  constructor(what: string, channel: string, issues: readonly SchemaIssue[]) {
+  constructor(what: string, channel: string, issues: readonly SchemaIssue[], reason?: string) {
     const [first, ...others] = issues;
     const path = first?.path?.map((step) => String(typeof step === "object" ? step.key : step));
+    const issue = `${path?.length ? `${path.join(".")}: ` : ""}${
+      first?.message ?? "it is invalid"
+    }`;
     super(
-      `Cannot ${what} of "${channel}": ${path?.length ? `${path.join(".")}: ` : ""}${
-        first?.message ?? "it is invalid"
+      `Cannot ${what} of ${nameOf(channel)}: ${reason ? `${reason}: ` : ""}${
+        shorten(issue, LONGEST_ISSUE)
       }${others.length > 0 ? `, and ${others.length} more` : ""}`,
     );
     this.issues = issues;
@@ -110,6 +122,10 @@ export type ChannelsOf<Given, Side extends "input" | "output" = "output"> = Give
  * Wraps a codec with validation. Published messages are validated but sent unchanged. Subscribers
  * receive the output of the schema.
  *
+ * The first message of each schema is also decoded and validated as a subscriber does it: what the
+ * codec turns into something that the schema refuses, such as a `Date` in JSON, is rejected before
+ * it is sent.
+ *
  * @throws {TypeError} If a schema is not a Standard Schema.
  */
 export function checked(
@@ -126,9 +142,9 @@ export function checked(
   for (const [name, schema] of Object.entries(channels)) {
     if (typeof schema?.["~standard"]?.validate === "function") continue;
     throw new TypeError(
-      `Cannot open broadcast: the schema of "${name}" must be a Standard Schema, as Zod, Valibot and ArkType make them, it is ${
-        kindOf(schema)
-      }`,
+      `Cannot open broadcast: the schema of ${
+        nameOf(name)
+      } must be a Standard Schema, as Zod, Valibot and ArkType make them, it is ${kindOf(schema)}`,
     );
   }
   const patterns = Object.entries(channels)
@@ -143,41 +159,87 @@ export function checked(
       : patterns.find(({ pattern }) => pattern.matches(channel))?.schema;
     if (schema) return schema;
     throw new TypeError(
-      `Cannot use channel "${channel}": it has no schema, those that do are ${
+      `Cannot use channel ${nameOf(channel)}: it has no schema, those that do are ${
         Object.keys(channels).join(", ")
       }`,
+    );
+  }
+
+  /** The schemas that have accepted one of their messages after it was encoded and decoded. */
+  const proven = new WeakSet<Schema>();
+
+  function decoded(payload: Payload, channel: string): unknown {
+    const fail = (cause: unknown) => {
+      const message =
+        `Cannot publish message of ${nameOf(channel)}: ${codec.name} has encoded it, ` +
+        `but cannot decode it: ${reasonOf(cause)}`;
+      throw new TypeError(message, { cause });
+    };
+    try {
+      const message = codec.decode(payload, channel);
+      return isThenable(message) ? Promise.resolve(message).catch(fail) : message;
+    } catch (error) {
+      return fail(error);
+    }
+  }
+
+  function prove(schema: Schema, payload: Payload, channel: string): Payload | Promise<Payload> {
+    return then(
+      decoded(payload, channel),
+      (message) =>
+        then(validate(schema, message), ({ issues }) => {
+          if (issues) {
+            throw new ValidationError("publish message", channel, issues, unproven(codec));
+          }
+          proven.add(schema);
+          return payload;
+        }),
     );
   }
 
   return {
     ...sealingOf(codec),
     name: codec.name,
-    encode: (message, channel) =>
-      then(schemaOf(channel)["~standard"].validate(message), (result) => {
+    encode(message, channel) {
+      const schema = schemaOf(channel);
+      return then(validate(schema, message), (result) => {
         valueOf(result, "publish message", channel);
-        return codec.encode(message, channel);
-      }),
+        const payload = codec.encode(message, channel);
+        if (proven.has(schema)) return payload;
+        return then(payload, (payload) => prove(schema, payload, channel));
+      });
+    },
     decode: (payload, channel) =>
       then(
         codec.decode(payload, channel),
         (message) =>
           then(
-            schemaOf(channel)["~standard"].validate(message),
+            validate(schemaOf(channel), message),
             (result) => valueOf(result, "accept message", channel),
           ),
       ),
   };
 }
 
+/** The reason why a message is rejected that its schema has accepted. */
+function unproven({ name }: Codec<unknown>): string {
+  return `its schema accepts it, but not what arrives after ${name} has encoded and decoded it; ` +
+    "use a codec that keeps it, such as msgpack(), or a schema of what arrives, such as z.coerce.date()";
+}
+
 /** The result of a validation. */
 type Result = Awaited<ReturnType<Schema["~standard"]["validate"]>>;
 
+function validate(schema: Schema, value: unknown): Result | PromiseLike<Result> {
+  return schema["~standard"].validate(value);
+}
+
 /** Chains synchronously unless the value is a promise. */
 function then<Value, Next>(
-  value: Value | Promise<Value>,
+  value: Value | PromiseLike<Value>,
   next: (value: Value) => Next | Promise<Next>,
 ): Next | Promise<Next> {
-  return value instanceof Promise ? value.then(next) : next(value);
+  return isThenable(value) ? Promise.resolve(value).then(next) : next(value);
 }
 
 function valueOf(result: Result, what: string, channel: string): unknown {

@@ -33,6 +33,8 @@ export class Branch<Message> implements EventReader<Message> {
   /** Last tee version handled; -1 if notices are pending. */
   #handled = -1;
   #cursor: number;
+  /** The cursor less the number of events delivered: counting costs nothing where events pass. */
+  #base: number;
   #waiter: Waiter<Message> | undefined;
   /** Reads after the waiting one; rarely used. */
   #queue: Waiter<Message>[] | undefined;
@@ -63,6 +65,7 @@ export class Branch<Message> implements EventReader<Message> {
     this.#tee = tee;
     this.ending = ending;
     this.#cursor = options.after === undefined ? tee.ring.head : options.after + 1;
+    this.#base = this.#cursor - (options.delivered ?? 0);
     this.#gapsMet = options.after === undefined ? tee.gapCount : tee.gapsUpTo(options.after);
     this.#endsMet = tee.ends.count;
     this.#position = tee.tailPosition?.position;
@@ -78,6 +81,16 @@ export class Branch<Message> implements EventReader<Message> {
     if (this.#replay !== undefined) return this.#replay.id;
     const { epoch, tailPosition } = this.#tee;
     return tailPosition ? tailPosition.scope.id(this.#position!) : epoch.id(this.#cursor - 1);
+  }
+
+  /** Number of events delivered. */
+  get delivered(): number {
+    return this.#cursor - this.#base;
+  }
+
+  /** Number of events that are still to be read; at least that many while it reads the log. */
+  get lag(): number {
+    return this.#replay ? this.#replay.lag : this.#tee.ring.head - this.#cursor;
   }
 
   /** Resolves once the start position is known. */
@@ -109,8 +122,11 @@ export class Branch<Message> implements EventReader<Message> {
 
   /** Reads the next event with a callback, called synchronously when the event arrives. */
   read(waiter: Waiter<Message>): void {
-    if (this.#waiter === undefined) this.#serveFirst(waiter);
-    else this.#wait(waiter);
+    if (this.#waiter !== undefined) this.#wait(waiter);
+    else if (this.#handled === this.#tee.changes && this.#cursor === this.#tee.ring.head) {
+      this.#waiter = waiter;
+      this.place = this.#tee.park(this);
+    } else this.#serveFirst(waiter);
   }
 
   /** Creates a branch at the same position, with the same pending gaps. Pending reads stay here. */
@@ -118,9 +134,9 @@ export class Branch<Message> implements EventReader<Message> {
     const { onGap } = this;
     const options = { gap: this.#first, onGap, onOwnGap: this.#onOwnGap };
     const fork = new Branch(this.#tee, options, this.ending.fork());
-    if (this.ending.outcome === undefined) this.#tee.size++;
+    if (this.ending.outcome === undefined) this.#tee.branches.add(fork);
     fork.#handled = this.#handled;
-    fork.#cursor = this.#cursor;
+    fork.#cursor = fork.#base = this.#cursor;
     fork.#position = this.#position;
     fork.#gapsMet = this.#gapsMet;
     fork.#endsMet = this.#endsMet;
@@ -243,12 +259,16 @@ export class Branch<Message> implements EventReader<Message> {
   #takeReplayed(replay: Replay<Message>): Delivery<Message> | undefined {
     for (let step = replay.step(); step !== undefined; step = replay.step()) {
       if (step.end) return void this.#leave(finishBehind(step.end, this.#gap, this.onGap));
-      if (step.gap === undefined) return this.#stamp(step.result);
+      if (step.gap === undefined) {
+        this.#base--;
+        return this.#stamp(step.result);
+      }
       if (step.own) this.#onOwnGap?.(step.gap);
       this.#meet(step.gap);
       if (this.ending.outcome !== undefined) return undefined;
     }
     if (replay.over) {
+      this.#base += replay.cursor - this.#cursor;
       ({ cursor: this.#cursor, gapsMet: this.#gapsMet, position: this.#position } = replay);
       this.#endsMet = this.#tee.ends.count;
       this.#replay = undefined;
@@ -290,6 +310,7 @@ export class Branch<Message> implements EventReader<Message> {
         const missed = ring.oldest - this.#cursor;
         const gap: Gap = { cause: "overflow", after: epoch.id(this.#cursor - 1), missed };
         this.#cursor = ring.oldest;
+        this.#base += missed;
         this.#onOwnGap?.(gap);
         gaps.push(gap);
       }
@@ -323,8 +344,7 @@ export class Branch<Message> implements EventReader<Message> {
     if (this.ending.outcome !== undefined) return;
     this.ending.outcome = outcome;
     this.#handled = -1;
-    this.#tee.size--;
-    this.#tee.onLeave?.();
+    this.#tee.leave(this);
     this.onLeave?.();
   }
 }

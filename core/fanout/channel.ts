@@ -4,49 +4,61 @@
  * @module
  */
 
-import { gapOf, isComparable } from "../backend/continuity.ts";
+import { gapOf, isComparable, withoutRepeatedBreaks } from "../backend/continuity.ts";
 import type {
   Backend,
   BackendRecord,
+  Item,
   LogBreak,
-  Payload,
   RecordReader,
   Tail,
   Target,
 } from "../backend/contract.ts";
-import { ClosedError, ConnectionError, reasonOf, RefusedError } from "../backend/errors.ts";
+import {
+  ClosedError,
+  ConnectionError,
+  isArgumentError,
+  isPassing,
+  isSameReply,
+  reasonOf,
+  RefusedError,
+  UnknownReplyError,
+} from "../backend/errors.ts";
 import type { Gap } from "../backend/event.ts";
 import { Epoch, Scope } from "../backend/id.ts";
 import { BacklogError, weightOf } from "../backend/kit/queue_tail.ts";
 import { nameOf } from "../backend/name.ts";
-import { closedError, type Connection } from "../broker/connection.ts";
-import type { Codec } from "../codec/codec.ts";
-import { decode, type Decoded } from "../codec/decode.ts";
+import { closedError, type Connection, deadlineIn } from "../broker/connection.ts";
+import { decode, type Decoded, type DecodeOptions } from "../codec/decode.ts";
 import { PageReader } from "../log/pages.ts";
 import { newestShared } from "../log/shared_place.ts";
 import { TailPosition } from "../log/tail_position.ts";
 import { unlessAborted } from "../util/abort.ts";
 import { backoff } from "../util/backoff.ts";
+import { isInstance, isThenable } from "../util/realm.ts";
 import type { RingLimits } from "../util/ring.ts";
-import { after, deferred, turn } from "../util/timer.ts";
+import { deferred, turn } from "../util/timer.ts";
+import type { Arrivals } from "./arrivals.ts";
 import type { Branch } from "./branch.ts";
+import { type ChannelStats, type Counts, gapCounts } from "./channel_stats.ts";
+import type { Lingering } from "./lingering.ts";
 import type { BranchOptions } from "./start.ts";
 import { Tee } from "./tee.ts";
 
 /** Options for a `Channel`. */
-export interface ChannelOptions<Message> {
+export interface ChannelOptions<Message> extends DecodeOptions<Message> {
   /** Connection to the broker. */
   readonly connection: Connection;
-  /** Decodes payloads to messages. */
-  readonly codec: Codec<Message>;
   /** Capacity of the ring. */
   readonly limits: RingLimits;
-  /** Time in milliseconds for which the tail stays open after the last subscriber has left. */
-  readonly linger: number;
+  /** Closes the channel some time after the last subscriber has left. */
+  readonly lingering: Lingering;
+  /** Limit in milliseconds on opening the tail, with its retries, and on decoding a message. */
+  readonly timeout: number;
+  /** Who observes the events. */
+  readonly arrivals: Arrivals;
   /** Called for each gap that affects all subscribers. */
-  readonly onGap: (gap: Gap) => void;
-  /** Called for each payload that cannot be decoded. */
-  readonly onMessageError: (channel: string, payload: Payload, error: unknown) => void;
+  readonly onGap: (target: Target, gap: Gap) => void;
 }
 
 /**
@@ -66,7 +78,15 @@ export class Channel<Message> {
   stopping = false;
   /** Tee that the subscriptions read. */
   readonly tee: Tee<Message>;
+  /** Number of messages that this broadcast has published to it. */
+  published = 0;
+  /** Number of gaps, by cause. */
+  readonly gaps: Counts = {};
   readonly #options: ChannelOptions<Message>;
+  /** Aborts when the channel stops: a codec that never settles must not keep it open. */
+  #stopped: AbortController | undefined;
+  /** Options of the decoder, once there is something to decode. */
+  #decoding: DecodeOptions<Message> | undefined;
   /** Resolves once the tail is open; replaced while the tail is lost. */
   #opened: Promise<void>;
   /** Number of subscribers that wait for the tail. */
@@ -75,7 +95,6 @@ export class Channel<Message> {
   #cancelled: Promise<void> | undefined;
   #moved = 0;
   #movedBytes = 0;
-  #stopLinger: () => void = () => {};
 
   /**
    * @param target The channel, or the pattern.
@@ -106,7 +125,7 @@ export class Channel<Message> {
    */
   async join(start: () => BranchOptions, signal?: AbortSignal): Promise<Branch<Message>> {
     this.#joining++;
-    this.#stopLinger();
+    this.#options.lingering.delete(this);
     try {
       await unlessAborted(signal, unlessAborted(this.#options.connection.closing, this.#opened));
       if (this.stopping) throw this.tee.outcome?.error ?? closedError();
@@ -122,18 +141,34 @@ export class Channel<Message> {
     this.#stop({});
   }
 
+  /** What has passed through it, and what waits. */
+  get stats(): ChannelStats {
+    const { ring, size, lag, delivered } = this.tee;
+    return {
+      channel: String(this.target),
+      isPattern: typeof this.target !== "string",
+      subscribers: size,
+      lag,
+      published: this.published,
+      received: ring.head - 1,
+      delivered,
+      gaps: gapCounts(this.gaps),
+      bufferedBytes: ring.bytes,
+    };
+  }
+
   #stop(outcome: { readonly error?: unknown }): void {
     this.stopping = true;
-    this.#stopLinger();
+    this.#options.lingering.delete(this);
     this.tee.end(outcome);
     this.tee.log?.rest();
     this.#cancelled ??= this.#reader?.cancel().catch(() => {});
+    this.#stopped?.abort();
   }
 
   #leave(): void {
     if (this.#joining + this.tee.size > 0 || this.stopping) return;
-    if (this.#options.linger === 0) return this.stop();
-    this.#stopLinger = after(this.#options.linger, () => this.stop());
+    this.#options.lingering.add(this);
   }
 
   /** Runs the lifecycle: open the tail, move its records, and reopen it after each loss. */
@@ -170,6 +205,7 @@ export class Channel<Message> {
       // With a log, the tail resumes at its position, or reports a break itself.
       if (again && !this.stopping && !this.tee.log) {
         this.#options.onGap(
+          this.target,
           this.tee.gap(failure instanceof BacklogError ? "overflow" : "disconnect"),
         );
       }
@@ -181,13 +217,27 @@ export class Channel<Message> {
     await (this.#cancelled ?? opened.tail.records.cancel().catch(() => {}));
   }
 
+  /** Opens the tail. Retries until the timeout, unless the broker refuses. */
   async #open(): Promise<Opened> {
-    const backend = await this.#options.connection.ready();
-    try {
-      if (typeof this.target === "string") backend.check?.(this.target);
-      return await this.#tail(backend);
-    } catch (cause) {
-      throw tailError(this.target, cause);
+    const { target } = this;
+    const { connection, timeout } = this.#options;
+    const deadline = deadlineIn(timeout);
+    let before: unknown;
+    for (let attempt = 0;; attempt++) {
+      const backend = await connection.readyBy(deadline, `subscribe to ${nameOf(target)}`);
+      const { generation } = connection;
+      try {
+        if (typeof target === "string") backend.check?.(target);
+        return await this.#tail(backend);
+      } catch (error) {
+        const isLate = this.stopping || performance.now() >= deadline.at;
+        if (isLate || !isPassing(error) || isSameReply(before, error)) {
+          throw tailError(target, error);
+        }
+        before = error;
+        if (!backend.connected) connection.lose(generation, error);
+        await backoff(attempt, connection.closing);
+      }
     }
   }
 
@@ -196,6 +246,7 @@ export class Channel<Message> {
     const { tailPosition, ring } = this.tee;
     const after = tailPosition && tailPosition.era > 0 ? tailPosition.position : undefined;
     const tail = await unlessAborted(closing, backend.tail(this.target, after && { after }));
+    this.#options.connection.warn();
     if (!after && tail.position) tailPosition?.begin(tail.position, ring.head);
     return { tail, generation };
   }
@@ -204,8 +255,12 @@ export class Channel<Message> {
   async #reopen(generation: number, failure: unknown): Promise<Opened | undefined> {
     const { connection } = this.#options;
     let error = failure;
+    let before: unknown;
     for (let attempt = 0;; attempt++) {
-      if (error instanceof RefusedError || error instanceof RangeError) {
+      if (
+        error instanceof RefusedError || isInstance(error, "RangeError") ||
+        isSameReply(before, error)
+      ) {
         this.#stop({ error: tailError(this.target, error) });
         return undefined;
       }
@@ -216,12 +271,13 @@ export class Channel<Message> {
           if (!(error instanceof BacklogError)) connection.lose(generation, error);
           release = connection.holdPublishing();
         }
-        const backend = await connection.ready();
+        const backend = await connection.readyInTurn();
         generation = connection.generation;
         if (this.stopping) return undefined;
         return await this.#tail(backend);
       } catch (next) {
         if (this.stopping || connection.closing.aborted) return undefined;
+        before = error;
         error = next;
       } finally {
         release?.();
@@ -230,103 +286,131 @@ export class Channel<Message> {
   }
 
   /** Moves records into the tee until the tail ends. Returns the reason. */
-  async #move(tail: Tail): Promise<unknown> {
-    const { records } = tail;
-    const reader = "getReader" in records ? records.getReader() : records;
+  async #move({ records }: Tail): Promise<unknown> {
+    const reader: RecordReader = "getReader" in records ? records.getReader() : records;
     this.#reader = reader;
-    let isRead = false;
+    let isTaking = false;
+    const take = (items: readonly Item[]) => {
+      isTaking = true;
+      const taken = this.#takeAll(withoutRepeatedBreaks(items));
+      if (taken) return taken.then(() => void (isTaking = false));
+      isTaking = false;
+      return undefined;
+    };
     try {
-      for (;;) {
-        isRead = false;
-        const { done, value } = await reader.read();
-        isRead = true;
-        if (done) return new ConnectionError("the broker ended the subscription");
-        let recreated = false;
-        for (const item of value) {
-          if (item.kind === "break") {
-            // Every shard of a recreated log reports a break; together they are one gap.
-            if (recreated && item.recreated) continue;
-            recreated = item.recreated === true;
-            if (!await this.#meetBreak(item)) continue;
-            await reader.cancel().catch(() => {});
-            return MOVED;
-          }
-          if (item.kind === "skip") this.tee.tailPosition?.pass(item.place, this.tee.ring.head);
-          if (item.kind === "loss") this.#options.onGap(this.tee.gap("unknown", item.missed));
-          if (item.kind !== "record") continue;
-          recreated = false;
-          const decoded = decode(item, this.target, this.#options);
-          const isFull = this.#push(item, decoded instanceof Promise ? await decoded : decoded);
-          if (isFull) await this.#breathe();
-        }
-      }
+      await (reader.forward ? reader.forward(take) : forward(reader, take));
+      return this.stopping ? undefined : new ConnectionError("the broker ended the subscription");
     } catch (error) {
       // Not an error of the tail, such as of a read that examines a break: the tail is still open.
-      if (isRead) await (this.#cancelled ?? reader.cancel().catch(() => {}));
+      if (isTaking) await (this.#cancelled ?? reader.cancel().catch(() => {}));
       return error;
     } finally {
       if (!this.stopping) this.#reader = undefined;
     }
   }
 
-  /** Returns true once half a ring has moved since readers last had a turn. */
-  #push(record: BackendRecord, value: Decoded<Message>): boolean {
+  /** Passes items to the tee. Returns a promise if that takes time. */
+  #takeAll(items: readonly Item[]): Promise<void> | undefined {
+    for (let index = 0; index < items.length; index++) {
+      const taken = this.#take(items[index]!);
+      if (taken) return this.#takeRest(taken, items, index + 1);
+    }
+    return undefined;
+  }
+
+  async #takeRest(taken: Promise<void>, items: readonly Item[], from: number): Promise<void> {
+    await taken;
+    for (let index = from; index < items.length; index++) await this.#take(items[index]!);
+  }
+
+  #take(item: Item): Promise<void> | undefined {
+    if (item.kind === "record") {
+      const decoded = decode(item, this.target, this.#decoding ??= this.#decoder());
+      return isThenable(decoded)
+        ? decoded.then((value) => this.#push(item, value))
+        : this.#push(item, decoded);
+    }
+    if (item.kind === "break") return this.#meetBreak(item);
+    if (item.kind === "skip") this.tee.tailPosition?.pass(item.place, this.tee.ring.head);
+    else this.#options.onGap(this.target, this.tee.gap("unknown", item.missed));
+    return undefined;
+  }
+
+  #decoder(): DecodeOptions<Message> {
+    this.#stopped = new AbortController();
+    if (this.stopping) this.#stopped.abort();
+    return { ...this.#options, closing: this.#stopped.signal };
+  }
+
+  /**
+   * Returns a promise once half a ring has moved since readers last had a turn.
+   *
+   * Clients push thousands of records before any microtask runs. Readers get a turn of the event loop
+   * for each half ring, so that only one that does not read can overflow.
+   */
+  #push(record: BackendRecord, value: Decoded<Message>): Promise<void> | undefined {
     const { limits } = this.#options;
     const { place } = record;
     if (!value) {
       if (place) this.tee.tailPosition?.advance(place);
-      return false;
+      return undefined;
     }
     if (value.kind === "end") {
       this.tee.finish(place!, value);
-      return false;
+      return undefined;
     }
     const bytes = weightOf(record);
-    this.tee.push(value, bytes, place);
+    const { observe } = this.#options.arrivals;
+    if (observe === undefined) this.tee.push(value, bytes, place);
+    else observe(value, this.target, () => this.tee.push(value, bytes, place));
     this.#movedBytes += bytes;
-    return ++this.#moved >= limits.count / 2 || this.#movedBytes >= limits.bytes / 2;
+    if (++this.#moved < limits.count / 2 && this.#movedBytes < limits.bytes / 2) return undefined;
+    this.#moved = 0;
+    this.#movedBytes = 0;
+    return this.tee.caughtUp ? undefined : turn();
   }
 
   /**
    * Handles a break of the log. If the log was rolled back, it continues after the newest place that
-   * it shares with the ring, so that subscribers do not receive all of it again.
-   *
-   * @returns Whether the tail has to be reopened at that place.
+   * it shares with the ring, so that subscribers do not receive all of it again. Rejects with `MOVED`
+   * if the tail has to be reopened at that place.
    */
-  async #meetBreak(found: LogBreak): Promise<boolean> {
+  async #meetBreak(found: LogBreak): Promise<void> {
     const { tee } = this;
     const { tailPosition } = tee;
     const { shard = 0, recreated } = found;
     const gap = gapOf(found, tailPosition?.position.in(shard));
-    if (!gap) return false;
+    if (!gap) return;
     if (!tailPosition || isComparable(gap)) {
-      this.#options.onGap(tee.gap(gap.cause, gap.missed));
-      return false;
+      this.#options.onGap(this.target, tee.gap(gap.cause, gap.missed));
+      return;
     }
     const held = recreated === true ? [] : tee.held(shard);
     const shared = await newestShared(tee.log!, tailPosition.position, held);
-    if (this.stopping) return false;
-    this.#options.onGap(tee.gap(gap.cause));
+    if (this.stopping) return;
+    this.#options.onGap(this.target, tee.gap(gap.cause));
     const cut = { shard: recreated === true ? undefined : shard, place: shared };
     tailPosition.startOver(gap.cause, cut, tee.ring.head, tee.gapCount);
     tee.log!.renew();
-    return shared !== undefined;
-  }
-
-  /**
-   * Clients push thousands of records before any microtask runs. Readers get a
-   * turn of the event loop for each half ring, so that only one that does not
-   * read can overflow.
-   */
-  async #breathe(): Promise<void> {
-    this.#moved = 0;
-    this.#movedBytes = 0;
-    if (!this.tee.caughtUp) await turn();
+    if (shared) throw MOVED;
   }
 }
 
 /** Reason for ending a tail that has to be reopened at another position. */
 const MOVED = Symbol("moved");
+
+/** Passes the items of a reader on, one read at a time. */
+async function forward(
+  reader: RecordReader,
+  take: (items: readonly Item[]) => Promise<void> | undefined,
+): Promise<void> {
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const taken = take(value);
+    if (taken) await taken;
+  }
+}
 
 /** A tail, and the generation of its connection. */
 interface Opened {
@@ -337,9 +421,9 @@ interface Opened {
 /** Wraps an error that a backend threw while opening or feeding a tail. */
 function tailError(target: Target, cause: unknown): Error {
   if (cause instanceof ClosedError) return cause;
-  if (cause instanceof TypeError || cause instanceof RangeError) return cause;
+  if (isArgumentError(cause)) return cause;
   const message = `Cannot subscribe to ${nameOf(target)}: ${reasonOf(cause)}`;
-  return cause instanceof RefusedError
+  return cause instanceof RefusedError || cause instanceof UnknownReplyError
     ? new RefusedError(message, { cause })
     : new ConnectionError(message, { cause });
 }

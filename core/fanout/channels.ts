@@ -8,14 +8,17 @@ import type { Backend, Target } from "../backend/contract.ts";
 import type { Gap } from "../backend/event.ts";
 import { closedError } from "../broker/connection.ts";
 import { unlessAborted } from "../util/abort.ts";
+import { inBackground } from "../util/background.ts";
 import type { Branch } from "./branch.ts";
 import { Channel, type ChannelOptions } from "./channel.ts";
+import type { ChannelStats } from "./channel_stats.ts";
+import { Lingering } from "./lingering.ts";
 import { type BranchOptions, startOf, type StartOptions } from "./start.ts";
 
 /** Options for `Channels`. */
-export interface ChannelsOptions<Message> extends Omit<ChannelOptions<Message>, "onGap"> {
-  /** Called for each gap that affects all subscribers of a channel or pattern. */
-  readonly onGap: (target: Target, gap: Gap) => void;
+export interface ChannelsOptions<Message> extends Omit<ChannelOptions<Message>, "lingering"> {
+  /** Time in milliseconds for which a tail stays open after its last subscriber has left. */
+  readonly linger: number;
 }
 
 /**
@@ -24,14 +27,17 @@ export interface ChannelsOptions<Message> extends Omit<ChannelOptions<Message>, 
  * @typeParam Message Type of the messages.
  */
 export class Channels<Message> {
-  readonly #options: ChannelsOptions<Message>;
+  readonly #options: ChannelOptions<Message>;
   readonly #channels = new Map<string, Channel<Message>>();
   readonly #patterns = new Map<string, Channel<Message>>();
+  /** What has passed through channels that are closed. */
+  readonly #past = { received: 0, delivered: 0 };
   #stopped = false;
 
   /** @param options Options for all channels. */
   constructor(options: ChannelsOptions<Message>) {
-    this.#options = options;
+    const { linger, connection } = options;
+    this.#options = { ...options, lingering: new Lingering(linger, connection.pace) };
   }
 
   /**
@@ -51,7 +57,7 @@ export class Channels<Message> {
     for (;;) {
       signal?.throwIfAborted();
       if (this.#stopped) throw closedError();
-      const channel = this.#of(target).get(String(target)) ?? this.#make(target, backend);
+      const channel = this.find(target) ?? this.#make(target, backend);
       if (!channel.stopping) return channel.join(() => start(channel), signal);
       await unlessAborted(signal, channel.closed);
     }
@@ -81,15 +87,37 @@ export class Channels<Message> {
     return branch;
   }
 
-  /** Ends all subscriptions after the events that have arrived. Later joins are rejected. */
-  stop(): void {
+  /** Ends all subscriptions after the events that have arrived. Joins are rejected from now on. */
+  async stop(): Promise<void> {
     this.#stopped = true;
-    for (const channel of this.#all) channel.stop();
+    for (const channel of this.#all) {
+      await this.#options.connection.pace.enter();
+      channel.stop();
+    }
   }
 
   /** Resolves once every tail is closed. */
   async closed(): Promise<void> {
     await Promise.all(this.#all.map((channel) => channel.closed));
+  }
+
+  /** The channel or pattern, if it is subscribed to. */
+  find(target: Target): Channel<Message> | undefined {
+    return this.#of(target).get(String(target));
+  }
+
+  /** Counts a message that was published to a channel, if it is subscribed to. */
+  countPublished(name: string): void {
+    const channel = this.#channels.get(name);
+    if (channel) channel.published++;
+  }
+
+  /** The numbers of those that are open, and what has passed through those that are closed. */
+  get stats(): {
+    readonly channels: ChannelStats[];
+    readonly past: { readonly received: number; readonly delivered: number };
+  } {
+    return { channels: this.#all.map(({ stats }) => stats), past: this.#past };
   }
 
   get #all(): Channel<Message>[] {
@@ -101,13 +129,17 @@ export class Channels<Message> {
   }
 
   #make(target: Target, backend: Backend): Channel<Message> {
-    const channel = new Channel(target, backend, {
-      ...this.#options,
-      onGap: (gap) => this.#options.onGap(target, gap),
-    });
+    const channel = new Channel(target, backend, this.#options);
     const channels = this.#of(target);
     channels.set(String(target), channel);
-    channel.closed.then(() => channels.delete(String(target)));
+    inBackground(channel.closed.then(() => {
+      channels.delete(String(target));
+      const { tee } = channel;
+      this.#past.received += tee.ring.head - 1;
+      this.#past.delivered += tee.tally.delivered;
+      // Its subscriptions may still read what is in the ring.
+      tee.tally = this.#past;
+    }));
     return channel;
   }
 }

@@ -12,6 +12,7 @@ import {
   withId,
 } from "../backend/event.ts";
 import { type JointScope, LONGEST_ID } from "../backend/id.ts";
+import { nameOf } from "../backend/name.ts";
 import type { End } from "../codec/decode.ts";
 import {
   Ending,
@@ -22,6 +23,7 @@ import {
   type Waiter,
   WITHDRAWN,
 } from "./reader.ts";
+import { isThenable } from "../util/realm.ts";
 
 /** Options for a `Merge`. */
 export interface MergeOptions<Message> {
@@ -188,7 +190,9 @@ export class Merge<Message> implements EventReader<Message> {
     if (id.length > LONGEST_ID) {
       this.fail(
         new RangeError(
-          `Cannot name event of "${event.channel}": the joint id has ${id.length} bytes, the limit is ${LONGEST_ID}, subscribe to fewer channels`,
+          `Cannot name event of ${
+            nameOf(event.channel)
+          }: the joint id has ${id.length} bytes, the limit is ${LONGEST_ID}, subscribe to fewer channels`,
         ),
       );
       return undefined;
@@ -209,7 +213,7 @@ export class Merge<Message> implements EventReader<Message> {
       // Kept at once, for forks made meanwhile; delivered in a later microtask.
       branch.read((result) => {
         // The branch has failed: `onEnd` has reported it.
-        if (result instanceof Promise) return void result.then(() => this.#serve(), () => {});
+        if (isThenable(result)) return void result.then(() => this.#serve(), () => {});
         this.#reading.delete(index);
         if (!result.done) this.#arrived.push({ index, event: result.value });
         queueMicrotask(() => this.#serve());

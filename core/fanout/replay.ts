@@ -8,13 +8,18 @@ import { isComparable } from "../backend/continuity.ts";
 import { type Delivery, type Gap, withId } from "../backend/event.ts";
 import type { Position } from "../backend/position.ts";
 import type { End } from "../codec/decode.ts";
-import { leadsOn, type LogCell } from "../log/pages.ts";
+import { leadsOn, type LogCell, type PageReader } from "../log/pages.ts";
 import type { TailPosition } from "../log/tail_position.ts";
 import type { Tee } from "./tee.ts";
 
 /** Start of a replay: after a position, or before the newest `last` events. */
 export type ReplayStart =
-  | { readonly position: Position; readonly last?: undefined }
+  | {
+    readonly position: Position;
+    /** Maximum number of events to read. */
+    readonly most?: number | undefined;
+    readonly last?: undefined;
+  }
   | { readonly last: number };
 
 /** Step of a replay: an event, a gap (`own` if only of this reader), or the end of the channel. */
@@ -48,6 +53,10 @@ export class Replay<Message> {
   readonly #tailPosition: TailPosition;
   /** Number of recent events to start with, until the first page is read. */
   #last: number | undefined;
+  /** Maximum number of events to read after the position, until that is known to be kept. */
+  #limit: number | undefined;
+  /** The limit again, after a gap: a log that was replaced may be read from its start. */
+  readonly #most: number | undefined;
   /** Number of the ring's event that the reader is at, while it reads the log instead. */
   #wanted: number | undefined;
   #gaps: Step<Message>[] = [];
@@ -59,6 +68,8 @@ export class Replay<Message> {
   #certain = false;
   #fetching: Promise<void> | undefined;
   #misses = 0;
+  /** Number of gaps of the limit since the last event. */
+  #bounds = 0;
 
   /**
    * @param tee Tee to enter.
@@ -73,13 +84,15 @@ export class Replay<Message> {
     this.#last = start.last;
     this.position = start.last === undefined ? start.position : tailPosition.position;
     if (start.last !== undefined) return;
+    this.#limit = this.#most = start.most;
     if (wanted !== undefined) this.#settle(tailPosition.eraOf(wanted));
     else if (tee.holds(this.position)) this.#settle(tailPosition.era);
   }
 
   /** Creates a replay at the same position. Both share the pages that they read. */
   fork(): Replay<Message> {
-    const fork = new Replay(this.#tee, { position: this.position });
+    const fork = new Replay(this.#tee, { position: this.position, most: this.#most });
+    fork.#limit = this.#limit;
     fork.entered = this.entered;
     fork.cursor = this.cursor;
     fork.gapsMet = this.gapsMet;
@@ -99,6 +112,18 @@ export class Replay<Message> {
   /** Id of the position. */
   get id(): string {
     return this.#tailPosition.scope.id(this.position);
+  }
+
+  /** Number of events that are known to be still to be read. The log may have more. */
+  get lag(): number {
+    const { ring } = this.#tee;
+    if (this.#wanted !== undefined) return ring.head - this.#wanted;
+    const start = Math.max(this.entered ? this.cursor : ring.oldest, this.#tailPosition.floor);
+    let count = 0;
+    for (let number = start; number < ring.head; number++) {
+      if (!this.position.covers(ring.at(number).place!)) count++;
+    }
+    return Math.max(count, this.#cells.length - this.#index);
   }
 
   /** Whether the replay is at the ring's head, and the ring has caught up with its position. */
@@ -129,14 +154,22 @@ export class Replay<Message> {
   }
 
   #stepLog(): Step<Message> | undefined {
-    while (this.#index < this.#cells.length) {
+    const gap = this.#gaps.shift();
+    if (gap) return gap;
+    // What follows a gap is read once it is known that it is not too much.
+    while (this.#index < this.#cells.length && this.#limit === undefined) {
       const cell = this.#cells[this.#index++]!;
-      if (cell.gap) return { gap: this.#skip(cell), own: true };
+      if (cell.gap) {
+        const gap = this.#skip(cell);
+        this.#limit = this.#most;
+        return { gap, own: true };
+      }
       if (this.position.covers(cell.place!)) continue;
       this.position = this.position.with(cell.place!);
       if (cell.end) return { end: cell.end };
       if (!cell.result) continue;
       if (this.#wanted !== undefined) this.#wanted++;
+      this.#bounds = 0;
       return { result: this.#stamp(cell.result) };
     }
     return undefined;
@@ -157,6 +190,7 @@ export class Replay<Message> {
   #enter(): boolean {
     const { number, position } = this.#tee.entry;
     if (this.#last !== undefined) return false;
+    if (this.#limit !== undefined && this.#tee.ring.head - number > this.#limit) return false;
     if (!this.#certain && this.#tee.holds(this.position)) this.#settle(this.#tailPosition.era);
     if (!this.#certain || this.#era !== this.#tailPosition.era) return false;
     if (!this.position.reaches(position)) return false;
@@ -225,6 +259,7 @@ export class Replay<Message> {
   async #fetch(): Promise<void> {
     const { era } = this.#tailPosition;
     const log = this.#tee.log!;
+    if (this.#limit !== undefined) return await this.#bound(log, this.#limit);
     const { position } = this;
     const page = this.#last === undefined ? await log.page(position) : await log.last(this.#last);
     // The reader has moved on during the read.
@@ -240,6 +275,24 @@ export class Replay<Message> {
     else if (page.cells.length > 0 || !await this.#enters(era)) await this.#miss(log);
     // The events that the log has lost may still be in the ring.
     if (page.cells[0]?.gap && isComparable(page.cells[0].gap)) await this.#prove(era);
+  }
+
+  /** Skips to the newest events, with a gap, if more than `limit` are after the position. */
+  async #bound(log: PageReader<Message>, limit: number): Promise<void> {
+    const { position } = this;
+    const { from, isWhole } = await log.last(limit);
+    if (this.entered || this.position !== position) return;
+    this.#limit = undefined;
+    // A log that reports a gap each time must not keep the process from all else.
+    if (this.#bounds++ > 0) await log.pause(this.#bounds);
+    if (this.entered || this.position !== position) return;
+    // What the log has removed is told, with its count, by the log itself.
+    if (isWhole || position.reaches(from)) return;
+    this.#gaps.push({ gap: { cause: "overflow", after: this.id }, own: true });
+    // A shard that the log does not have, of an id that somebody made up, would be a gap again.
+    this.position = from.union(position.amongShardsOf(from));
+    this.#cells = [];
+    this.#certain = false;
   }
 
   /** Whether the replay can enter the ring at its position, at the end of the log. */

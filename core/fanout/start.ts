@@ -24,6 +24,8 @@ export interface BranchOptions {
   readonly onGap?: ((gap: Gap) => void) | undefined;
   /** Called before `onGap` for gaps of this branch alone: it fell behind, or the log was trimmed. */
   readonly onOwnGap?: ((gap: Gap) => void) | undefined;
+  /** Number of events that its reader has received without it. */
+  readonly delivered?: number;
 }
 
 /** Validated options of a subscription. */
@@ -32,6 +34,8 @@ export interface StartOptions {
   readonly history?: number | undefined;
   /** Id of the event to resume after. */
   readonly after: string | undefined;
+  /** Maximum number of events to resume with. */
+  readonly maxResume?: number | undefined;
   /** Action when events may be missing. */
   readonly onGap?: "continue" | "error" | ((gap: Gap) => void) | undefined;
   /** Aborts the call, or later ends the subscription. */
@@ -50,8 +54,8 @@ export function startOf<Message>(
   options: StartOptions,
   notify: (gap: Gap) => void,
 ): BranchOptions {
-  const { after, history = 0 } = options;
-  const found = after === undefined ? {} : resume(channel, after);
+  const { after, history = 0, maxResume } = options;
+  const found = after === undefined ? {} : resume(channel, after, maxResume);
   if (found.gap) notify(found.gap);
   const isNew = after === undefined || found.gap?.cause === "unknown";
   return {
@@ -63,11 +67,15 @@ export function startOf<Message>(
 }
 
 /** Start after an id: in the log, in the ring, or live with a gap (`unknown` if it is not an id). */
-function resume<Message>({ tee, scope }: Channel<Message>, after: string): BranchOptions {
+function resume<Message>(
+  { tee, scope }: Channel<Message>,
+  after: string,
+  most: number | undefined,
+): BranchOptions {
   const found = scope.find(after);
-  if (found.kind === "position" && tee.log) return { replay: { position: found.position } };
+  if (found.kind === "position" && tee.log) return { replay: { position: found.position, most } };
   if (found.kind === "number" && !tee.log && tee.epoch.is(found.epoch)) {
-    if (found.number < tee.ring.head) return inRing(tee, after, found.number);
+    if (found.number < tee.ring.head) return inRing(tee, after, found.number, most);
     return { gap: { cause: "unknown" } };
   }
   const isPast = found.kind === "position" || found.kind === "number";
@@ -75,11 +83,18 @@ function resume<Message>({ tee, scope }: Channel<Message>, after: string): Branc
 }
 
 /** Start after an event of the ring, or at the oldest one if the event is no longer held. */
-function inRing<Message>(tee: Tee<Message>, id: string, number: number): BranchOptions {
-  const oldest = tee.ring.oldest - 1;
+function inRing<Message>(
+  tee: Tee<Message>,
+  id: string,
+  number: number,
+  most = Infinity,
+): BranchOptions {
+  const { ring } = tee;
+  const oldest = Math.max(ring.oldest, ring.head - most) - 1;
   if (number >= oldest) return { after: number };
   const counted = tee.gapsUpTo(number) === tee.gapsUpTo(oldest);
-  const gap: Gap = { cause: "disconnect", after: id, ...counted && { missed: oldest - number } };
+  const cause = oldest < ring.oldest ? "disconnect" : "overflow";
+  const gap: Gap = { cause, after: id, ...counted && { missed: oldest - number } };
   return { gap, after: oldest };
 }
 

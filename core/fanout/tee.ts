@@ -9,7 +9,7 @@
  * @module
  */
 
-import type { Delivery, Gap, GapCause } from "../backend/event.ts";
+import type { BroadcastEvent, Delivery, Gap, GapCause } from "../backend/event.ts";
 import type { Epoch } from "../backend/id.ts";
 import { comparePlaces, type Place, Position } from "../backend/position.ts";
 import type { End, Unnamed } from "../codec/decode.ts";
@@ -42,6 +42,12 @@ export interface Cell<Message> {
   ready: Promise<Delivery<Message>> | undefined;
 }
 
+/** Counts what outlives those that were counted. */
+export interface Tally {
+  /** Number of events delivered. */
+  delivered: number;
+}
+
 /** Log of a tee. */
 export interface Past<Message> {
   /** Position of the tail; event ids are derived from it. */
@@ -72,8 +78,10 @@ export class Tee<Message> {
   readonly ends: EndMarkers = new EndMarkers();
   /** Outcome, once the tail has ended. Branches read the ring to its end first. */
   outcome: Outcome | undefined;
-  /** Number of branches. */
-  size = 0;
+  /** Branches that have not ended. */
+  readonly branches: Set<Branch<Message>> = new Set();
+  /** Where the deliveries of branches that have left are counted. */
+  tally: Tally = { delivered: 0 };
   /** Called whenever a branch has left. */
   onLeave: (() => void) | undefined;
   /** Branches that wait for the next event; `#spare` is the array for the event after it. */
@@ -108,8 +116,34 @@ export class Tee<Message> {
 
   /** Creates a branch. */
   branch(options: BranchOptions = {}): Branch<Message> {
-    this.size++;
-    return new Branch(this, options);
+    const branch = new Branch(this, options);
+    this.branches.add(branch);
+    return branch;
+  }
+
+  /** Removes a branch that has ended. */
+  leave(branch: Branch<Message>): void {
+    if (this.branches.delete(branch)) this.tally.delivered += branch.delivered;
+    this.onLeave?.();
+  }
+
+  /** Number of branches. */
+  get size(): number {
+    return this.branches.size;
+  }
+
+  /** Number of events delivered to all branches, present and past. */
+  get delivered(): number {
+    let count = this.tally.delivered;
+    for (const branch of this.branches) count += branch.delivered;
+    return count;
+  }
+
+  /** Number of events that the slowest branch has still to read. */
+  get lag(): number {
+    let most = 0;
+    for (const branch of this.branches) most = Math.max(most, branch.lag);
+    return most;
   }
 
   /** Whether every branch waits for the next event. */
@@ -120,18 +154,16 @@ export class Tee<Message> {
   /**
    * Writes an event to the ring, and delivers it to the waiting branches.
    *
-   * @param event The event, without an id.
+   * @param event The event; its id is set.
    * @param bytes Size of the payload.
    * @param place Place of the event in the log, if there is one.
    */
   push(event: Unnamed<Message>, bytes: number, place?: Place): void {
     const { ring, tailPosition } = this;
     const position = tailPosition?.advance(place!);
-    const id = position ? tailPosition!.scope.id(position) : this.epoch.id(ring.head);
-    const { channel, message, timestamp, headers } = event;
-    const value = timestamp === undefined && !headers ? { channel, message, id } : { ...event, id };
+    event.id = position ? tailPosition!.scope.id(position) : this.epoch.id(ring.head);
     // Property order of the engine's own results: resolving a promise with it is 10% faster.
-    const result = { value, done: false as const };
+    const result = { value: event as BroadcastEvent<Message>, done: false as const };
     const cell = { result, position, place, ready: undefined };
     ring.push(cell, bytes);
     const parked = this.#parked;

@@ -7,8 +7,11 @@
 import type { ReadOptions } from "../backend/contract.ts";
 import { type BroadcastEvent, type Gap, mergeGaps, withId } from "../backend/event.ts";
 import { foreignReason, type Scope } from "../backend/id.ts";
+import { nameOf } from "../backend/name.ts";
 import type { Position } from "../backend/position.ts";
+import type { Deadline } from "../broker/connection.ts";
 import { unlessAborted } from "../util/abort.ts";
+import { quote } from "../util/quote.ts";
 import type { LogCell, PageReader } from "./pages.ts";
 
 /** Maximum number of records per read. */
@@ -20,6 +23,8 @@ export interface HistoryRange extends ReadOptions {
   readonly onGap: (gap: Gap) => void;
   /** Aborts the read. */
   readonly signal?: AbortSignal | undefined;
+  /** Limits how long a read is retried. */
+  readonly deadline: Deadline;
 }
 
 /** Events, oldest first, and the positions around them. */
@@ -35,7 +40,7 @@ export interface Stretch<Message> {
 /** Reads the events of a range, in as many pages as needed. */
 export async function eventsIn<Message>(
   log: PageReader<Message>,
-  { after, before, limit, onGap, signal }: HistoryRange,
+  { after, before, limit, onGap, signal, deadline }: HistoryRange,
 ): Promise<Stretch<Message>> {
   const events: BroadcastEvent<Message>[] = [];
   let [first, last] = [after, before];
@@ -44,7 +49,7 @@ export async function eventsIn<Message>(
   while (events.length < limit) {
     const count = Math.min(limit - events.length, LONGEST_PAGE);
     const range = { after: first, before: last, limit: count };
-    const page = await unlessAborted(signal, log.once(range));
+    const page = await unlessAborted(signal, log.read(range, deadline));
     const { cells } = page;
     if (!after || !from) ({ from } = page);
     if (after || !end) end = cells.at(-1)?.position ?? end ?? page.from;
@@ -98,6 +103,6 @@ export function positionOf(
   const found = scope.find(id);
   if (found.kind === "position") return found.position;
   throw new TypeError(
-    `Cannot read history of "${name}" from ${JSON.stringify(id)}: it is ${foreignReason(found)}`,
+    `Cannot read history of ${nameOf(name)} from ${quote(id)}: it is ${foreignReason(found)}`,
   );
 }

@@ -4,18 +4,33 @@
  * @module
  */
 
-import { gapOf, isComparable, type LogGap, positionAfter } from "../backend/continuity.ts";
+import {
+  gapOf,
+  isComparable,
+  type LogGap,
+  positionAfter,
+  withoutRepeatedBreaks,
+} from "../backend/continuity.ts";
 import type { Page, ReadOptions, Target } from "../backend/contract.ts";
-import { ConnectionError, reasonOf, RefusedError } from "../backend/errors.ts";
-import type { Delivery } from "../backend/event.ts";
+import {
+  ConnectionError,
+  isArgumentError,
+  isPassing,
+  isSameReply,
+  reasonOf,
+  RefusedError,
+  UnknownReplyError,
+} from "../backend/errors.ts";
+import type { BroadcastEvent, Delivery } from "../backend/event.ts";
 import type { Scope } from "../backend/id.ts";
 import { PageSize } from "../backend/kit/page_size.ts";
 import { nameOf } from "../backend/name.ts";
 import type { Place, Position } from "../backend/position.ts";
-import { closedError, type Connection } from "../broker/connection.ts";
+import { closedError, type Connection, type Deadline } from "../broker/connection.ts";
 import { decode, type DecodeOptions, type End } from "../codec/decode.ts";
 import { unlessAborted } from "../util/abort.ts";
 import { backoff } from "../util/backoff.ts";
+import { isThenable } from "../util/realm.ts";
 import { after as later, turn } from "../util/timer.ts";
 
 /** Maximum number of cached pages. */
@@ -55,6 +70,8 @@ export interface LogPage<Message> {
   readonly from: Position;
   /** Cells, oldest first. */
   readonly cells: readonly LogCell<Message>[];
+  /** `true` if the log has no earlier events; set only by `last()`. */
+  readonly isWhole?: boolean;
 }
 
 /**
@@ -106,19 +123,30 @@ export class PageReader<Message> {
     return this.#options.scope.id(position);
   }
 
-  /** Reads a page, uncached. Retries until the broker is reached. */
-  async read(options: ReadOptions): Promise<LogPage<Message>> {
-    return await this.#decoded(await this.items(options));
+  /** Reads a page, uncached. Retries until the broker is reached, or until the deadline. */
+  async read(options: ReadOptions, deadline?: Deadline): Promise<LogPage<Message>> {
+    return await this.#decoded(await this.items(options, deadline));
   }
 
   /** Same as `read()`, but returns the backend's page, not decoded. */
-  async items(options: ReadOptions): Promise<Page> {
-    const { connection } = this.#options;
+  async items(options: ReadOptions, deadline?: Deadline): Promise<Page> {
+    const { connection, target } = this.#options;
+    let before: unknown;
     for (let attempt = 0;; attempt++) {
+      const backend = deadline
+        ? await connection.readyBy(deadline, `read history of ${nameOf(target)}`)
+        : await connection.ready();
+      const { closing, generation } = connection;
       try {
-        return await this.#ask(options);
+        return await unlessAborted(closing, backend.read!(target, options));
       } catch (error) {
-        if (!(error instanceof ConnectionError)) throw error;
+        if (closing.aborted) throw closedError();
+        const isLate = deadline && performance.now() >= deadline.at;
+        if (!isPassing(error) || isSameReply(before, error) || isLate) {
+          throw readError(target, error);
+        }
+        before = error;
+        if (backend.connected !== true) connection.lose(generation, error);
         if (connection.up) await this.pause(attempt);
       }
     }
@@ -132,14 +160,15 @@ export class PageReader<Message> {
 
   async #last(count: number): Promise<LogPage<Message>> {
     let page = await this.read({ limit: Math.min(count, this.#pageSize.count) });
-    for (let left = count - eventsIn(page); left > 0 && page.cells.length > 0;) {
+    let left = count - eventsIn(page);
+    while (left > 0 && page.cells.length > 0) {
       const before = page.cells[0]!.position;
       const earlier = await this.read({ before, limit: Math.min(left, this.#pageSize.count) });
       if (earlier.cells.length === 0) break;
       left -= eventsIn(earlier);
       page = earlier;
     }
-    return page;
+    return left > 0 ? { ...page, isWhole: true } : page;
   }
 
   /** Checks that a position is in the current log. */
@@ -169,25 +198,6 @@ export class PageReader<Message> {
   renew(): void {
     this.rest();
     this.#pages.clear();
-  }
-
-  /** Reads a page, uncached. Throws if the broker cannot be reached. */
-  async once(options: ReadOptions): Promise<LogPage<Message>> {
-    return await this.#decoded(await this.#ask(options));
-  }
-
-  async #ask(options: ReadOptions): Promise<Page> {
-    const { connection, target } = this.#options;
-    const backend = await connection.ready();
-    const { closing, generation } = connection;
-    try {
-      return await unlessAborted(closing, backend.read!(target, options));
-    } catch (error) {
-      if (error instanceof ConnectionError && backend.connected !== true) {
-        connection.lose(generation, error);
-      }
-      throw closing.aborted ? closedError() : readError(target, error);
-    }
   }
 
   /** Shares a pending read among its callers. */
@@ -222,7 +232,7 @@ export class PageReader<Message> {
     const cells: LogCell<Message>[] = [];
     let position = from;
     this.#pageSize.learn(items);
-    for (const item of items) {
+    for (const item of withoutRepeatedBreaks(items)) {
       const before = position;
       position = positionAfter(position, item);
       const id = scope.id(position);
@@ -240,14 +250,14 @@ export class PageReader<Message> {
       }
       const { place } = item;
       const decoded = item.kind === "skip" ? undefined : decode(item, target, this.#options);
-      const value = decoded instanceof Promise ? await decoded : decoded;
-      cells.push({
-        ...{ position, id, place },
-        ...value &&
-          (value.kind === "end"
-            ? { end: value }
-            : { result: { value: { ...value, id }, done: false } }),
-      });
+      const value = isThenable(decoded) ? await decoded : decoded;
+      if (!value) cells.push({ position, id, place });
+      else if (value.kind === "end") cells.push({ position, id, place, end: value });
+      else {
+        value.id = id;
+        const result = { value: value as BroadcastEvent<Message>, done: false as const };
+        cells.push({ position, id, place, result });
+      }
     }
     return { from, cells };
   }
@@ -278,9 +288,9 @@ export function leadsOn(cells: readonly LogCell<unknown>[], from: Position): boo
 
 /** Wraps an error that a backend threw during a read. */
 function readError(target: Target, cause: unknown): Error {
-  if (cause instanceof TypeError || cause instanceof RangeError) return cause;
+  if (isArgumentError(cause)) return cause;
   const message = `Cannot read history of ${nameOf(target)}: ${reasonOf(cause)}`;
-  return cause instanceof ConnectionError
+  return isPassing(cause) && !(cause instanceof UnknownReplyError)
     ? new ConnectionError(message, { cause })
     : new RefusedError(message, { cause });
 }

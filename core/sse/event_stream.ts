@@ -1,13 +1,27 @@
 /**
- * Converts events to the bytes of an event stream, with heartbeats and gap frames.
+ * Writes events as the bytes of an event stream, with heartbeats and gap frames.
  *
  * @module
  */
 
-import { SubscriptionCursor } from "../api/iterator.ts";
+import { checkCount, checkDuration, readOptions } from "../api/options.ts";
 import type { BroadcastEvent, Gap } from "../backend/event.ts";
+import { type EventsInput, type EventsReader, isTemporary, Opening } from "../delivery/opening.ts";
+import { type Consumer, Pump } from "../delivery/pump.ts";
+import type { Outcome } from "../fanout/reader.ts";
+import { onAbort } from "../util/abort.ts";
+import { inBackground } from "../util/background.ts";
+import type { Names } from "../util/known_options.ts";
 import { after } from "../util/timer.ts";
-import { endFrame, type FrameOptions, Framer, gapFrame, HEARTBEAT, openingFrame } from "./frame.ts";
+import {
+  endFrame,
+  type FrameOptions,
+  Framer,
+  gapFrame,
+  HEARTBEAT,
+  openingFrame,
+  positionFrame,
+} from "./frame.ts";
 
 /** Frames are joined into chunks of about this many bytes. */
 const CHUNK = 64 * 1024;
@@ -25,7 +39,7 @@ export interface EventStreamOptions<
    */
   readonly heartbeat?: number | undefined;
   /**
-   * Reconnection time of the browser's `EventSource`, in milliseconds.
+   * Reconnection time of the browser's `EventSource`, in whole milliseconds.
    *
    * @default {1000}
    */
@@ -34,156 +48,253 @@ export interface EventStreamOptions<
   readonly signal?: AbortSignal | undefined;
 }
 
-/**
- * Underlying source of an event stream. Reads a subscription's cursor directly, and joins the
- * frames that are ready. Buffers nothing for a slow reader: its events stay in the ring.
- */
-export class EventStreamSource<Message> implements UnderlyingDefaultSource<Uint8Array> {
-  readonly #events: AsyncIterator<BroadcastEvent<Message>>;
-  readonly #cursor: SubscriptionCursor<Message> | undefined;
+/** The names of `EventStreamOptions`. */
+export const EVENT_STREAM_OPTIONS: Names<EventStreamOptions<unknown>> = {
+  event: true,
+  data: true,
+  heartbeat: true,
+  retry: true,
+  signal: true,
+};
+
+/** Where the bytes go: a web stream, or the response of a Node server. */
+export interface Sink {
+  /** Whether it takes more bytes now. When that changes to `true`, it calls `resume()`. */
+  readonly hasRoom: boolean;
+  /** Whether the client has got all bytes. */
+  readonly isEmpty: boolean;
+  /** Takes bytes. */
+  write(chunk: Uint8Array): void;
+  /** Ends the stream. Idempotent. */
+  close(): void;
+  /** Ends the stream with an error. */
+  fail(error: unknown): void;
+}
+
+/** An event stream: makes frames of events, joins those of one turn, and writes them to the sink. */
+export class EventStream<Message> implements Consumer<Message> {
+  readonly #opening: Opening<Message>;
   readonly #framer: Framer<Message>;
-  readonly #options: EventStreamOptions<Message>;
-  readonly #leave = () => void this.cancel().catch(() => {});
-  #controller!: ReadableStreamDefaultController<Uint8Array>;
-  #chunks: Uint8Array[];
-  #waiting = false;
+  readonly #heartbeat: number;
+  readonly #retry: number;
+  readonly #report = (channel: string, error: unknown) =>
+    this.#opening.reader?.cursor?.onMessageError?.(channel, error);
+  #pump: Pump<Message> | undefined;
+  #sink: Sink | undefined;
+  #chunks: Uint8Array[] = [];
+  /** The size of the chunks in bytes. */
+  #size = 0;
+  #left = false;
+  /** Id of the last event, or of the position that the stream started at. */
+  #id: string | undefined;
   /** A gap frame was written since the last event. */
   #gapWritten = false;
+  /** The time of `performance.now()` when bytes were last written. */
+  #writtenAt = 0;
   #stopHeartbeat: () => void = () => {};
+  #forgetSignal: () => void = () => {};
 
   /**
-   * @param events A subscription, or a stream that one was piped through.
-   * @param options Additional options.
+   * @param events Events to read, or where they come from.
+   * @param given Additional options.
+   * @param known The names of the options.
+   * @throws {TypeError} If the stream is locked, or an option is invalid.
+   * @throws {RangeError} If a number is out of range.
    */
   constructor(
-    events: ReadableStream<BroadcastEvent<Message>>,
-    options: EventStreamOptions<Message>,
+    events: EventsInput<BroadcastEvent<Message>>,
+    given: EventStreamOptions<Message> | null | undefined,
+    known: Names<EventStreamOptions<Message>> = EVENT_STREAM_OPTIONS,
   ) {
+    const options = readOptions("write event stream", given, known);
+    const { heartbeat = 8_000, retry = 1_000, signal } = options;
+    this.#heartbeat = checkDuration("write event stream: option heartbeat", heartbeat);
+    this.#retry = checkCount("write event stream: option retry", retry, 0);
     this.#framer = Framer.of(options);
-    this.#events = events[Symbol.asyncIterator]();
-    this.#cursor = this.#events instanceof SubscriptionCursor ? this.#events : undefined;
-    this.#options = options;
-    this.#chunks = [openingFrame(options.retry ?? 1_000, this.#cursor?.branch.id)];
+    this.#opening = new Opening(events);
+    if (signal) this.#forgetSignal = onAbort(signal, () => inBackground(this.cancel()));
+    if (signal?.aborted) inBackground(this.cancel());
   }
 
-  /** Sends the opening frame. From then on, handles the signal and each gap. */
-  start(controller: ReadableStreamDefaultController<Uint8Array>): void {
-    this.#controller = controller;
-    this.#send();
-    const branch = this.#cursor?.branch;
-    const onGap = branch?.onGap;
-    if (branch) {
-      branch.onGap = (gap) => {
-        onGap?.(gap);
-        this.#writeGap(gap);
-      };
-    }
-    const { signal } = this.#options;
-    signal?.addEventListener("abort", this.#leave, { once: true });
-    if (signal?.aborted) this.#leave();
+  /** Whether the events are there. */
+  get isOpen(): boolean {
+    return this.#opening.reader !== undefined;
   }
 
-  /** Waits for an event, and sends it with all others that are ready. */
-  async pull(): Promise<void> {
+  /**
+   * Waits until the events are there, until they are known to be unavailable for now, or for a
+   * number of milliseconds. Rejects if trying again would not help.
+   */
+  async opened(milliseconds: number): Promise<void> {
     try {
-      const next = this.#events.next();
-      // A gap found by next() is sent now, not with the next event.
-      this.#send();
-      this.#waiting = true;
-      this.#beat();
-      const { done, value } = await next;
-      this.#waiting = false;
-      if (done) return this.#finish();
-      this.#add(value);
-      this.#takeReady();
-      this.#send();
+      await this.#opening.within(milliseconds);
     } catch (error) {
+      if (isTemporary(error) || this.#left) return;
       this.#release();
-      // An errored stream cannot be cancelled, so the subscription is closed here.
-      this.#events.return?.().catch(() => {});
       throw error;
-    } finally {
-      this.#waiting = false;
-      this.#stopHeartbeat();
     }
   }
 
-  /** Ends the stream: the reader cancelled it, the signal aborted, or both, in any order. */
+  /** Writes the opening frame, and from then on all events. */
+  start(sink: Sink): void {
+    this.#sink = sink;
+    if (this.#opening.reader) this.#attach(this.#opening.reader);
+    this.#chunks.push(openingFrame(this.#retry, this.#id));
+    this.#send();
+    if (this.#left) return sink.close();
+    this.#beat(this.#heartbeat);
+    if (this.#pump) this.#pump.start();
+    else inBackground(this.#open());
+  }
+
+  /** The sink has room again. */
+  resume(): void {
+    this.#pump?.resume();
+  }
+
+  /**
+   * Ends the stream: the client left, the signal aborted, or both, in any order. Resolves once the
+   * subscription is closed; an error of a stream that it was piped through is ignored.
+   */
   async cancel(): Promise<void> {
-    this.#close();
-    await this.#events.return?.();
+    const left = this.#leave();
+    this.#sink?.close();
+    await left;
   }
 
-  #takeReady(): void {
-    let size = 0;
-    while (size < CHUNK) {
-      const cell = this.#cursor?.branch.take();
-      if (!cell) return;
-      size += this.#add(cell.value);
+  /** Waits for the events. If they are unavailable for now, ends the stream: the browser returns. */
+  async #open(): Promise<void> {
+    try {
+      const reader = await this.#opening.ready;
+      if (this.#left) return;
+      this.#attach(reader);
+      if (this.#id !== undefined) this.#chunks.push(positionFrame(this.#id));
+      this.#send();
+      this.#pump!.start();
+    } catch (error) {
+      if (isTemporary(error)) return await this.cancel();
+      this.fail(error);
     }
   }
 
-  #add(event: BroadcastEvent<Message>): number {
+  #attach(reader: EventsReader<Message>): void {
+    this.#pump = new Pump(reader, this);
+    const branch = reader.cursor?.branch;
+    if (!branch) return;
+    this.#id = branch.id;
+    const { onGap } = branch;
+    branch.onGap = (gap) => {
+      onGap?.(gap);
+      this.#writeGap(gap);
+    };
+  }
+
+  /** Whether the sink takes more. */
+  get hasRoom(): boolean {
+    return this.#sink!.hasRoom;
+  }
+
+  /** Adds the frame of an event. */
+  add(event: BroadcastEvent<Message>): void {
     // A subscription reports gaps by `onGap`, earlier; but not those from before this stream.
     if (event.gap && !this.#gapWritten) this.#chunks.push(gapFrame(event.gap));
     this.#gapWritten = false;
-    return this.#framer.add(event, this.#chunks);
+    const size = this.#framer.add(event, this.#chunks, this.#report);
+    const before = this.#id;
+    this.#id = event.id;
+    if (size === undefined) this.#miss(event, before);
+    else if ((this.#size += size) >= CHUNK) this.#send();
+  }
+
+  /** Writes the frames that were added. */
+  flush(now: number): void {
+    this.#send(now);
+  }
+
+  /** Ends the stream, with a frame if the channel has ended. */
+  end({ end }: Outcome): void {
+    if (end) this.#chunks.push(endFrame(end.reason));
+    this.#send();
+    inBackground(this.cancel());
+  }
+
+  /** Ends the stream with an error. */
+  fail(error: unknown): void {
+    if (this.#left) return;
+    inBackground(this.#leave());
+    this.#sink!.fail(error);
+  }
+
+  /**
+   * Writes a gap of one: the event cannot be written. The position behind it follows, so that a
+   * browser that reconnects does not meet it again.
+   */
+  #miss({ id }: BroadcastEvent<Message>, before: string | undefined): void {
+    const gap: Gap = { cause: "unknown", ...before !== undefined && { after: before }, missed: 1 };
+    this.#chunks.push(gapFrame(gap), positionFrame(id));
   }
 
   #writeGap(gap: Gap): void {
     // A second gap adds nothing for a client that has not yet read the first.
-    if (this.#gapWritten && (this.#controller.desiredSize ?? -1) < 0) return;
+    if (this.#gapWritten && !this.#sink!.hasRoom) return;
     this.#gapWritten = true;
     this.#chunks.push(gapFrame(gap));
-    if (this.#waiting) this.#send();
+    if (this.#pump?.isWaiting) this.#send();
   }
 
-  /** Sends a single frame as is, since all streams share it; joins several into one chunk. */
-  #send(): void {
+  /** Writes a single frame as is, since all streams share it; joins several into one chunk. */
+  #send(now = performance.now()): void {
     const chunks = this.#chunks;
     if (chunks.length === 0) return;
     this.#chunks = [];
-    this.#controller.enqueue(chunks.length === 1 ? chunks[0]! : join(chunks));
+    this.#size = 0;
+    this.#writtenAt = now;
+    this.#sink!.write(chunks.length === 1 ? chunks[0]! : join(chunks));
   }
 
-  /** Sends comments while the stream is idle and its reader keeps up. */
-  #beat(): void {
-    const heartbeat = this.#options.heartbeat ?? 8_000;
-    if (heartbeat === 0) return;
-    this.#stopHeartbeat = after(heartbeat, () => {
-      if ((this.#controller.desiredSize ?? -1) >= 0) this.#controller.enqueue(HEARTBEAT);
-      this.#beat();
+  /** Writes comments while the stream is idle and its client keeps up. */
+  #beat(milliseconds: number): void {
+    if (this.#heartbeat === 0) return;
+    this.#stopHeartbeat = after(milliseconds, () => {
+      // One timer for all events: stopping it at each would cost more than most of them do.
+      const left = this.#heartbeat - (performance.now() - this.#writtenAt);
+      if (left <= 0 && this.#sink!.isEmpty) {
+        this.#chunks.push(HEARTBEAT);
+        this.#send();
+      }
+      if (!this.#left) this.#beat(left > 0 ? left : this.#heartbeat);
     });
   }
 
-  #finish(): void {
-    const end = this.#cursor?.branch.ending.outcome?.end;
-    if (end) this.#chunks.push(endFrame(end.reason));
-    this.#send();
-    this.#close();
-  }
-
-  #close(): void {
+  #leave(): Promise<void> {
     this.#release();
-    try {
-      this.#controller.close();
-    } catch {
-      // The stream is already closed, cancelled or errored.
-    }
+    return this.#opening.leave();
   }
 
   #release(): void {
+    this.#left = true;
+    this.#pump?.stop();
     this.#stopHeartbeat();
-    this.#options.signal?.removeEventListener("abort", this.#leave);
+    this.#forgetSignal();
   }
 }
 
+/** The frames that were joined last, and the chunk: streams that keep up write the same ones. */
+let frames: readonly Uint8Array[] = [];
+let joined = new Uint8Array();
+
 function join(chunks: readonly Uint8Array[]): Uint8Array {
-  const joined = new Uint8Array(chunks.reduce((size, { length }) => size + length, 0));
+  if (isSame(chunks, frames)) return joined;
+  frames = chunks;
+  joined = new Uint8Array(chunks.reduce((size, { length }) => size + length, 0));
   let at = 0;
   for (const chunk of chunks) {
     joined.set(chunk, at);
     at += chunk.length;
   }
   return joined;
+}
+
+function isSame(one: readonly Uint8Array[], other: readonly Uint8Array[]): boolean {
+  return one.length === other.length && one.every((chunk, index) => chunk === other[index]);
 }

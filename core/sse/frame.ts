@@ -5,7 +5,11 @@
  * @module
  */
 
+import { reasonOf } from "../backend/errors.ts";
 import { type BroadcastEvent, type Gap, originOf } from "../backend/event.ts";
+import { nameOf } from "../backend/name.ts";
+import { kindOf } from "../util/kind.ts";
+import { quote } from "../util/quote.ts";
 
 const encoder = new TextEncoder();
 
@@ -26,6 +30,9 @@ export interface FrameOptions<
    *
    * Called once per event for all streams that share the function, so the result must not depend on
    * `event.id` or `event.gap`, which may differ per stream.
+   *
+   * If it throws, or if a message has no JSON, such as a bigint or a value that is nested too deep,
+   * the event is skipped: the broadcast dispatches a `messageerror`, and the stream has a gap of one.
    */
   readonly data?: ((message: Message, event: Event) => string) | undefined;
 }
@@ -40,6 +47,11 @@ export class Framer<Message> {
   readonly #frames = new WeakMap<object, Uint8Array>();
   /** Frames without an id. */
   readonly #bodies = new WeakMap<object, Uint8Array>();
+  /** The latest event with a frame, and the frame. */
+  #latest: object | undefined;
+  #frame: Uint8Array | undefined;
+  /** Events that no frame can be made of. */
+  readonly #failed = new WeakSet<object>();
 
   /**
    * Returns the framer for these options. Streams with the same options share it, and so the frames.
@@ -47,7 +59,12 @@ export class Framer<Message> {
    * @throws {TypeError} If the event name has a line break or a NUL.
    */
   static of<Message>(options: FrameOptions<Message>): Framer<Message> {
-    const data = options.data ?? standard;
+    const { data = standard } = options;
+    if (typeof data !== "function") {
+      throw new TypeError(
+        `Cannot write event stream: option data must be a function, it is ${kindOf(data)}`,
+      );
+    }
     const named = framers.get(data) ?? new Map<string | undefined, Framer<never>>();
     framers.set(data, named);
     const framer = named.get(options.event) ?? new Framer<Message>(options) as Framer<never>;
@@ -64,20 +81,37 @@ export class Framer<Message> {
    * Appends the frame of an event to `chunks`. If the id is specific to the reader, it is a separate
    * chunk before the shared frame.
    *
-   * @returns The number of bytes added.
+   * @param report Called with the channel and the error if no frame can be made of the event, once
+   * for all streams.
+   * @returns The number of bytes added; undefined if no frame can be made.
    */
-  add(event: BroadcastEvent<Message>, chunks: Uint8Array[]): number {
-    const frame = this.#frames.get(event);
+  add(
+    event: BroadcastEvent<Message>,
+    chunks: Uint8Array[],
+    report: (channel: string, error: unknown) => void,
+  ): number | undefined {
+    // Streams write the same event one after the other.
+    const frame = event === this.#latest ? this.#frame : this.#frames.get(event);
     if (frame !== undefined) {
+      this.#latest = event;
+      this.#frame = frame;
       chunks.push(frame);
       return frame.length;
     }
     const origin = originOf(event);
+    if (this.#failed.has(origin)) return undefined;
     const isOwn = origin.id !== event.id;
     const frames = isOwn ? this.#bodies : this.#frames;
     let shared = frames.get(origin);
     if (shared === undefined) {
-      shared = this.#make(origin, isOwn ? "" : idLine(origin.id));
+      const line = isOwn ? "" : idLine(origin.id);
+      try {
+        shared = this.#make(origin, line);
+      } catch (cause) {
+        this.#failed.add(origin);
+        report(origin.channel, unwritableError(origin, cause));
+        return undefined;
+      }
       frames.set(origin, shared);
     }
     const line = isOwn ? encoder.encode(idLine(event.id)) : undefined;
@@ -89,7 +123,11 @@ export class Framer<Message> {
   #make(event: BroadcastEvent<Message>, line: string): Uint8Array {
     const { event: type, data = standard } = this.#options;
     const name = type === undefined ? "" : `event: ${type}\n`;
-    return encoder.encode(`${name}${line}${dataLines(data(event.message, event))}\n`);
+    const text: unknown = data(event.message, event);
+    if (typeof text !== "string") {
+      throw new TypeError(`option data must return a string, it returned ${kindOf(text)}`);
+    }
+    return encoder.encode(`${name}${line}${dataLines(text)}\n`);
   }
 }
 
@@ -105,6 +143,11 @@ const framers = new WeakMap<object, Map<string | undefined, Framer<never>>>();
  */
 export function openingFrame(retry: number, id: string | undefined): Uint8Array {
   return encoder.encode(`retry: ${retry}\n${id === undefined ? "" : `id: ${id}\n`}\n`);
+}
+
+/** Frame of a position: the browser resumes after it. Dispatches no event. */
+export function positionFrame(id: string): Uint8Array {
+  return encoder.encode(`${idLine(id)}\n`);
 }
 
 /** Frame of a gap. Has no id, since a gap is not a position. */
@@ -139,10 +182,22 @@ function standard(message: unknown): string {
   return typeof message === "string" ? message : JSON.stringify(message) ?? "";
 }
 
+function unwritableError({ channel }: BroadcastEvent<unknown>, cause: unknown): TypeError {
+  return new TypeError(
+    `Cannot write event of ${nameOf(channel)} to event stream: ${reasonOf(cause)}`,
+    { cause },
+  );
+}
+
 function checkField(what: string, value: string): void {
+  if (typeof value !== "string") {
+    throw new TypeError(
+      `Cannot write event stream: ${what} must be a string, it is ${kindOf(value)}`,
+    );
+  }
   if (/[\r\n\0]/.test(value)) {
     throw new TypeError(
-      `Cannot write event stream: ${what} ${JSON.stringify(value)} has a line break or a NUL`,
+      `Cannot write event stream: ${what} ${quote(value)} has a line break or a NUL`,
     );
   }
 }

@@ -9,10 +9,12 @@
  *
  * const broadcast = new Broadcast("memory://");
  *
- * async function live(request: Request): Promise<Response> {
+ * function live(request: Request): Promise<Response> {
  *   const after = lastEventId(request);
- *   const subscription = await broadcast.subscribe("news", { after });
- *   return eventStreamResponse(subscription);
+ *   return eventStreamResponse(
+ *     (signal) => broadcast.subscribe("news", { after, maxResume: 1_000, signal }),
+ *     { request },
+ *   );
  * }
  *
  * const response = await live(new Request("http://localhost/news"));
@@ -25,19 +27,57 @@
  */
 
 import type { BroadcastEvent } from "../backend/event.ts";
-import { type EventStreamOptions, EventStreamSource } from "./event_stream.ts";
+import type { EventsInput } from "../delivery/opening.ts";
+import { inBackground } from "../util/background.ts";
+import type { Names } from "../util/known_options.ts";
+import { byteStream } from "./byte_stream.ts";
+import { EVENT_STREAM_OPTIONS, EventStream, type EventStreamOptions } from "./event_stream.ts";
+import { hasLeft, onLeave, sendBody, type ServerResponse } from "./server_response.ts";
 
 export type { EventStreamOptions } from "./event_stream.ts";
 export type { FrameOptions } from "./frame.ts";
+export type { EventsInput } from "../delivery/opening.ts";
+export type { ClientSocket, ServerResponse } from "./server_response.ts";
 
-/** Options for `eventStreamResponse()`. */
-export interface EventStreamResponseOptions<
+/**
+ * How long a response waits for its subscription, in milliseconds: long enough to tell a broker that
+ * refuses from one that is away, and too short for a browser to give up.
+ */
+const MOMENT = 1_000;
+
+/** Options for `sendEventStream()`. */
+export interface SendEventStreamOptions<
   Message,
   Event extends BroadcastEvent<Message> = BroadcastEvent<Message>,
 > extends EventStreamOptions<Message, Event> {
   /** Additional headers. Cannot override `content-type`, `cache-control` and `x-accel-buffering`. */
   readonly headers?: ConstructorParameters<typeof Headers>[0] | undefined;
 }
+
+/** The names of `SendEventStreamOptions`. */
+const SEND_OPTIONS: Names<SendEventStreamOptions<unknown>> = {
+  ...EVENT_STREAM_OPTIONS,
+  headers: true,
+};
+
+/** Options for `eventStreamResponse()`. */
+export interface EventStreamResponseOptions<
+  Message,
+  Event extends BroadcastEvent<Message> = BroadcastEvent<Message>,
+> extends SendEventStreamOptions<Message, Event> {
+  /**
+   * The request that is answered. If its method is `HEAD`, the response has no body, and nothing is
+   * subscribed to. Without this, frameworks that answer `HEAD` with the head of the response to `GET`
+   * drop its body, some without cancelling it.
+   */
+  readonly request?: { readonly method: string } | undefined;
+}
+
+/** The names of `EventStreamResponseOptions`. */
+const RESPONSE_OPTIONS: Names<EventStreamResponseOptions<unknown>> = {
+  ...SEND_OPTIONS,
+  request: true,
+};
 
 /**
  * Converts a subscription to a stream of bytes in the event stream format.
@@ -51,42 +91,152 @@ export interface EventStreamResponseOptions<
  * The subscription is locked. It is closed when the stream is cancelled or the signal aborts. If
  * the subscription errors, so does the stream.
  *
+ * The subscription may still be on its way: `eventStream(broadcast.subscribe("news"))`, or a
+ * function that subscribes. The stream starts at once, and sends comments until the subscription is
+ * there. If it is not, because the broker is away, the stream ends, and the browser connects again.
+ * Another error becomes the stream's. If the stream is cancelled first, the subscription is closed
+ * as soon as it is there.
+ *
  * @typeParam Event Type of the events.
- * @param events A subscription, or a stream that one was piped through.
+ * @param events A subscription, a stream that one was piped through, a promise of either, or a
+ * function that returns one of these.
  * @param options Additional options.
  * @returns The event stream, encoded as UTF-8.
- * @throws {TypeError} If the stream is locked, or the event name has a line break or a NUL.
+ * @throws {TypeError} If the stream is locked, the event name has a line break or a NUL, or an
+ * option has a wrong type.
+ * @throws {RangeError} If a number is out of range.
  */
 export function eventStream<Event extends BroadcastEvent<unknown>>(
-  events: ReadableStream<Event>,
-  options: EventStreamOptions<Event["message"], Event> = {},
+  events: EventsInput<Event>,
+  options?: EventStreamOptions<Event["message"], Event> | null,
 ): ReadableStream<Uint8Array> {
-  const source = new EventStreamSource(events, options as EventStreamOptions<unknown>);
-  // Not a byte stream: that would detach the frame that all streams share.
-  return new ReadableStream(source, { highWaterMark: 0 });
+  return byteStream(sourceOf(events, options, EVENT_STREAM_OPTIONS));
 }
 
 /**
  * Creates a response with status 200, the event stream of `eventStream()` as its body, and headers
  * that prevent caching and buffering by proxies.
  *
+ * For a subscription that is on its way, it waits, at most for a second. So a request that will
+ * never succeed, because the broker refuses it or the channel's name is invalid, gets an error status
+ * from the server: the call rejects. If the broker is only away, the response is sent, and its stream
+ * starts as soon as the broker is back, or ends for the browser to connect again. An error status
+ * would make `EventSource` give up.
+ *
  * @typeParam Event Type of the events.
  * @param events A subscription, or a stream that one was piped through.
  * @param options Additional options.
  * @returns The response.
- * @throws {TypeError} If the stream is locked, or the event name has a line break or a NUL.
+ * @throws {TypeError} If the stream is locked, the event name has a line break or a NUL, or an
+ * option has a wrong type.
+ * @throws {RangeError} If a number is out of range.
  */
 export function eventStreamResponse<Event extends BroadcastEvent<unknown>>(
   events: ReadableStream<Event>,
-  options: EventStreamResponseOptions<Event["message"], Event> = {},
-): Response {
-  const headers = new Headers(options.headers);
-  headers.set("content-type", "text/event-stream");
-  headers.set("cache-control", "no-cache, no-transform");
-  headers.set("x-accel-buffering", "no");
-  return new Response(eventStream(events, options) as ReadableStream<Uint8Array<ArrayBuffer>>, {
-    headers,
-  });
+  options?: EventStreamResponseOptions<Event["message"], Event> | null,
+): Response;
+/**
+ * Creates a response for a subscription that is on its way. See the first overload.
+ *
+ * @typeParam Event Type of the events.
+ * @param events A promise of a subscription, or a function that returns one. The signal that the
+ * function gets aborts when the client leaves.
+ * @param options Additional options.
+ * @returns Resolves with the response: once there is a subscription, or after a second.
+ * @throws If the subscription fails within that second, and trying again would not help.
+ */
+export function eventStreamResponse<Event extends BroadcastEvent<unknown>>(
+  events: EventsInput<Event>,
+  options?: EventStreamResponseOptions<Event["message"], Event> | null,
+): Promise<Response>;
+export function eventStreamResponse<Event extends BroadcastEvent<unknown>>(
+  events: EventsInput<Event>,
+  options?: EventStreamResponseOptions<Event["message"], Event> | null,
+): Response | Promise<Response> {
+  const headers = headersOf(options);
+  const isHead = options?.request?.method === "HEAD";
+  if (isHead && typeof events === "function") {
+    return Promise.resolve(new Response(null, { headers }));
+  }
+  const source = sourceOf(events, options, RESPONSE_OPTIONS);
+  if (isHead) inBackground(source.cancel());
+  const respond = () =>
+    new Response(
+      isHead ? null : byteStream(source) as ReadableStream<Uint8Array<ArrayBuffer>>,
+      { headers },
+    );
+  return source.isOpen ? respond() : source.opened(MOMENT).then(respond);
+}
+
+/**
+ * Sends the event stream of `eventStream()` as the response of a `node:http` or `node:http2` server,
+ * at the client's pace, with the headers and the waiting of `eventStreamResponse()`. The
+ * subscription is closed as soon as the client leaves.
+ *
+ * @typeParam Event Type of the events.
+ * @param response The response. Its headers must not be sent yet; those that are set are kept.
+ * @param events A subscription, a stream that one was piped through, a promise of either, or a
+ * function that returns one of these. The signal that the function gets aborts when the client
+ * leaves. It is not called if the client has left already, or only asks for the head.
+ * @param options Additional options.
+ * @returns Resolves once the stream has ended or the client has left.
+ * @throws If the subscription fails, and trying again would not help. Unless `headersSent`, nothing
+ * was sent, and the response can be used for an error status.
+ *
+ * @example
+ * ```ts
+ * import { createServer } from "node:http";
+ * import { Broadcast } from "@broadcaster/broadcaster";
+ * import { lastEventId, sendEventStream } from "@broadcaster/broadcaster/sse";
+ *
+ * const broadcast = new Broadcast("memory://");
+ * const server = createServer((request, response) => {
+ *   const after = lastEventId(request);
+ *   sendEventStream(response, (signal) => broadcast.subscribe("news", { after, signal }))
+ *     .catch(() => response.headersSent || response.writeHead(500).end());
+ * });
+ * await broadcast.disconnect();
+ * ```
+ */
+export async function sendEventStream<Event extends BroadcastEvent<unknown>>(
+  response: ServerResponse,
+  events: EventsInput<Event>,
+  options?: SendEventStreamOptions<Event["message"], Event> | null,
+): Promise<void> {
+  const headers = headersOf(options);
+  const isHead = response.req.method === "HEAD";
+  const isNeeded = !isHead && !hasLeft(response);
+  if (isNeeded || typeof events !== "function") {
+    const source = sourceOf(events, options, SEND_OPTIONS);
+    if (isNeeded) return await send(source, response, headers);
+    await source.cancel();
+  }
+  if (!isHead) return;
+  writeHead(response, headers);
+  response.end();
+}
+
+async function send(
+  source: EventStream<unknown>,
+  response: ServerResponse,
+  headers: Headers,
+): Promise<void> {
+  const forget = onLeave(response, () => inBackground(source.cancel()));
+  try {
+    if (!source.isOpen) await source.opened(MOMENT);
+    if (hasLeft(response)) return;
+    writeHead(response, headers);
+    await sendBody(source, response);
+  } finally {
+    forget();
+    // A client that has left is seen before its `close` event, or instead of it.
+    await source.cancel();
+  }
+}
+
+function writeHead(response: ServerResponse, headers: Headers): void {
+  for (const [name, value] of headers) response.setHeader(name, value);
+  response.writeHead(200);
 }
 
 /**
@@ -94,12 +244,50 @@ export function eventStreamResponse<Event extends BroadcastEvent<unknown>>(
  * the query parameter `lastEventId`, for pages that resume with a new `EventSource`, which cannot
  * set headers.
  *
- * @param request The request for the event stream.
+ * @param request The request for the event stream: a `Request`, one of `node:http`, or one of a
+ * framework that has its headers and its URL.
  * @returns The id as sent by the client, or `undefined` if there is none. It need not be validated
  * before it is passed to `subscribe()` as `after`: an invalid id starts as if none had been given,
- * with a gap.
+ * with a gap. Pass `maxResume` as well: a client can send an id from long ago.
  */
-export function lastEventId(request: Request): string | undefined {
-  return request.headers.get("last-event-id") ||
-    new URL(request.url).searchParams.get("lastEventId") || undefined;
+export function lastEventId(request: RequestHead): string | undefined {
+  const { headers, url = "" } = request;
+  const header = isHeaders(headers) ? headers.get("last-event-id") : headers["last-event-id"];
+  // Not `new URL()`, which throws for some of the paths that a client can send to `node:http`.
+  const [, query = ""] = /\?([^#]*)/.exec(url) ?? [];
+  return header?.toString() || new URLSearchParams(query).get("lastEventId") || undefined;
+}
+
+/** What `lastEventId()` reads of a request. */
+export interface RequestHead {
+  /** The URL, or its path. */
+  readonly url?: string | undefined;
+  /** The headers; an object has their names in lower case. */
+  readonly headers:
+    | { get(name: string): string | null }
+    | { readonly [name: string]: string | readonly string[] | undefined };
+}
+
+function isHeaders(
+  headers: RequestHead["headers"],
+): headers is { get(name: string): string | null } {
+  return typeof headers.get === "function";
+}
+
+function sourceOf<Event extends BroadcastEvent<unknown>>(
+  events: EventsInput<Event>,
+  options: EventStreamOptions<Event["message"], Event> | null | undefined,
+  known: typeof EVENT_STREAM_OPTIONS,
+): EventStream<unknown> {
+  return new EventStream(events, (options ?? {}) as EventStreamOptions<unknown>, known);
+}
+
+function headersOf(
+  options: Pick<SendEventStreamOptions<unknown>, "headers"> | null | undefined,
+): Headers {
+  const headers = new Headers(options?.headers);
+  headers.set("content-type", "text/event-stream");
+  headers.set("cache-control", "no-cache, no-transform");
+  headers.set("x-accel-buffering", "no");
+  return headers;
 }

@@ -11,11 +11,15 @@ export function unlessAborted<Value>(
 ): Promise<Value> {
   if (!signal) return Promise.resolve(promise);
   return new Promise((resolve, reject) => {
-    function abort(): void {
-      reject(signal!.reason);
-    }
-    if (signal.aborted) abort();
-    Promise.resolve(promise).then(resolve, reject).finally(onAbort(signal, abort));
+    if (signal.aborted) reject(signal.reason);
+    const forget = onAbort(signal, () => reject(signal.reason));
+    Promise.resolve(promise).then((value) => {
+      forget();
+      resolve(value);
+    }, (error) => {
+      forget();
+      reject(error);
+    });
   });
 }
 

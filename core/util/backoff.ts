@@ -10,6 +10,11 @@ import { unlessAborted } from "./abort.ts";
 const SHORTEST_PAUSE = 50;
 const LONGEST_PAUSE = 5_000;
 
+/** The longest delay before an attempt, in milliseconds. */
+export function longestPause(attempt: number): number {
+  return Math.min(SHORTEST_PAUSE * 2 ** attempt, LONGEST_PAUSE);
+}
+
 /**
  * Waits before the next attempt. Jitter keeps the processes that lost a broker from reconnecting
  * all at once.
@@ -18,7 +23,7 @@ const LONGEST_PAUSE = 5_000;
  * @param signal Rejects the wait with its reason when it aborts.
  */
 export async function backoff(attempt: number, signal: AbortSignal): Promise<void> {
-  const longest = Math.min(SHORTEST_PAUSE * 2 ** attempt, LONGEST_PAUSE);
+  const longest = longestPause(attempt);
   let timer: ReturnType<typeof setTimeout> | undefined;
   try {
     await unlessAborted(

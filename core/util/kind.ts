@@ -8,6 +8,8 @@
 export function kindOf(value: unknown): string {
   if (value === null || value === undefined) return String(value);
   if (typeof value !== "object") return `a ${typeof value}`;
-  const name = value.constructor?.name ?? "Object";
+  // Not the property of the value itself: messages of strangers may have one of this name.
+  const name: unknown = Object.getPrototypeOf(value)?.constructor?.name;
+  if (typeof name !== "string" || name === "" || name.length > 100) return "an Object";
   return `${/^[AEIO]/.test(name) ? "an" : "a"} ${name}`;
 }

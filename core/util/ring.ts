@@ -48,6 +48,11 @@ export class Ring<Cell> {
     this.#bytes += bytes;
   }
 
+  /** The sizes of all cells together. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   /** The cell with a number from `oldest` up to, but not including, `head`. */
   at(number: number): Cell {
     return this.#cells[number & this.#mask]!;

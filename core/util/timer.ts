@@ -4,14 +4,31 @@
  * @module
  */
 
+import { inBackground } from "./background.ts";
+
 /** Resolves after one turn of the event loop: pending reads have been served by then. */
 export function turn(): Promise<void> {
-  return new Promise((resolve) => immediate(resolve));
+  return new Promise((resolve) => {
+    // Looked up only here: Deno loads `node:timers` for it, which takes several milliseconds.
+    const { setImmediate: immediate = setTimeout } = globalThis as Partial<Immediates>;
+    immediate(resolve);
+  });
 }
 
-const immediate: (callback: () => void) => unknown =
-  (globalThis as { setImmediate?: (callback: () => void) => unknown }).setImmediate ??
-    ((callback) => setTimeout(callback, 0));
+/** What browsers do not have. */
+interface Immediates {
+  readonly setImmediate: (callback: () => void) => unknown;
+}
+
+/**
+ * Calls back in a microtask; the callback must not throw. Node's `queueMicrotask()` creates a resource
+ * for each call, which takes several times as long.
+ */
+export function soon(callback: () => void): void {
+  inBackground(RESOLVED.then(callback));
+}
+
+const RESOLVED = Promise.resolve();
 
 /** The longest delay of `setTimeout()`, in milliseconds. A longer one would fire immediately. */
 export const LONGEST = 0x7fffffff;

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { quote } from "../../util/quote.ts";
+
 /** The optional dependencies of backends and codecs, with the same versions as in `deno.json`. */
 export const CLIENTS = {
   ioredis: "^6.0.0",
@@ -14,7 +16,24 @@ export const CLIENTS = {
   "@nats-io/transport-node": "^3.4.0",
   "@nats-io/jetstream": "^3.4.0",
   "@msgpack/msgpack": "^3.1.3",
+  "@opentelemetry/api": "^1.9.0",
 } as const;
+
+/** A client library cannot be loaded. */
+export class MissingClientError extends Error {
+  /** The name of its package. */
+  readonly client: keyof typeof CLIENTS;
+
+  /**
+   * @param client The name of its package.
+   * @param message What to do.
+   * @param cause Why it cannot be loaded.
+   */
+  constructor(client: keyof typeof CLIENTS, message: string, cause: unknown) {
+    super(message, { cause });
+    this.client = client;
+  }
+}
 
 /**
  * Imports a client library.
@@ -26,25 +45,42 @@ export const CLIENTS = {
  * @typeParam Module The exports of the library.
  * @param name The name of the package.
  * @param factory The call that takes a client instead, such as `redis({ client })`, if any.
- * @throws {Error} If the library cannot be loaded. The message says how to install it.
+ * @param range The versions that Deno may load, if not all that npm may install.
+ * @throws {MissingClientError} If the library cannot be loaded. The message says what to do.
  */
 export async function importClient<Module>(
   name: keyof typeof CLIENTS,
   factory?: string,
+  range: string = CLIENTS[name],
 ): Promise<Module> {
-  const specifier = "Deno" in globalThis ? `npm:${name}@${CLIENTS[name]}` : name;
   try {
-    return await import(/* @vite-ignore */ /* webpackIgnore: true */ specifier);
+    const client = "Deno" in globalThis ? importOnDeno(name, range) : importModule(name);
+    return await client as Module;
   } catch (cause) {
-    const { code, message } = cause as { code?: string; message?: string };
-    const reason = code === "ERR_MODULE_NOT_FOUND" && !("Deno" in globalThis)
+    const { code, message } = cause as Error & { code?: string };
+    // Deno has the same code for an `npm:` specifier that it may not, or cannot, load.
+    const reason = /MODULE_NOT_FOUND$/.test(code ?? "") && /(Cannot|Could not) find/.test(message)
       ? `it is not installed, run \`npm install ${name}@${CLIENTS[name]}\``
       : message;
-    throw new Error(
-      `Cannot load client "${name}": ${reason}${
-        factory === undefined ? "" : `, or pass the client that you have: ${factory}`
-      }`,
-      { cause },
+    const pass = `. In a bundle, pass a factory with your own client: new Broadcast(${factory})`;
+    throw new MissingClientError(
+      name,
+      `Cannot load client ${quote(name)}: ${reason}${factory === undefined ? "" : pass}`,
+      cause,
     );
   }
+}
+
+/** Deno loads `npm:` specifiers everywhere but in packages of npm, which have their clients beside them. */
+async function importOnDeno(name: string, range: string): Promise<unknown> {
+  try {
+    return await importModule(`npm:${name}@${range}`);
+  } catch (error) {
+    if (!String(error).includes("ERR_UNSUPPORTED_ESM_URL_SCHEME")) throw error;
+    return await importModule(name);
+  }
+}
+
+function importModule(specifier: string): Promise<unknown> {
+  return import(/* @vite-ignore */ /* webpackIgnore: true */ specifier);
 }

@@ -8,7 +8,7 @@ import { Buffer } from "node:buffer";
 import type { Payload } from "../contract.ts";
 
 /** The number of bytes of a payload that are hashed. */
-const HEAD = 64;
+export const HEAD = 64;
 
 /**
  * Hashes the length and the first 64 bytes of a payload. The result distinguishes it from the
@@ -18,26 +18,41 @@ const HEAD = 64;
  * @param mark More data to hash, such as a timestamp, in ASCII.
  */
 export function fingerprintOf(payload: Payload, mark = ""): string {
+  if (typeof payload !== "string") return fingerprintOfHead(payload, payload.length, mark);
   const length = Buffer.byteLength(payload);
-  // One more character: the last may begin within the head and end after it.
-  const head = typeof payload === "string" && !isPlain(payload)
-    ? Buffer.from(payload.slice(0, HEAD + 1))
-    : payload;
+  const count = Math.min(HEAD, payload.length);
   let hash = Math.imul(0x811c9dc5 ^ length, 0x01000193);
-  for (let index = 0; index < Math.min(HEAD, head.length); index++) {
-    const byte = typeof head === "string" ? head.charCodeAt(index) : head[index]!;
-    hash = Math.imul(hash ^ byte, 0x01000193);
+  for (let index = 0; index < count; index++) {
+    const unit = payload.charCodeAt(index);
+    // One more character: the last may begin within the head and end after it.
+    if (unit > 0x7f) {
+      return fingerprintOfHead(Buffer.from(payload.slice(0, HEAD + 1)), length, mark);
+    }
+    hash = Math.imul(hash ^ unit, 0x01000193);
   }
+  return marked(hash, mark);
+}
+
+/**
+ * Hashes what is hashed of a payload, without the rest of it.
+ *
+ * @param head The first 64 bytes or more.
+ * @param length The length of the payload in bytes.
+ * @param mark More data to hash, in ASCII.
+ * @param start Where the head begins.
+ */
+export function fingerprintOfHead(head: Uint8Array, length: number, mark = "", start = 0): string {
+  const end = Math.min(start + Math.min(HEAD, length), head.length);
+  let hash = Math.imul(0x811c9dc5 ^ length, 0x01000193);
+  for (let index = start; index < end; index++) {
+    hash = Math.imul(hash ^ head[index]!, 0x01000193);
+  }
+  return marked(hash, mark);
+}
+
+function marked(hash: number, mark: string): string {
   for (let index = 0; index < mark.length; index++) {
     hash = Math.imul(hash ^ mark.charCodeAt(index), 0x01000193);
   }
   return (hash >>> 0).toString(36);
-}
-
-/** Returns `true` if the head of a text is ASCII: one byte for each code unit. */
-function isPlain(text: string): boolean {
-  for (let index = 0; index < Math.min(HEAD, text.length); index++) {
-    if (text.charCodeAt(index) > 0x7f) return false;
-  }
-  return true;
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { positionAfter } from "../continuity.ts";
+import { positionAfter, withoutRepeatedBreaks } from "../continuity.ts";
 import type { Page, ReadOptions, ReadResult, RecordReader, Tail } from "../contract.ts";
 import type { Position } from "../position.ts";
 import { PageSize } from "./page_size.ts";
@@ -17,7 +17,7 @@ export interface PollingTailOptions {
    * Reads the page after a position, and re-reads the record at the position itself. Returns fewer
    * items than `limit` only if there are no more.
    */
-  readonly read: (options: ReadOptions) => Promise<Page>;
+  readonly read: (options: ReadOptions) => Promise<Page> | Page;
   /** Called when the tail is cancelled. The core awaits it. */
   readonly cancel: () => Promise<void> | void;
 }
@@ -67,10 +67,30 @@ export class PollingTail implements Tail, RecordReader {
     this.#awake?.();
   }
 
+  /** The position after the last records that were read. */
+  get seen(): Position {
+    return this.#seen;
+  }
+
   /** Resolves with the next records once there are any. One read at a time. */
   async read(): Promise<ReadResult> {
     try {
-      return await this.#next();
+      for (;;) {
+        if (this.#over) return { done: true };
+        if (this.#failure) throw this.#failure.reason;
+        if (!this.#hinted) {
+          await new Promise<void>((resolve) => this.#awake = resolve);
+          continue;
+        }
+        this.#hinted = false;
+        const limit = this.#pageSize.count;
+        const { items } = await this.#options.read({ after: this.#seen, limit });
+        if (items.length === 0) continue;
+        if (items.length >= limit) this.#hinted = true;
+        this.#pageSize.learn(items);
+        this.#seen = withoutRepeatedBreaks(items).reduce(positionAfter, this.#seen);
+        return { done: false, value: items };
+      }
     } catch (error) {
       this.#over = true;
       throw error;
@@ -83,24 +103,5 @@ export class PollingTail implements Tail, RecordReader {
     this.#over = true;
     this.#awake?.();
     await this.#options.cancel();
-  }
-
-  async #next(): Promise<ReadResult> {
-    for (;;) {
-      if (this.#over) return { done: true };
-      if (this.#failure) throw this.#failure.reason;
-      if (!this.#hinted) {
-        await new Promise<void>((resolve) => this.#awake = resolve);
-        continue;
-      }
-      this.#hinted = false;
-      const limit = this.#pageSize.count;
-      const { items } = await this.#options.read({ after: this.#seen, limit });
-      if (items.length === 0) continue;
-      if (items.length >= limit) this.#hinted = true;
-      this.#pageSize.learn(items);
-      this.#seen = items.reduce(positionAfter, this.#seen);
-      return { done: false, value: items };
-    }
   }
 }

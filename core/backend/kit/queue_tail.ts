@@ -4,6 +4,7 @@
  * @module
  */
 
+import { inBackground } from "../../util/background.ts";
 import type { BackendRecord, Item, Payload, ReadResult, RecordReader, Tail } from "../contract.ts";
 import type { Position } from "../position.ts";
 
@@ -11,6 +12,9 @@ import type { Position } from "../position.ts";
 const LIMIT = 16 * 1024 * 1024;
 /** The approximate size of a record without payload and headers, in bytes. */
 const OVERHEAD = 64;
+
+/** No items; never modified. */
+const EMPTY: Item[] = [];
 
 /** The size of a payload in memory, in bytes: at most two for each UTF-16 code unit of a text. */
 export function sizeOf(payload: Payload): number {
@@ -30,19 +34,29 @@ export class BacklogError extends Error {
   override name = "BacklogError";
 }
 
+/** Takes the items of a tail, and settles when it ends. */
+interface Taker {
+  readonly take: (items: readonly Item[]) => Promise<void> | undefined;
+  /** It takes once: what comes later waits for the next read. */
+  readonly once: boolean;
+  readonly resolve: () => void;
+  readonly reject: (reason: unknown) => void;
+}
+
 /**
- * A tail of pushed records. Each read returns everything pushed since the previous one. The queue
- * is limited to 16 MiB. Beyond that the tail errors, so that the loss is known.
+ * A tail of pushed records. They are passed on as they arrive, or each read returns everything pushed
+ * since the previous one. What waits is limited to 16 MiB. Beyond that the tail errors, so that the
+ * loss is known.
  */
 export class QueueTail implements Tail, RecordReader {
   /** The position that the tail starts after, if the backend has a log. */
   readonly position: Position | undefined;
   readonly #unsubscribe: () => Promise<void> | void;
-  #waiting: Item[] = [];
+  #waiting: Item[] = EMPTY;
   #bytes = 0;
-  /** Resolves the pending read, also with a promise that rejects. */
-  #reader: ((batch: ReadResult | Promise<ReadResult>) => void) | undefined;
-  #waking = false;
+  #taker: Taker | undefined;
+  /** Nobody reads, or the taker has not finished: items wait. */
+  #isBusy = true;
   #failure: { readonly reason: unknown } | undefined;
   #done = false;
 
@@ -65,26 +79,33 @@ export class QueueTail implements Tail, RecordReader {
   /** Adds an item. Does nothing after the tail has ended. */
   push(item: Item): void {
     if (this.#done || this.#failure) return;
-    this.#waiting.push(item);
+    if (!this.#isBusy) return this.#give([item]);
+    // A literal has room for one item, an array that grows for seventeen.
+    if (this.#waiting.length === 0) this.#waiting = [item];
+    else this.#waiting.push(item);
     this.#bytes += (item.kind === "record" ? weightOf(item) : 0) + OVERHEAD;
     if (this.#bytes > LIMIT) {
       this.error(new BacklogError("Cannot hold more records: 16 MiB are waiting"));
     }
-    this.#rouse();
   }
 
-  /** Makes reads reject after all pushed items were read. */
+  /** Ends the tail with an error, after all pushed items. */
   error(reason: unknown): void {
     this.#failure ??= { reason };
-    this.#rouse();
+    this.#serve();
   }
 
   /** Resolves with everything pushed since the last read, once there is any. One read at a time. */
   read(): Promise<ReadResult> {
-    return new Promise((resolve) => {
-      this.#reader = resolve;
-      this.#serve();
+    return new Promise((resolve, reject) => {
+      const take = (value: readonly Item[]) => void resolve({ done: false, value });
+      this.#serveTo({ take, once: true, resolve: () => resolve({ done: true }), reject });
     });
+  }
+
+  /** Passes all items on. See `RecordReader`. */
+  forward(take: (items: readonly Item[]) => Promise<void> | undefined): Promise<void> {
+    return new Promise((resolve, reject) => this.#serveTo({ take, once: false, resolve, reject }));
   }
 
   /** Unsubscribes, unless the tail has ended. A pending read is done. */
@@ -95,30 +116,51 @@ export class QueueTail implements Tail, RecordReader {
     await this.#unsubscribe();
   }
 
-  /** Resolves the pending read, if possible. A failure comes after all items. */
-  #serve(): void {
-    const reader = this.#reader;
-    if (!reader) return;
-    if (this.#done) reader({ done: true });
-    else if (this.#waiting.length > 0) {
-      const value = this.#waiting;
-      this.#waiting = [];
-      this.#bytes = 0;
-      reader({ done: false, value });
-    } else if (this.#failure) {
-      this.#done = true;
-      reader(Promise.reject(this.#failure.reason));
-    } else return;
-    this.#reader = undefined;
+  #serveTo(taker: Taker): void {
+    this.#taker = taker;
+    this.#isBusy = false;
+    this.#serve();
   }
 
-  /** Serves the reader in a microtask, so that all items pushed before then share one array. */
-  #rouse(): void {
-    if (!this.#reader || this.#waking) return;
-    this.#waking = true;
-    queueMicrotask(() => {
-      this.#waking = false;
-      this.#serve();
-    });
+  /** Passes on what waits. A failure comes after all items. */
+  #serve(): void {
+    while (!this.#isBusy) {
+      if (this.#done) return this.#taker!.resolve();
+      if (this.#waiting.length > 0) {
+        const items = this.#waiting;
+        this.#waiting = EMPTY;
+        this.#bytes = 0;
+        this.#give(items);
+      } else if (this.#failure) {
+        this.#done = true;
+        return this.#taker!.reject(this.#failure.reason);
+      } else return;
+    }
+  }
+
+  /** Passes items on. What is pushed meanwhile waits. */
+  #give(items: readonly Item[]): void {
+    const taker = this.#taker!;
+    this.#isBusy = true;
+    try {
+      const taken = taker.take(items);
+      if (taken) return inBackground(this.#await(taken, taker));
+    } catch (error) {
+      return taker.reject(error);
+    }
+    if (taker.once) return;
+    this.#isBusy = false;
+    // What was pushed meanwhile, by the taker itself.
+    if (this.#waiting !== EMPTY || this.#done || this.#failure) this.#serve();
+  }
+
+  async #await(taken: Promise<void>, taker: Taker): Promise<void> {
+    try {
+      await taken;
+    } catch (error) {
+      return taker.reject(error);
+    }
+    this.#isBusy = false;
+    this.#serve();
   }
 }

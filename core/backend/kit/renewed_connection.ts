@@ -24,7 +24,7 @@ export class RenewedConnection<Value extends Renewable> {
   /** The latest connection. */
   current: Value | undefined;
   readonly #open: () => Promise<Value>;
-  #opening: Promise<Value> | undefined;
+  #opening: Promise<void> | undefined;
   #closed = false;
 
   /**
@@ -41,24 +41,30 @@ export class RenewedConnection<Value extends Renewable> {
     return this.current?.lost ?? false;
   }
 
+  /** The number of open connections: one or none. */
+  get count(): number {
+    return this.current && !this.current.lost ? 1 : 0;
+  }
+
   /** Resolves once there is a connection that is not lost. Rejects after `close()`. */
   async renew(): Promise<void> {
     if (this.#closed) throw new ClosedError("Cannot use backend: it is closed");
     if (this.current && !this.current.lost) return;
     this.#opening ??= this.#next().finally(() => this.#opening = undefined);
-    this.current = await this.#opening;
+    await this.#opening;
   }
 
   /** Closes the connection, and prevents new ones. */
   async close(): Promise<void> {
     this.#closed = true;
-    const held = await this.#opening?.catch(() => undefined) ?? this.current;
-    await held?.close();
+    await this.#opening?.catch(() => {});
+    await this.current?.close();
   }
 
-  // One promise for closing and opening: `close()` must find it in either phase.
-  async #next(): Promise<Value> {
+  // One promise for closing and opening: `close()` must find it in either phase, and the connection
+  // as soon as there is one.
+  async #next(): Promise<void> {
     await this.current?.close();
-    return await this.#open();
+    this.current = await this.#open();
   }
 }

@@ -5,6 +5,7 @@
  */
 
 import { kindOf } from "../../util/kind.ts";
+import { checkKnown } from "../../util/known_options.ts";
 import { Address } from "../address.ts";
 import type { Backend, BackendSource } from "../contract.ts";
 
@@ -55,15 +56,25 @@ export function sourceOf({ schemes, url, parameters = {}, open }: SourceParts): 
  * Checks the options of a factory, so that a URL or a client passed in their place is not ignored.
  *
  * @param factory The name of the factory, as it appears in the message.
- * @throws {TypeError} If they are not a plain object.
+ * @param options The options.
+ * @param known The names of the options, each `true`. Without it, others are ignored.
+ * @throws {TypeError} If they are not a plain object, or one of them is not known.
  */
-export function checkOptions<Options extends object>(factory: string, options: Options): Options {
+export function checkOptions<Options extends object>(
+  factory: string,
+  options: Options,
+  known?: Readonly<Record<keyof Options, true>>,
+): Options {
   const prototype: unknown = options === null || typeof options !== "object"
     ? undefined
     : Object.getPrototypeOf(options);
   // Of whatever realm.
-  if (prototype === null) return options;
-  if (prototype !== undefined && Object.getPrototypeOf(prototype) === null) return options;
+  const isPlain = prototype === null ||
+    prototype !== undefined && Object.getPrototypeOf(prototype) === null;
+  if (isPlain) {
+    if (known) checkKnown(`open ${factory}()`, options, known);
+    return options;
+  }
   throw new TypeError(
     `Cannot open ${factory}(): its options must be an object such as { url }, they are ${
       kindOf(options)

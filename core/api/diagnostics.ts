@@ -1,0 +1,84 @@
+/**
+ * Channels of `node:diagnostics_channel`, on runtimes that have it.
+ *
+ * @module
+ */
+
+import type { Gap } from "../backend/event.ts";
+import type { BroadcastState } from "../backend/state.ts";
+import { nodeModule } from "../util/environment.ts";
+import { isThenable } from "../util/realm.ts";
+
+/** What the channels carry, by what follows `broadcaster:` in their names. */
+export interface Notices {
+  /** `publish()` has settled. */
+  readonly publish: {
+    /** The broadcast. */
+    readonly broadcast: object;
+    /** The channel that was published to. */
+    readonly channel: string;
+    /** The id of the event, where the broker tells it. */
+    readonly id?: string | undefined;
+    /** The reason, if it was rejected. */
+    readonly error?: unknown;
+    /** How long it took, in milliseconds. */
+    readonly duration: number;
+  };
+  /** `subscribe()` has settled. */
+  readonly subscribe: {
+    /** The broadcast. */
+    readonly broadcast: object;
+    /** The channel, channels or pattern. */
+    readonly target: unknown;
+    /** The reason, if it was rejected. */
+    readonly error?: unknown;
+    /** How long it took, in milliseconds. */
+    readonly duration: number;
+  };
+  /** Events may be missing: once for each `gap` event of the broadcast. */
+  readonly gap: {
+    /** The broadcast. */
+    readonly broadcast: object;
+    /** The channel, or the pattern. */
+    readonly channel: string;
+    /** The gap. */
+    readonly gap: Gap;
+  };
+  /** The connection was lost, or is open again. */
+  readonly reconnect: {
+    /** The broadcast. */
+    readonly broadcast: object;
+    /** `reconnecting` when it was lost, `connected` when it is open again. */
+    readonly state: BroadcastState;
+    /** Why it was lost. */
+    readonly error?: unknown;
+    /** How long it was away, in milliseconds, once it is open again. */
+    readonly duration?: number;
+  };
+}
+
+/** What is used of a channel of Node. */
+interface DiagnosticsChannel {
+  readonly hasSubscribers: boolean;
+  publish(message: unknown): void;
+}
+
+/** The channels, once they are loaded. */
+export const channels: Partial<Record<keyof Notices, DiagnosticsChannel>> = {};
+let loading: Promise<void> | undefined;
+let isAsked = false;
+
+/** Takes the channels, once in a process. Returns a promise if that takes time. */
+export function loadDiagnostics(): Promise<void> | undefined {
+  if (isAsked) return loading;
+  isAsked = true;
+  const found = nodeModule<{ channel(name: string): DiagnosticsChannel }>("diagnostics_channel");
+  const take = (module: Awaited<typeof found>) => {
+    for (const name of ["publish", "subscribe", "gap", "reconnect"] as const) {
+      if (module) channels[name] = module.channel(`broadcaster:${name}`);
+    }
+  };
+  if (!isThenable(found)) take(found);
+  else loading = found.then(take, () => {}).finally(() => loading = undefined);
+  return loading;
+}

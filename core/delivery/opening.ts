@@ -1,0 +1,154 @@
+/**
+ * Opens the events that are sent to a client: a subscription, a promise of one, or a function that
+ * subscribes.
+ *
+ * @module
+ */
+
+import type { SubscriptionCursor } from "../api/iterator.ts";
+import type { Subscription } from "../api/subscription.ts";
+import type { BroadcastEvent } from "../backend/event.ts";
+import { kindOf } from "../util/kind.ts";
+import { after } from "../util/timer.ts";
+
+/**
+ * Events that are sent to a client: a subscription, a stream that one was piped through, a promise of
+ * either, or a function that returns one of these.
+ *
+ * A function is called once. Its signal aborts when no more is sent, for example because the client
+ * has left: pass it to `subscribe()`.
+ *
+ * @typeParam Event Type of the events.
+ */
+export type EventsInput<Event> =
+  | ReadableStream<Event>
+  | PromiseLike<ReadableStream<Event>>
+  | ((signal: AbortSignal) => ReadableStream<Event> | PromiseLike<ReadableStream<Event>>);
+
+/** Reads the events of a stream. */
+export interface EventsReader<Message> {
+  /** The cursor of a subscription; a stream that one was piped through has none. */
+  readonly cursor?: SubscriptionCursor<Message>;
+  /** Reads the next event. */
+  next(): Promise<IteratorResult<BroadcastEvent<Message>, undefined>>;
+  /** Closes the subscription at once, even while a read is pending. */
+  leave(): Promise<unknown>;
+}
+
+/** Opens events, and leaves them even if they are not there yet. */
+export class Opening<Message> {
+  /** The reader, once there is one. */
+  reader: EventsReader<Message> | undefined;
+  /** Resolves with the reader. */
+  readonly ready: Promise<EventsReader<Message>>;
+  /** Aborts the signal of a function. A stream has none: it costs a kilobyte on Node. */
+  readonly #abort: AbortController | undefined;
+
+  /**
+   * @param events What to open.
+   * @throws {TypeError} If it is neither a stream, nor a promise, nor a function, or if it is a
+   * stream that is locked.
+   */
+  constructor(events: EventsInput<BroadcastEvent<Message>>) {
+    if (isStream(events)) {
+      this.reader = readerOf(events);
+      this.ready = Promise.resolve(this.reader);
+      return;
+    }
+    const { signal } = this.#abort = new AbortController();
+    this.ready = this.#open(promiseOf(events, signal), signal);
+    // Handled by whoever awaits it; nobody does after the client has left.
+    this.ready.catch(() => {});
+  }
+
+  /** Waits for the reader, but not longer than a number of milliseconds. Rejects as `ready` does. */
+  async within(milliseconds: number): Promise<void> {
+    let stop = () => {};
+    const late = new Promise<void>((resolve) => stop = after(milliseconds, resolve));
+    try {
+      await Promise.race([this.ready, late]);
+    } finally {
+      stop();
+    }
+  }
+
+  /** Closes the subscription: at once, or as soon as it is there. Never rejects. */
+  async leave(): Promise<void> {
+    const left = this.reader?.leave();
+    // Only now: otherwise the signal would end the subscription with an error.
+    this.#abort?.abort();
+    await left?.catch(() => {});
+  }
+
+  async #open(
+    opening: PromiseLike<ReadableStream<BroadcastEvent<Message>>>,
+    signal: AbortSignal,
+  ): Promise<EventsReader<Message>> {
+    const events = await opening;
+    const reader = this.reader = readerOf(events);
+    if (signal.aborted) await reader.leave();
+    return reader;
+  }
+}
+
+/** What a handler can answer later: the broker is away, or this process is about to end. */
+const TEMPORARY = [
+  "ConnectionError",
+  "ClosedError",
+  "TemporaryError",
+  "UnknownReplyError",
+  "AbortError",
+  "TimeoutError",
+];
+
+/**
+ * Whether an error is of the moment, so that the browser should ask again. By its name, since each
+ * realm and each copy of the library has its own classes.
+ */
+export function isTemporary(error: unknown): boolean {
+  const { name } = Object(error) as { readonly name?: unknown };
+  return typeof name === "string" && TEMPORARY.includes(name);
+}
+
+async function promiseOf<Event>(
+  events: Exclude<EventsInput<Event>, ReadableStream<Event>>,
+  signal: AbortSignal,
+): Promise<ReadableStream<Event>> {
+  return await (typeof events === "function" ? events(signal) : events);
+}
+
+function isStream<Event>(events: EventsInput<Event>): events is ReadableStream<Event> {
+  if (typeof events === "function") return false;
+  const { getReader, then } = Object(events) as Partial<ReadableStream & PromiseLike<unknown>>;
+  if (typeof getReader === "function") return true;
+  if (typeof then === "function") return false;
+  throw notEvents(events);
+}
+
+/**
+ * Reads a subscription by its cursor. Other streams are read by a reader: the `return()` of their
+ * iterator would wait for a pending read, so for the next event.
+ */
+function readerOf<Message>(
+  events: ReadableStream<BroadcastEvent<Message>>,
+): EventsReader<Message> {
+  if (typeof Object(events).getReader !== "function") throw notEvents(events);
+  const { target, close } = events as Partial<Subscription<Message>>;
+  if (target !== undefined && typeof close === "function") {
+    const cursor = events.values() as SubscriptionCursor<Message>;
+    return { cursor, next: () => cursor.next(), leave: () => cursor.return() };
+  }
+  const reader = events.getReader();
+  return {
+    next: () => reader.read() as ReturnType<EventsReader<Message>["next"]>,
+    leave: () => reader.cancel(),
+  };
+}
+
+function notEvents(events: unknown): TypeError {
+  return new TypeError(
+    `Cannot send events: they must be a subscription, a promise of one or a function that returns one, it is ${
+      kindOf(events)
+    }`,
+  );
+}

@@ -1,0 +1,120 @@
+/**
+ * The response of a `node:http` or `node:http2` server, and when its client has left.
+ *
+ * @module
+ */
+
+import type { EventStream } from "./event_stream.ts";
+
+/** The socket of a client: it emits `close` when the connection is closed. */
+export interface ClientSocket {
+  /** Whether it is closed. */
+  readonly destroyed?: boolean | undefined;
+  /** Adds a listener. */
+  on(event: "close", listener: () => void): unknown;
+  /** Removes a listener. */
+  off(event: "close", listener: () => void): unknown;
+}
+
+/**
+ * A `ServerResponse` of `node:http`, or an `Http2ServerResponse` of `node:http2`: what
+ * `sendEventStream()` uses of it.
+ */
+export interface ServerResponse {
+  /** The request that it answers. */
+  readonly req: {
+    /** Method of the request. */
+    readonly method?: string | undefined;
+    /** Socket of the client. */
+    readonly socket: ClientSocket | null | undefined;
+  };
+  /** Whether it was destroyed, for example because the client has left. */
+  readonly destroyed?: boolean | undefined;
+  /** Stream of HTTP/2. */
+  readonly stream?: { readonly destroyed: boolean } | undefined;
+  /** Sets a header. */
+  setHeader(name: string, value: string): unknown;
+  /** Sends the status and the headers. */
+  writeHead(status: number): unknown;
+  /** Sends bytes. Returns `false` if it is to wait for `drain` before the next ones. */
+  write(chunk: Uint8Array): boolean;
+  /** Ends the response. */
+  end(): unknown;
+  /** Cuts the connection. */
+  destroy(): unknown;
+  /** Adds a listener. */
+  on(event: "close" | "drain", listener: () => void): unknown;
+  /** Removes a listener. */
+  off(event: "close" | "drain", listener: () => void): unknown;
+}
+
+/** Callbacks by socket. They share one listener: a socket warns about the eleventh. */
+const clients = new WeakMap<ClientSocket, Set<() => void>>();
+
+/** Whether the client has left. */
+export function hasLeft({ req: { socket }, destroyed, stream }: ServerResponse): boolean {
+  // HTTP/2 has no socket any more once the client has left.
+  return !socket || Boolean(socket.destroyed || destroyed || stream?.destroyed);
+}
+
+/**
+ * Calls back once the client has left.
+ *
+ * Watches the socket, too: on Node 20 and 22, a response that waits behind another one of the same
+ * connection never emits `close`.
+ *
+ * @returns Removes the callback.
+ */
+export function onLeave(response: ServerResponse, callback: () => void): () => void {
+  const socket = response.req.socket!;
+  const callbacks = clients.get(socket) ?? watch(socket);
+  callbacks.add(callback);
+  response.on("close", callback);
+  return () => {
+    callbacks.delete(callback);
+    response.off("close", callback);
+  };
+}
+
+function watch(socket: ClientSocket): Set<() => void> {
+  const callbacks = new Set<() => void>();
+  clients.set(socket, callbacks);
+  socket.on("close", () => {
+    for (const callback of [...callbacks]) callback();
+  });
+  return callbacks;
+}
+
+/**
+ * Sends an event stream as the body of a response, at the client's pace. Resolves once it has ended;
+ * it has to end when the client leaves.
+ */
+export function sendBody(stream: EventStream<unknown>, response: ServerResponse): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const drain = () => {
+      sink.hasRoom = true;
+      stream.resume();
+    };
+    const sink = {
+      hasRoom: true,
+      get isEmpty() {
+        return sink.hasRoom;
+      },
+      write(chunk: Uint8Array) {
+        if (!hasLeft(response)) sink.hasRoom = response.write(chunk);
+      },
+      close() {
+        response.off("drain", drain);
+        if (!hasLeft(response)) response.end();
+        resolve();
+      },
+      fail(error: unknown) {
+        response.off("drain", drain);
+        response.destroy();
+        reject(error);
+      },
+    };
+    response.on("drain", drain);
+    stream.start(sink);
+  });
+}

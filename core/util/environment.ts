@@ -1,0 +1,48 @@
+/**
+ * What the platform offers beside the web's own interfaces, where it does: environment variables and
+ * the modules of Node. Nothing is imported, so that bundles for browsers have nothing to resolve.
+ *
+ * @module
+ */
+
+/** What is used of the global objects of Deno, Node and Bun. */
+interface Platform {
+  readonly Deno?: {
+    readonly permissions: {
+      querySync(descriptor: { name: "env"; variable: string }): { readonly state: string };
+    };
+    readonly env: { get(name: string): string | undefined };
+  };
+  readonly process?: {
+    readonly env?: Readonly<Record<string, string | undefined>>;
+    getBuiltinModule?(name: string): unknown;
+  };
+}
+
+/**
+ * The value of an environment variable, if the process may read it: on Deno, reading without the
+ * permission would ask the user.
+ */
+export function variable(name: string): string | undefined {
+  // On Deno, `process` takes longer to load than the library.
+  const { Deno: deno } = globalThis as Platform;
+  try {
+    if (!deno) return (globalThis as Platform).process?.env?.[name];
+    const { state } = deno.permissions.querySync({ name: "env", variable: name });
+    return state === "granted" ? deno.env.get(name) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * A module of Node: at once on Node and Bun, later on Deno, and `undefined` elsewhere and on a Node
+ * before 20.16.
+ */
+export function nodeModule<Module>(name: string): Module | Promise<Module> | undefined {
+  if (!("Deno" in globalThis)) {
+    return (globalThis as Platform).process?.getBuiltinModule?.(name) as Module | undefined;
+  }
+  const specifier = `node:${name}`;
+  return import(/* @vite-ignore */ /* webpackIgnore: true */ specifier);
+}

@@ -1,0 +1,82 @@
+/**
+ * The sockets of all platforms: what `sendTo()` uses of them, and where they differ.
+ *
+ * @module
+ */
+
+/**
+ * The data of one message. TypeScript before 5.7 has no `Uint8Array<ArrayBuffer>`, which is what the
+ * sockets of later ones take.
+ */
+export type SocketData = string | Uint8Array & { readonly buffer: ArrayBuffer };
+
+/**
+ * A WebSocket: the platform's, Deno's, that of `ws`, or Bun's `ServerWebSocket`.
+ */
+export interface EventSocket {
+  /** Its state: 0 while it connects, 1 while it is open. */
+  readonly readyState: number;
+  /** Number of bytes that wait to be sent. */
+  readonly bufferedAmount?: number | undefined;
+  /** Number of bytes that wait to be sent, on Bun. */
+  getBufferedAmount?(): number;
+  /** Sends a message. */
+  send(data: SocketData): unknown;
+  /** Closes it. */
+  close(code?: number, reason?: string): unknown;
+  /** Adds a listener; Bun's sockets have none. */
+  addEventListener?(type: "open" | "close" | "error", listener: () => void): void;
+  /** Removes a listener. */
+  removeEventListener?(type: "open" | "close" | "error", listener: () => void): void;
+}
+
+/** The codes that sockets are closed with. */
+export const CODES = {
+  /** The channel has ended. */
+  ended: 1000,
+  /** The subscription was closed, or the broadcast disconnected. */
+  goingAway: 1001,
+  /** The subscription has failed. */
+  failed: 1011,
+  /** The client did not keep up, or the broker is away: it may come back. */
+  tryAgain: 1013,
+} as const;
+
+/** The maximum length of the reason of a close, in bytes, as of RFC 6455. */
+const LONGEST_REASON = 123;
+
+/** Whether it is open. */
+export function isOpen({ readyState }: EventSocket): boolean {
+  return readyState === 1;
+}
+
+/** Whether it is closed, or about to be. */
+export function hasLeft({ readyState }: EventSocket): boolean {
+  return readyState > 1;
+}
+
+/** The number of bytes that wait to be sent. */
+export function bufferedIn(socket: EventSocket): number {
+  return socket.bufferedAmount ?? socket.getBufferedAmount?.() ?? 0;
+}
+
+/** Closes it, with a reason that is cut to what a frame can have. */
+export function close(socket: EventSocket, code: number, reason: string): void {
+  if (hasLeft(socket)) return;
+  let cut = reason;
+  while (new TextEncoder().encode(cut).length > LONGEST_REASON) cut = cut.slice(0, -1);
+  socket.close(code, cut.isWellFormed() ? cut : cut.slice(0, -1));
+}
+
+/**
+ * Calls back when a socket opens or leaves, if it tells.
+ *
+ * @returns Removes the callback.
+ */
+export function onChange(socket: EventSocket, callback: () => void): () => void {
+  const types = ["open", "close", "error"] as const;
+  for (const type of types) socket.addEventListener?.(type, callback);
+  return () => {
+    for (const type of types) socket.removeEventListener?.(type, callback);
+  };
+}
