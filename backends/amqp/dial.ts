@@ -4,15 +4,19 @@
  * @module
  */
 
-import type { Channel } from "amqplib";
 import type { Address, Host } from "../../core/backend/address.ts";
-import { RefusedError } from "../../core/backend/errors.ts";
+import { ConnectionError, RefusedError } from "../../core/backend/errors.ts";
 import { importClient } from "../../core/backend/kit/client_library.ts";
+import { silentError, withLoginHelp } from "../../core/backend/kit/connecting_help.ts";
 import { checkClient } from "../../core/backend/kit/given_client.ts";
 import type { SourceOptions } from "../../core/backend/kit/source.ts";
 import { pemParameters, readPem } from "../../core/backend/kit/tls_files.ts";
-import { explain, meaningOf } from "./errors.ts";
+import { tlsHint, type TlsHints } from "../../core/backend/kit/tls_hints.ts";
+import type { Names } from "../../core/util/known_options.ts";
+import { quote } from "../../core/util/quote.ts";
+import { codeOf, explain } from "./errors.ts";
 import { Link } from "./link.ts";
+import { connectionNames, wishesOf } from "./parameters.ts";
 
 /** The limit for connecting, in milliseconds. */
 const LIMIT = 10_000;
@@ -42,13 +46,44 @@ export interface ConnectionOptions extends SourceOptions {
   readonly cert?: string | undefined;
   /** The path of a PEM file with the key of `cert`. Implies TLS. */
   readonly key?: string | undefined;
+  /**
+   * The interval at which both ends show that they are alive, in seconds; 0 for never.
+   *
+   * @default {10}
+   */
+  readonly heartbeat?: number | undefined;
+  /**
+   * The size of the largest frame, in bytes, at least 4,096. The headers of a message must fit into
+   * one.
+   *
+   * @default {131072}
+   */
+  readonly frameMax?: number | undefined;
+  /**
+   * The number of AMQP channels that a connection may have; 0 for the limit of the server.
+   *
+   * @default {0}
+   */
+  readonly channelMax?: number | undefined;
 }
+
+/** The names of `ConnectionOptions`. */
+export const CONNECTION_OPTIONS: Names<ConnectionOptions> = {
+  url: true,
+  client: true,
+  ca: true,
+  cert: true,
+  key: true,
+  heartbeat: true,
+  frameMax: true,
+  channelMax: true,
+};
 
 /** The parameters that are options of the connection. */
 export function connectionParameters(
-  { ca, cert, key }: ConnectionOptions,
-): Record<string, string | undefined> {
-  return { ca, cert, key };
+  { ca, cert, key, heartbeat, frameMax, channelMax }: ConnectionOptions,
+): Record<string, string | number | undefined> {
+  return { ca, cert, key, heartbeat, frameMax, channelMax };
 }
 
 /**
@@ -76,9 +111,11 @@ export function checkConnection(client: unknown, address: Address): void {
         : [],
     ],
   });
-  const [name] = pemParameters(address);
+  const [name] = connectionNames(address);
   if (name !== undefined) {
-    throw new TypeError(`Cannot use parameter "${name}": a client is given, which has its own`);
+    throw new TypeError(
+      `Cannot use parameter ${quote(name)}: a client is given, which has its own`,
+    );
   }
 }
 
@@ -89,16 +126,22 @@ function isOfCallbacks(given: unknown): boolean {
     typeof createChannel === "function" && createChannel.length >= 1;
 }
 
-/** Creates what must exist before a control channel is used. */
-export type Prepare = (channel: Channel) => Promise<unknown>;
-
 /** The server of a backend, and how a connection to it is made. */
 export interface Dial {
   /** The server's address, as shown in error messages. */
   readonly address: string;
-  /** Connects. */
-  readonly connect: (prepare: Prepare) => Promise<Link>;
+  /** Whether there is one connection only: that of the user. */
+  readonly isShared: boolean;
+  /** Connects. `prepare` creates what must exist before anything is published. */
+  readonly connect: (prepare?: (link: Link) => Promise<void>) => Promise<Link>;
 }
+
+/** How the server is reached, for errors of TLS. */
+const TLS: TlsHints = {
+  secure: "amqps:// (port 5671)",
+  plain: "amqp:// (port 5672)",
+  closed: /Socket closed abruptly|ECONNRESET|Invalid frame/,
+};
 
 /**
  * A dial to the server of a URL, or over the connection that the user gives.
@@ -111,37 +154,88 @@ export async function dialOf(
   client: AmqpConnection | undefined,
 ): Promise<Dial> {
   if (client !== undefined) return borrow(address, client);
+  const wishes = wishesOf(address);
+  const { vhost, heartbeat = HEARTBEAT, frameMax, channelMax, connectTimeout = LIMIT } = wishes;
   const { hostname = "localhost", port } = hostOf(address);
   const isSecure = address.scheme.startsWith("amqps") || pemParameters(address).length > 0;
-  const { username, password } = address;
-  const { connect } = await importClient<typeof import("amqplib")>(
+  const { username = "guest", password = "guest" } = address;
+  const { connect, credentials } = await importClient<typeof import("amqplib")>(
     "amqplib",
     `${factory}({ client })`,
   );
   const standard = isSecure ? 5671 : 5672;
+  const server = address.servers(standard)[0]!;
+  const login = wishes.mechanism === "external"
+    ? credentials.external()
+    : credentials[wishes.mechanism](username, password);
+  const to = {
+    protocol: isSecure ? "amqps" : "amqp",
+    hostname,
+    port: port ?? standard,
+    // The client decodes it once more.
+    vhost: encodeURIComponent(vhost),
+    heartbeat,
+    ...frameMax !== undefined && { frameMax },
+    ...channelMax !== undefined && { channelMax },
+  };
+  const options = {
+    timeout: connectTimeout,
+    noDelay: true,
+    credentials: login,
+    ...isSecure && {
+      rejectUnauthorized: wishes.isVerified,
+      ...wishes.servername !== undefined && { servername: wishes.servername },
+    },
+  };
   return {
-    address: `${address.scheme}://${address.servers(standard)[0]}`,
+    address: `${address.scheme}://${server}`,
+    isShared: false,
     connect: async (prepare) => {
-      const to = {
-        protocol: isSecure ? "amqps" : "amqp",
-        hostname,
-        port: port ?? standard,
-        ...username !== undefined && { username },
-        ...password !== undefined && { password },
-        // The client decodes it once more.
-        vhost: encodeURIComponent(address.path || "/"),
-        heartbeat: HEARTBEAT,
-      };
-      const options = { timeout: LIMIT, noDelay: true, ...isSecure && await readPem(address) };
+      const pem = isSecure ? await readPem(address) : {};
       try {
-        return new Link(await connect(to, options), prepare, false);
+        return new Link(await connect(to, { ...options, ...pem }), false, prepare);
       } catch (error) {
-        if (meaningOf(error) !== "no virtual host") throw explain(error);
-        const message = `the server refuses virtual host "${address.path || "/"}"`;
-        throw new RefusedError(message, { cause: error });
+        throw dialError(error, { vhost, isSecure, server, limit: connectTimeout });
       }
     },
   };
+}
+
+/** What was dialled. */
+interface Dialled {
+  readonly vhost: string;
+  readonly isSecure: boolean;
+  /** The server, as `host:port`. */
+  readonly server: string;
+  /** How long it may take to answer, in milliseconds. */
+  readonly limit: number;
+}
+
+/** The error of a connection that could not be opened. */
+function dialError(error: unknown, { vhost, ...server }: Dialled): unknown {
+  // The client's own words for a server that is silent; those of the system name an address.
+  if ((Object(error) as Error).message === "connect ETIMEDOUT") {
+    return silentError({ ...server, product: "AMQP" });
+  }
+  // The client does not tell the reason of the server.
+  if (/ConnectionOpenOk/.test(String(error))) {
+    return new RefusedError(
+      `the server refuses virtual host ${
+        quote(vhost)
+      }: it does not exist, the user has no access to it, or it has reached its limit of connections`,
+      { cause: error },
+    );
+  }
+  const hint = tlsHint(error, server.isSecure, TLS);
+  if (hint !== undefined) {
+    return new ConnectionError(`${(error as Error).message}; ${hint}`, { cause: error });
+  }
+  const explained = explain(error);
+  return explained instanceof RefusedError && codeOf(error) === 403
+    ? new RefusedError(withLoginHelp(explained.message, "amqp://user:password@host"), {
+      cause: error,
+    })
+    : explained;
 }
 
 function borrow(address: Address, client: AmqpConnection): Dial {
@@ -149,10 +243,11 @@ function borrow(address: Address, client: AmqpConnection): Dial {
   client.on("close", () => isClosed = true);
   return {
     address: String(address),
+    isShared: true,
     connect: (prepare) =>
       isClosed
         ? Promise.reject(new RefusedError("the connection that was given is closed"))
-        : Promise.resolve(new Link(client, prepare, true)),
+        : Promise.resolve(new Link(client, true, prepare)),
   };
 }
 

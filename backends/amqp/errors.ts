@@ -1,43 +1,145 @@
 /**
- * The errors of RabbitMQ and of amqplib, and their meanings.
+ * The answers of RabbitMQ and of amqplib, and what each means.
  *
  * @module
  */
 
-import { ConnectionError, RefusedError } from "../../core/backend/errors.ts";
+import {
+  ConnectionError,
+  RefusedError,
+  TemporaryError,
+  UnknownReplyError,
+} from "../../core/backend/errors.ts";
 
-/** The meaning of an error. Each but the first is a refusal. */
-export type Meaning =
-  | "channel closed"
-  | "no virtual host"
-  | "starting"
-  | "being created"
-  | "no queue"
-  | "other arguments"
-  | "refused";
+/**
+ * What an answer means:
+ *
+ * - `refused`: this call, or this subscription, fails.
+ * - `later`: nothing was done, and asking again may help.
+ * - `lost`: the connection, or the channel of AMQP, is closed.
+ * - `unknown`: the protocol broke. The connection is renewed, and the call is asked once more.
+ */
+export type Meaning = "refused" | "later" | "lost" | "unknown";
 
-/** Meanings by the texts of amqplib and of the server: the first that matches. */
-const MEANINGS: readonly (readonly [text: RegExp, meaning: Meaning])[] = [
-  // An error closes its channel, and with it everything else that was asked on it.
-  [/^Channel (?:ended|closed)\b/, "channel closed"],
-  // The server closes a connection to a virtual host that does not exist without a reason.
-  [/ConnectionOpenOk/, "no virtual host"],
-  [/is down or inaccessible/, "starting"],
-  [/a replica on the local node|RESOURCE_LOCKED/, "being created"],
-  [/\b404\b.*no queue/, "no queue"],
-  [/inequivalent arg '/, "other arguments"],
-  // A handshake that fails has its reply code in the text alone.
-  [/ (?:402|403|404|405|406|530|540) \(/, "refused"],
+/** The reply codes of AMQP 0-9-1. */
+export const REPLIES: Readonly<Record<number, readonly [name: string, meaning: Meaning]>> = {
+  200: ["REPLY_SUCCESS", "lost"],
+  311: ["CONTENT_TOO_LARGE", "refused"],
+  // Of a message that was returned: its stream was deleted, and is created again.
+  312: ["NO_ROUTE", "later"],
+  313: ["NO_CONSUMERS", "refused"],
+  // The server stops, or somebody closed the connection.
+  320: ["CONNECTION_FORCED", "lost"],
+  402: ["INVALID_PATH", "refused"],
+  403: ["ACCESS_REFUSED", "refused"],
+  // An exchange, a queue or a stream was deleted, or its node is down. What is missing is created.
+  404: ["NOT_FOUND", "later"],
+  405: ["RESOURCE_LOCKED", "later"],
+  406: ["PRECONDITION_FAILED", "refused"],
+  501: ["FRAME_ERROR", "unknown"],
+  502: ["SYNTAX_ERROR", "unknown"],
+  503: ["COMMAND_INVALID", "unknown"],
+  504: ["CHANNEL_ERROR", "unknown"],
+  505: ["UNEXPECTED_FRAME", "unknown"],
+  506: ["RESOURCE_ERROR", "later"],
+  530: ["NOT_ALLOWED", "refused"],
+  540: ["NOT_IMPLEMENTED", "refused"],
+  541: ["INTERNAL_ERROR", "unknown"],
+};
+
+/** Answers that mean something else than their code, by the text of RabbitMQ. */
+export const TEXTS: readonly (readonly [text: RegExp, meaning: Meaning])[] = [
+  // Limits of a virtual host, a user or a node: 403, 406 or 530.
+  [/\blimit\b.* (?:is|was) reached|reached .*\blimit|connection limit/, "later"],
+  // A virtual host, or the leader of a stream.
+  [/is down\b|is stopped|a replica on the local node|coordinator_unavailable/, "later"],
+  // The server closes the channel of a consumer that acknowledges too late.
+  [/delivery acknowledgement on channel|unknown delivery tag/, "lost"],
 ];
 
-/** Reply codes of AMQP from here on are errors. Other errors have names for codes. */
-const FIRST_CODE = 300;
+/** What to do about an answer, by the text of RabbitMQ. */
+const WAYS_OUT: readonly (readonly [text: RegExp, way: string])[] = [
+  // A node that is killed within half a second of the declaration of its first stream forgets where
+  // the stream is. `queue.delete` and `rabbitmqctl delete_queue` then say the same.
+  [
+    /home node .* is down or inaccessible/,
+    "If its node is up again, it forgot the queue when it was killed. To create it again, " +
+    "remove it with `rabbitmqctl eval` and `rabbit_amqqueue:internal_delete`",
+  ],
+];
 
-/** The meaning of an error of amqplib; none if the server has not refused anything. */
-export function meaningOf(error: unknown): Meaning | undefined {
+/** What amqplib itself says, in errors without a reply code. */
+export const CLIENT: readonly (readonly [text: RegExp, meaning: Meaning])[] = [
+  // A request that is refused closes its channel, with everything else that was asked on it.
+  [/^Channel (?:ended|closed|closing)\b|^channel closed$/, "later"],
+  [/^No channels left to allocate/, "later"],
+  [/^Connection clos|^Heartbeat timeout|^Unexpected close|^Socket closed abruptly/, "lost"],
+  [/^connect ETIMEDOUT|^Frame on unknown channel|^Unexpected frame on channel 0/, "lost"],
+  // A handshake that the server ends without a text.
+  [/ConnectionOpenOk/, "refused"],
+  [/^SASL mechanism|^Server frameMax/, "refused"],
+  // `basic.nack`: a queue refused the message.
+  [/^message nacked$/, "refused"],
+];
+
+/** The reply code of an error. A handshake that fails has it in the text alone. */
+export function codeOf(error: unknown): number | undefined {
   const { code, message } = Object(error) as { code?: unknown; message?: unknown };
-  const [, meaning] = MEANINGS.find(([text]) => text.test(String(message))) ?? [];
-  return meaning ?? (typeof code === "number" && code >= FIRST_CODE ? "refused" : undefined);
+  if (typeof code === "number") return code;
+  const [, found] = / (\d{3}) \([A-Z]+(?:-[A-Z]+)*\)/.exec(String(message)) ?? [];
+  return found === undefined ? undefined : Number(found);
+}
+
+/** What an error of amqplib means. */
+export function meaningOf(error: unknown): Meaning {
+  const { code: name, message } = Object(error) as { code?: unknown; message?: unknown };
+  const code = codeOf(error);
+  const texts = code === undefined ? CLIENT : TEXTS;
+  const [, meaning] = texts.find(([text]) => text.test(String(message))) ?? [];
+  if (meaning) return meaning;
+  if (code !== undefined) return REPLIES[code]?.[1] ?? "unknown";
+  // Errors of sockets and of TLS have names for codes.
+  return typeof name === "string" ? "lost" : "unknown";
+}
+
+/** An error of amqplib as the contract has it. */
+export function explain(error: unknown): unknown {
+  if (isOurs(error)) return error;
+  const message = withWayOut((error as Error).message);
+  switch (meaningOf(error)) {
+    case "refused":
+      return new RefusedError(message, { cause: error });
+    case "later":
+      return new TemporaryError(message, { cause: error });
+    case "unknown":
+      return new UnknownReplyError(message, { cause: error });
+    default:
+      return new ConnectionError(message, { cause: error });
+  }
+}
+
+/** The words of an error, and what to do about it. */
+function withWayOut(message: string): string {
+  const [, way] = WAYS_OUT.find(([text]) => text.test(message)) ?? [];
+  return way === undefined ? message : `${message}. ${way}`;
+}
+
+/** Whether an error was explained already. */
+function isOurs(error: unknown): boolean {
+  return [ConnectionError, RefusedError, TemporaryError].some((kind) => error instanceof kind);
+}
+
+/** Whether a stream is not ready yet: the server starts, or another process creates it. */
+export function isStarting(error: unknown): boolean {
+  const { message } = Object(error) as { message?: unknown };
+  return /is down or inaccessible|a replica on the local node|RESOURCE_LOCKED/.test(
+    String(message),
+  );
+}
+
+/** Whether a queue does not exist. */
+export function isNoQueue(error: unknown): boolean {
+  return /\b404\b.*no queue/.test(String(error));
 }
 
 /** The argument in which a queue differs from its declaration. */
@@ -45,20 +147,12 @@ export function otherArgument(error: unknown): string | undefined {
   return /inequivalent arg '([\w-]+)'/.exec(String(error))?.[1];
 }
 
-/** An error of amqplib as the contract has it: refused, or the connection was lost. */
-export function explain(error: unknown): unknown {
-  const meaning = meaningOf(error);
-  if (meaning === undefined) return error;
-  if (meaning === "channel closed") return channelClosed(error);
-  return new RefusedError((error as Error).message, { cause: error });
-}
-
-/** The server closed a channel, with everything that was under way on it. */
+/** The server closed a channel of AMQP, with everything that was under way on it. */
 export function channelClosed(cause?: unknown): ConnectionError {
   return new ConnectionError("the server closed the channel", { cause });
 }
 
 /** A stream was deleted while it was in use. The next use creates it again. */
-export function streamDeleted(cause?: unknown): ConnectionError {
-  return new ConnectionError("the stream was deleted", { cause });
+export function streamDeleted(cause?: unknown): TemporaryError {
+  return new TemporaryError("the stream was deleted", { cause });
 }

@@ -6,6 +6,8 @@
 
 import { headersOf, lengthOfHeaders, type MessageHeaders } from "../../core/backend/headers.ts";
 import { SEQUENCE_HEADER } from "../../core/backend/kit/loss_detection.ts";
+import { nameOf } from "../../core/backend/name.ts";
+import { quote } from "../../core/util/quote.ts";
 
 /** The limit of the protocol for a name, in bytes. */
 const LONGEST = 255;
@@ -53,12 +55,14 @@ export function checkHeaders(
   for (const name in headers) {
     if (name.length > LONGEST) {
       throw new RangeError(
-        `Cannot publish to "${channel}" on ${backend}: a header's name has ${name.length} bytes, the limit is ${LONGEST}`,
+        `Cannot publish to ${
+          nameOf(channel)
+        } on ${backend}: a header's name has ${name.length} bytes, the limit is ${LONGEST}`,
       );
     }
     if (RESERVED.test(name)) {
       throw new TypeError(
-        `Cannot publish to "${channel}" on ${backend}: header "${name}" is reserved`,
+        `Cannot publish to ${nameOf(channel)} on ${backend}: header ${quote(name)} is reserved`,
       );
     }
   }

@@ -18,7 +18,7 @@ export class Lane<Kind extends Channel> {
   readonly #make: () => Promise<Kind>;
   readonly #told = new Set<(error: ConnectionError) => void>();
   #channel: Promise<Kind> | undefined;
-  /** Why the server closed it last. */
+  /** Why the server has closed it last. */
   reason: Error | undefined;
 
   /** @param make Opens it. */
@@ -56,6 +56,7 @@ export class Lane<Kind extends Channel> {
       throw error;
     }
     this.reason = undefined;
+    // Without a listener, a refusal of the server would end the process.
     channel.on("error", (error) => this.reason = error);
     channel.on("close", () => {
       this.#channel = undefined;

@@ -4,33 +4,19 @@
  * @module
  */
 
-import type { Buffer } from "node:buffer";
 import type { Socket } from "node:net";
-import type { Channel, ChannelModel, ConfirmChannel, Message } from "amqplib";
-import { ConnectionError } from "../../core/backend/errors.ts";
+import type { Channel, ChannelModel, ConfirmChannel } from "amqplib";
+import type { ServerFacts } from "../../core/backend/contract.ts";
+import { ConnectionError, UnknownReplyError } from "../../core/backend/errors.ts";
+import { tlsVersionOf } from "../../core/backend/kit/tls_version.ts";
 import { onAbort, unlessAborted } from "../../core/util/abort.ts";
 import { after } from "../../core/util/timer.ts";
-import type { Prepare } from "./dial.ts";
-import { channelClosed, explain } from "./errors.ts";
-import type { Table } from "./headers.ts";
+import { explain } from "./errors.ts";
 import { Lane } from "./lane.ts";
+import { Outbox } from "./outbox.ts";
 
 /** The limit for the server to confirm that a connection is closed, in milliseconds. */
 const FAREWELL = 1_000;
-
-/** A message to be sent. */
-export interface Sending {
-  /** The exchange. The one without a name delivers to the queue that the routing key names. */
-  readonly exchange: string;
-  /** The routing key. */
-  readonly key: string;
-  /** The payload. */
-  readonly content: Buffer;
-  /** Its headers. */
-  readonly headers: Table;
-  /** Whether it is returned if no queue takes it. */
-  readonly mandatory?: boolean;
-}
 
 /** One connection. A lost one stays lost. */
 export class Link {
@@ -41,42 +27,63 @@ export class Link {
   /** Consumes. */
   readonly consuming: Lane<Channel>;
   /** Publishes. */
-  readonly publishing: Lane<ConfirmChannel>;
-  /** Called for each mandatory message that no queue took. */
-  onReturned: (message: Message) => void = () => {};
+  readonly outbox: Outbox;
+  /** Publishes tokens: a refusal there closes nothing else. */
+  readonly proving: Lane<ConfirmChannel>;
+  /** Why the server blocks publishing, while it does: it does not read then. */
+  blocked: string | undefined;
   /** The lanes that were opened for one use. */
   readonly #apart = new Set<Lane<Channel>>();
   readonly #loss = new AbortController();
   readonly #model: ChannelModel;
   readonly #borrowed: boolean;
   #reason: unknown;
+  #isClosed = false;
   readonly #onError = (error: Error) => this.#reason = error;
-  readonly #onClose = () => this.#lose();
+  // The error of a connection that the server closes in good order comes with `close` alone.
+  readonly #onClose = (error?: Error) => {
+    this.#isClosed = true;
+    this.#reason ??= error;
+    this.#lose();
+  };
+  readonly #blocking = new Set<() => void>();
+  readonly #onBlocked = (reason: string) => {
+    this.blocked = reason;
+    this.outbox.block();
+    for (const tell of [...this.#blocking]) tell();
+  };
+  readonly #onUnblocked = () => {
+    this.blocked = undefined;
+    this.outbox.unblock();
+  };
 
   /**
    * @param model A connection that is open.
-   * @param prepare Creates what must exist before the control lane is used.
    * @param borrowed Whether the user gave it: then it is never closed.
+   * @param prepare Creates what must exist before anything is published.
    */
-  constructor(model: ChannelModel, prepare: Prepare, borrowed: boolean) {
+  constructor(
+    model: ChannelModel,
+    borrowed: boolean,
+    prepare: (link: Link) => Promise<void> = async () => {},
+  ) {
     this.#model = model;
     this.#borrowed = borrowed;
     this.loss = this.#loss.signal;
-    this.control = new Lane(async () => {
-      const channel = await model.createChannel();
-      // Without a listener, a refusal of the server would end the process.
-      channel.on("error", () => {});
-      await prepare(channel);
-      return channel;
-    });
+    this.control = new Lane(() => model.createChannel());
     this.consuming = new Lane(() => model.createChannel());
-    this.publishing = new Lane(async () => {
-      const channel = await model.createConfirmChannel();
-      channel.on("return", (message: Message) => this.onReturned(message));
-      return channel;
+    this.proving = new Lane(() => model.createConfirmChannel());
+    this.outbox = new Outbox(this, async () => {
+      await prepare(this);
+      return await model.createConfirmChannel();
     });
     model.on("error", this.#onError);
     model.on("close", this.#onClose);
+    model.on("blocked", this.#onBlocked);
+    model.on("unblocked", this.#onUnblocked);
+    // That of a user may be blocked already.
+    const { blocked } = model.connection as { blocked?: boolean };
+    if (blocked) this.blocked = "it has said so earlier";
   }
 
   /** Whether it was lost or closed. */
@@ -89,39 +96,33 @@ export class Link {
     return (this.#model.connection as { frameMax?: number }).frameMax ?? Infinity;
   }
 
+  /** Calls back when the server begins to block. Returns a function that removes the callback. */
+  onBlocked(callback: () => void): () => void {
+    this.#blocking.add(callback);
+    return () => void this.#blocking.delete(callback);
+  }
+
   /** Settles as the request does, or rejects if the connection is lost first. */
   async ask<Value>(request: Promise<Value>): Promise<Value> {
     try {
       return await unlessAborted(this.loss, request);
     } catch (error) {
       this.loss.throwIfAborted();
-      throw explain(error);
+      const explained = explain(error);
+      if (explained instanceof UnknownReplyError) this.#fail(error);
+      throw explained;
     }
   }
 
-  /** Resolves with the link once a lane of it is open. Closes the link if that is refused. */
-  async opened(lane: Lane<Channel>): Promise<this> {
+  /** Resolves with the link once it can be published on. Closes the link if that is refused. */
+  async opened(): Promise<this> {
     try {
-      await this.ask(lane.open());
+      await this.outbox.open();
       return this;
     } catch (error) {
       await this.close();
       throw error;
     }
-  }
-
-  /** Sends a message; resolves once it is confirmed. */
-  async send(lane: ConfirmChannel, { exchange, key, content, ...options }: Sending): Promise<void> {
-    await this.ask(
-      new Promise<void>((resolve, reject) =>
-        lane.publish(exchange, key, content, options, (error) => {
-          if (!error) return resolve();
-          // If the channel was closed, it is not known whether the message was stored.
-          const { reason } = this.publishing;
-          reject(reason ? channelClosed(reason) : error);
-        })
-      ),
-    );
   }
 
   /** Opens a channel for one use: a refusal there closes nothing else. */
@@ -143,16 +144,32 @@ export class Link {
     return value;
   }
 
+  /** What the server tells about itself. */
+  describe(): ServerFacts {
+    const { serverProperties = {} } = this.#model.connection as {
+      readonly serverProperties?: Readonly<Record<string, unknown>>;
+    };
+    const { product, version, "cluster_name": cluster } = serverProperties;
+    return {
+      ...product !== undefined && { server: `${product} ${version}` },
+      ...cluster !== undefined && { cluster: String(cluster) },
+      TLS: tlsVersionOf(this.#socket),
+      ...this.blocked !== undefined && { blocked: this.blocked },
+    };
+  }
+
   /** Sends a request without an effect. Cuts the connection if the signal aborts before the answer. */
   async probe(signal: AbortSignal): Promise<void> {
-    if (this.lost) return;
+    // A server that blocks does not answer. Heartbeats show that it is there.
+    this.loss.throwIfAborted();
+    if (this.blocked !== undefined) return;
     try {
       const asked = this.consuming.open().then((channel) => channel.prefetch(0));
       await unlessAborted(signal, unlessAborted(this.loss, asked));
     } catch (error) {
-      this.#reason = error;
+      if (this.blocked !== undefined) return;
       this.#cut();
-      this.#lose();
+      this.#fail(error);
       throw this.loss.reason;
     }
   }
@@ -160,13 +177,21 @@ export class Link {
   /** Resolves with the socket closed, unless the user gave the connection. */
   async close(): Promise<void> {
     const wasLost = this.lost;
-    this.#lose();
-    this.#model.off("close", this.#onClose);
+    this.#model.off("blocked", this.#onBlocked);
+    this.#model.off("unblocked", this.#onUnblocked);
     if (this.#borrowed) {
-      if (!wasLost) await Promise.all(this.#lanes.map((lane) => lane.close()));
+      const closed = this.#isClosed
+        ? undefined
+        : Promise.all([...this.#lanes, this.outbox].map((lane) => lane.close()));
+      this.#lose();
+      // A server that blocks confirms it later.
+      if (this.blocked === undefined) await closed;
+      this.#model.off("close", this.#onClose);
       this.#model.off("error", this.#onError);
       return;
     }
+    this.#lose();
+    this.#model.off("close", this.#onClose);
     const socket = this.#socket;
     const shut = socket && !socket.closed
       ? new Promise<void>((resolve) => socket.once("close", () => resolve()))
@@ -180,12 +205,19 @@ export class Link {
   }
 
   get #lanes(): readonly Lane<Channel>[] {
-    return [this.control, this.consuming, this.publishing, ...this.#apart];
+    return [this.control, this.consuming, this.proving, ...this.#apart];
   }
 
   /** The socket, which is not part of the client's types. */
   get #socket(): Socket | undefined {
     return (this.#model.connection as { stream?: Socket }).stream;
+  }
+
+  /** Gives the connection up. That of a user is only left. */
+  #fail(reason: unknown): void {
+    this.#reason = reason;
+    if (!this.#borrowed) this.#cut();
+    this.#lose();
   }
 
   /** Destroys the socket with an error: otherwise the client would keep sending heartbeats. */

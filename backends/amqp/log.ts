@@ -3,8 +3,9 @@
  *
  * ## URLs
  *
- * `amqp-stream://…` and `amqps-stream://…`, with host, login, virtual host and TLS as for
- * `amqp://`. The parameters are the options of {@linkcode AmqpStreamOptions}.
+ * `amqp-stream://…` and `amqps-stream://…`, with host, login, virtual host, TLS and parameters of
+ * other clients as for `amqp://`. The parameters are the options of
+ * {@linkcode AmqpStreamOptions}. On Deno, `--allow-net=<host>:<port>` is enough.
  *
  * A channel is a stream queue of the same name. It is created when it is first used; an existing one
  * keeps its own limits. Other programs can publish to it through the default exchange, and consume
@@ -13,8 +14,13 @@
  * bytes, less those of the virtual host. While a stream is created, an exclusive queue with the
  * suffix `%lock` keeps other processes from creating it, too.
  *
- * Each stream costs the server a process and files: it is meant for hundreds of channels, not for a
- * hundred thousand.
+ * Each stream costs the server a process and files, and stays: it is meant for hundreds of channels,
+ * not for a hundred thousand. If strangers choose names of channels, set `create=false` and create
+ * the streams yourself, or lower `maxStreams`, the number that one process creates (1,000).
+ *
+ * A process publishes over one connection, and reads over a second one. While the server is short of
+ * memory or disk, messages wait for up to the option `timeout`, and then reject as not published;
+ * open subscriptions go on.
  *
  * ## Delivery
  *
@@ -70,14 +76,15 @@ import type {
   Payload,
   PayloadOptions,
   ReadOptions,
+  ServerFacts,
   Tail,
   TailOptions,
 } from "../../core/backend/contract.ts";
-import { RenewedConnection } from "../../core/backend/kit/renewed_connection.ts";
 import { checkOptions, durationText, sourceOf } from "../../core/backend/kit/source.ts";
 import {
   type AmqpConnection,
   checkConnection,
+  CONNECTION_OPTIONS,
   type ConnectionOptions,
   connectionParameters,
   type Dial,
@@ -85,18 +92,23 @@ import {
 } from "./dial.ts";
 import { checkHeaders } from "./headers.ts";
 import { queueOf } from "./log/queue_name.ts";
-import type { Limits } from "./log/queues.ts";
+import { Links } from "./links.ts";
+import { type Creation, type Limits, Queues } from "./log/queues.ts";
 import { Session } from "./log/session.ts";
+import { Writer } from "./log/writer.ts";
+import { wishesOf } from "./parameters.ts";
 import { checkPayload } from "./payload.ts";
 
 export type { AmqpConnection, ConnectionOptions } from "./dial.ts";
 
 /** How long events are stored by default, in milliseconds. */
 const RETENTION = 7 * 24 * 60 * 60 * 1_000;
+/** The number of streams that a process may create by default. */
+const CREATION: Creation = { isAllowed: true, most: 1_000 };
 /** The default size of a stream's files, in bytes. */
 const SEGMENT = 16 * 1024 * 1024;
 
-/** One connection, however many channels there are. */
+/** Two connections, one of which publishes, however many channels there are. */
 export class AmqpStreamBackend implements Backend {
   /** The scheme. */
   readonly name = "amqp-stream";
@@ -109,10 +121,11 @@ export class AmqpStreamBackend implements Backend {
     tellsNoPlace: true,
     headers: true,
   };
-  readonly #dial: Dial;
-  readonly #limits: Limits;
   readonly #vhost: string;
-  readonly #held: RenewedConnection<Session> = new RenewedConnection(() => this.#open());
+  readonly #links: Links;
+  readonly #writer: Writer;
+  readonly #queues: Queues;
+  #session: Session | undefined;
 
   /**
    * A backend that connects with `connect()`.
@@ -120,22 +133,38 @@ export class AmqpStreamBackend implements Backend {
    * @param dial Connects.
    * @param limits The arguments that streams are created with.
    * @param vhost The virtual host, which shortens names.
+   * @param creation Which streams are created.
    */
-  constructor(dial: Dial, limits: Limits, vhost = "/") {
+  constructor(dial: Dial, limits: Limits, vhost = "/", creation: Creation = CREATION) {
     this.address = dial.address;
-    this.#dial = dial;
-    this.#limits = limits;
     this.#vhost = vhost;
+    this.#links = new Links(dial, {
+      onPublishing: (link) => {
+        this.#queues.forgetAll();
+        this.#writer.use(link);
+      },
+      onListening: (link) => {
+        this.#queues.forgetAll();
+        this.#session = new Session(link, this.#queues, this.#writer, () => this.#links.ended());
+      },
+    });
+    this.#queues = new Queues(() => this.#links.any, limits, creation);
+    this.#writer = new Writer(() => this.#links.publishing, this.#queues);
   }
 
-  /** Whether the connection was not lost. */
+  /** Whether no connection was lost. */
   get connected(): boolean {
-    return !this.#held.lost;
+    return !this.#links.lost;
   }
 
-  /** Opens the connection. */
+  /** Number of open connections. */
+  get connections(): number {
+    return this.#links.connections;
+  }
+
+  /** Opens the connection that publishes. */
   connect(): Promise<void> {
-    return this.#held.renew();
+    return this.#links.renew();
   }
 
   /** Refuses names, payloads and headers that the server would refuse. */
@@ -147,35 +176,43 @@ export class AmqpStreamBackend implements Backend {
 
   /** Publishes each message to its queue, with a confirm. */
   publish(messages: readonly OutgoingPayload[]): readonly Promise<undefined>[] {
-    return this.#held.current!.writer.publish(
+    return this.#writer.publish(
       messages.map((message) => ({ ...message, channel: queueOf(message.channel, this.#vhost) })),
     );
   }
 
   /** The live end of the stream. */
-  tail(channel: string, { after }: TailOptions = {}): Promise<Tail> {
-    return this.#held.current!.tail(queueOf(channel, this.#vhost), after);
+  async tail(channel: string, { after }: TailOptions = {}): Promise<Tail> {
+    return await this.#reading((session) => session.tail(queueOf(channel, this.#vhost), after));
   }
 
   /** Reads a page of the stream. */
-  read(channel: string, options: ReadOptions): Promise<Page> {
-    return this.#held.current!.reader.read(queueOf(channel, this.#vhost), options);
+  async read(channel: string, options: ReadOptions): Promise<Page> {
+    return await this.#reading(({ reader }) => reader.read(queueOf(channel, this.#vhost), options));
   }
 
-  /** Sends a request without an effect. */
-  async probe(signal: AbortSignal): Promise<void> {
-    await this.#held.current?.link.probe(signal);
+  /** Sends a request without an effect on both connections. */
+  probe(signal: AbortSignal): Promise<void> {
+    return this.#links.probe(signal);
   }
 
-  /** Closes the connection. */
+  /** What the server tells about itself. */
+  describe(): Promise<ServerFacts> {
+    return Promise.resolve(this.#links.publishing.describe());
+  }
+
+  /** Closes the connections. */
   close(): Promise<void> {
-    return this.#held.close();
+    return this.#links.close();
   }
 
-  async #open(): Promise<Session> {
-    const link = await this.#dial.connect(() => Promise.resolve());
-    // The user may have closed the connection: opening a channel shows it.
-    return new Session(await link.opened(link.publishing), this.#limits);
+  async #reading<Value>(read: (session: Session) => Promise<Value>): Promise<Value> {
+    await this.#links.listening();
+    try {
+      return await read(this.#session!);
+    } catch (error) {
+      throw this.#links.judged(error);
+    }
   }
 }
 
@@ -201,6 +238,20 @@ export interface AmqpStreamOptions extends ConnectionOptions {
    * @default {16777216}
    */
   readonly segmentBytes?: number | undefined;
+  /**
+   * Whether a missing stream is created. Otherwise, its channel is refused.
+   *
+   * @default {true}
+   */
+  readonly create?: boolean | undefined;
+  /**
+   * The number of streams that this process may create: each costs the server a process and files,
+   * and stays. Beyond that, channels without a stream are refused. Streams that existed before they
+   * were first used count, too.
+   *
+   * @default {1000}
+   */
+  readonly maxStreams?: number | undefined;
 }
 
 /**
@@ -210,13 +261,24 @@ export interface AmqpStreamOptions extends ConnectionOptions {
  * @throws {TypeError} If `client` is not a connection of amqplib.
  */
 export function amqpStream(options: AmqpStreamOptions = {}): BackendSource {
-  const { url, client, retention, maxBytes, segmentBytes } = checkOptions("amqpStream", options);
+  const { url, client, retention, maxBytes, segmentBytes, create, maxStreams } = checkOptions(
+    "amqpStream",
+    options,
+    {
+      ...CONNECTION_OPTIONS,
+      retention: true,
+      maxBytes: true,
+      segmentBytes: true,
+      create: true,
+      maxStreams: true,
+    },
+  );
   const source = sourceOf({
     schemes: ["amqp-stream", "amqps-stream"],
     url,
     parameters: {
       ...connectionParameters(options),
-      ...{ retention: durationText(retention), maxBytes, segmentBytes },
+      ...{ retention: durationText(retention), maxBytes, segmentBytes, create, maxStreams },
     },
     open: (address) => make(address, client),
   });
@@ -231,8 +293,13 @@ export function open(address: Address): Promise<Backend> {
 
 async function make(address: Address, client?: AmqpConnection): Promise<Backend> {
   const limits = limitsOf(address);
+  const creation = {
+    isAllowed: address.choice("create", ["true", "false"]) !== "false",
+    most: address.count("maxStreams", 0) ?? CREATION.most,
+  };
+  const { vhost } = wishesOf(address);
   const dial = await dialOf(address, "amqpStream", client);
-  return new AmqpStreamBackend(dial, limits, address.path || "/");
+  return new AmqpStreamBackend(dial, limits, vhost, creation);
 }
 
 function limitsOf(address: Address): Limits {

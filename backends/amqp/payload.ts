@@ -6,6 +6,7 @@
 
 import { Buffer } from "node:buffer";
 import type { Payload } from "../../core/backend/contract.ts";
+import { nameOf } from "../../core/backend/name.ts";
 
 /** The default limit of a server, in bytes: it closes the channel for a longer message. */
 const LARGEST = 128 * 1024 * 1024;
@@ -19,7 +20,9 @@ export function checkPayload(name: string, channel: string, payload: Payload): v
   const length = Buffer.byteLength(payload);
   if (length <= LARGEST) return;
   throw new RangeError(
-    `Cannot publish to "${channel}" on ${name}: the payload has ${length} bytes, the limit is ${LARGEST}`,
+    `Cannot publish to ${
+      nameOf(channel)
+    } on ${name}: the payload has ${length} bytes, the limit is ${LARGEST}`,
   );
 }
 

@@ -5,7 +5,45 @@
  *
  * `amqp://[user[:password]@]host[:port][/vhost][?parameters]`, or `amqps://` for TLS. The default
  * port is 5672, with TLS 5671; the default user and password are `guest`, the default virtual host
- * is `/`. The parameters are the options of {@linkcode AmqpOptions}.
+ * is `/`. The parameters are the options of {@linkcode AmqpOptions}, and these of other clients:
+ *
+ * | parameter | meaning |
+ * | --- | --- |
+ * | `vhost` | the virtual host, if the path names none |
+ * | `frame_max`, `channel_max` | same as `frameMax`, `channelMax` |
+ * | `connection_timeout` | limit for connecting, in milliseconds |
+ * | `auth_mechanism` | `plain`, `amqplain`, or `external` for a client certificate |
+ * | `cacertfile`, `certfile`, `keyfile` | same as `ca`, `cert`, `key` |
+ * | `verify` | `verify_none` accepts every certificate, `verify_peer` is the default |
+ * | `server_name_indication` | the name that the certificate must have, in place of the host |
+ *
+ * Accepted without a meaning: `locale`, `connection_attempts`, `retry_delay`, `reconnect_interval`,
+ * `socket_timeout`, `blocked_connection_timeout`, `fail_fast`, `fail_if_no_peer_cert`, `name`. All
+ * other ones are refused.
+ *
+ * ## Permissions
+ *
+ * On Deno, `--allow-net=<host>:<port>` is enough; PEM files need `--allow-read=<path>`.
+ *
+ * At the server, publishing needs the right to write to the exchange. A subscription needs the right
+ * to configure, write and read queues that begin with `amq.gen`, and to read the exchange. The
+ * exchange is created if the user may configure it; otherwise it must exist.
+ *
+ * ## Connections
+ *
+ * A process publishes over one connection. A second one is opened by the first subscription. Once a
+ * subscription is open, and at each probe while it is quiet, an empty message goes to its queue: if
+ * it does not come back, the subscription is refused at first, and later opened again with a gap.
+ * Its routing key ends in `.-control`, and its header is `broadcaster-token`: another program
+ * receives it only with a binding such as `#`. A user without the right to publish is not checked.
+ *
+ * While the server is short of memory or disk, it blocks publishing. Messages wait for up to the
+ * option `timeout`, and then reject as not published; subscriptions go on. After a pause of half a
+ * second, an empty message without a receiver goes first, so that the server can say so.
+ *
+ * An exchange that is deleted is declared again, with a gap. So is a binding that somebody removes,
+ * once this process has published to the channel and has not received it for five seconds; of other
+ * publishers' messages, nothing tells.
  *
  * The routing key of a channel is its name, of at most 255 bytes. A word that is `*` or `#` alone,
  * and each `%`, become `%2A`, `%23` and `%25`.
@@ -14,7 +52,9 @@
  *
  * Messages are published with confirms. Each channel that is subscribed to has a queue of its own,
  * which the server deletes with the connection. Messages that are published while the connection is
- * lost are lost too, and a gap says so; the same applies to a queue that somebody deletes.
+ * lost are lost too, and a gap says so; the same applies to a queue that somebody deletes. A message
+ * over the limit of the server (`max_message_size`) is refused alone, and those after it are sent
+ * again.
  *
  * Each message has its number in a header. If a policy drops messages from the queue (`max-length`),
  * a gap says how many, once a later message of the same publisher arrives, provided that an earlier
@@ -57,7 +97,6 @@
  * @module
  */
 
-import type { ConsumeMessage } from "amqplib";
 import type { Address } from "../../core/backend/address.ts";
 import type {
   Backend,
@@ -66,37 +105,36 @@ import type {
   OutgoingPayload,
   Payload,
   PayloadOptions,
+  ServerFacts,
   Tail,
   Target,
 } from "../../core/backend/contract.ts";
-import { ConnectionError } from "../../core/backend/errors.ts";
-import {
-  SEQUENCE_HEADER,
-  Sequencer,
-  SequenceTracker,
-} from "../../core/backend/kit/loss_detection.ts";
-import { QueueTail } from "../../core/backend/kit/queue_tail.ts";
-import { RenewedConnection } from "../../core/backend/kit/renewed_connection.ts";
+import { SEQUENCE_HEADER, Sequencer } from "../../core/backend/kit/loss_detection.ts";
 import { checkOptions, sourceOf } from "../../core/backend/kit/source.ts";
 import {
   type AmqpConnection,
   checkConnection,
+  CONNECTION_OPTIONS,
   type ConnectionOptions,
   connectionParameters,
   type Dial,
   dialOf,
 } from "./dial.ts";
-import { checkFrame, checkHeaders, headersFrom, tableOf } from "./headers.ts";
-import { type Link, onLoss } from "./link.ts";
+import { codeOf, explain } from "./errors.ts";
+import { declareExchange } from "./exchange.ts";
+import { checkFrame, checkHeaders, type Table, tableOf } from "./headers.ts";
+import { onLoss } from "./link.ts";
+import { Links } from "./links.ts";
 import { checkPayload, contentOf } from "./payload.ts";
-import { bindingOf, channelOf, keyOf } from "./routing_key.ts";
+import { keyOf } from "./routing_key.ts";
+import { Tails } from "./tails.ts";
 
 export type { AmqpConnection, ConnectionOptions } from "./dial.ts";
 
 /** The default exchange. */
 const EXCHANGE = "broadcaster";
 
-/** One connection, however many channels there are. */
+/** Two connections, one of which publishes, however many channels there are. */
 export class AmqpBackend implements Backend {
   /** The scheme. */
   readonly name = "amqp";
@@ -110,11 +148,10 @@ export class AmqpBackend implements Backend {
     patterns: true,
     headers: true,
   };
-  readonly #dial: Dial;
   readonly #exchange: string;
   readonly #sequencer = new Sequencer();
-  readonly #tails = new Set<QueueTail>();
-  readonly #held: RenewedConnection<Link> = new RenewedConnection(() => this.#open());
+  readonly #links: Links;
+  readonly #tails: Tails;
 
   /**
    * A backend that connects with `connect()`.
@@ -124,18 +161,35 @@ export class AmqpBackend implements Backend {
    */
   constructor(dial: Dial, exchange: string = EXCHANGE) {
     this.address = dial.address;
-    this.#dial = dial;
     this.#exchange = exchange;
+    this.#links = new Links(dial, {
+      prepare: (link) => declareExchange(link, exchange),
+      onPublishing: ({ outbox }) => {
+        // The exchange was deleted, with all bindings.
+        outbox.onRefused = (error) => codeOf(error) === 404 && this.#tails.lose(explain(error));
+      },
+      onListening: (link) => {
+        this.#tails.doubt();
+        onLoss(link, () => this.#tails.lose(link.loss.reason));
+        link.consuming.onClosed((error) => this.#tails.lose(error));
+      },
+    });
+    this.#tails = new Tails(this.#links, exchange);
   }
 
-  /** Whether the connection was not lost. */
+  /** Whether no connection was lost. */
   get connected(): boolean {
-    return !this.#held.lost;
+    return !this.#links.lost;
   }
 
-  /** Opens the connection, and creates the exchange. */
+  /** Number of open connections. */
+  get connections(): number {
+    return this.#links.connections;
+  }
+
+  /** Opens the connection that publishes, and creates the exchange. */
   connect(): Promise<void> {
-    return this.#held.renew();
+    return this.#links.renew();
   }
 
   /** Refuses names, payloads and headers that the server would refuse. */
@@ -147,88 +201,45 @@ export class AmqpBackend implements Backend {
 
   /** Publishes each message with a confirm. */
   publish(messages: readonly OutgoingPayload[]): readonly Promise<undefined>[] {
-    const link = this.#held.current!;
-    const opened = link.ask(link.publishing.open());
+    const link = this.#links.publishing;
     return messages.map(async ({ channel, payload, headers: given }) => {
       if (given) checkFrame(given, link.frame);
-      const own = { [SEQUENCE_HEADER]: this.#sequencer.next(channel) };
-      const headers = given ? tableOf(given, own) : own;
-      const sending = { exchange: this.#exchange, key: keyOf(channel), headers };
-      const content = contentOf(payload);
-      await link.send(await opened, { ...sending, content });
+      const headers = () => {
+        const own = { [SEQUENCE_HEADER]: this.#sequencer.next(channel) };
+        return given ? tableOf(given, own) : own;
+      };
+      const [key, content] = [keyOf(channel), contentOf(payload)];
+      const onUnstored = (table: Table) =>
+        this.#sequencer.takeBack(channel, String(table[SEQUENCE_HEADER]));
+      const sending = { exchange: this.#exchange, key, content, headers, onUnstored };
+      this.#tails.expect(channel, (await link.outbox.send(sending))[SEQUENCE_HEADER]);
       return undefined;
     });
   }
 
-  /** Declares a queue, binds it, and consumes it. */
+  /** Declares a queue, binds it, consumes it, and sends it a token. */
   async tail(target: Target): Promise<Tail> {
-    const link = this.#held.current!;
-    link.loss.throwIfAborted();
-    const binding = bindingOf(target);
-    const control = await link.ask(link.control.open());
-    const { queue } = await link.ask(
-      control.assertQueue("", { exclusive: true, autoDelete: true, durable: false }),
-    );
-    await link.ask(control.bindQueue(queue, this.#exchange, binding));
-    const consuming = await link.ask(link.consuming.open());
-    const source: QueueTail = new QueueTail(async () => {
-      if (!this.#tails.delete(source) || link.lost) return;
-      // The server deletes the queue with its only consumer.
-      await link.ask(consuming.cancel(consumerTag));
-    });
-    const listener = listenerOf(source, typeof target !== "string");
-    const { consumerTag } = await link.ask(
-      consuming.consume(queue, (message) => {
-        if (message) return listener(message);
-        this.#tails.delete(source);
-        source.error(new ConnectionError("the queue was deleted"));
-      }, { noAck: true, exclusive: true }),
-    );
-    this.#tails.add(source);
-    return source;
+    try {
+      return await this.#tails.open(target);
+    } catch (error) {
+      throw this.#links.judged(error);
+    }
   }
 
-  /** Sends a request on the channel that consumes. */
+  /** Sends a request on both connections, and a token to each queue that was silent. */
   async probe(signal: AbortSignal): Promise<void> {
-    await this.#held.current?.probe(signal);
+    await Promise.all([this.#links.probe(signal), this.#tails.probe(signal)]);
   }
 
-  /** Closes the connection. */
+  /** What the server tells about itself. */
+  describe(): Promise<ServerFacts> {
+    return Promise.resolve(this.#links.publishing.describe());
+  }
+
+  /** Closes the connections. */
   close(): Promise<void> {
-    return this.#held.close();
+    return this.#links.close();
   }
-
-  async #open(): Promise<Link> {
-    const link = await this.#dial.connect((channel) =>
-      channel.assertExchange(this.#exchange, "topic", { durable: true })
-    );
-    const lose = (error: unknown) => {
-      for (const source of this.#tails) source.error(error);
-      this.#tails.clear();
-    };
-    onLoss(link, () => lose(link.loss.reason));
-    link.consuming.onClosed(lose);
-    return await link.opened(link.control);
-  }
-}
-
-/** Puts the messages of a consumer into a tail. */
-function listenerOf(source: QueueTail, isPattern: boolean): (message: ConsumeMessage) => void {
-  const tracker = new SequenceTracker();
-  return ({ fields, properties, content }) => {
-    const channel = isPattern ? channelOf(fields.routingKey) : undefined;
-    if (isPattern && channel === undefined) return;
-    const header: unknown = properties.headers?.[SEQUENCE_HEADER];
-    const missed = tracker.missed(typeof header === "string" ? header : undefined);
-    if (missed > 0) source.push({ kind: "loss", missed });
-    const headers = headersFrom(properties.headers);
-    source.push({
-      kind: "record",
-      payload: content,
-      headers,
-      ...channel !== undefined && { channel },
-    });
-  };
 }
 
 /** Options for RabbitMQ: the parameters of `amqp://`, and a connection. */
@@ -248,7 +259,10 @@ export interface AmqpOptions extends ConnectionOptions {
  * @throws {TypeError} If `client` is not a connection of amqplib.
  */
 export function amqp(options: AmqpOptions = {}): BackendSource {
-  const { url, client, exchange } = checkOptions("amqp", options);
+  const { url, client, exchange } = checkOptions("amqp", options, {
+    ...CONNECTION_OPTIONS,
+    exchange: true,
+  });
   const source = sourceOf({
     schemes: ["amqp", "amqps"],
     url,

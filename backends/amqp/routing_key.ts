@@ -6,6 +6,7 @@
 
 import { Buffer } from "node:buffer";
 import type { Target } from "../../core/backend/contract.ts";
+import { nameOf } from "../../core/backend/name.ts";
 
 /** The limit of the protocol, in bytes. */
 const LONGEST = 255;
@@ -25,7 +26,9 @@ export function keyOf(channel: string): string {
   const length = Buffer.byteLength(key);
   if (length <= LONGEST) return key;
   throw new RangeError(
-    `Cannot use channel "${channel}" on amqp: its routing key has ${length} bytes, the limit is ${LONGEST}`,
+    `Cannot use channel ${
+      nameOf(channel)
+    } on amqp: its routing key has ${length} bytes, the limit is ${LONGEST}`,
   );
 }
 

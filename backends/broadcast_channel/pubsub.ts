@@ -35,6 +35,7 @@ import type {
 import { ClosedError } from "../../core/backend/errors.ts";
 import { QueueTail } from "../../core/backend/kit/queue_tail.ts";
 import { checkOptions, sourceOf, type SourceOptions } from "../../core/backend/kit/source.ts";
+import { isBytes } from "../../core/util/realm.ts";
 
 /** The maximum number of open senders. The least recently used are closed first. */
 const KEPT = 256;
@@ -57,9 +58,11 @@ export class BroadcastChannelBackend implements Backend {
   #closed = false;
 
   /** Posts payloads in order. */
-  publish(messages: readonly OutgoingPayload[]): Promise<void> {
-    for (const { channel, payload } of messages) this.#sender(channel).postMessage(payload);
-    return Promise.resolve();
+  publish(messages: readonly OutgoingPayload[]): readonly null[] {
+    return messages.map(({ channel, payload }) => {
+      this.#sender(channel).postMessage(payload);
+      return null;
+    });
   }
 
   /** Starts to listen to a channel. */
@@ -70,7 +73,7 @@ export class BroadcastChannelBackend implements Backend {
       listener.close();
     });
     listener.onmessage = ({ data }: MessageEvent<unknown>) => {
-      if (typeof data === "string" || data instanceof Uint8Array) {
+      if (typeof data === "string" || isBytes(data)) {
         source.push({ kind: "record", payload: data });
       }
     };
@@ -116,7 +119,7 @@ export class BroadcastChannelBackend implements Backend {
  * @param options The URL.
  */
 export function broadcastChannel(options: SourceOptions = {}): BackendSource {
-  const { url } = checkOptions("broadcastChannel", options);
+  const { url } = checkOptions("broadcastChannel", options, { url: true });
   return sourceOf({ schemes: ["broadcast-channel"], url, open });
 }
 

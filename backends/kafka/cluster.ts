@@ -6,7 +6,9 @@
 
 import type { Socket } from "node:net";
 import { ConnectionError, RefusedError } from "../../core/backend/errors.ts";
+import { silentError } from "../../core/backend/kit/connecting_help.ts";
 import { onAbort, unlessAborted } from "../../core/util/abort.ts";
+import { inBackground } from "../../core/util/background.ts";
 import { after, deferred } from "../../core/util/timer.ts";
 import { explain, isLoss, means, refusal, UnreachableError } from "./errors.ts";
 import {
@@ -16,7 +18,8 @@ import {
   greet,
   type Internals,
   type Metadata,
-  quieten,
+  prepare,
+  throttleTime,
 } from "./kafkajs.ts";
 import { Topics } from "./topics.ts";
 
@@ -30,8 +33,8 @@ export interface ClusterOptions {
 
 /** The time in which a server must answer first, and check a password, in milliseconds. */
 const HANDSHAKE = 3_000;
-/** The time that the election of leaders may take, in milliseconds. */
-const PATIENCE = 10_000;
+/** The time that a call waits for the election of leaders, in milliseconds. The core waits longer. */
+const PATIENCE = 2_000;
 
 /**
  * The connections to one cluster, from `connect()` to the first loss, with which all of them end.
@@ -54,7 +57,7 @@ export class Cluster {
 
   /**
    * @param kafka A cluster of kafkajs.
-   * @param options Options for it.
+   * @param options Options for the cluster.
    */
   constructor(kafka: Internals, options: ClusterOptions) {
     this.#kafka = kafka;
@@ -66,6 +69,11 @@ export class Cluster {
   /** The broker that was found first. */
   get seed(): Broker {
     return this.#seed;
+  }
+
+  /** Number of open connections. */
+  get connections(): number {
+    return [...this.#pools].flatMap(({ pool }) => pool).filter((one) => one.isConnected()).length;
   }
 
   /** Connects to the first server that answers. */
@@ -115,7 +123,10 @@ export class Cluster {
     } catch (error) {
       if (error instanceof RefusedError || this.signal.aborted) throw error;
       const { message, cause } = error as Error;
-      throw new UnreachableError(message, { cause });
+      throw new UnreachableError(
+        `cannot reach broker ${id} at ${name}, the address in its advertised.listeners: ${message}`,
+        { cause },
+      );
     }
   }
 
@@ -133,6 +144,10 @@ export class Cluster {
     } catch (error) {
       if (isLoss(error)) this.end(explain(error));
       this.signal.throwIfAborted();
+      // The core retries this call once, with new connections.
+      if (means(error, "unknown")) {
+        this.end(new ConnectionError((error as Error).message, { cause: error }));
+      }
       throw error;
     }
   }
@@ -166,11 +181,17 @@ export class Cluster {
     this.signal.throwIfAborted();
   }
 
-  /** Sends a request on every open connection but those for fetches. */
+  /**
+   * Sends a request on every open connection but those for fetches. A quota delays requests, but
+   * its connection is well.
+   */
   async ping(): Promise<void> {
     const brokers = await Promise.allSettled(this.#brokers.values());
     await Promise.all(brokers.map(async (broker) => {
-      if (broker.status === "fulfilled") await this.request(() => broker.value.apiVersions());
+      if (broker.status === "rejected") return;
+      const { value } = broker;
+      if (throttleTime(value.connectionPool.pool[0]) > 0) return;
+      await this.request(() => value.apiVersions());
     }));
   }
 
@@ -190,12 +211,17 @@ export class Cluster {
   async #open(connectionPool: ConnectionPool): Promise<Broker> {
     this.signal.throwIfAborted();
     this.#pools.add(connectionPool);
-    for (const connection of connectionPool.pool) quieten(connection);
+    for (const connection of connectionPool.pool) prepare(connection);
     const { brokerPool, rootLogger } = this.#kafka;
     const broker = brokerPool.createBroker({ connectionPool, logger: rootLogger });
     // kafkajs limits how long a socket takes to open, but not how long the first answer takes.
+    let silence: Error | undefined;
     const timer = setTimeout(() => {
-      this.#cut(connectionPool, new ConnectionError(`no answer from ${connectionPool.host}`));
+      const { host, port, pool: [{ ssl }] } = connectionPool;
+      const server = `${host}:${port}`;
+      const isSecure = Boolean(ssl);
+      silence = silentError({ server, limit: HANDSHAKE, product: "Kafka", isSecure });
+      this.#cut(connectionPool, silence);
     }, HANDSHAKE);
     try {
       await broker.connect();
@@ -204,7 +230,9 @@ export class Cluster {
       this.#watch(broker, connectionPool.pool[0], () => false);
       return broker;
     } catch (error) {
-      const failure = this.signal.aborted ? this.signal.reason : refusal(connectionPool, error);
+      const failure = this.signal.aborted
+        ? this.signal.reason
+        : silence ?? refusal(connectionPool, error);
       this.#cut(connectionPool, failure);
       throw failure;
     } finally {
@@ -231,7 +259,7 @@ export class Cluster {
       const isConnected = connection.isConnected();
       connection.rejectRequests(reason);
       // This stops the timers of a connection that is open; the error stops those of others.
-      if (isConnected) void connection.disconnect();
+      if (isConnected) inBackground(connection.disconnect());
       // A request that is being encoded would otherwise still be written, and wait forever.
       connection.connectionStatus = "disconnected";
       if (!socket || socket.destroyed) continue;

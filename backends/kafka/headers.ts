@@ -6,6 +6,7 @@
 
 import { headersOf, lengthOfHeaders, type MessageHeaders } from "../../core/backend/headers.ts";
 import type { Message } from "./kafkajs.ts";
+import { isBytes } from "../../core/util/realm.ts";
 
 /** The bytes around a name and its value in a record, at most. */
 const OVERHEAD = 8;
@@ -33,7 +34,7 @@ export function lengthOf({ value, headers = {} }: Message): number {
   for (const name in headers) {
     const values = headers[name];
     for (const one of Array.isArray(values) ? values : [values]) {
-      length += name.length + (one instanceof Uint8Array ? one.length : 0);
+      length += name.length + (isBytes(one) ? one.length : 0);
     }
   }
   return length;

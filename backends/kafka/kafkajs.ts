@@ -36,7 +36,16 @@ export interface Message {
 /** One TCP connection. */
 export interface Connection {
   readonly socket?: Socket;
-  readonly requestQueue: { readonly pending: unknown[]; scheduleCheckPendingRequests(): void };
+  /** Options for TLS, if it is used. */
+  readonly ssl?: unknown;
+  readonly requestQueue: {
+    readonly pending: unknown[];
+    /** The time until which a quota delays requests, in milliseconds since the Unix epoch. */
+    readonly throttledUntil: number;
+    scheduleCheckPendingRequests(): void;
+  };
+  /** The lifetime of a SASL session in milliseconds, or 0 if it has no end. */
+  readonly sessionLifetime: { toString(): string };
   logError: () => void;
   connectionStatus: string;
   isConnected(): boolean;
@@ -203,21 +212,54 @@ export function besideFetches(broker: Broker): Broker {
   return Object.create(broker, { connectionPool: { value: connectionPool } });
 }
 
-/** Every topic, including those without a leader, for which kafkajs would throw. */
-export async function describeAll(broker: Broker): Promise<Metadata> {
-  const [connection] = broker.connectionPool.pool;
-  const parse = (data: unknown) => Promise.resolve(data);
-  const connectionPool = {
-    send: (request: { readonly response: object }) =>
-      connection.send({ ...request, response: { ...request.response, parse } }),
-  };
-  const lenient: Broker = Object.create(broker, { connectionPool: { value: connectionPool } });
-  return await lenient.metadata([]) as unknown as Metadata;
+/** Topics as a broker describes them. */
+export interface Description {
+  /** All that was asked for, including topics with an error. */
+  readonly metadata: Metadata;
+  /** Rejects as kafkajs would if the topic, or one of its partitions, has an error. */
+  readonly verify: (topic: Metadata["topicMetadata"][number]) => Promise<unknown>;
 }
 
-/** Keeps failures from the client's logger, since the core reports them. */
-export function quieten(connection: Connection): void {
+/** Describes topics, or all of them. For one with an error, kafkajs would fail all. */
+export async function describe(
+  broker: Broker,
+  topics: readonly string[] = [],
+): Promise<Description> {
+  const [connection] = broker.connectionPool.pool;
+  let verify!: Description["verify"];
+  const connectionPool = {
+    send: (
+      request: { readonly response: { readonly parse: (data: unknown) => Promise<unknown> } },
+    ) => {
+      const { response } = request;
+      verify = (topic) => response.parse({ topicMetadata: [topic] });
+      const parse = (data: unknown) => Promise.resolve(data);
+      return connection.send({ ...request, response: { ...response, parse } });
+    },
+  };
+  const lenient: Broker = Object.create(broker, { connectionPool: { value: connectionPool } });
+  const metadata = await lenient.metadata([...topics]) as unknown as Metadata;
+  return { metadata, verify };
+}
+
+/** The time for which a quota of the broker still delays requests, in milliseconds. */
+export function throttleTime({ requestQueue }: Connection): number {
+  return Math.max(0, requestQueue.throttledUntil - Date.now());
+}
+
+/** The time before the end of a SASL session when it is renewed, in milliseconds. */
+const RENEWAL = 10_000;
+
+/**
+ * Prepares a connection: keeps failures from the client's logger, since the core reports them, and
+ * renews short SASL sessions. kafkajs would renew one of less than ten seconds with every request,
+ * and brokers refuse that within a second.
+ */
+export function prepare(connection: Connection): void {
   const { requestQueue } = connection;
+  Object.defineProperty(connection, "reauthenticationThreshold", {
+    get: () => Math.min(RENEWAL, Number(connection.sessionLifetime) / 4),
+  });
   const schedule = requestQueue.scheduleCheckPendingRequests;
   connection.logError = () => {};
   // It sets a timer in the past after every response, of which Node 24 warns.
@@ -238,8 +280,15 @@ export function seeds({ hosts }: Address): { host: string; port: number }[] {
  */
 export function configuration(address: Address): () => Promise<KafkaConfig> {
   const { username, password, parameters } = address;
+  const protocol = alternative(address, "security_protocol", [
+    ...["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] as const,
+  ]);
+  const given = alternative(address, "sasl_mechanism", [
+    ...["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] as const,
+  ]);
   const mechanism = address.choice("sasl", ["plain", "scram-sha-256", "scram-sha-512"]) ??
-    (username === undefined ? undefined : "plain");
+    given?.toLowerCase() ??
+    (username === undefined && !protocol?.startsWith("SASL") ? undefined : "plain");
   if (mechanism && (username === undefined || password === undefined)) {
     throw new TypeError(
       `Cannot open "${address}": sasl=${mechanism} needs user:password@ in the URL`,
@@ -248,8 +297,16 @@ export function configuration(address: Address): () => Promise<KafkaConfig> {
   if (address.path) {
     throw new TypeError(`Cannot open "${address}": kafka has nothing to name by a path`);
   }
-  const isSecure = address.choice("tls", ["true", "false"]) === "true" ||
-    pemParameters(address).length > 0;
+  const tls = address.choice("tls", ["true", "false"]);
+  const isSecure = tls === "true" || pemParameters(address).length > 0 ||
+    protocol?.endsWith("SSL") === true;
+  if (
+    protocol !== undefined && isSecure !== protocol.endsWith("SSL") || isSecure && tls === "false"
+  ) {
+    throw new TypeError(
+      `Cannot open "${address}": its parameters do not agree on whether TLS is used`,
+    );
+  }
   return async () => {
     const sasl = mechanism && { sasl: { mechanism, username, password } as SASLOptions };
     return {
@@ -257,11 +314,20 @@ export function configuration(address: Address): () => Promise<KafkaConfig> {
       clientId: parameters.get("clientId") ?? "broadcaster",
       ...isSecure && { ssl: await readPem(address) },
       ...sasl,
-      connectionTimeout: 1_000,
+      connectionTimeout: 3_000,
       requestTimeout: 10_000,
       logCreator: () => () => {},
     };
   };
+}
+
+/** Reads a parameter that other clients name with underscores or with dots. */
+function alternative<const Choice extends string>(
+  address: Address,
+  name: string,
+  choices: readonly Choice[],
+): Choice | undefined {
+  return address.choice(name, choices) ?? address.choice(name.replace("_", "."), choices);
 }
 
 /** Loads kafkajs. */

@@ -21,6 +21,7 @@
  * | `clientId` | the name in the brokers' logs, `broadcaster` by default |
  * | `create` | `false` refuses channels without a topic instead of creating it |
  * | `replication` | replication factor of the topics that are created; the broker's default |
+ * | `security_protocol`, `sasl_mechanism` | as in other clients, also with a dot: `SASL_SSL`, `PLAIN` |
  *
  * The files are read again for each connection, since certificates are renewed.
  *
@@ -93,6 +94,7 @@ import type {
   Payload,
   PayloadOptions,
   ReadOptions,
+  ServerFacts,
   Tail,
   TailOptions,
   Target,
@@ -100,8 +102,10 @@ import type {
 import { ConnectionError } from "../../core/backend/errors.ts";
 import { RenewedConnection } from "../../core/backend/kit/renewed_connection.ts";
 import { checkOptions, sourceOf, type SourceOptions } from "../../core/backend/kit/source.ts";
+import { tlsVersionOf } from "../../core/backend/kit/tls_version.ts";
 import type { Position } from "../../core/backend/position.ts";
 import { onAbort } from "../../core/util/abort.ts";
+import type { Names } from "../../core/util/known_options.ts";
 import { Cluster } from "./cluster.ts";
 import { closedError } from "./errors.ts";
 import {
@@ -109,6 +113,7 @@ import {
   clusterFactory,
   configuration,
   createClient,
+  describe,
   load,
   seeds,
 } from "./kafkajs.ts";
@@ -170,6 +175,20 @@ export interface KafkaOptions extends SourceOptions {
   readonly replication?: number | undefined;
 }
 
+/** The names of `KafkaOptions`. */
+const OPTIONS: Names<KafkaOptions> = {
+  url: true,
+  client: true,
+  sasl: true,
+  tls: true,
+  ca: true,
+  cert: true,
+  key: true,
+  clientId: true,
+  create: true,
+  replication: true,
+};
+
 /**
  * Apache Kafka, for `new Broadcast()`: a topic per channel.
  *
@@ -186,7 +205,7 @@ export interface KafkaOptions extends SourceOptions {
  * @throws {TypeError} If the URL is malformed, or the client is not one of kafkajs 2.2.4.
  */
 export function kafka(options: KafkaOptions = {}): BackendSource {
-  const { url, client, ...parameters } = checkOptions("kafka", options);
+  const { url, client, ...parameters } = checkOptions("kafka", options, OPTIONS);
   const make = client === undefined ? undefined : clusterFactory(client);
   return sourceOf({
     schemes: ["kafka"],
@@ -249,6 +268,11 @@ export class KafkaBackend implements Backend {
     return !this.#held.lost;
   }
 
+  /** Number of open connections. */
+  get connections(): number {
+    return this.#held.current?.cluster.connections ?? 0;
+  }
+
   /** Checks names, payloads and headers by the rules of the brokers. */
   check(channel: string, payload: Payload = "", options: PayloadOptions = {}): void {
     checkName(channel);
@@ -284,6 +308,19 @@ export class KafkaBackend implements Backend {
     } finally {
       forget();
     }
+  }
+
+  /** What the server tells about itself. */
+  async describe(): Promise<ServerFacts> {
+    const { cluster } = await this.#reader();
+    const { metadata } = await cluster.request(() => describe(cluster.seed));
+    const { brokers, controllerId } = metadata;
+    return {
+      server: "Kafka, which does not tell its version",
+      brokers: brokers.map(({ host, port }) => `${host}:${port}`).join(", "),
+      controller: String(controllerId),
+      TLS: tlsVersionOf(cluster.seed.connectionPool.pool[0].socket),
+    };
   }
 
   /** Closes the connections that this backend has opened. */

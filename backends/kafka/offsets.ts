@@ -5,6 +5,7 @@
  */
 
 import { Position } from "../../core/backend/position.ts";
+import { quote } from "../../core/util/quote.ts";
 import type { Cluster } from "./cluster.ts";
 import { fingerprintOf } from "./partition_reader.ts";
 import type { Lead } from "./topics.ts";
@@ -93,6 +94,8 @@ export const MAX_PARTITIONS: number = (() => {
 export function checkPartitions(topic: string, count: number): void {
   if (count <= MAX_PARTITIONS) return;
   throw new RangeError(
-    `Cannot use channel "${topic}" on kafka: its topic has ${count} partitions, an id has room for ${MAX_PARTITIONS}`,
+    `Cannot use channel ${
+      quote(topic)
+    } on kafka: its topic has ${count} partitions, an id has room for ${MAX_PARTITIONS}`,
   );
 }

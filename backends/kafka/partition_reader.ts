@@ -18,7 +18,7 @@ import type { Fetched, Message } from "./kafkajs.ts";
 import type { Bounds } from "./offsets.ts";
 import type { Lead } from "./topics.ts";
 
-/** After how many fetches in a row that bring nothing, where something should be, it moves on. */
+/** Number of empty fetches in a row, where records should be, before it moves on. */
 const PATIENCE = 3;
 
 /**
@@ -38,6 +38,10 @@ export class PartitionReader {
   /** The record that has to come back first. */
   #expected: Place | undefined;
   #failures = 0;
+  /** The time of the last fetch that was taken. */
+  #takenAt = performance.now();
+  /** Whether the last answer was late. */
+  #wasLate = false;
   /** Whether a break was told for the offset before, and no record has come since. */
   #isTold = false;
 
@@ -64,13 +68,17 @@ export class PartitionReader {
    */
   seek(bounds: Bounds): Item[] {
     const { begin, end } = bounds;
+    this.#takenAt = performance.now();
     const at = this.#place?.at ?? -1;
     if (at < begin - 1 || at >= end) return this.#startOver(bounds);
     this.#end = end;
     this.#advance(at + 1);
     if (at >= begin) this.rewind();
-    // It was the newest of those that were removed.
-    else if (at >= 0) return [this.#break("none")];
+    else if (at >= 0) {
+      // It was the newest of those that were removed, so it cannot be asked for again.
+      this.#place = before(this.partition, begin);
+      return [this.#break("none")];
+    }
     return [];
   }
 
@@ -81,9 +89,31 @@ export class PartitionReader {
     this.offset = this.#place.at;
   }
 
+  /**
+   * Asks for the last record once more, before a fetch, if nothing was fetched for longer than a
+   * limit, or if the last answer was late.
+   *
+   * @param limit The limit in milliseconds.
+   */
+  beforeFetch(limit: number): void {
+    if (this.#wasLate || this.#absence > limit) this.#verify();
+  }
+
+  /**
+   * Whether an answer has come so late that the topic may have been recreated before it was read. The
+   * last record is asked for once more, and the answer must not be taken.
+   *
+   * @param limit The limit in milliseconds.
+   */
+  isDoubtful(limit: number): boolean {
+    this.#wasLate = this.#absence > limit;
+    return this.#wasLate && this.#expected === undefined && this.#verify();
+  }
+
   /** Takes what a fetch from `offset` has brought. */
   take({ messages, begin, end }: Fetched): Item[] {
     const items: Item[] = [];
+    this.#takenAt = performance.now();
     this.#end = end;
     for (const message of messages) {
       const place = placeOf(this.partition, message);
@@ -128,7 +158,7 @@ export class PartitionReader {
     return [...items, ...this.#passTo(begin)];
   }
 
-  /** Nothing is stored before an offset: the reader is told, so as not to find the break again. */
+  /** Continues at an offset, since nothing is stored before it. Otherwise the break is found again. */
   #passTo(offset: number): SkippedRecord[] {
     const place = this.#place = before(this.partition, offset);
     return place ? [{ kind: "skip", place }] : [];
@@ -145,6 +175,17 @@ export class PartitionReader {
       head,
       removed,
     };
+  }
+
+  get #absence(): number {
+    return performance.now() - this.#takenAt;
+  }
+
+  /** Asks for the last record, unless it was never read: its place has no fingerprint then. */
+  #verify(): boolean {
+    if (!this.#place || this.#place.fingerprint === "") return false;
+    this.rewind();
+    return true;
   }
 
   #advance(offset: number): void {

@@ -69,7 +69,7 @@ export abstract class Source {
   bytes = 0;
   protected readonly options: SourceOptions;
 
-  /** @param options Options for it. */
+  /** @param options Options for the source. */
   constructor(options: SourceOptions) {
     this.options = options;
   }
@@ -113,7 +113,7 @@ export class Forward extends Source {
   #end: number;
 
   /**
-   * @param options Options for it.
+   * @param options Options for the source.
    * @param lane Reads the partition.
    * @param bounds The offsets that are stored.
    */
@@ -178,11 +178,11 @@ export class Backward extends Source {
   /** The number of offsets that are fetched at once. */
   #window: number;
 
-  /** @param options Options for it. */
+  /** @param options Options for the source. */
   constructor(options: SourceOptions) {
     super(options);
     this.#lower = options.end;
-    // The one before them is the exact place before the page.
+    // One more than the page: the record before it gives the exact place before the page.
     this.#window = options.count + 1;
   }
 

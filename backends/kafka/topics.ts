@@ -5,10 +5,14 @@
  */
 
 import { RefusedError } from "../../core/backend/errors.ts";
+import { nameOf } from "../../core/backend/name.ts";
 import type { Pattern } from "../../core/backend/pattern.ts";
+import { quote } from "../../core/util/quote.ts";
 import type { Cluster } from "./cluster.ts";
 import { explain, type KafkaError, means } from "./errors.ts";
-import { type Broker, describeAll, type Metadata } from "./kafkajs.ts";
+import { type Broker, describe, type Metadata } from "./kafkajs.ts";
+import { endsOf } from "./offsets.ts";
+import { Together } from "../../core/backend/kit/together.ts";
 
 /** A partition and the broker that leads it. */
 export interface Lead {
@@ -24,6 +28,10 @@ export class Topics {
   readonly #cluster: Cluster;
   readonly #replication: number;
   readonly #leads = new Map<string, Promise<readonly Lead[]>>();
+  /** New topics, of which the leaders may not know yet: they would refuse messages. */
+  readonly #new = new Set<string>();
+  readonly #looks = new Together((topics) => this.#describe(topics));
+  readonly #creations = new Together((topics) => this.#createAll(topics));
 
   /**
    * @param cluster The cluster.
@@ -53,31 +61,43 @@ export class Topics {
 
   /** The partitions of a topic as they are now. */
   async look(topic: string): Promise<readonly Lead[]> {
-    const cluster = this.#cluster;
-    const metadata: unknown = await cluster.request(() => cluster.seed.metadata([topic]));
-    const { brokers, topicMetadata } = metadata as Metadata;
-    cluster.learn(brokers);
-    return topicMetadata[0] ? leadsOf(topicMetadata[0]) : [];
+    return await (await this.#looks.ask(topic))(topic);
   }
 
   /** All topics as they are now. */
   async all(): Promise<ReadonlyMap<string, readonly Lead[]>> {
     const cluster = this.#cluster;
-    const { brokers, topicMetadata } = await cluster.request(() => describeAll(cluster.seed));
-    cluster.learn(brokers);
-    return new Map(topicMetadata.map((topic) => [topic.topic, leadsOf(topic)]));
+    const { metadata } = await cluster.request(() => describe(cluster.seed));
+    cluster.learn(metadata.brokers);
+    return new Map(metadata.topicMetadata.map((topic) => [topic.topic, leadsOf(topic)]));
+  }
+
+  async #describe(
+    topics: readonly string[],
+  ): Promise<(topic: string) => Promise<readonly Lead[]>> {
+    const cluster = this.#cluster;
+    const { metadata, verify } = await cluster.request(() => describe(cluster.seed, topics));
+    cluster.learn(metadata.brokers);
+    const found = new Map(metadata.topicMetadata.map((topic) => [topic.topic, topic]));
+    return async (name) => {
+      const topic = found.get(name);
+      if (!topic) return [];
+      await verify(topic);
+      return leadsOf(topic);
+    };
   }
 
   async #locate(topic: string): Promise<readonly Lead[]> {
-    let isNew = false;
     const leads = await this.#cluster.settle(async () => {
       try {
-        return await this.look(topic);
+        const leads = await this.look(topic);
+        if (this.#new.has(topic)) await endsOf(this.#cluster, new Map([[topic, leads]]));
+        this.#new.delete(topic);
+        return leads;
       } catch (error) {
         // The brokers do not all know of a new topic at once.
-        if (means(error, "gone") && !isNew) {
-          await this.#create(topic);
-          isNew = true;
+        if (means(error, "gone") && !this.#new.has(topic) && await this.#create(topic)) {
+          this.#new.add(topic);
         }
         throw error;
       }
@@ -86,25 +106,39 @@ export class Topics {
     return leads;
   }
 
-  async #create(topic: string): Promise<void> {
+  /** Creates a topic. Returns `false` if the broker did not do that in time: it still may. */
+  async #create(topic: string): Promise<boolean> {
+    if (this.#replication === 0) {
+      throw new RefusedError(`there is no topic ${quote(topic)}, and create=false`);
+    }
+    const cause = (await this.#creations.ask(topic)).get(topic);
+    if (!cause || means(cause, "exists")) return true;
+    if (means(cause, "doubt")) return false;
+    throw explain(cause);
+  }
+
+  /** Creates topics. Returns the errors of those that could not be created. */
+  async #createAll(names: readonly string[]): Promise<ReadonlyMap<string, KafkaError>> {
     const cluster = this.#cluster;
     const replicationFactor = this.#replication;
-    if (replicationFactor === 0) {
-      throw new RefusedError(`there is no topic "${topic}", and create=false`);
+    const topics = names.map((topic) => ({ topic, numPartitions: 1, replicationFactor }));
+    const create = async (broker: Broker) => {
+      try {
+        await cluster.request(() => broker.createTopics({ topics, timeout: 5_000 }));
+        return [];
+      } catch (error) {
+        const { errors } = error as KafkaError;
+        if (!errors) throw error;
+        return errors;
+      }
+    };
+    let errors = await create(cluster.seed);
+    if (errors.some((error) => means(error, "elsewhere"))) {
+      // Only with ZooKeeper. kafkajs cannot ask for the metadata of no topic, so this asks for all.
+      const { metadata } = await cluster.request(() => describe(cluster.seed));
+      errors = await create(await cluster.node(metadata.controllerId));
     }
-    const topics = [{ topic, numPartitions: 1, replicationFactor }];
-    const create = (broker: Broker) =>
-      cluster.request(() => broker.createTopics({ topics, timeout: 5_000 }));
-    try {
-      await create(cluster.seed);
-    } catch (error) {
-      const cause = (error as KafkaError).errors?.[0] ?? error as KafkaError;
-      if (means(cause, "elsewhere")) {
-        // Only with ZooKeeper. kafkajs cannot ask for the metadata of no topic, so this asks for all.
-        const { controllerId } = await cluster.request(() => describeAll(cluster.seed));
-        await create(await cluster.node(controllerId));
-      } else if (!means(cause, "exists")) throw explain(cause);
-    }
+    return new Map(errors.map((error) => [error.topic!, error]));
   }
 }
 
@@ -117,12 +151,16 @@ export class Topics {
 export function checkName(channel: string): void {
   if (channel.length > 249) {
     throw new RangeError(
-      `Cannot use channel "${channel}" on kafka: it has ${channel.length} characters, a topic at most 249`,
+      `Cannot use channel ${
+        nameOf(channel)
+      } on kafka: it has ${channel.length} characters, a topic at most 249`,
     );
   }
   if (!/^[\w.-]+$/.test(channel) || channel === "." || channel === "..") {
     throw new TypeError(
-      `Cannot use channel "${channel}" on kafka: a topic has only the characters A-Z a-z 0-9 . _ -, and is neither "." nor ".."`,
+      `Cannot use channel ${
+        nameOf(channel)
+      } on kafka: a topic has only the characters A-Z a-z 0-9 . _ -, and is neither "." nor ".."`,
     );
   }
 }

@@ -33,7 +33,6 @@ import type { Address } from "../../core/backend/address.ts";
 import type {
   Backend,
   BackendFeatures,
-  BackendRecord,
   BackendSource,
   OutgoingPayload,
   Page,
@@ -45,8 +44,7 @@ import type {
 import { QueueTail } from "../../core/backend/kit/queue_tail.ts";
 import { checkOptions, sourceOf, type SourceOptions } from "../../core/backend/kit/source.ts";
 import type { Pattern } from "../../core/backend/pattern.ts";
-import type { Position } from "../../core/backend/position.ts";
-import { MemoryBroker, type MemoryListener } from "./log/broker.ts";
+import { type Delivered, MemoryBroker, type MemoryListener } from "./log/broker.ts";
 
 /** The default number of events to keep for each channel. */
 const HISTORY = 1_000;
@@ -95,20 +93,8 @@ export class MemoryBackend implements Backend {
   }
 
   /** Stores messages, and delivers them to the tails of their channels and patterns. */
-  publish(messages: readonly OutgoingPayload[]): Promise<void> | readonly Promise<Position>[] {
-    const { store, listeners } = this.#broker;
-    if (!store) {
-      for (const { channel, payload, headers } of messages) {
-        const record = { kind: "record" as const, payload, headers };
-        for (const listener of listeners) listener.deliver(channel, record);
-      }
-      return Promise.resolve();
-    }
-    return messages.map((message) => {
-      const { record, position } = store.push(message);
-      if (record) { for (const listener of listeners) listener.deliver(message.channel, record); }
-      return Promise.resolve(position);
-    });
+  publish(messages: readonly OutgoingPayload[]): ReturnType<Backend["publish"]> {
+    return messages.map((message) => this.#broker.publish(message));
   }
 
   /** Opens a tail. It begins with the events after the position that the log still has. */
@@ -131,12 +117,13 @@ export class MemoryBackend implements Backend {
   }
 
   /** Delivers a newly published record. */
-  #deliver(channel: string, record: BackendRecord): void {
+  #deliver(channel: string, record: Delivered): void {
     const { store } = this.#broker;
     this.#tails.get(channel)?.push(record);
     for (const [pattern, tail] of this.#patterns) {
       if (!pattern.matches(channel)) continue;
-      tail.push(store ? store.newest(record, channel) : { ...record, channel });
+      const isStored = store && record.order !== undefined;
+      tail.push(isStored ? store.amongAll(record, channel) : { ...record, channel });
     }
   }
 }
@@ -166,7 +153,7 @@ export interface MemoryOptions extends SourceOptions {
  * ```
  */
 export function memory(options: MemoryOptions = {}): BackendSource {
-  const { url, history } = checkOptions("memory", options);
+  const { url, history } = checkOptions("memory", options, { url: true, history: true });
   return sourceOf({ schemes: ["memory"], url, parameters: { history }, open });
 }
 

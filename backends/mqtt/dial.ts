@@ -7,16 +7,32 @@
 import { isIP } from "node:net";
 import type { IClientOptions, IConnackPacket } from "mqtt";
 import type { Address, Host } from "../../core/backend/address.ts";
-import { RefusedError } from "../../core/backend/errors.ts";
+import { ConnectionError, RefusedError } from "../../core/backend/errors.ts";
 import { importClient } from "../../core/backend/kit/client_library.ts";
+import { silentError, withLoginHelp } from "../../core/backend/kit/connecting_help.ts";
 import { checkClient } from "../../core/backend/kit/given_client.ts";
 import type { SourceOptions } from "../../core/backend/kit/source.ts";
 import { pemParameters, readPem } from "../../core/backend/kit/tls_files.ts";
-import { isRefusal, refused } from "./errors.ts";
+import { tlsHint, type TlsHints } from "../../core/backend/kit/tls_hints.ts";
+import type { Names } from "../../core/util/known_options.ts";
+import { quote } from "../../core/util/quote.ts";
+import { disconnected, explain } from "./errors.ts";
 import { end, Link } from "./link.ts";
 
 /** The version of the protocol. */
 const VERSION = 5;
+
+/** The limit for connecting, in milliseconds. */
+const LIMIT = 10_000;
+/** The interval at which both ends show that they are alive, in seconds. */
+const KEEPALIVE = 10;
+
+/** How a server is reached, for errors of TLS. */
+const TLS: TlsHints = {
+  secure: "mqtts:// (port 8883)",
+  plain: "mqtt:// (port 1883)",
+  closed: /closed the connection|ECONNRESET|[Hh]eader flag bits/,
+};
 
 /** The core reconnects and subscribes again; the client never does, and holds nothing back. */
 const OPTIONS = {
@@ -25,8 +41,6 @@ const OPTIONS = {
   reconnectPeriod: 0,
   resubscribe: false,
   queueQoSZero: false,
-  keepalive: 10,
-  connectTimeout: 10_000,
 } satisfies IClientOptions;
 
 /** A client of the package `mqtt`: its `connectAsync()` resolves with it. */
@@ -67,7 +81,24 @@ export interface MqttOptions extends SourceOptions {
    * @default {undefined} A random one for each connection.
    */
   readonly clientId?: string | undefined;
+  /**
+   * The interval at which both ends show that they are alive, in seconds; 0 for never.
+   *
+   * @default {10}
+   */
+  readonly keepalive?: number | undefined;
 }
+
+/** The names of `MqttOptions`. */
+export const MQTT_OPTIONS: Names<MqttOptions> = {
+  url: true,
+  client: true,
+  ca: true,
+  cert: true,
+  key: true,
+  clientId: true,
+  keepalive: true,
+};
 
 /** The server of a backend, and how a connection to it is made. */
 export interface Dial {
@@ -84,16 +115,22 @@ export async function dialOf(address: Address): Promise<Dial> {
   const standard = isSecure ? 8883 : 1883;
   const { username, password } = address;
   const clientId = address.parameters.get("clientId");
+  const keepalive = address.count("keepalive", 0) ?? KEEPALIVE;
+  const connectTimeout = address.count("connectTimeout") ?? LIMIT;
+  const isVerified = address.choice("rejectUnauthorized", ["true", "false"]) !== "false";
+  checkMeant(address);
   const { default: mqtt } = await importClient<{ default: typeof import("mqtt").default }>(
     "mqtt",
     "mqtt({ client })",
   );
+  const server = address.servers(standard)[0]!;
   return {
-    address: `${address.scheme}://${address.servers(standard)[0]}`,
+    address: `${address.scheme}://${server}`,
     connect: async () =>
       await open(
         mqtt.connect({
           ...OPTIONS,
+          ...{ keepalive, connectTimeout },
           protocol: isSecure ? "mqtts" : "mqtt",
           host,
           port: port ?? standard,
@@ -101,8 +138,13 @@ export async function dialOf(address: Address): Promise<Dial> {
           ...username !== undefined && { username },
           ...password !== undefined && { password },
           // An IP address is not a server name.
-          ...isSecure && { ...isIP(host) ? {} : { servername: host }, ...await readPem(address) },
+          ...isSecure && {
+            rejectUnauthorized: isVerified,
+            ...isIP(host) ? {} : { servername: host },
+            ...await readPem(address),
+          },
         }),
+        { isSecure, clientId: clientId ?? undefined, server, limit: connectTimeout },
       ),
   };
 }
@@ -135,10 +177,12 @@ export function checkMqttClient(given: unknown, address: Address): void {
       "Cannot use client: it uses MQTT 3, which cannot tell overlapping subscriptions apart, connect it with protocolVersion: 5",
     );
   }
-  const own = [...pemParameters(address), "clientId"];
+  const own = [...pemParameters(address), "clientId", "keepalive"];
   const name = own.find((name) => address.parameters.has(name));
   if (name !== undefined) {
-    throw new TypeError(`Cannot use parameter "${name}": a client is given, which has its own`);
+    throw new TypeError(
+      `Cannot use parameter ${quote(name)}: a client is given, which has its own`,
+    );
   }
 }
 
@@ -154,10 +198,44 @@ function hostOf(address: Address): Partial<Host> {
   return address.hosts[0] ?? {};
 }
 
+/** Parameters of other clients, and the only value that has a meaning here. */
+const MEANT: Readonly<Record<string, readonly [values: readonly string[], expected: string]>> = {
+  clean: [["true", "1"], "true: no server keeps a session for what this client missed"],
+  cleanSession: [["true", "1"], "true: no server keeps a session for what this client missed"],
+  protocolVersion: [["5"], "5: MQTT 3 cannot tell overlapping subscriptions apart"],
+};
+
+/** Checks parameters of other clients that must have one value here. */
+function checkMeant(address: Address): void {
+  for (const [name, [values, expected]] of Object.entries(MEANT)) {
+    const value = address.parameters.get(name);
+    if (value !== null && !values.includes(value)) throw address.invalid(name, value, expected);
+  }
+}
+
+/** What is known of a connection that is being opened. */
+interface Opening {
+  readonly isSecure: boolean;
+  readonly clientId: string | undefined;
+  /** The server, as `host:port`. */
+  readonly server: string;
+  /** How long it may take, in milliseconds. */
+  readonly limit: number;
+}
+
+/** The codes for a login that is missing or wrong, of MQTT 5 and of MQTT 3.1.1. */
+const LOGIN: readonly number[] = [0x86, 0x87, 4, 5];
+
 /** Waits until a new client is connected; otherwise ends it, and says why. */
-async function open(client: MqttClient): Promise<Link> {
+async function open(
+  client: MqttClient,
+  { clientId, ...server }: Opening,
+): Promise<Link> {
   let reason: Error | undefined;
   client.on("error", (error) => reason ??= error as Error);
+  client.once("disconnect", ({ reasonCode, properties }) => {
+    reason ??= disconnected(reasonCode, properties);
+  });
   try {
     const connack = await new Promise<IConnackPacket>((resolve, reject) => {
       client.once("connect", resolve);
@@ -167,11 +245,41 @@ async function open(client: MqttClient): Promise<Link> {
           reject(reason ?? new Error("it closed the connection, perhaps it is no MQTT 5 server")),
       );
     });
-    return new Link(client, connack, false);
+    checkServer(connack.properties);
+    return new Link(client, connack.properties, { clientId });
   } catch (error) {
     await end(client);
-    throw isRefusal(error) ? refused(error) : error;
+    throw dialError(error as Error, server);
   }
+}
+
+/** The error of a connection that could not be opened. */
+function dialError(error: Error, server: Omit<Opening, "clientId">): Error {
+  if (error instanceof RefusedError) return error;
+  // The client's own words for a server that is silent.
+  if (error.message === "connack timeout") return silentError({ ...server, product: "MQTT" });
+  const hint = tlsHint(error, server.isSecure, TLS);
+  if (hint !== undefined) return new ConnectionError(`${error.message}; ${hint}`, { cause: error });
+  const { code } = error as { code?: unknown };
+  if (typeof code !== "number") return error;
+  const explained = explain("connack", error);
+  return explained instanceof RefusedError && LOGIN.includes(code)
+    ? new RefusedError(withLoginHelp(explained.message, "mqtt://user:password@host"), {
+      cause: error,
+    })
+    : explained;
+}
+
+/**
+ * Checks what a server says of itself.
+ *
+ * @throws {RefusedError} If it cannot confirm messages.
+ */
+function checkServer({ maximumQoS }: { maximumQoS?: number } = {}): void {
+  if (maximumQoS !== 0) return;
+  throw new RefusedError(
+    "the server takes messages with QoS 0 only, and confirms none of them: allow QoS 1 (max_qos)",
+  );
 }
 
 /** Waits until the user's client is connected, as it may be reconnecting. */
@@ -183,5 +291,8 @@ async function borrow(client: MqttClient): Promise<Link> {
       client.once("close", () => reject(new Error("the client that was given cannot connect")));
     });
   }
-  return new Link(client, undefined, true);
+  // Known of a client that is connected, unless it is older.
+  const { serverProperties } = client as { serverProperties?: IConnackPacket["properties"] };
+  checkServer(serverProperties);
+  return new Link(client, serverProperties, { borrowed: true });
 }

@@ -5,6 +5,7 @@
  */
 
 import type { IPublishPacket } from "mqtt";
+import { RefusedError } from "../../core/backend/errors.ts";
 import { onAbort } from "../../core/util/abort.ts";
 import type { Link } from "./link.ts";
 
@@ -20,8 +21,8 @@ interface Filter {
 }
 
 /**
- * One subscription per filter. Each has an identifier of its own, by which a message is assigned to
- * its filters where several overlap. A server knows each filter once: listeners share it.
+ * One subscription per filter, shared by its listeners: a server knows each filter once. The
+ * subscription's identifier tells which filters a message matched, if several overlap.
  */
 export class Filters {
   readonly #link: Link;
@@ -38,6 +39,11 @@ export class Filters {
 
   /** Adds a listener. The first one subscribes. Resolves once the server has confirmed that. */
   async add(name: string, listener: Listener): Promise<void> {
+    if (!this.#link.hasIdentifiers && name.endsWith("#")) {
+      throw new RefusedError(
+        "the server has no subscription identifiers, which patterns need: subscribe to channels",
+      );
+    }
     const filter = this.#filters.get(name) ?? this.#make(name);
     const isFirst = filter.listeners.size === 0;
     filter.listeners.add(listener);
@@ -57,7 +63,7 @@ export class Filters {
     if (!filter?.listeners.delete(listener) || filter.listeners.size > 0) return;
     filter.answered = this.#after(filter, async () => {
       if (filter.listeners.size > 0 || this.#link.lost) return;
-      await this.#link.ask((answer) => this.#link.client.unsubscribe(name, answer));
+      await this.#link.ask("unsuback", (answer) => this.#link.client.unsubscribe(name, answer));
       this.#forget(name, filter);
     });
     await filter.answered;
@@ -88,13 +94,23 @@ export class Filters {
 
   async #subscribe(name: string, { id: subscriptionIdentifier }: Filter): Promise<void> {
     // Without retained messages: they were published before.
-    const options = { qos: 1, rh: 2, properties: { subscriptionIdentifier } } as const;
-    await this.#link.ask((answer) =>
-      this.#link.client.subscribe(name, options, (error) => answer(error))
+    const options = {
+      ...{ qos: 1, rh: 2 } as const,
+      ...this.#link.hasIdentifiers && { properties: { subscriptionIdentifier } },
+    };
+    await this.#link.ask(
+      "suback",
+      (answer) => this.#link.client.subscribe(name, options, (error) => answer(error)),
     );
   }
 
   #hear(topic: string, payload: Uint8Array, packet: IPublishPacket): void {
+    if (!this.#link.hasIdentifiers) {
+      for (const listener of this.#filters.get(topic)?.listeners ?? []) {
+        listener(topic, payload, packet);
+      }
+      return;
+    }
     const { subscriptionIdentifier: ids } = packet.properties ?? {};
     // A server sends one copy for each filter, or one copy with the identifiers of all.
     for (const id of ids === undefined ? [] : [ids].flat()) {

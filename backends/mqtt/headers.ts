@@ -5,6 +5,8 @@
  */
 
 import { headersOf, lengthOfHeaders, type MessageHeaders } from "../../core/backend/headers.ts";
+import { nameOf } from "../../core/backend/name.ts";
+import { quote } from "../../core/util/quote.ts";
 
 /** The size of all else in a user property but name and value, in bytes. */
 const AROUND = 5;
@@ -36,7 +38,9 @@ export function checkHeaders(channel: string, headers: MessageHeaders | undefine
   for (const name in headers) {
     if (!/\p{Noncharacter_Code_Point}/u.test(headers[name]!)) continue;
     throw new TypeError(
-      `Cannot publish to "${channel}" on mqtt: header "${name}" has a code point that is no character`,
+      `Cannot publish to ${nameOf(channel)} on mqtt: header ${
+        quote(name)
+      } has a code point that is no character`,
     );
   }
 }

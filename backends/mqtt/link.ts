@@ -4,15 +4,36 @@
  * @module
  */
 
-import type { IConnackPacket, IPublishPacket, MqttClient } from "mqtt";
-import { onAbort, unlessAborted } from "../../core/util/abort.ts";
-import { connectionLost, explain } from "./errors.ts";
+import type { IConnackPacket, IDisconnectPacket, IPublishPacket, MqttClient } from "mqtt";
+import { TemporaryError, UnknownReplyError } from "../../core/backend/errors.ts";
+import { unlessAborted } from "../../core/util/abort.ts";
+import {
+  closedFor,
+  connectionLost,
+  disconnected,
+  explain,
+  isFault as isFaultOf,
+  isUnreadable,
+  unreadable,
+} from "./errors.ts";
 
 /** The messages that may be unanswered at a time, unless the server allows fewer. */
 const WINDOW = 65_535;
 
 /** Asks the client, which calls back once. */
 type Ask<Value> = (answer: (error?: Error | null, value?: Value) => void) => unknown;
+
+/** The packets that answer requests. */
+type Answer = "puback" | "suback" | "unsuback";
+
+/** A request that is not answered yet. */
+interface Request {
+  readonly answer: Answer;
+  readonly reject: (reason: unknown) => void;
+}
+
+/** What a server says of itself in CONNACK. */
+type Properties = NonNullable<IConnackPacket["properties"]>;
 
 /** One connection. It stays lost, once it is, even if the user's client reconnects. */
 export class Link {
@@ -22,27 +43,52 @@ export class Link {
   readonly loss: AbortSignal;
   /** The size of the largest packet that the server takes, in bytes, if it tells. */
   readonly largest: number | undefined;
+  /** Whether a subscription can have an identifier, by which its messages are told apart. */
+  readonly hasIdentifiers: boolean;
   readonly #loss = new AbortController();
   readonly #borrowed: boolean;
+  readonly #clientId: string | undefined;
   readonly #window: number;
+  /** What the server has not answered, in the order in which it was asked. */
+  readonly #requests = new Set<Request>();
   #unanswered = 0;
   readonly #waiting: (() => void)[] = [];
   #reason: unknown;
-  readonly #onError = (error: Error) => this.#reason = error;
-  readonly #onClose = () => this.#lose();
+  /** Whether the client could not read an answer: what it reads from then on means nothing. */
+  #isBroken = false;
+  /** Resolves once its own client has ended. */
+  #ended: Promise<void> | undefined;
+  readonly #onError = (error: Error) => this.#break(error);
+  readonly #onDisconnect = ({ reasonCode, properties }: IDisconnectPacket) => {
+    this.#reason = disconnected(reasonCode, properties);
+    if (!this.#borrowed) this.client.stream?.destroy();
+  };
+  readonly #onClose = () => {
+    if (this.#isBroken) return;
+    if (this.#clientId !== undefined) this.#reason ??= closedFor(this.#clientId);
+    this.#lose();
+  };
 
   /**
    * @param client A client that is connected.
-   * @param connack The server's answer, if it is known.
-   * @param borrowed Whether it is the user's: that one is never closed.
+   * @param properties What the server says of itself, if it is known.
+   * @param options Whether it is the user's, which is never closed, and the client identifier if the
+   * user has chosen it.
    */
-  constructor(client: MqttClient, connack: IConnackPacket | undefined, borrowed: boolean) {
+  constructor(
+    client: MqttClient,
+    properties: Properties | undefined,
+    { borrowed = false, clientId }: { borrowed?: boolean; clientId?: string | undefined },
+  ) {
     this.client = client;
     this.#borrowed = borrowed;
+    this.#clientId = clientId;
     this.loss = this.#loss.signal;
-    this.largest = connack?.properties?.maximumPacketSize;
-    this.#window = connack?.properties?.receiveMaximum ?? WINDOW;
+    this.largest = properties?.maximumPacketSize;
+    this.hasIdentifiers = properties?.subscriptionIdentifiersAvailable !== false;
+    this.#window = properties?.receiveMaximum ?? WINDOW;
     client.on("error", this.#onError);
+    client.on("disconnect", this.#onDisconnect);
     client.on("close", this.#onClose);
     // With a small window each message waits for an answer: none may be held back by Nagle.
     (client.stream as { setNoDelay?: (on: boolean) => unknown }).setNoDelay?.(true);
@@ -53,26 +99,36 @@ export class Link {
     return this.loss.aborted;
   }
 
-  /** Asks the client. Rejects when the connection is lost: the client leaves requests unanswered. */
-  ask<Value>(ask: Ask<Value>): Promise<Value | undefined> {
+  /**
+   * Asks the client. Rejects when the connection is lost: the client leaves requests unanswered.
+   *
+   * @param answer The packet that answers.
+   */
+  ask<Value>(answer: Answer, ask: Ask<Value>): Promise<Value | undefined> {
     return new Promise((resolve, reject) => {
-      if (this.lost) return reject(this.loss.reason);
-      const forget = onAbort(this.loss, () => reject(this.loss.reason));
+      if (this.lost || this.#isBroken) return reject(notSent(this.loss.reason ?? this.#reason));
+      const request: Request = { answer, reject };
+      this.#requests.add(request);
       ask((error, value) => {
-        forget();
-        if (error) reject(explain(error));
+        if (!this.#requests.delete(request)) return;
+        if (error) reject(explain(answer, error));
         else resolve(value);
       });
     });
   }
 
-  /** Asks as soon as the server takes one more message, in order. */
-  async askInTurn<Value>(ask: Ask<Value>): Promise<Value | undefined> {
+  /** Publishes as soon as the server takes one more message, in order. */
+  async publishInTurn<Value>(ask: Ask<Value>): Promise<Value | undefined> {
     if (this.#unanswered >= this.#window) {
-      await unlessAborted(this.loss, new Promise<void>((resolve) => this.#waiting.push(resolve)));
+      const turn = new Promise<void>((resolve) => this.#waiting.push(resolve));
+      try {
+        await unlessAborted(this.loss, turn);
+      } catch (error) {
+        throw notSent(error);
+      }
     } else this.#unanswered++;
     try {
-      return await this.ask(ask);
+      return await this.ask("puback", ask);
     } finally {
       const next = this.#waiting.shift();
       if (next) next();
@@ -84,13 +140,16 @@ export class Link {
   listen(
     onMessage: (topic: string, payload: Uint8Array, packet: IPublishPacket) => void,
   ): () => void {
-    this.client.on("message", onMessage);
-    return () => void this.client.off("message", onMessage);
+    const listener: typeof onMessage = (...message) => {
+      if (!this.#isBroken) onMessage(...message);
+    };
+    this.client.on("message", listener);
+    return () => void this.client.off("message", listener);
   }
 
   /** Sends a PINGREQ, and cuts the socket if no packet arrives. */
   async probe(signal: AbortSignal): Promise<void> {
-    if (this.lost) return;
+    this.loss.throwIfAborted();
     const { client } = this;
     let hear!: () => void;
     const heard = new Promise<void>((resolve) => hear = resolve);
@@ -112,13 +171,52 @@ export class Link {
   async close(): Promise<void> {
     this.#lose();
     this.client.off("error", this.#onError);
+    this.client.off("disconnect", this.#onDisconnect);
     this.client.off("close", this.#onClose);
-    if (!this.#borrowed) await end(this.client);
+    // A connection that cannot be replaced yet is closed before each attempt.
+    if (!this.#borrowed) await (this.#ended ??= end(this.client));
+  }
+
+  /**
+   * The client has failed. It goes on reading after an answer that it cannot read, at the wrong
+   * byte, so the connection is cut at once.
+   */
+  #break(error: Error): void {
+    this.#reason ??= error;
+    const { stream } = this.client;
+    // Other errors of a user's client may be about other requests.
+    if (this.lost || this.#isBroken || !(isUnreadable(error) || !this.#borrowed)) return;
+    this.#isBroken = true;
+    stream?.destroy();
+    // What the client has read before is handled in this turn of the event loop.
+    setTimeout(() => {
+      const [, answer] = /\b(puback|suback)\b/.exec(error.message) ?? [];
+      const refused = [...this.#requests].find((request) => request.answer === answer);
+      if (refused && isUnreadable(error)) {
+        this.#requests.delete(refused);
+        refused.reject(unreadable(refused.answer, error));
+      }
+      this.#lose();
+    }, 0);
   }
 
   #lose(): void {
-    if (!this.lost) this.#loss.abort(connectionLost(this.#reason));
+    if (this.lost) return;
+    const lost = connectionLost(this.#reason);
+    this.#loss.abort(lost);
+    const { code } = Object(this.#reason) as { code?: unknown };
+    for (const { answer, reject } of this.#requests) {
+      // A server that ends the connection because of a request would do so again.
+      const isFault = answer === "suback" && isFaultOf(code);
+      reject(isFault ? new UnknownReplyError(lost.message, { cause: lost.cause }) : lost);
+    }
+    this.#requests.clear();
   }
+}
+
+/** The error of a request that was not sent. */
+function notSent(cause: unknown): TemporaryError {
+  return new TemporaryError((cause as Error).message, { cause });
 }
 
 /** Ends a client at once, and resolves with its socket shut. */

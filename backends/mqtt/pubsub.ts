@@ -4,7 +4,14 @@
  * ## URLs
  *
  * `mqtt://[user[:password]@]host[:port][?parameters]`, or `mqtts://` for TLS. The default port is
- * 1883, with TLS 8883. The parameters are the options of {@linkcode MqttOptions}.
+ * 1883, with TLS 8883. The parameters are the options of {@linkcode MqttOptions}, and these of other
+ * clients: `connectTimeout` in milliseconds, `rejectUnauthorized=false` to accept every certificate,
+ * and `clean=true`, `cleanSession=true` and `protocolVersion=5`, which cannot have another value.
+ * Accepted without a meaning: `protocolId`, `reconnectPeriod`, `resubscribe`, `queueQoSZero`. All
+ * other ones are refused. For MQTT over WebSockets, pass a client.
+ *
+ * On Deno, `--allow-net=<host>:<port> --ignore-env` is enough; the client looks for variables that it
+ * does not need. PEM files need `--allow-read=<path>`.
  *
  * The topic of a channel is its name, of at most 65,535 bytes. `+`, `#`, `%`, control characters
  * and a first `$` are written as their UTF-8 bytes: `%2B`.
@@ -19,6 +26,10 @@
  * in a user property: a gap says how many were dropped, once a later message of the same publisher
  * arrives, provided that an earlier one had arrived. Messages of other programs have no number.
  * Bridges between servers may lose messages too, and pass the numbers on only if they use MQTT 5.
+ *
+ * A server that takes QoS 0 only is refused. One without subscription identifiers, such as AWS IoT,
+ * takes channels and refuses patterns. A server answers a message over its limit in a way that the
+ * client cannot read: the message is refused, and the connection is opened again, with a gap.
  *
  * Headers are user properties.
  *
@@ -54,9 +65,11 @@ import type {
   OutgoingPayload,
   Payload,
   PayloadOptions,
+  ServerFacts,
   Tail,
   Target,
 } from "../../core/backend/contract.ts";
+import { RefusedError, TemporaryError } from "../../core/backend/errors.ts";
 import {
   SEQUENCE_HEADER,
   Sequencer,
@@ -65,8 +78,17 @@ import {
 import { QueueTail } from "../../core/backend/kit/queue_tail.ts";
 import { RenewedConnection } from "../../core/backend/kit/renewed_connection.ts";
 import { checkOptions, sourceOf } from "../../core/backend/kit/source.ts";
+import { nameOf } from "../../core/backend/name.ts";
 import { onAbort } from "../../core/util/abort.ts";
-import { checkMqttClient, type Dial, dialOf, dialOver, type MqttOptions } from "./dial.ts";
+import {
+  checkMqttClient,
+  type Dial,
+  dialOf,
+  dialOver,
+  MQTT_OPTIONS,
+  type MqttOptions,
+} from "./dial.ts";
+import { factsOf } from "./facts.ts";
 import { Filters, type Listener } from "./filters.ts";
 import { checkHeaders, headersIn, lengthOf } from "./headers.ts";
 import type { Link } from "./link.ts";
@@ -113,6 +135,11 @@ export class MqttBackend implements Backend {
     return !this.#held.lost;
   }
 
+  /** Number of open connections. */
+  get connections(): number {
+    return this.#held.count;
+  }
+
   /** Opens the connection. */
   connect(): Promise<void> {
     return this.#held.renew();
@@ -126,7 +153,9 @@ export class MqttBackend implements Backend {
     const largest = this.#held.current?.largest ?? LARGEST;
     if (size <= largest) return;
     throw new RangeError(
-      `Cannot publish to "${channel}" on mqtt: the message takes up to ${size} bytes, the server takes ${largest}`,
+      `Cannot publish to ${
+        nameOf(channel)
+      } on mqtt: the message takes up to ${size} bytes, the server takes ${largest}`,
     );
   }
 
@@ -134,15 +163,21 @@ export class MqttBackend implements Backend {
   publish(messages: readonly OutgoingPayload[]): readonly Promise<undefined>[] {
     const link = this.#held.current!;
     return messages.map(async ({ channel, payload, headers }) => {
-      const sequence = { [SEQUENCE_HEADER]: this.#sequencer.next(channel) };
-      const options = {
-        qos: 1,
-        properties: { userProperties: { ...sequence, ...headers } },
-      } as const;
       const message = typeof payload === "string" ? payload : Buffer.from(payload);
-      await link.askInTurn((answer) =>
-        link.client.publish(topicOf(channel), message, options, answer)
-      );
+      let number: string | undefined;
+      try {
+        await link.publishInTurn((answer) => {
+          // What is never sent uses up no number.
+          number = this.#sequencer.next(channel);
+          const userProperties = { [SEQUENCE_HEADER]: number, ...headers };
+          const options = { qos: 1, properties: { userProperties } } as const;
+          link.client.publish(topicOf(channel), message, options, answer);
+        });
+      } catch (error) {
+        const isUnstored = error instanceof TemporaryError || error instanceof RefusedError;
+        if (isUnstored && number !== undefined) this.#sequencer.takeBack(channel, number);
+        throw error;
+      }
       return undefined;
     });
   }
@@ -158,8 +193,8 @@ export class MqttBackend implements Backend {
       const channel = isPattern ? channelOf(topic) : undefined;
       if (isPattern && channel === undefined) return;
       const header = properties?.userProperties?.[SEQUENCE_HEADER];
-      const missed = tracker.missed(Array.isArray(header) ? header[0] : header);
-      if (missed > 0) source.push({ kind: "loss", missed });
+      const loss = tracker.loss(Array.isArray(header) ? header[0] : header);
+      if (loss) source.push(loss);
       source.push({
         kind: "record",
         payload,
@@ -184,6 +219,11 @@ export class MqttBackend implements Backend {
   /** Sends a PINGREQ. */
   async probe(signal: AbortSignal): Promise<void> {
     await this.#held.current?.probe(signal);
+  }
+
+  /** What the server tells about itself. */
+  describe(): Promise<ServerFacts> {
+    return factsOf(this.#held.current!);
   }
 
   /** Closes the connection, unless it is the user's. */
@@ -215,7 +255,7 @@ export class MqttBackend implements Backend {
  * ```
  */
 export function mqtt(options: MqttOptions = {}): BackendSource {
-  const { url, client, ...parameters } = checkOptions("mqtt", options);
+  const { url, client, ...parameters } = checkOptions("mqtt", options, MQTT_OPTIONS);
   const source = sourceOf({
     schemes: ["mqtt", "mqtts"],
     url,

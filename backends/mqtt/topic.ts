@@ -5,6 +5,7 @@
  */
 
 import type { Target } from "../../core/backend/contract.ts";
+import { nameOf } from "../../core/backend/name.ts";
 import type { Pattern } from "../../core/backend/pattern.ts";
 
 /** The limit of the protocol, in bytes. */
@@ -25,9 +26,9 @@ export function topicOf(channel: string): string {
   const length = new TextEncoder().encode(topic).length;
   if (length <= LONGEST) return topic;
   throw new RangeError(
-    `Cannot use channel "${
-      channel.slice(0, 40)
-    }…" on mqtt: its topic has ${length} bytes, the limit is ${LONGEST}`,
+    `Cannot use channel ${
+      nameOf(channel)
+    } on mqtt: its topic has ${length} bytes, the limit is ${LONGEST}`,
   );
 }
 

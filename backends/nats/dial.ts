@@ -4,6 +4,7 @@
  * @module
  */
 
+import { readFile } from "node:fs/promises";
 import type { ConnectionOptions } from "@nats-io/transport-node";
 import type { Address } from "../../core/backend/address.ts";
 import { ConnectionError, RefusedError } from "../../core/backend/errors.ts";
@@ -12,10 +13,10 @@ import { checkClient } from "../../core/backend/kit/given_client.ts";
 import type { SourceOptions } from "../../core/backend/kit/source.ts";
 import { pemParameters, readPem } from "../../core/backend/kit/tls_files.ts";
 import { unlessAborted } from "../../core/util/abort.ts";
+import type { Names } from "../../core/util/known_options.ts";
 import { after } from "../../core/util/timer.ts";
-import { isRefusal, refused } from "./errors.ts";
 import { Link } from "./link.ts";
-import { guard } from "./socket_errors.ts";
+import { connectTo, type Login } from "./server.ts";
 
 /** A connection of `@nats-io/transport-node`, as its `connect()` returns it. */
 export type NatsConnection = Awaited<
@@ -24,17 +25,8 @@ export type NatsConnection = Awaited<
 
 /** The port of servers that name none. */
 const PORT = 4222;
-/** The time within which a connection must be made, in milliseconds. */
+/** The time within which a client that was given must be connected, in milliseconds. */
 const LIMIT = 10_000;
-
-/** The core reconnects, and probes connections; the client's own pings are the safety net. */
-const OPTIONS = {
-  reconnect: false,
-  pingInterval: 10_000,
-  maxPingOut: 2,
-  timeout: LIMIT,
-  noAsyncTraces: true,
-} satisfies ConnectionOptions;
 
 /** Options for a connection to NATS. */
 export interface NatsOptions extends SourceOptions {
@@ -70,7 +62,25 @@ export interface NatsOptions extends SourceOptions {
    * @default {undefined} None.
    */
   readonly key?: string | undefined;
+  /**
+   * The path of a credentials file with a JWT and its seed, as `nsc` and Synadia Cloud make them.
+   * It is read each time a connection is made.
+   *
+   * @default {undefined} The login of the URL.
+   */
+  readonly creds?: string | undefined;
 }
+
+/** The names of `NatsOptions`. */
+export const NATS_OPTIONS: Names<NatsOptions> = {
+  url: true,
+  client: true,
+  tls: true,
+  ca: true,
+  cert: true,
+  key: true,
+  creds: true,
+};
 
 /** How the connections of a backend are made. */
 export interface Dial {
@@ -82,20 +92,28 @@ export interface Dial {
 
 /** Connects to the servers of a URL, a new one each time. */
 export async function dialOf(address: Address): Promise<Dial> {
-  const configure = configuration(address);
-  const { connect } = await importClient<typeof import("@nats-io/transport-node")>(
+  const read = loginOf(address);
+  const library = await importClient<typeof import("@nats-io/transport-node")>(
     "@nats-io/transport-node",
     address.scheme === "nats" ? "nats({ client })" : "natsStream({ client })",
   );
+  const servers = address.servers(PORT);
+  // On which servers TLS was not found: most servers on an IP address have none.
+  const plain = new Set<string>();
   return {
-    address: `${address.scheme}://${address.servers(PORT).join(",")}`,
+    address: `${address.scheme}://${servers.join(",")}`,
     connect: async () => {
-      const options = await configure();
-      try {
-        return new Link(await guard(() => connect(options)), false);
-      } catch (error) {
-        throw isRefusal(error) ? refused(error) : error;
+      const login = await read();
+      let failure: unknown;
+      for (const server of shuffled(servers)) {
+        try {
+          return new Link(await connectTo(server, { library, login, plain }), false);
+        } catch (error) {
+          // A server that says no tells more than one that is not there.
+          if (!(failure instanceof RefusedError)) failure = error;
+        }
       }
+      throw failure;
     },
   };
 }
@@ -149,21 +167,38 @@ async function borrow(client: NatsConnection): Promise<Link> {
   return new Link(client, true);
 }
 
-/** Checks the URL now. Files are read each time it connects, since certificates are renewed. */
-function configuration(address: Address): () => Promise<ConnectionOptions> {
+/** Checks the URL now. Files are read each time it connects, since they are renewed. */
+function loginOf(address: Address): () => Promise<Login> {
   const { username, password } = address;
   if (address.path) {
     throw new TypeError(`Cannot open "${address}": NATS has nothing to name by a path`);
   }
   const tls = address.choice("tls", ["true", "false"]);
+  const pem = pemParameters(address);
   const login = password === undefined ? { token: username } : { user: username, pass: password };
   return async () => {
+    const creds = await readText(address, "creds");
     return {
-      ...OPTIONS,
-      servers: address.servers(PORT),
-      ...username !== undefined && login as ConnectionOptions,
-      // Without it, the client uses TLS if the server offers it.
-      ...(tls === "true" || pemParameters(address).length > 0) && { tls: await readPem(address) },
+      options: username === undefined ? {} : login as ConnectionOptions,
+      creds,
+      isAsked: tls === "true" || pem.length > 0,
+      pem: await readPem(address),
     };
   };
+}
+
+async function readText(address: Address, name: string): Promise<string | undefined> {
+  const path = address.parameters.get(name);
+  if (path === null) return undefined;
+  try {
+    return await readFile(path, "utf8");
+  } catch {
+    throw address.invalid(name, path, "the path of a file that can be read");
+  }
+}
+
+/** In a random order, so that many clients do not all use the first server of a cluster. */
+function shuffled<Value>(values: readonly Value[]): Value[] {
+  return values.map((value) => ({ value, key: Math.random() }))
+    .sort((one, other) => one.key - other.key).map(({ value }) => value);
 }

@@ -1,47 +1,227 @@
 /**
- * The errors of a NATS server and its client, and what each of them means.
+ * What each answer of a NATS server, of JetStream and of the client means.
  *
  * @module
  */
 
-import { ConnectionError, RefusedError } from "../../core/backend/errors.ts";
-
-/** An error of the client; those of JetStream have a status, as in HTTP. */
-type ClientError = Error & { readonly status?: number };
+import {
+  ConnectionError,
+  RefusedError,
+  TemporaryError,
+  UnknownReplyError,
+} from "../../core/backend/errors.ts";
 
 /**
- * The errors that mean that the server said no, by their names. For any other error, trying again
- * may help.
+ * What an answer means for the call that it answers:
+ *
+ * - `refused`: this call fails, and would fail again.
+ * - `fatal`: this subscription fails, and would fail again.
+ * - `later`: nothing was done. The same call may succeed later.
+ * - `renewed`: the login is over. The next connection logs in again.
+ * - `lost`: the connection is closed, or no longer to be trusted. What was sent may have been done.
  */
-const REFUSALS: readonly string[] = [
-  "AuthorizationError",
-  "UserAuthenticationExpiredError",
-  "PermissionViolationError",
-  "JetStreamNotEnabled",
-  "JetStreamApiError",
-];
+export type Meaning = "refused" | "fatal" | "later" | "renewed" | "lost";
 
-/** The statuses of JetStream that are no refusal: a stream without a leader, for now. */
-const TEMPORARY: readonly (number | undefined)[] = [503];
-
-/** Messages that say more than the client's. */
-const MESSAGES: Readonly<Record<string, string>> = {
-  JetStreamNotEnabled: "the server has no JetStream, start it with -js",
+/**
+ * The texts of `-ERR`, in lower case, as they begin; the first that fits counts. After most of them
+ * the server closes the connection. Those that are `refused` or `later` then say why a connection
+ * could not be made.
+ */
+export const SERVER_ERRORS: Readonly<Record<string, Meaning>> = {
+  // Whose message it was is not said: all that wait for an answer may have been refused.
+  "permissions violation for publish with reply": "lost",
+  "invalid publish subject": "lost",
+  "permissions violation for publish": "refused",
+  "permissions violation for subscription": "fatal",
+  "invalid subject": "fatal",
+  "maximum subscriptions exceeded": "fatal",
+  "authorization violation": "refused",
+  "authorization timeout": "later",
+  "authentication timeout": "later",
+  "authentication expired": "renewed",
+  "user authentication expired": "renewed",
+  "user authentication revoked": "renewed",
+  "account authentication expired": "renewed",
+  "failed account registration": "later",
+  "maximum connections exceeded": "later",
+  "maximum account active connections exceeded": "later",
+  "connection throttling is active": "later",
+  "secure connection - tls required": "refused",
+  "attempted to connect to": "refused",
+  "invalid client protocol": "refused",
+  "no responders requires headers support": "refused",
+  "proxy is not trusted": "refused",
+  "proxy connection required": "refused",
+  "message headers not supported": "lost",
+  "bad message header detected": "lost",
+  "maximum payload": "lost",
+  "maximum control line exceeded": "lost",
+  "unknown protocol operation": "lost",
+  "parser error": "lost",
+  "slow consumer": "lost",
+  "stale connection": "lost",
+  "server shutdown": "lost",
 };
 
-/** JetStream is storing the first message with the same key: told by servers from 2.11 on. */
-export const IN_PROCESS = 10158;
+/** The errors of the client and of `@nats-io/jetstream`, by their names. */
+export const CLIENT_ERRORS: Readonly<Record<string, Meaning>> = {
+  AuthorizationError: "refused",
+  UserAuthenticationExpiredError: "renewed",
+  PermissionViolationError: "refused",
+  InvalidArgumentError: "refused",
+  InvalidSubjectError: "refused",
+  InvalidOperationError: "refused",
+  InvalidNameError: "refused",
+  TimeoutError: "later",
+  RequestError: "later",
+  NoResponders: "later",
+  JetStreamNotEnabled: "later",
+  JetStreamError: "later",
+  JetStreamStatusError: "later",
+  ConnectionError: "lost",
+  ClosedConnectionError: "lost",
+  DrainingConnectionError: "lost",
+  ProtocolError: "lost",
+};
 
-/** The status if nothing listens on a subject: the stream does not exist. */
+/** The client's status events. Those that mean nothing are `undefined`. */
+export const CLIENT_EVENTS: Readonly<Record<string, Meaning | undefined>> = {
+  disconnect: "lost",
+  close: "lost",
+  staleConnection: "lost",
+  forceReconnect: "lost",
+  // Read for what it says: see `SERVER_ERRORS`.
+  error: undefined,
+  // After a `disconnect`: the connection of a user's client is another one.
+  reconnecting: undefined,
+  reconnect: undefined,
+  // The server closes the connection itself when its lame duck mode ends.
+  ldm: undefined,
+  update: undefined,
+  ping: undefined,
+  // Told of iterators; we have callbacks.
+  slowConsumer: undefined,
+};
+
+/** The last `err_code` of JetStream that this table knows; the first is 10002. */
+const LAST_KNOWN = 10_227;
+
+/** The codes of JetStream that are no refusal. */
+const API_ERRORS: ReadonlyMap<number, Meaning> = new Map([
+  // No leader, no quorum, starting, stopping, or no room.
+  ...[
+    10_002,
+    10_004,
+    10_005,
+    10_006,
+    10_007,
+    10_008,
+    10_009,
+    10_012,
+    10_023,
+    10_028,
+    10_041,
+    10_047,
+  ]
+    .map((code) => [code, "later"] as const),
+  ...[10_048, 10_075, 10_076, 10_077, 10_104, 10_118, 10_119, 10_120, 10_124, 10_158, 10_163]
+    .map((code) => [code, "later"] as const),
+  ...[10_167, 10_194, 10_195, 10_202, 10_210, 10_211, 10_226].map((code) =>
+    [code, "later"] as const
+  ),
+  // A replica and its leader disagree: others may have stored it.
+  [10_063, "lost"],
+]);
+
+/** The code for a stream that took no message: because it is full by its own limits, or for now. */
+const NOT_STORED = 10_077;
+const FULL = /^maximum |too large/i;
+
+/** JetStream is storing the first message with the same key: told by servers from 2.11 on. */
+export const IN_PROCESS = 10_158;
+
+/** The status if nobody listens on a subject. */
 export const NO_RESPONDERS = 503;
 
 /** The statuses that tell a reader that there are no more messages. */
 export const NO_MESSAGES: readonly number[] = [404, 408];
 
-/** Whether the server has answered, and said no. */
-export function isRefusal(error: unknown): error is Error {
-  const { name, status } = Object(error) as ClientError;
-  return REFUSALS.includes(name) && !TEMPORARY.includes(status);
+/** An error of JetStream as the protocol has it. */
+export interface ApiError {
+  /** As in HTTP. */
+  readonly code?: number;
+  /** What it is; absent for some. */
+  readonly "err_code"?: number;
+  /** In words. */
+  readonly description?: string;
+}
+
+/** What an error of JetStream means; `undefined` if it is not known. */
+export function meaningOfApi(error: ApiError): Meaning | undefined {
+  const { code, "err_code": known, description = "" } = error;
+  if (known === undefined) return code === NO_RESPONDERS ? "later" : undefined;
+  if (known === NOT_STORED && FULL.test(description)) return "refused";
+  if (known < 10_002 || known > LAST_KNOWN) return undefined;
+  return API_ERRORS.get(known) ?? "refused";
+}
+
+/** What the text of an `-ERR` means; `undefined` if it is not known. */
+export function meaningOfText(text: string): Meaning | undefined {
+  const lower = text.toLowerCase();
+  const known = Object.keys(SERVER_ERRORS).find((start) => lower.startsWith(start));
+  return known === undefined ? undefined : SERVER_ERRORS[known];
+}
+
+/** What an error of the client means; `undefined` if it is not known. */
+export function meaningOf(error: unknown): Meaning | undefined {
+  const { name, message = "" } = Object(error) as Partial<Error>;
+  const api = apiErrorIn(error);
+  if (api) return meaningOfApi(api);
+  // Errors of the server, which the client sorts only in part.
+  return meaningOfText(message) ?? CLIENT_ERRORS[name ?? ""];
+}
+
+/** Messages that say more than the client's. */
+const MESSAGES: Readonly<Record<string, string>> = {
+  JetStreamNotEnabled: "JetStream does not answer: it is starting, or not enabled for this account",
+};
+
+/** The error for a server that said no. */
+export function refused(error: Error): RefusedError {
+  return new RefusedError(wordsOf(error), { cause: error });
+}
+
+/** The error of a request to JetStream, which has changed nothing, as the core knows it. */
+export function explain(error: unknown): unknown {
+  if (isOurs(error)) return error;
+  switch (meaningOf(error)) {
+    case "refused":
+    case "fatal":
+      return refused(error as Error);
+    case "later":
+    case "lost":
+      return new TemporaryError(wordsOf(error), { cause: error });
+    case "renewed":
+      return new ConnectionError(wordsOf(error), { cause: error });
+    default:
+      return new UnknownReplyError(wordsOf(error), { cause: error });
+  }
+}
+
+/** The error for a message that JetStream has answered with an error. */
+export function publishError(error: ApiError): Error {
+  const { description = `error ${error.err_code ?? error.code}` } = error;
+  switch (meaningOfApi(error)) {
+    case "later":
+      return new TemporaryError(description);
+    case "lost":
+    case "renewed":
+      return new ConnectionError(description);
+    case undefined:
+      return new UnknownReplyError(description);
+    default:
+      return new RefusedError(description);
+  }
 }
 
 /** Whether the stream does not exist. */
@@ -49,20 +229,30 @@ export function isMissingStream(error: unknown): boolean {
   return (Object(error) as Error).name === "StreamNotFoundError";
 }
 
+/** Whether nobody answers for JetStream. */
+export function isMissingJetStream(error: unknown): boolean {
+  return (Object(error) as Error).name === "JetStreamNotEnabled" && !apiErrorIn(error);
+}
+
 /** Whether the user has no right to a subject. */
 export function isDenied({ name }: Error): boolean {
   return name === "PermissionViolationError";
 }
 
-/** The error for a server that said no. */
-export function refused(error: Error): RefusedError {
-  return new RefusedError(MESSAGES[error.name] ?? error.message, { cause: error });
+function isOurs(error: unknown): boolean {
+  return [ConnectionError, RefusedError, TemporaryError].some((kind) => error instanceof kind);
 }
 
-/** The error of a request to JetStream as the core knows it. */
-export function explain(error: unknown): unknown {
-  if (error instanceof ConnectionError || error instanceof RefusedError) return error;
-  if (isRefusal(error)) return refused(error);
-  const { message } = error as Error;
-  return new ConnectionError(`JetStream did not answer: ${message}`, { cause: error });
+function wordsOf(error: unknown): string {
+  const { name, message } = error as Error;
+  return MESSAGES[name] ?? (message || name);
+}
+
+/** The client wraps some errors of JetStream once more. */
+function apiErrorIn(error: unknown): ApiError | undefined {
+  for (const one of [error, (Object(error) as Error).cause]) {
+    const { name, apiError } = Object(one) as Error & { apiError?: () => ApiError };
+    if (name !== undefined && typeof apiError === "function") return apiError.call(one);
+  }
+  return undefined;
 }

@@ -5,8 +5,10 @@
  */
 
 import { Buffer } from "node:buffer";
-import type { MsgHdrs } from "@nats-io/transport-node";
+import type { Msg, MsgHdrs } from "@nats-io/transport-node";
 import { headersOf, lengthOfHeaders, type MessageHeaders } from "../../core/backend/headers.ts";
+import { nameOf } from "../../core/backend/name.ts";
+import { quote } from "../../core/util/quote.ts";
 
 /** The length of our own headers at most, in bytes: a line of the protocol, two names and values. */
 export const HEADER_LENGTH = 112;
@@ -28,6 +30,18 @@ export function headerOf(fields: Readonly<Record<string, string>>): MsgHdrs {
 /** The length of a message's headers on the wire, in bytes. */
 export function lengthOf(headers: MessageHeaders | undefined): number {
   return headers ? FIRST.length + LAST.length + lengthOfHeaders(headers, AROUND) : 0;
+}
+
+/**
+ * The headers of a message. Servers pass on whatever other programs write there; for what it cannot
+ * read the client throws, and reads nothing more if that happens in a callback.
+ */
+export function readHeaders(message: Pick<Msg, "headers">): MsgHdrs | undefined {
+  try {
+    return message.headers;
+  } catch {
+    return undefined;
+  }
 }
 
 /** The headers of a message, without the server's. */
@@ -53,8 +67,13 @@ export function checkHeaders(
   hasHeaders = true,
 ): void {
   if (!headers) return;
-  const start = `Cannot publish to "${channel}" on ${name}:`;
-  if (!hasHeaders) throw new TypeError(`${start} the server has no headers`);
   const reserved = Object.keys(headers).find((name) => RESERVED.test(name));
-  if (reserved !== undefined) throw new TypeError(`${start} header "${reserved}" is reserved`);
+  const reason = !hasHeaders
+    ? "the server has no headers"
+    : reserved !== undefined
+    ? `header ${quote(reserved)} is reserved`
+    : undefined;
+  if (reason !== undefined) {
+    throw new TypeError(`Cannot publish to ${nameOf(channel)} on ${name}: ${reason}`);
+  }
 }

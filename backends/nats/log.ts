@@ -3,7 +3,7 @@
  *
  * ## URLs
  *
- * `nats-stream://…`, with servers, logins and TLS as for `nats://`. All channels share one stream,
+ * `nats-stream://…`, with servers, logins, TLS and permissions as for `nats://`. All channels share one stream,
  * which `stream` names: `broadcaster` by default. If it does not exist, it is created with these
  * limits:
  *
@@ -14,7 +14,12 @@
  * - `storage`: `file` (the default) or `memory`.
  * - `replicas`: on how many servers of a cluster each event is stored. 1 by default.
  *
- * An existing stream keeps its own limits.
+ * An existing stream keeps its own limits. It is refused if it cannot hold channels: it must keep
+ * messages by limits, acknowledge them, and republish them as described below.
+ *
+ * A session has three subscriptions besides those of its channels, which count for the server's
+ * `max_subscriptions`. The past is read on a second connection, made at first need, so that pages
+ * delay no message. If the server permits only one, they share it.
  *
  * ## Delivery
  *
@@ -25,6 +30,11 @@
  * A server whose machine crashes loses the messages that it had not synced (`sync_interval`). A
  * subscriber that had received some of them gets a gap (`rollback`): each message carries a unique
  * number, so a later message with the same sequence is recognized as a different one.
+ *
+ * A stream that starts, stops or elects a leader takes no messages. They wait, up to `timeout`. What
+ * a leader took and lost has an unknown outcome two seconds after the stream has another one. In a
+ * cluster, a message with an unknown outcome and no key may still be stored later, after messages
+ * that were published since. With a key it is sent again first, and what comes late is a duplicate.
  *
  * The server does not know which channel a removed message belonged to. A channel whose own last
  * event was removed therefore gets a gap if any message after it was removed. A pattern that
@@ -63,6 +73,7 @@ import type {
   Payload,
   PayloadOptions,
   ReadOptions,
+  ServerFacts,
   Tail,
   TailOptions,
   Target,
@@ -72,11 +83,20 @@ import { RenewedConnection } from "../../core/backend/kit/renewed_connection.ts"
 import { checkOptions, durationText, sourceOf } from "../../core/backend/kit/source.ts";
 import type { Position } from "../../core/backend/position.ts";
 import { kindOf } from "../../core/util/kind.ts";
-import { checkConnection, type Dial, dialOf, dialOver, type NatsOptions } from "./dial.ts";
+import {
+  checkConnection,
+  type Dial,
+  dialOf,
+  dialOver,
+  NATS_OPTIONS,
+  type NatsOptions,
+} from "./dial.ts";
+import { factsOf } from "./facts.ts";
 import { checkHeaders, lengthOf } from "./headers.ts";
 import { metadataOf } from "./log/keys.ts";
-import { type Manage, Session } from "./log/session.ts";
-import type { Limits } from "./log/store.ts";
+import { Past } from "./log/past.ts";
+import { Session } from "./log/session.ts";
+import type { Limits, Manage } from "./log/store.ts";
 import { checkPublish } from "./subject.ts";
 
 export type { NatsConnection } from "./dial.ts";
@@ -100,10 +120,8 @@ export class NatsStreamBackend implements Backend {
     headers: true,
     keys: true,
   };
-  readonly #dial: Dial;
-  readonly #manage: Manage;
-  readonly #limits: Limits;
-  readonly #held: RenewedConnection<Session> = new RenewedConnection(() => this.#open());
+  readonly #past: Past;
+  readonly #held: RenewedConnection<Session>;
 
   /**
    * A backend that connects when `connect()` is called.
@@ -114,14 +132,19 @@ export class NatsStreamBackend implements Backend {
    */
   constructor(dial: Dial, manage: Manage, limits: Limits) {
     this.address = dial.address;
-    this.#dial = dial;
-    this.#manage = manage;
-    this.#limits = limits;
+    const options = { dial, manage, limits, presence: { wasThere: false } };
+    const past = this.#past = new Past(options);
+    this.#held = new RenewedConnection(() => Session.open(options, past));
   }
 
   /** Whether the connection is up, as far as it knows. */
   get connected(): boolean {
     return !this.#held.lost;
+  }
+
+  /** Number of open connections. */
+  get connections(): number {
+    return this.#held.count + this.#past.connections;
   }
 
   /** Opens the connection, and finds or creates the stream. */
@@ -156,21 +179,22 @@ export class NatsStreamBackend implements Backend {
 
   /** A page of a channel, or of a pattern. */
   read(target: Target, options: ReadOptions): Promise<Page> {
-    return this.#held.current!.reader.read(target, options);
+    return this.#past.read(this.#held.current!.reader, target, options);
   }
 
-  /** Sends a PING. */
+  /** Sends a PING on each connection. */
   async probe(signal: AbortSignal): Promise<void> {
-    await this.#held.current?.link.probe(signal);
+    await Promise.all([this.#held.current?.link.probe(signal), this.#past.probe(signal)]);
   }
 
-  /** Closes the connection, unless it is the user's. */
-  close(): Promise<void> {
-    return this.#held.close();
+  /** What the server tells about itself. */
+  describe(): Promise<ServerFacts> {
+    return Promise.resolve(factsOf(this.#held.current!.link));
   }
 
-  async #open(): Promise<Session> {
-    return await Session.open(await this.#dial.connect(), this.#manage, this.#limits);
+  /** Closes the connections, but not the user's. */
+  async close(): Promise<void> {
+    await Promise.all([this.#held.close(), this.#past.close()]);
   }
 }
 
@@ -252,6 +276,16 @@ export function natsStream(options: NatsStreamOptions = {}): BackendSource {
   const { url, client, jetstreamManager: manage, retention, ...parameters } = checkOptions(
     "natsStream",
     options,
+    {
+      ...NATS_OPTIONS,
+      jetstreamManager: true,
+      stream: true,
+      retention: true,
+      maxlen: true,
+      maxBytes: true,
+      storage: true,
+      replicas: true,
+    },
   );
   if (client !== undefined) checkConnection(client);
   if (manage !== undefined && typeof manage !== "function") {

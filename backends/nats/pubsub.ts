@@ -6,17 +6,25 @@
  * `nats://[user:password@]host[:port][,host[:port]…]`, or `nats://token@host`. The default port is
  * 4222. Of several servers of a cluster, one is used.
  *
- * - `tls`: `true` if the server must have TLS. Otherwise TLS is used if the server offers it.
- * - `ca`, `cert`, `key`: paths of PEM files for TLS. On Deno, a server whose certificate is checked
- *   so must be given by its name, not by its IP address.
+ * - `tls`: `true` if the server must have TLS. Otherwise TLS is used if the server offers it. The
+ *   server's certificate must name the host as it is written in the URL.
+ * - `ca`, `cert`, `key`: paths of PEM files for TLS.
+ * - `creds`: the path of a credentials file, as `nsc` and Synadia Cloud make them:
+ *   `nats://connect.ngs.global?tls=true&creds=user.creds`. It is read again for each connection.
  *
- * For other credentials, pass a client.
+ * For other credentials, and for WebSockets, pass a client.
+ *
+ * On Deno, `--allow-net=host:port` is enough, with each host as it is written, and `--allow-read` for
+ * the files that the URL names.
  *
  * ## Delivery
  *
  * At most once, in the order of each publisher. Events that are published while the connection is
  * lost are lost too, and make a gap. So do those that the server drops because this process is too
  * slow: it closes the connection then.
+ *
+ * A subscription that the server refuses rejects with a `RefusedError`: the right is missing, or the
+ * limit `max_subscriptions` is reached. If a right is revoked later, the subscription ends with it.
  *
  * Headers are those of the message. Names that start with `Nats-` are refused, since servers act
  * upon them. Each message carries a header of ours, `broadcaster-sequence`, by which subscribers
@@ -49,6 +57,7 @@ import type {
   OutgoingPayload,
   Payload,
   PayloadOptions,
+  ServerFacts,
   Tail,
   Target,
 } from "../../core/backend/contract.ts";
@@ -61,9 +70,24 @@ import {
 import { QueueTail } from "../../core/backend/kit/queue_tail.ts";
 import { RenewedConnection } from "../../core/backend/kit/renewed_connection.ts";
 import { checkOptions, sourceOf } from "../../core/backend/kit/source.ts";
-import { checkConnection, type Dial, dialOf, dialOver, type NatsOptions } from "./dial.ts";
+import {
+  checkConnection,
+  type Dial,
+  dialOf,
+  dialOver,
+  NATS_OPTIONS,
+  type NatsOptions,
+} from "./dial.ts";
 import { refused } from "./errors.ts";
-import { checkHeaders, HEADER_LENGTH, headerOf, headersIn, lengthOf } from "./headers.ts";
+import {
+  checkHeaders,
+  HEADER_LENGTH,
+  headerOf,
+  headersIn,
+  lengthOf,
+  readHeaders,
+} from "./headers.ts";
+import { factsOf } from "./facts.ts";
 import type { Link } from "./link.ts";
 import { channelOf, checkPublish, subjectOf, subjectsOf } from "./subject.ts";
 
@@ -72,6 +96,24 @@ export type { NatsOptions };
 
 /** The errors of one turn's messages that the server denied, by their subjects. */
 type Denials = Map<string, Error>;
+
+/** A tail, and its subscription. */
+interface Listening {
+  readonly source: NatsTail;
+  readonly subscription: Subscription;
+}
+
+/** A tail that the server may refuse, also later, when rights are revoked. */
+class NatsTail extends QueueTail {
+  /** The refusal. */
+  failure: RefusedError | undefined;
+
+  /** Makes reads reject, after what has come. */
+  refuse(reason: RefusedError): void {
+    this.failure ??= reason;
+    this.error(reason);
+  }
+}
 
 /** One connection, however many channels. */
 export class NatsBackend implements Backend {
@@ -108,6 +150,11 @@ export class NatsBackend implements Backend {
     return !this.#held.lost;
   }
 
+  /** Number of open connections. */
+  get connections(): number {
+    return this.#held.count;
+  }
+
   /** Opens the connection. */
   connect(): Promise<void> {
     return this.#held.renew();
@@ -140,9 +187,14 @@ export class NatsBackend implements Backend {
   publish(messages: readonly OutgoingPayload[]): readonly Promise<undefined>[] {
     const link = this.#held.current!;
     const denials: Denials = new Map();
-    const confirmed = this.#send(link, messages, denials);
+    const failures = new Map<OutgoingPayload, unknown>();
+    const confirmed = this.#send(link, messages, denials, failures);
+    // Perhaps no message waits for it.
+    confirmed.catch(() => {});
     const answers = new Map<string, Promise<undefined>>();
-    return messages.map(({ channel }) => {
+    return messages.map((message) => {
+      if (failures.has(message)) return Promise.reject(failures.get(message));
+      const { channel } = message;
       const answer = answers.get(channel) ?? confirmed.then(() => {
         const error = denials.get(subjectOf(channel));
         if (error) throw error;
@@ -153,21 +205,24 @@ export class NatsBackend implements Backend {
     });
   }
 
-  async #send(link: Link, messages: readonly OutgoingPayload[], denials: Denials): Promise<void> {
+  async #send(
+    link: Link,
+    messages: readonly OutgoingPayload[],
+    denials: Denials,
+    failures: Map<OutgoingPayload, unknown>,
+  ): Promise<void> {
     link.loss.throwIfAborted();
-    const { max_payload: limit = 0, headers: hasHeaders = false } = link.client.info ?? {};
     this.#unconfirmed.add(denials);
     // Before the messages: the PING follows them, in the same write.
     const confirmed = link.confirm();
-    try {
-      for (const { channel, payload, headers } of messages) {
-        const length = Buffer.byteLength(payload) + lengthOf(headers) + HEADER_LENGTH;
-        const own = hasHeaders && length <= limit
-          ? { [SEQUENCE_HEADER]: this.#sequencer.next(channel) }
-          : undefined;
-        const header = (own || headers) && { headers: headerOf({ ...own, ...headers }) };
-        link.client.publish(subjectOf(channel), payload, header);
+    for (const message of messages) {
+      try {
+        this.#sendOne(link, message);
+      } catch (error) {
+        failures.set(message, error);
       }
+    }
+    try {
       await confirmed;
     } catch (error) {
       link.loss.throwIfAborted();
@@ -177,47 +232,66 @@ export class NatsBackend implements Backend {
     }
   }
 
+  #sendOne(link: Link, { channel, payload, headers }: OutgoingPayload): void {
+    const { max_payload: limit = 0, headers: hasHeaders = false } = link.client.info ?? {};
+    // The limit may be another one than when the message was checked.
+    checkPublish(channel, payload, limit, lengthOf(headers));
+    const length = Buffer.byteLength(payload) + lengthOf(headers) + HEADER_LENGTH;
+    const own = hasHeaders && length <= limit
+      ? { [SEQUENCE_HEADER]: this.#sequencer.next(channel) }
+      : undefined;
+    const header = (own || headers) && { headers: headerOf({ ...own, ...headers }) };
+    link.client.publish(subjectOf(channel), payload, header);
+  }
+
   /** Subscribes, and waits until the server has confirmed that. */
   async tail(target: Target): Promise<Tail> {
     const link = this.#held.current!;
+    const { subscription, source } = await link.subscribe(() => this.#listen(link, target));
+    if (link.lost) subscription.unsubscribe();
     link.loss.throwIfAborted();
+    if (source.failure) throw source.failure;
+    this.#tails.set(source, subscription);
+    return source;
+  }
+
+  #listen(link: Link, target: Target): Listening {
     const isPattern = typeof target !== "string";
     const tracker = new SequenceTracker();
-    let refusal: RefusedError | undefined;
-    const hear = (error: Error | null, { subject, headers, data }: Msg): void => {
-      if (error) {
-        refusal = refused(error);
-        return source.error(refusal);
-      }
+    const source = new NatsTail(async () => {
+      this.#tails.delete(source);
+      subscription.unsubscribe();
+      // A lost connection has nothing left to confirm.
+      await link.confirm().catch(() => {});
+    });
+    const hear = (error: Error | null, message: Msg): void => {
+      if (error) return source.refuse(refused(error));
+      const { subject, data: payload } = message;
       const channel = isPattern ? channelOf(subject) : undefined;
       if (isPattern && channel === undefined) return;
-      const missed = tracker.missed(headers?.get(SEQUENCE_HEADER));
-      if (missed > 0) source.push({ kind: "loss", missed });
+      const headers = readHeaders(message);
+      const loss = tracker.loss(headers?.get(SEQUENCE_HEADER));
+      if (loss) source.push(loss);
       source.push({
         kind: "record",
-        payload: data,
+        payload,
         headers: headersIn(headers),
         ...channel !== undefined && { channel },
       });
     };
     const subject = isPattern ? subjectsOf(target) : subjectOf(target);
     const subscription = link.client.subscribe(subject, { callback: hear });
-    const source = new QueueTail(async () => {
-      this.#tails.delete(source);
-      subscription.unsubscribe();
-      // A lost connection has nothing left to confirm.
-      await link.confirm().catch(() => {});
-    });
-    this.#tails.set(source, subscription);
-    await link.confirm();
-    if (refusal) this.#tails.delete(source);
-    if (refusal) throw refusal;
-    return source;
+    return { source, subscription };
   }
 
   /** Sends a PING. */
   async probe(signal: AbortSignal): Promise<void> {
     await this.#held.current?.probe(signal);
+  }
+
+  /** What the server tells about itself. */
+  describe(): Promise<ServerFacts> {
+    return Promise.resolve(factsOf(this.#held.current!));
   }
 
   /** Closes the connection, unless it is the user's. */
@@ -252,7 +326,7 @@ export class NatsBackend implements Backend {
  * ```
  */
 export function nats(options: NatsOptions = {}): BackendSource {
-  const { url, client, ...parameters } = checkOptions("nats", options);
+  const { url, client, ...parameters } = checkOptions("nats", options, NATS_OPTIONS);
   if (client !== undefined) checkConnection(client);
   return sourceOf({
     schemes: ["nats"],

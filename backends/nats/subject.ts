@@ -10,6 +10,7 @@
 
 import { Buffer } from "node:buffer";
 import type { Payload } from "../../core/backend/contract.ts";
+import { nameOf } from "../../core/backend/name.ts";
 import type { Pattern } from "../../core/backend/pattern.ts";
 
 /** The longest subject, in bytes: a whole line of the protocol has at most 4,096. */
@@ -64,15 +65,15 @@ export function checkPublish(
   const length = Buffer.byteLength(subjectOf(channel));
   if (length > LONGEST) {
     throw new RangeError(
-      `Cannot use channel "${
-        channel.slice(0, 32)
-      }…": its subject has ${length} bytes, NATS takes ${LONGEST}`,
+      `Cannot use channel ${
+        nameOf(channel)
+      }: its subject has ${length} bytes, NATS takes ${LONGEST}`,
     );
   }
   const bytes = Buffer.byteLength(payload) + header;
   if (bytes <= limit) return;
   throw new RangeError(
-    `Cannot publish to "${channel}": the payload ${
+    `Cannot publish to ${nameOf(channel)}: the payload ${
       header > 0 ? "and its headers have" : "has"
     } ${bytes} bytes, the server takes ${limit}`,
   );

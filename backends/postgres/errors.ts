@@ -1,62 +1,146 @@
 /**
- * The errors of a Postgres server and of its client, and their meaning.
+ * The errors of a Postgres server and of its client library, and their meaning.
  *
  * @module
  */
 
-import { ClosedError, ConnectionError, RefusedError } from "../../core/backend/errors.ts";
+import {
+  ClosedError,
+  ConnectionError,
+  RefusedError,
+  TemporaryError,
+  UnknownReplyError,
+} from "../../core/backend/errors.ts";
 
 /**
- * The meaning of an error: the connection is lost; the server lacks a resource; the server
- * refuses, and would do so again; or another one, after which a second try may help: a timeout,
- * a deadlock.
+ * The meaning of an error:
+ *
+ * - `refused`: this call or subscription fails alone. The same call would fail again.
+ * - `later`: the server has done nothing, and may do it later.
+ * - `renewed`: as `later`, on another session: this one leads to the wrong server, or is in a state
+ *   that it does not leave.
+ * - `lost`: the connection is lost. What was sent may be done or not.
+ * - `unknown`: the table does not have it.
  */
-export type Meaning = "lost" | "exhausted" | "refused" | "other";
+export type Meaning = "refused" | "later" | "renewed" | "lost" | "unknown";
 
-/** The meanings by SQLSTATE. The longest entry that a code starts with counts. */
-const MEANINGS: Readonly<Record<string, Meaning>> = {
-  // Connection exceptions.
-  "08": "lost",
-  // The server shuts down, starts up, or was told to end the session.
-  "57P": "lost",
-  // Too many connections.
-  "53300": "lost",
-  // A full disk, no memory left.
-  "53": "exhausted",
-  // A feature that the server does not have.
-  "0A": "refused",
-  // Data that cannot be stored.
-  "22": "refused",
-  // Wrong credentials.
-  "28": "refused",
-  // No such database.
-  "3D": "refused",
-  // No such schema.
-  "3F": "refused",
-  // Syntax errors, missing rights, missing tables and functions.
-  "42": "refused",
-};
+/**
+ * The meanings of SQLSTATE, as appendix A of PostgreSQL's documentation lists them: of codes, and of
+ * the classes with which they start. A code wins over its class.
+ */
+const SERVER: ReadonlyMap<string, Meaning> = tableOf({
+  refused: [
+    // Features, roles, values, constraints, cursors, passwords, routines.
+    "03 09 0A 0B 0F 0L 0M 0N 0P 0W 0Z 10 20 21 22 23 24 27 28 2B 2D 2F 34 38 39",
+    // Savepoints, databases and schemas; syntax, rights, tables and functions; limits.
+    "3B 3D 3F 40002 42 44 54 55P02 55P04",
+    // Missing files, configuration, foreign tables, PL/pgSQL, damaged data.
+    "58P01 58P02 58P03 F0 HV P0 XX001 XX002",
+  ],
+  later: [
+    // A transaction was rolled back: a deadlock, a conflict.
+    "40",
+    // The disk, the memory or the connections are used up.
+    "53 HV001",
+    // An object is in use or locked, or a database takes no connections for now.
+    "55",
+    // A statement was cancelled: by a timeout, or by an administrator.
+    "57000 57014",
+    // The server's disk; an old snapshot; a foreign server.
+    "58 72 HV00N",
+  ],
+  renewed: [
+    // The state of the transaction. 25006: the server is read-only, such as a standby.
+    "25",
+    // A pooler has changed the session: what was prepared is not there, or is of another client.
+    "26 42P05",
+  ],
+  lost: [
+    // Connection exceptions. Poolers send them if they have no server.
+    "08",
+    // The server starts or ends, or has ended the session.
+    "25P03 25P04 57",
+    // It is not known whether a transaction was rolled back.
+    "40003",
+  ],
+  unknown: [
+    // No errors: success, warnings, no data.
+    "00 01 02",
+    // Internal errors, and whatever a pooler has no code for.
+    "XX",
+  ],
+});
 
-/** The meaning of an error; what the server did not say is a lost connection. */
-export function meaningOf(error: unknown): Meaning {
-  if (!(error instanceof Error) || error.name !== "PostgresError") return "lost";
-  const code = codeOf(error);
-  return MEANINGS[code] ?? MEANINGS[code.slice(0, 3)] ?? MEANINGS[code.slice(0, 2)] ?? "other";
+/** The meanings of the client library's own codes. */
+const CLIENT: ReadonlyMap<string, Meaning> = tableOf({
+  refused: [
+    "SASL_SIGNATURE_MISMATCH MAX_PARAMETERS_EXCEEDED NOT_TAGGED_CALL UNDEFINED_VALUE",
+    // A client that the user gives and has ended.
+    "UNSAFE_TRANSACTION CONNECTION_ENDED",
+  ],
+  later: [
+    "COPY_IN_PROGRESS",
+    // A statement that was cancelled before it was sent.
+    "57014",
+  ],
+  lost: ["CONNECTION_CLOSED CONNECTION_DESTROYED CONNECT_TIMEOUT"],
+  unknown: ["MESSAGE_NOT_SUPPORTED"],
+});
+
+function tableOf(codes: Partial<Record<Meaning, readonly string[]>>): Map<string, Meaning> {
+  return new Map(
+    Object.entries(codes).flatMap(([meaning, lines]) =>
+      lines.join(" ").split(" ").map((code) => [code, meaning as Meaning] as const)
+    ),
+  );
 }
 
-/** Whether a table or a function is missing. */
+/** The queue of notifications is full: someone listens, and stays in a transaction. */
+const FULL_QUEUE = /^(PreCommit_Notify|asyncQueue)/;
+
+/** The meaning of an error. What neither the server nor the client said is a lost connection. */
+export function meaningOf(error: unknown): Meaning {
+  const { name, routine } = Object(error) as { name?: unknown; routine?: unknown };
+  const code = codeOf(error);
+  if (name !== "PostgresError") return CLIENT.get(code) ?? "lost";
+  if (code === "54000" && FULL_QUEUE.test(String(routine))) return "later";
+  return SERVER.get(code) ?? SERVER.get(code.slice(0, 2)) ?? "unknown";
+}
+
+/** Whether the session has to be closed after an error. */
+export function endsSession(error: unknown): boolean {
+  return /^(renewed|unknown)$/.test(meaningOf(error));
+}
+
+/** Whether a schema, a table or a function is missing. */
 export function isMissing(error: unknown): boolean {
-  return error instanceof RefusedError && /^(42P01|42883)$/.test(codeOf(error.cause));
+  return /^(3F000|42P01|42883)$/.test(stateOf(error));
+}
+
+/** Whether others create the same objects at the same moment. */
+export function isRace(error: unknown): boolean {
+  return /^(23505|42P06|42P07|42710|42723)$/.test(stateOf(error));
+}
+
+/** Whether a lock was not to be had in time: nothing was done. */
+export function isLocked(error: unknown): boolean {
+  return stateOf(error) === "55P03";
+}
+
+/** The channels that the error of `broadcaster.store()` names as locked. */
+export function lockedChannels(error: unknown): readonly string[] {
+  const { detail } = Object((error as Error).cause) as { detail?: string };
+  return isLocked(error) && detail !== undefined ? JSON.parse(detail) : [];
+}
+
+/** Whether it is a value that the server refuses: one of many messages or rows, perhaps. */
+export function isOfValue(error: unknown): boolean {
+  return error instanceof RefusedError && /^(0A|22|23|54)/.test(stateOf(error));
 }
 
 /** Whether a transaction could not be serialized: nothing of it was done. */
 export function isUnserializable(error: unknown): boolean {
-  return codeOf(error) === "40001";
-}
-
-/** The error of a server that says no. */
-export function refusedError(error: unknown): RefusedError {
-  return new RefusedError((error as Error).message, { cause: error });
+  return stateOf(error) === "40001";
 }
 
 /** The error of a session that was lost. */
@@ -69,17 +153,39 @@ export function closedError(): ClosedError {
   return new ClosedError("Cannot use backend: it is closed");
 }
 
-/** Settles as a statement does, with an error that tells what is to blame. */
-export async function answered<Value>(statement: Promise<Value>): Promise<Value> {
+/** The error of a call, by the meaning of what the server or the client said. */
+export function errorOf(cause: unknown): Error {
+  const meaning = meaningOf(cause);
+  const { message } = Object(cause) as Error;
+  if (meaning === "lost") return lostError(cause);
+  if (meaning === "refused") return new RefusedError(message, { cause });
+  if (meaning === "unknown") return new UnknownReplyError(message, { cause });
+  return new TemporaryError(message, { cause });
+}
+
+/**
+ * Settles as a statement does, with the error of a call.
+ *
+ * @param statement The statement.
+ * @param onEnd Called before it rejects, if the session has to be closed.
+ */
+export async function answered<Value>(
+  statement: Promise<Value>,
+  onEnd?: (error: unknown) => void,
+): Promise<Value> {
   try {
     return await statement;
   } catch (error) {
-    const meaning = meaningOf(error);
-    if (meaning === "lost") throw lostError(error);
-    throw meaning === "refused" ? refusedError(error) : error;
+    if (endsSession(error)) onEnd?.(error);
+    throw errorOf(error);
   }
 }
 
+/** The SQLSTATE behind the error of a call. */
+function stateOf(error: unknown): string {
+  return codeOf((Object(error) as { cause?: unknown }).cause);
+}
+
 function codeOf(error: unknown): string {
-  return String((error as { code?: unknown }).code);
+  return String((Object(error) as { code?: unknown }).code);
 }

@@ -4,17 +4,25 @@
  * @module
  */
 
-import { connect, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import type { Sql } from "postgres";
+import type { ServerFacts } from "../../core/backend/contract.ts";
+import { RefusedError, TemporaryError } from "../../core/backend/errors.ts";
+import { withLoginHelp } from "../../core/backend/kit/connecting_help.ts";
+import { tlsVersionOf } from "../../core/backend/kit/tls_version.ts";
 import { unlessAborted } from "../../core/util/abort.ts";
-import { lostError, meaningOf, refusedError } from "./errors.ts";
-import type { Settings } from "./settings.ts";
+import { after } from "../../core/util/timer.ts";
+import { answered, errorOf, lostError } from "./errors.ts";
+import { factsOf } from "./facts.ts";
+import { openSocket, silenceOf } from "./socket.ts";
+import { isOfPooler, type Row, SESSION, type Statements } from "./statement.ts";
+import type { Settings } from "./url.ts";
 
 /** The client library. */
 export type Postgres = typeof import("postgres");
 
-/** How long a server may take to accept a session, in seconds. */
-const TIMEOUT = 10;
+/** How long the last statements of a session may take that is to be renewed, in milliseconds. */
+const FAREWELL = 1_000;
 
 /** The listeners of a connection. */
 export interface LinkEvents {
@@ -25,17 +33,23 @@ export interface LinkEvents {
 }
 
 /** A connection of the backend's own. It does not reconnect: once lost, it stays lost. */
-export class Link {
+export class Link implements Statements {
   /** Settles once it is open. */
   readonly ready: Promise<void>;
-  /** The client, bound to this connection. */
-  readonly sql: Sql;
   /** Whether the connection is lost, closed, or could not be opened. */
   lost = false;
+  /** See `Statements`. */
+  isPooled = false;
+  /** The client, bound to this connection. */
+  readonly #sql: Sql;
   readonly #events: LinkEvents;
+  readonly #settings: Settings;
   #socket: Socket | undefined;
   #ended: Promise<void> | undefined;
   #reason: unknown;
+  /** The number of statements that are not answered. */
+  #underway = 0;
+  #onIdle: () => void = () => {};
 
   /**
    * Starts to connect.
@@ -46,80 +60,167 @@ export class Link {
    */
   constructor(postgres: Postgres, settings: Settings, events: LinkEvents) {
     this.#events = events;
-    this.sql = postgres({
-      ...settings,
-      ...{ socket: () => this.#connect(settings) },
+    this.#settings = settings;
+    this.#sql = postgres({
+      ...settings.client,
+      ...{ socket: () => this.#connect() },
       max: 1,
       // The types only know numbers. With null, the session never ends by itself.
       idle_timeout: null as unknown as number,
       max_lifetime: null as unknown as number,
-      connect_timeout: TIMEOUT,
       fetch_types: false,
       backoff: () => 0,
-      connection: { application_name: "broadcaster" },
       onclose: () => this.#lose(),
       onnotice: () => {},
       ...{ onnotify: events.onNotify },
     }) as unknown as Sql;
-    this.ready = this.sql`select 1`.then(() => {}, (error) => {
-      this.#lose();
-      if (/^(refused|other)$/.test(meaningOf(error))) throw refusedError(error);
-      if (error.code !== "CONNECT_TIMEOUT") throw error;
-      const reason = `it did not answer for ${TIMEOUT} s, perhaps it is no Postgres server`;
-      throw new Error(reason, { cause: error });
-    });
+    this.ready = this.#begin();
     this.ready.catch(() => {});
+  }
+
+  /** See `Statements`. */
+  async query(text: string, values: readonly (string | null)[]): Promise<readonly Row[]> {
+    this.#check();
+    const statement = this.#sql.unsafe(text, [...values], { prepare: !this.isPooled });
+    return await this.#answered(statement.values() as unknown as Promise<Row[]>);
+  }
+
+  /** See `Statements`. */
+  async run(text: string): Promise<void> {
+    this.#check();
+    await this.#answered(this.#sql.unsafe(text));
+  }
+
+  /** What the server tells about itself. */
+  describe(): Promise<ServerFacts> {
+    return factsOf(this, tlsVersionOf(this.#socket));
   }
 
   /** Asks the server for a sign of life; cuts the connection if the signal aborts first. */
   async probe(signal: AbortSignal): Promise<void> {
     if (this.lost) return;
     try {
-      await unlessAborted(signal, this.sql`select 1`);
+      await unlessAborted(signal, this.run("select 1"));
     } catch (error) {
-      this.#reason = error;
-      this.#socket?.destroy();
+      this.cut(error);
       throw lostError(error);
     }
+  }
+
+  /** Closes it without waiting for anything. */
+  cut(reason: unknown): void {
+    this.#reason = reason;
+    this.#lose();
+    this.#socket?.destroy();
+  }
+
+  /** Lets the statements that were sent be answered, and closes it. */
+  end(reason: unknown): void {
+    if (this.lost) return;
+    this.#reason = reason;
+    this.#leave();
+    const idle = new Promise<void>((resolve) => {
+      const stop = after(FAREWELL, resolve);
+      this.#onIdle = () => {
+        stop();
+        resolve();
+      };
+    });
+    this.#ended = idle.then(() => this.#shut());
   }
 
   /** Closes it, and resolves once its socket is shut. */
   async close(): Promise<void> {
     this.#lose();
-    const socket = this.#socket;
-    if (socket && !socket.closed) {
-      const shut = new Promise((resolve) => socket.once("close", resolve));
-      socket.destroy();
-      await shut;
-    }
-    await this.ready.catch(() => {});
     await this.#ended;
+    await this.#destroy();
+    await this.ready.catch(() => {});
     // If statements were waiting, the client has set a timer to reconnect. `#connect` refuses that.
     await new Promise((resolve) => setTimeout(resolve, 0));
   }
 
-  /** Opens the socket: only a socket of our own can be destroyed when it is half-open. */
-  #connect({ host, port }: Settings): Promise<Socket> {
-    const hostname = String(host);
-    return new Promise((resolve, reject) => {
-      // If the server closes during the handshake, the client would retry forever without a pause.
-      if (this.lost || this.#socket) return reject(lostError());
-      const socket = connect(Number(port), hostname);
-      this.#socket = socket;
-      socket.once("error", reject);
-      socket.once("connect", () => {
-        socket.off("error", reject);
-        // The client reads the server's name from these, for TLS and for its errors.
-        resolve(Object.assign(socket, { host: hostname, port }));
-      });
+  async #begin(): Promise<void> {
+    try {
+      const result = await this.#sql.unsafe(SESSION).values();
+      this.isPooled = isOfPooler(result);
+      const limit = result[0]?.[1] ?? "0";
+      // A session that listens is idle for as long as nothing is published.
+      if (limit !== "0" && !this.isPooled) await this.#sql.unsafe("set idle_session_timeout = 0");
+    } catch (cause) {
+      this.#lose();
+      throw this.#refusal(cause);
+    }
+  }
+
+  /** Nothing is sent on a session that was lost: it is safe to repeat. */
+  #check(): void {
+    if (this.lost) {
+      throw new TemporaryError("the connection to the server was lost", { cause: this.#reason });
+    }
+  }
+
+  /** Settles as a statement does. If its error says so, the session is closed after its last one. */
+  async #answered<Value>(statement: Promise<Value>): Promise<Value> {
+    this.#underway++;
+    try {
+      return await answered(statement, (error) => this.end(error));
+    } finally {
+      if (--this.#underway === 0) this.#onIdle();
+    }
+  }
+
+  /** The error of a connection that could not be opened. */
+  #refusal(cause: unknown): unknown {
+    const { code } = Object(cause) as { code?: unknown };
+    const { endpoint } = this.#settings;
+    if (code === "CONNECT_TIMEOUT") {
+      return silenceOf(endpoint);
+    }
+    const error = errorOf(cause);
+    if (!(error instanceof RefusedError)) return cause;
+    // The text is in the language of the server; the code is not.
+    if (code === "28P01" || code === "28000" && endpoint.tls) {
+      const way = "postgres://user:password@host/database";
+      return new RefusedError(withLoginHelp(error.message, way), { cause });
+    }
+    if (code !== "28000") return error;
+    return new RefusedError(`${error.message}; if the server wants TLS, add sslmode=require`, {
+      cause,
     });
+  }
+
+  /** Opens the socket: only a socket of our own can be destroyed when it is half-open. */
+  async #connect(): Promise<Socket> {
+    // If the server closes during the handshake, the client would retry forever without a pause.
+    if (this.lost || this.#socket) throw lostError();
+    const { endpoint } = this.#settings;
+    const socket = await openSocket(endpoint, (socket) => this.#socket = socket);
+    // The client names the server by these in its errors.
+    return Object.assign(socket, { host: endpoint.host, port: endpoint.port });
   }
 
   #lose(): void {
     if (this.lost) return;
+    this.#leave();
+    this.#ended = this.#shut();
+  }
+
+  #leave(): void {
     this.lost = true;
     this.#events.onLost(lostError(this.#reason));
-    // The next statement would open a new connection, which listens to nothing.
-    this.#ended = this.sql.end({ timeout: 0 }).catch(() => {});
+  }
+
+  /** Ends the client. The next statement would open a new connection, which listens to nothing. */
+  async #shut(): Promise<void> {
+    await this.#sql.end({ timeout: 0 }).catch(() => {});
+    await this.#destroy();
+  }
+
+  async #destroy(): Promise<void> {
+    const socket = this.#socket;
+    if (!socket || socket.closed) return;
+    const shut = new Promise((resolve) => socket.once("close", resolve));
+    socket.destroy();
+    await shut;
   }
 }

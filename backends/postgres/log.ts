@@ -6,7 +6,10 @@
  *
  * `postgres-stream://[[user][:password]@]host[:port][/database]`, or
  * `postgresql-stream://`. The parameters are the options of {@linkcode PostgresStreamOptions}.
- * The connection must be a session of its own: a pooler in transaction mode drops LISTEN.
+ * Parameters of libpq, permissions, and servers that take no writes: see the module `postgres`.
+ *
+ * The connection may lead through a pooler. One in transaction mode drops LISTEN: then new events are
+ * found by polling once a second, and a `statechange` says so.
  *
  * ## Delivery
  *
@@ -25,40 +28,75 @@
  *
  * An application publishes within its own transaction by a SQL function, with a payload of text or
  * of bytes. If the transaction commits, the event is delivered; if it rolls back, nothing is sent.
- * This works at every isolation level, and an open transaction does not block other publishers:
+ * This works at every isolation level, and an open transaction does not block other publishers.
+ * `PREPARE TRANSACTION` is refused by Postgres, since the function sends a notification.
  *
  * ```sql
  * begin;
  * insert into orders (number) values (7);
- * select broadcaster_publish('orders', 'order 7');
+ * select broadcaster.publish('orders', 'order 7');
  * commit;
  * ```
  *
- * Headers are the column `headers`, a JSON object, and the third argument of that function. An
- * idempotency key is a row of `broadcaster_keys`. It is written in the same transaction as its
- * event, and known until it expires or the log is emptied.
+ * Headers are the column `headers`, a JSON object of at most 1 MiB, and the third argument of that
+ * function. An idempotency key is a row of the table `keys`. It is written in the same transaction
+ * as its event, and known until it expires or the log is emptied.
  *
  * ## Retention
  *
- * Every process removes from time to time the events that are older than its `retention`, so the
- * shortest one wins. The newest event of each channel is always kept, and so is the newest of those
- * that are too old: readers that have seen it know that they missed nothing.
+ * How long events are stored is a property of the log, the column `retention` of its table `meta`:
+ * 7 days unless a process that may change it connects with another `retention`. Every process that
+ * may publish lets the log remove older events from time to time, so publishers need no right to
+ * delete. The newest event of each channel is always kept, and so is the newest of those that are
+ * too old: readers that have seen it know that they missed nothing.
+ *
+ * A row that is deleted by hand is not delivered any more. A subscription that resumes exactly there
+ * goes on without a gap if it was the newest row of its channel that was ever removed, otherwise
+ * with a gap (`trimmed`). `TRUNCATE`, a table that is created again, and a copy of the log in
+ * another database, such as one by `pg_dump`, are another log (`reset`).
  *
  * ## Schema
  *
- * On connecting, the backend creates the missing parts of its schema with {@linkcode MIGRATION}, in
- * the first schema of the `search_path`: the tables `broadcaster_log`, `broadcaster_meta`,
- * `broadcaster_trimmed`, `broadcaster_keys` and `broadcaster_outbox`, the sequence
- * `broadcaster_ids`, and functions. A role that may not create them uses existing ones; it needs
- * these rights:
+ * The log lives in a schema of its own, `broadcaster` by default (`?schema=`). Two schemas are two
+ * logs. On connecting, the backend creates what is missing, which needs the right CREATE on the
+ * database. To create the objects ahead, connect once as the role that is to own them, or run the
+ * SQL that {@linkcode migration} returns. What was altered by hand is refused.
+ *
+ * ## Rights
+ *
+ * | role | connects | publishes by the library, removes what is too old | publishes by SQL | subscribes, reads the past | changes the retention | creates, forges, deletes |
+ * | --- | --- | --- | --- | --- | --- | --- |
+ * | owner of the schema | yes | yes | yes | yes | yes | yes |
+ * | publisher | yes | yes | no | no | no | no |
+ * | sql_publisher | yes | no | yes | no | no | no |
+ * | subscriber | yes | no | no | yes | no | no |
+ * | keeper | yes | no | no | no | yes | no |
+ *
+ * A role that publishes and subscribes has the rights of both. Every role needs the schema:
  *
  * ```sql
- * grant usage on sequence broadcaster_ids to app;
- * grant select, insert, delete on broadcaster_log, broadcaster_outbox to app;
- * grant select, insert, update, delete on broadcaster_keys to app;
- * grant select, insert on broadcaster_trimmed to app;
- * grant select on broadcaster_meta to app;
+ * grant usage on schema broadcaster to publisher, sql_publisher, subscriber, keeper;
+ * grant execute on function broadcaster.store to publisher;
+ * grant execute on function broadcaster.publish(text, text, jsonb) to sql_publisher;
+ * grant execute on function broadcaster.publish(text, bytea, jsonb) to sql_publisher;
+ * grant select on broadcaster.log, broadcaster.meta, broadcaster.trimmed to subscriber;
+ * grant select, update (retention) on broadcaster.meta to keeper;
  * ```
+ *
+ * Functions run with the rights of the owner of the log, so ids cannot be forged. Who owns a log
+ * could also run code with the rights of those who use it. So connecting is refused unless the
+ * objects belong to the connecting role, to a superuser, to the owner of the database or to a role
+ * that the connecting one is a member of; a superuser trusts only superusers. It is also refused if
+ * anyone else may create objects in the schema, or triggers on its tables.
+ *
+ * ## Locks
+ *
+ * The order of a channel is kept by a lock on a row of the table `locks`, which no other role can
+ * take. It is held from the number of an event to its commit: for the library one statement, for an
+ * application its COMMIT. A statement of the library waits for it for a quarter of a second. If a
+ * transaction holds it for longer, for one after `SET CONSTRAINTS ALL IMMEDIATE`, the messages to
+ * its channel wait on a session of their own, up to `timeout`, and other channels go on. While a
+ * table is locked, publishing and reading wait. The COMMIT of an application has no such limit.
  *
  * ## Escape hatch
  *
@@ -88,6 +126,7 @@ import type {
   Page,
   Payload,
   ReadOptions,
+  ServerFacts,
   Tail,
   TailOptions,
   Target,
@@ -98,24 +137,24 @@ import type { Position } from "../../core/backend/position.ts";
 import { random } from "../../core/util/random.ts";
 import type { Postgres } from "./link.ts";
 import { BorrowedDatabase, type DatabaseEvents, OwnDatabase } from "./log/database.ts";
+import type { LogSettings } from "./log/installation.ts";
 import { checkName, checkPayload } from "./log/limits.ts";
 import { Pool } from "./log/pool.ts";
+import { schemaOf } from "./log/schema_name.ts";
 import { type Dial, openReading, openWriting, type Reading, type Writing } from "./log/sessions.ts";
 import { RenewedSession } from "./renewed_session.ts";
 import {
   checkSql,
   checkUnused,
+  CONNECTION_OPTIONS,
   type ConnectionOptions,
   connectionParameters,
-  settingsOf,
-  shownAs,
 } from "./settings.ts";
+import { settingsOf, shownAs } from "./url.ts";
 
-export { MIGRATION } from "./log/schema.ts";
-export type { ConnectionOptions } from "./settings.ts";
+export { migration } from "./log/schema.ts";
+export type { ConnectionOptions, SslMode } from "./settings.ts";
 
-/** How long events are stored by default, in milliseconds. */
-const RETENTION = 7 * 24 * 60 * 60 * 1_000;
 /** The alternative to a client library that cannot be imported. */
 const FACTORY = "postgresStream({ sql })";
 
@@ -144,23 +183,41 @@ export class PostgresStreamBackend implements Backend {
    * A backend that connects with `connect()`.
    *
    * @param address Where it connects to, as it appears in messages.
-   * @param retention How long events are stored, in milliseconds; 0 for forever.
+   * @param retention How long events are stored, in milliseconds, if the URL says so; 0 for forever.
    * @param dial Opens a session, which starts to connect.
    * @param pool The number of further sessions that read pages.
    */
-  constructor(address: string, retention: number, dial: Dial, pool = 0) {
+  constructor(address: string, retention: number | undefined, dial: Dial, pool = 0) {
     this.address = address;
     // Tells the hints of this process from those of others.
     const sender = random();
     const onWritten = (channels: readonly string[]) => this.#reading.current?.ends.wake(channels);
-    this.#writing = new RenewedSession(() => openWriting(dial, { retention, sender, onWritten }));
-    this.#reading = new RenewedSession(() => openReading(dial, sender));
+    // The address of a server that became read-only may lead to another one by now.
+    const onRenewed = (error: Error) => {
+      this.#reading.current?.renew(error);
+      this.#pool?.renew(error);
+    };
+    const echo = (token: string) => this.#writing.use().echo(token);
+    this.#writing = new RenewedSession(() =>
+      openWriting(dial, { retention, sender, onWritten, onRenewed })
+    );
+    this.#reading = new RenewedSession(() => openReading(dial, { sender, echo }));
     if (pool > 0) this.#pool = new Pool(pool, dial);
   }
 
   /** Whether neither session was lost. */
   get connected(): boolean {
     return !this.#writing.lost && !this.#reading.lost;
+  }
+
+  /** Number of open connections. */
+  get connections(): number {
+    return this.#writing.count + this.#reading.count + (this.#pool?.connections ?? 0);
+  }
+
+  /** Why new events are found only by polling, if that is so. */
+  get warning(): Error | undefined {
+    return this.#reading.current?.warning;
   }
 
   /** Refuses names and payloads that the table would refuse. */
@@ -206,6 +263,11 @@ export class PostgresStreamBackend implements Backend {
     ]);
   }
 
+  /** What the server tells about itself. */
+  async describe(): Promise<ServerFacts> {
+    return await this.#writing.current!.describe();
+  }
+
   /** Wakes other processes a last time, and closes all sessions. */
   async close(): Promise<void> {
     await Promise.all([this.#writing.close(), this.#reading.close(), this.#pool?.close()]);
@@ -215,10 +277,18 @@ export class PostgresStreamBackend implements Backend {
 /** Options for a log in Postgres: the parameters of `postgres-stream://`, and a client. */
 export interface PostgresStreamOptions extends ConnectionOptions {
   /**
-   * How long events are stored: a number of milliseconds, a text with a unit such as `"30m"`,
-   * `"12h"` or `"7d"`, or `"forever"`; 0 means forever too.
+   * The schema of the database that the log lives in. Each schema is another log. A name has at most
+   * 63 bytes, and no quotes, backslashes, dollar signs or control characters.
    *
-   * @default {"7d"}
+   * @default {"broadcaster"}
+   */
+  readonly schema?: string | undefined;
+  /**
+   * How long events are stored: a number of milliseconds, a text with a unit such as `"30m"`,
+   * `"12h"` or `"7d"`, or `"forever"`; 0 means forever too. It is a property of the log: the last
+   * process that connects with another one changes it, if its role may.
+   *
+   * @default {that of the log, 7 days when it is created}
    */
   readonly retention?: number | string | undefined;
   /**
@@ -234,16 +304,26 @@ export interface PostgresStreamOptions extends ConnectionOptions {
  * A log in a Postgres database, for `new Broadcast()`.
  *
  * @param options The server, or a client of it, and the log.
- * @throws {TypeError} If `sql` is not a client of the library `postgres`.
+ * @throws {TypeError} If `sql` is not a client of the library `postgres`, or `schema` cannot be the
+ * name of a schema.
  */
 export function postgresStream(options: PostgresStreamOptions = {}): BackendSource {
-  const { sql, url, retention, pool } = checkOptions("postgresStream", options);
+  const { sql, url, schema, retention, pool } = checkOptions("postgresStream", options, {
+    ...CONNECTION_OPTIONS,
+    schema: true,
+    retention: true,
+    pool: true,
+  });
   const source = sourceOf({
     schemes: ["postgres-stream", "postgresql-stream"],
     url,
-    parameters: { ...connectionParameters(options), retention: durationText(retention), pool },
+    parameters: {
+      ...connectionParameters(options),
+      ...{ schema, retention: durationText(retention), pool },
+    },
     open: (address) => sql === undefined ? open(address) : borrow(address, sql),
   });
+  schemaOf(source.address);
   if (sql !== undefined) {
     checkSql(sql);
     checkUnused(source.address, ["pool"]);
@@ -253,20 +333,21 @@ export function postgresStream(options: PostgresStreamOptions = {}): BackendSour
 
 /** Makes the backend of `postgres-stream://` and `postgresql-stream://`. */
 export async function open(address: Address): Promise<Backend> {
-  const retention = retentionOf(address);
+  const log = logOf(address);
   const pool = address.count("pool", 0);
   const settings = await settingsOf(address);
   const { default: postgres } = await importClient<{ default: Postgres }>("postgres", FACTORY);
-  const dial = (events: DatabaseEvents) => new OwnDatabase(postgres, settings, events);
-  return new PostgresStreamBackend(shownAs("postgres-stream", address), retention, dial, pool);
+  const dial = (events: DatabaseEvents) => new OwnDatabase(postgres, settings, log, events);
+  return new PostgresStreamBackend(shownAs("postgres-stream", address), log.retention, dial, pool);
 }
 
 function borrow(address: Address, sql: Sql): Backend {
-  const dial = (events: DatabaseEvents) => new BorrowedDatabase(sql, events);
-  return new PostgresStreamBackend(String(address), retentionOf(address), dial);
+  const log = logOf(address);
+  const dial = (events: DatabaseEvents) => new BorrowedDatabase(sql, log, events);
+  return new PostgresStreamBackend(String(address), log.retention, dial);
 }
 
-function retentionOf(address: Address): number {
+function logOf(address: Address): LogSettings {
   const isForever = address.parameters.get("retention") === "forever";
-  return isForever ? 0 : address.duration("retention") ?? RETENTION;
+  return { schema: schemaOf(address), retention: isForever ? 0 : address.duration("retention") };
 }

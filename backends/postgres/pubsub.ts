@@ -3,10 +3,38 @@
  *
  * ## URLs
  *
- * `postgres://[[user][:password]@]host[:port][/database]`, or `postgresql://`.
- * The parameters are the options of {@linkcode PostgresOptions}. The connection must be a session
- * of its own: a pooler in transaction mode drops LISTEN. A process has one connection to publish,
- * and one to listen.
+ * `postgres://[[user][:password]@]host[:port][/database][?parameters]`, or `postgresql://`. The
+ * parameters are the options of {@linkcode PostgresOptions}, and these of libpq:
+ *
+ * | parameter | meaning |
+ * |---|---|
+ * | `sslmode`, `sslrootcert`, `sslcert`, `sslkey`, `sslnegotiation` | TLS. The last but one are other names of `ca`, `cert` and `key`; `sslrootcert=system` means the authorities of the runtime. A certificate is checked for the host as the URL has it. |
+ * | `ssl=true`, `sslaccept=strict` | `sslmode=verify-full` |
+ * | `channel_binding=require` | `sslmode=verify-full`: the client cannot bind the password to TLS, and a certificate that is checked protects as well |
+ * | `host`, `port` | The server. A host that starts with a slash is the folder of its Unix socket. |
+ * | `target_session_attrs` | `any`, `primary` or `read-write`. A server that takes no writes is left and tried again later in any case. |
+ * | `connect_timeout` | How long the server may take to accept a session, in seconds; 0 for forever. The default is 10. |
+ * | `application_name` | The name of the sessions, by default `broadcaster`. |
+ * | `options` | Settings of the sessions: `-c%20name=value`. |
+ * | `pgbouncer=true` | No statement is prepared. A pooler is recognized without it. |
+ *
+ * Parameters of Prisma and of hosting providers that mean nothing here are accepted:
+ * `connection_limit`, `pool_timeout`, `schema`, `supa` and others. All other ones are refused.
+ *
+ * A process has one connection to publish, and one to listen. The one that listens must be a session
+ * of its own. A pooler in transaction mode drops LISTEN: then `subscribe()` is refused, since a
+ * notification to the process itself does not come back.
+ *
+ * ## Permissions
+ *
+ * On Deno, `--allow-net=<host>:<port> --allow-env=PG*` is enough if the URL names the user. A Unix
+ * socket needs `--allow-net=unix:<path>`, and PEM files need `--allow-read=<path>`.
+ *
+ * ## Servers that take no writes
+ *
+ * On a standby, or on a primary that was demoted, messages wait for up to the option `timeout`, and
+ * subscriptions are opened again and again, each time on a new connection. A client that you pass
+ * keeps its connections; it must reach the new primary by itself.
  *
  * ## Delivery
  *
@@ -40,24 +68,27 @@ import type {
   BackendSource,
   OutgoingPayload,
   Payload,
+  ServerFacts,
   Tail,
 } from "../../core/backend/contract.ts";
 import { importClient } from "../../core/backend/kit/client_library.ts";
 import { checkOptions, sourceOf } from "../../core/backend/kit/source.ts";
+import { nameOf } from "../../core/backend/name.ts";
 import type { Postgres } from "./link.ts";
 import { BorrowedSession } from "./pubsub/borrowed_session.ts";
+import { Proof } from "./pubsub/proof.ts";
 import { OwnSession, type Session } from "./pubsub/session.ts";
 import { RenewedSession } from "./renewed_session.ts";
 import {
   checkSql,
   checkUnused,
+  CONNECTION_OPTIONS,
   type ConnectionOptions,
   connectionParameters,
-  settingsOf,
-  shownAs,
 } from "./settings.ts";
+import { settingsOf, shownAs } from "./url.ts";
 
-export type { ConnectionOptions } from "./settings.ts";
+export type { ConnectionOptions, SslMode } from "./settings.ts";
 
 /** NOTIFY's limit: "In the default configuration it must be shorter than 8000 bytes". */
 const PAYLOAD_LIMIT = 7_999;
@@ -76,6 +107,8 @@ export class PostgresBackend implements Backend {
   readonly features: BackendFeatures = { crossProcess: true, binary: false };
   readonly #publisher: RenewedSession<Session>;
   readonly #listener: RenewedSession<Session>;
+  #proof: Proof | undefined;
+  #wasProven = false;
 
   /**
    * A backend that connects with `connect()`.
@@ -94,17 +127,24 @@ export class PostgresBackend implements Backend {
     return !this.#publisher.lost && !this.#listener.lost;
   }
 
+  /** Number of open connections. */
+  get connections(): number {
+    return this.#publisher.count + this.#listener.count;
+  }
+
   /** Refuses names that LISTEN would cut, and payloads that NOTIFY would refuse. */
   check(channel: string, payload?: Payload): void {
     if (isLonger(channel, NAME_LIMIT)) {
       throw new RangeError(
-        `Cannot use channel "${channel}" on postgres: its name has ${
+        `Cannot use channel ${nameOf(channel)} on postgres: its name has ${
           byteLength(channel)
         } bytes, the limit is ${NAME_LIMIT}`,
       );
     }
     if (channel.includes("\0")) {
-      throw new TypeError("Cannot use channel on postgres: its name has a NUL character");
+      throw new TypeError(
+        `Cannot use channel ${nameOf(channel)} on postgres: its name has a NUL character`,
+      );
     }
     if (payload !== undefined) checkPayload(channel, payload);
   }
@@ -120,21 +160,45 @@ export class PostgresBackend implements Backend {
     return this.#publisher.current!.notify(messages);
   }
 
-  /** Listens. */
+  /** Listens, once it is proven that notifications come back. */
   async tail(channel: string): Promise<Tail> {
     const session = this.#listener.use();
     await session.ready;
+    await this.#prove(session);
     return await session.listen(channel);
   }
 
-  /** Sends a statement on each session. */
+  /** Sends a statement on each session, and a notification from one to the other. */
   async probe(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.#publisher.probe(signal), this.#listener.probe(signal)]);
+    await Promise.all([
+      this.#publisher.probe(signal),
+      this.#listener.probe(signal),
+      this.#proof?.probe(signal),
+    ]);
+  }
+
+  /** What the server tells about itself. */
+  async describe(): Promise<ServerFacts> {
+    return await this.#publisher.current!.describe();
   }
 
   /** Closes both sessions. */
   async close(): Promise<void> {
     await Promise.all([this.#publisher.close(), this.#listener.close()]);
+  }
+
+  async #prove(session: Session): Promise<void> {
+    if (this.#proof?.listener !== session) {
+      this.#proof = new Proof(session, () => this.#publisher.use(), this.#wasProven);
+    }
+    const proof = this.#proof;
+    try {
+      await proof.opened;
+    } catch (error) {
+      this.#listener.discard(session);
+      throw error;
+    }
+    this.#wasProven ||= proof.isProven;
   }
 }
 
@@ -148,7 +212,7 @@ export interface PostgresOptions extends ConnectionOptions {}
  * @throws {TypeError} If `sql` is not a client of the library `postgres`.
  */
 export function postgres(options: PostgresOptions = {}): BackendSource {
-  const { sql, url } = checkOptions("postgres", options);
+  const { sql, url } = checkOptions("postgres", options, CONNECTION_OPTIONS);
   const source = sourceOf({
     schemes: ["postgres", "postgresql"],
     url,
@@ -179,17 +243,21 @@ function borrow(address: Address, sql: Sql): Backend {
 function checkPayload(channel: string, payload: Payload): void {
   if (typeof payload !== "string") {
     throw new TypeError(
-      `Cannot publish to "${channel}": the payload is bytes, postgres carries text, use the text() or json() codec`,
+      `Cannot publish to ${
+        nameOf(channel)
+      }: the payload is bytes, postgres carries text, use the text() or json() codec`,
     );
   }
   if (payload.includes("\0")) {
     throw new TypeError(
-      `Cannot publish to "${channel}": the payload has a NUL character, which postgres cannot carry`,
+      `Cannot publish to ${
+        nameOf(channel)
+      }: the payload has a NUL character, which postgres cannot carry`,
     );
   }
   if (isLonger(payload, PAYLOAD_LIMIT)) {
     throw new RangeError(
-      `Cannot publish to "${channel}": the payload has ${
+      `Cannot publish to ${nameOf(channel)}: the payload has ${
         byteLength(payload)
       } bytes, the limit of postgres is ${PAYLOAD_LIMIT}`,
     );

@@ -26,6 +26,8 @@ export class RenewedSession<Session extends Renewable> {
   /** The session that was opened last. */
   current: Session | undefined;
   readonly #open: () => Session;
+  /** Sessions that were replaced and are not closed yet. */
+  readonly #leaving = new Set<Promise<void>>();
   #closed = false;
 
   /** @param open Opens a session, which starts to connect. */
@@ -38,6 +40,11 @@ export class RenewedSession<Session extends Renewable> {
     return this.current?.lost ?? false;
   }
 
+  /** Number of open sessions: one or none. */
+  get count(): number {
+    return this.current && !this.current.lost ? 1 : 0;
+  }
+
   /**
    * The session: a new one the first time, and after a loss.
    *
@@ -45,13 +52,21 @@ export class RenewedSession<Session extends Renewable> {
    */
   use(): Session {
     if (this.#closed) throw closedError();
-    if (!this.current || this.current.lost) this.current = this.#open();
-    return this.current;
+    this.forgetLost();
+    return this.current ??= this.#open();
   }
 
   /** Forgets a lost session. The next use opens another one. */
   forgetLost(): void {
-    if (this.lost) this.current = undefined;
+    if (this.current?.lost) this.discard(this.current);
+  }
+
+  /** Closes a session of no use and forgets it, without counting as lost. */
+  discard(session: Session): void {
+    if (this.current !== session) return;
+    const leaving = session.close().finally(() => this.#leaving.delete(leaving));
+    this.#leaving.add(leaving);
+    this.current = undefined;
   }
 
   /** Probes the session, if there is one. */
@@ -62,6 +77,6 @@ export class RenewedSession<Session extends Renewable> {
   /** Closes the session, and opens no more. */
   async close(): Promise<void> {
     this.#closed = true;
-    await this.current?.close();
+    await Promise.all([this.current?.close(), ...this.#leaving]);
   }
 }

@@ -1,17 +1,18 @@
 /**
- * The connection settings: those of a URL, or a client that the user gives.
+ * The options of the connection: parameters of the URL, or a client that the user gives.
  *
  * @module
  */
 
-import type { Options, Sql } from "postgres";
+import type { Sql } from "postgres";
 import type { Address } from "../../core/backend/address.ts";
 import { checkClient } from "../../core/backend/kit/given_client.ts";
 import type { SourceOptions } from "../../core/backend/kit/source.ts";
-import { pemParameters, readPem } from "../../core/backend/kit/tls_files.ts";
+import type { Names } from "../../core/util/known_options.ts";
+import { quote } from "../../core/util/quote.ts";
+import { CONNECTION_PARAMETERS, type SslMode } from "./url.ts";
 
-/** The settings of the client library. */
-export type Settings = Options<Record<never, never>>;
+export type { SslMode } from "./url.ts";
 
 /** Options for the connection to a Postgres server. */
 export interface ConnectionOptions extends SourceOptions {
@@ -23,14 +24,17 @@ export interface ConnectionOptions extends SourceOptions {
    */
   readonly sql?: Sql | undefined;
   /**
-   * The use of TLS, with libpq's meaning.
+   * The use of TLS, with libpq's meaning: `"verify-full"` checks that the server's certificate is
+   * signed by a trusted authority and is for the host as the URL has it, `"verify-ca"` only the
+   * former, `"require"` nothing. `"no-verify"` is another name of that. `"prefer"` and `"allow"` go
+   * on without TLS if the server has none.
    *
    * @default {"disable"}
    */
-  readonly sslmode?: "disable" | "prefer" | "require" | "verify-full" | undefined;
+  readonly sslmode?: SslMode | undefined;
   /**
    * The path of a PEM file with the certificate authorities to trust. Implies
-   * `sslmode: "verify-full"`.
+   * `sslmode: "verify-full"`; with `"require"`, it means `"verify-ca"`.
    *
    * @default {those of the runtime}
    */
@@ -40,6 +44,16 @@ export interface ConnectionOptions extends SourceOptions {
   /** The path of a PEM file with the key of `cert`. */
   readonly key?: string | undefined;
 }
+
+/** The names of `ConnectionOptions`. */
+export const CONNECTION_OPTIONS: Names<ConnectionOptions> = {
+  url: true,
+  sql: true,
+  sslmode: true,
+  ca: true,
+  cert: true,
+  key: true,
+};
 
 /** The parameters that are options of the connection. */
 export function connectionParameters(
@@ -74,37 +88,10 @@ export function checkSql(sql: unknown): void {
  * @throws {TypeError} If the address has one.
  */
 export function checkUnused({ parameters }: Address, names: readonly string[] = []): void {
-  const name = ["sslmode", "ca", "cert", "key", ...names].find((name) => parameters.has(name));
+  const name = [...CONNECTION_PARAMETERS, ...names].find((name) => parameters.has(name));
   if (name !== undefined) {
-    throw new TypeError(`Cannot use parameter "${name}": a client is given, which has its own`);
-  }
-}
-
-/**
- * The settings of a URL.
- *
- * @throws {TypeError} If it names several hosts, or a file that cannot be read.
- */
-export async function settingsOf(address: Address): Promise<Settings> {
-  if (address.hosts.length > 1) {
     throw new TypeError(
-      `Cannot open "${address}": it names several hosts, ${address.scheme}:// takes one`,
+      `Cannot use parameter ${quote(name)}: a client is given, which has its own`,
     );
   }
-  const { hostname = "localhost", port = 5432 } = address.hosts[0] ?? {};
-  const ssl = address.choice("sslmode", ["disable", "prefer", "require", "verify-full"]);
-  const isChecked = pemParameters(address).length > 0;
-  return {
-    host: hostname,
-    port,
-    ssl: isChecked ? await readPem(address) : ssl === undefined || ssl === "disable" ? false : ssl,
-    ...address.path !== "" && { database: address.path },
-    ...address.username !== undefined && { username: address.username },
-    ...address.password !== undefined && { password: address.password },
-  };
-}
-
-/** The server and the database, as they appear in messages. */
-export function shownAs(name: string, address: Address): string {
-  return `${name}://${address.servers(5432)[0]}${address.path && `/${address.path}`}`;
 }

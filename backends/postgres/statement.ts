@@ -4,12 +4,48 @@
  * @module
  */
 
-import type { Sql } from "postgres";
 import type { OutgoingPayload } from "../../core/backend/contract.ts";
-import { answered } from "./errors.ts";
 
 /** The longest statement, in notifications. */
 const BATCH = 500;
+
+const NOTIFY = "select pg_notify($1::text, $2::text)";
+const NOTIFY_ALL = `select pg_notify(channel, payload)
+  from unnest($1::text[], $2::text[]) as message (channel, payload)`;
+
+/** The first statement of a session: its process, and the time after which it ends if it is idle. */
+export const SESSION =
+  "select pg_backend_pid()::text, current_setting('idle_session_timeout', true)";
+
+/** A row of texts: what other types look like depends on settings, and on the client's parsers. */
+export type Row = readonly (string | null)[];
+
+/** Sends statements. They reject with an error that says what it concerns. */
+export interface Statements {
+  /**
+   * Whether a pooler is in between, which may give each transaction another session. Then nothing is
+   * prepared, and nothing is set.
+   */
+  readonly isPooled: boolean;
+  /** Sends a statement, which the server keeps prepared. */
+  query(text: string, values: readonly (string | null)[]): Promise<readonly Row[]>;
+  /** Sends statements without parameters. */
+  run(text: string): Promise<void>;
+}
+
+/**
+ * Whether a session is that of a pooler. It gives sessions to others, so it cannot tell the process
+ * of one as the server does.
+ *
+ * @param result The result of `SESSION`.
+ */
+export function isOfPooler(result: Result): boolean {
+  const [pid] = Object.values(result[0] ?? {});
+  return pid !== String(result.state?.pid);
+}
+
+/** The result of a statement: rows, and the session as the server or the pooler has told it. */
+export type Result = readonly object[] & { readonly state?: { readonly pid: number } | null };
 
 /**
  * Divides messages into statements. None has a message twice: within a transaction, the server
@@ -35,15 +71,18 @@ export function batches(
 }
 
 /** Sends all notifications in their order, or none. */
-export async function notify(sql: Sql, messages: readonly OutgoingPayload[]): Promise<undefined> {
+export async function notify(
+  statements: Statements,
+  messages: readonly OutgoingPayload[],
+): Promise<undefined> {
   const [{ channel, payload }] = messages as readonly [OutgoingPayload];
-  await answered(
-    messages.length === 1 ? sql`select pg_notify(${channel}, ${payload as string})` : sql`
-      select pg_notify(channel, payload) from unnest(
-        ${arrayOf(messages.map(({ channel }) => channel))}::text[],
-        ${arrayOf(messages.map(({ payload }) => payload as string))}::text[]
-      ) as message (channel, payload)`,
-  );
+  if (messages.length === 1) await statements.query(NOTIFY, [channel, payload as string]);
+  else {
+    await statements.query(NOTIFY_ALL, [
+      arrayOf(messages.map(({ channel }) => channel)),
+      arrayOf(messages.map(({ payload }) => payload as string)),
+    ]);
+  }
 }
 
 /** A channel as LISTEN takes it. */
@@ -52,10 +91,6 @@ export function quote(channel: string): string {
 }
 
 /** An array of texts, as Postgres reads it. */
-export function arrayOf(texts: Iterable<string | null>): string {
-  return `{${Array.from(texts, elementOf).join(",")}}`;
-}
-
-function elementOf(text: string | null): string {
-  return text === null ? "null" : `"${text.replace(/["\\]/g, "\\$&")}"`;
+export function arrayOf(texts: Iterable<string>): string {
+  return `{${Array.from(texts, (text) => `"${text.replace(/["\\]/g, "\\$&")}"`).join(",")}}`;
 }

@@ -9,9 +9,10 @@ import type { Cluster, Redis, RedisOptions } from "ioredis";
 import { Address, type Host } from "../../core/backend/address.ts";
 import { importClient } from "../../core/backend/kit/client_library.ts";
 import { pemParameters, readPem } from "../../core/backend/kit/tls_files.ts";
+import { quote } from "../../core/util/quote.ts";
 import { OPTIONS } from "./link.ts";
 import type { RedisClient } from "./options.ts";
-import { connectorOf, type Sentinels } from "./sentinel.ts";
+import type { Sentinels } from "./sentinel.ts";
 
 /** Makes a client that is not connected: of the only server, or of a node of a cluster. */
 export type Make = (node?: Host) => Redis;
@@ -58,22 +59,36 @@ export async function clientsOf(
   if (client !== undefined) {
     return { address: String(address), prefix, ...await duplicates(client) };
   }
+  const { hosts, parameters, password, scheme, username } = address;
   const seeds = seedsOf(address);
-  const { hostname = "localhost", port = 6379 } = address.hosts[0] ?? {};
+  const { hostname = "localhost", port = 6379 } = hosts[0] ?? {};
+  const protocol = address.choice("protocol", ["2", "3"]);
   const settings = {
     ...OPTIONS,
     db: databaseOf(address, seeds),
-    ...address.username !== undefined && { username: address.username },
-    ...address.password !== undefined && { password: address.password },
+    family: Number(address.choice("family", ["0", "4", "6"]) ?? 0),
+    connectionName: parameters.get("client_name") ?? undefined,
+    ...protocol && { protocol: protocol === "2" ? 2 as const : 3 as const },
+    ...username !== undefined && { username, password: "" },
+    ...password !== undefined && { password },
   };
   const tls = await tlsOf(address);
   const sentinels = sentinelsOf(address, tls);
-  const factory = address.scheme.endsWith("-stream") ? "redisStream" : "redis";
+  const factory = scheme.includes("-stream") ? "redisStream" : "redis";
   const ioredis = await importClient<typeof import("ioredis")>("ioredis", `${factory}({ client })`);
   const { Redis } = ioredis;
-  const Connector = sentinels && connectorOf(ioredis, sentinels);
+  const Connector = sentinels && (await import("./sentinel.ts")).connectorOf(ioredis, sentinels);
+  if (scheme.endsWith("+unix")) {
+    const path = `/${address.path}`;
+    return {
+      address: `${scheme}://${path}`,
+      make: () => new Redis({ ...settings, path }),
+      prefix,
+      keyPrefix: "",
+    };
+  }
   return {
-    address: `${address.scheme}://${address.servers(sentinels ? 26379 : 6379).join(",")}`,
+    address: `${scheme}://${address.servers(sentinels ? 26379 : 6379).join(",")}`,
     make: (node = { hostname, port }) =>
       new Redis({ ...settings, ...at(node, tls), ...Connector && { Connector } }),
     prefix,
@@ -147,10 +162,16 @@ function seedsOf(address: Address): Seeds | undefined {
   return { hosts, locate: (node) => node };
 }
 
+/** The database, as the path, or as `db` where others write it. */
 function databaseOf(address: Address, seeds: Seeds | undefined): number {
-  const database = address.path === "" ? 0 : Number(address.path);
+  const path = address.scheme.endsWith("+unix") ? "" : address.path;
+  const named = address.count("db", 0);
+  const database = path === "" ? named ?? 0 : Number(path);
   if (!Number.isInteger(database) || database < 0) {
-    throw new TypeError(`Cannot open "${address}": database "${address.path}" is not a number`);
+    throw new TypeError(`Cannot open "${address}": database ${quote(path)} is not a number`);
+  }
+  if (named !== undefined && named !== database) {
+    throw new TypeError(`Cannot open "${address}": the path and the parameter "db" differ`);
   }
   if (seeds && database > 0) {
     throw new TypeError(`Cannot open "${address}": a cluster has only the database 0`);
@@ -178,19 +199,36 @@ function sentinelsOf(address: Address, tls: RedisOptions["tls"]): Sentinels | un
   };
 }
 
-/** The TLS files, if the scheme has TLS. */
+/** What `ssl_cert_reqs` may be. */
+const REQUIREMENTS = ["required", "none", "optional"] as const;
+
+/** The settings of TLS, if the scheme or a parameter asks for it. */
 async function tlsOf(address: Address): Promise<RedisOptions["tls"]> {
-  const { scheme } = address;
-  if (!scheme.startsWith("rediss")) {
-    const [file] = pemParameters(address);
-    if (file === undefined) return undefined;
-    throw new TypeError(
-      `Cannot open "${address}": parameter "${file}" needs TLS, use ${
-        scheme.replace("redis", "rediss")
-      }://`,
-    );
+  const { parameters, scheme } = address;
+  const [file] = [...pemParameters(address), "ssl_cert_reqs"].filter((name) =>
+    parameters.has(name)
+  );
+  const isSecure = scheme.startsWith("rediss");
+  let isTls = isSecure;
+  for (const name of ["tls", "ssl"]) {
+    const value = address.choice(name, ["true", "false"]);
+    if (isSecure && value === "false") {
+      throw new TypeError(
+        `Cannot open "${address}": the scheme is for TLS, and parameter ${quote(name)} is false`,
+      );
+    }
+    isTls ||= value === "true";
   }
-  return await readPem(address);
+  if (isTls) {
+    const required = address.choice("ssl_cert_reqs", REQUIREMENTS);
+    return { ...await readPem(address), ...required === "none" && { rejectUnauthorized: false } };
+  }
+  if (file === undefined) return undefined;
+  throw new TypeError(
+    `Cannot open "${address}": parameter ${quote(file)} needs TLS, use ${
+      scheme.replace("redis", "rediss")
+    }://`,
+  );
 }
 
 /** The settings for one server. */

@@ -4,31 +4,111 @@
  * @module
  */
 
-import { ClosedError, ConnectionError, RefusedError } from "../../core/backend/errors.ts";
+import {
+  ClosedError,
+  ConnectionError,
+  RefusedError,
+  TemporaryError,
+  UnknownReplyError,
+} from "../../core/backend/errors.ts";
+import { withLoginHelp } from "../../core/backend/kit/connecting_help.ts";
 
 /**
- * The meaning of an error reply, by its first word.
+ * The meaning of an error reply.
  *
- * - `deposed`: the server became a replica, or its cluster is down; another server is to be found.
- * - `refused`: asking again does not help.
+ * - `refused`: asking again does not help. The call, or the subscription, fails.
+ * - `later`: the server has done nothing and cannot for now. The call is repeated.
+ * - `renewed`: as `later`, and the connection leads to the wrong server, or has lost its login. A
+ *   new connection is opened before the call is repeated.
+ * - `moved`: another node of the cluster is responsible.
  */
-const MEANINGS: Readonly<Record<string, "deposed" | "refused">> = {
-  READONLY: "deposed",
-  CLUSTERDOWN: "deposed",
-  WRONGTYPE: "refused",
+export type Meaning = "refused" | "later" | "renewed" | "moved";
+
+/**
+ * The meaning of each error reply that Redis 8 and Valkey 9 have, by its first word. Their Sentinels
+ * have two more.
+ */
+export const MEANINGS: Readonly<Record<string, Meaning>> = {
+  // The call is wrong, or the user lacks a right.
+  ERR: "refused",
+  BUSYGROUP: "refused",
+  BUSYKEY: "refused",
+  CROSSSLOT: "refused",
+  DENIED: "refused",
+  EXECABORT: "refused",
+  INVALIDOBJ: "refused",
+  NOGROUP: "refused",
   NOPERM: "refused",
-  NOAUTH: "refused",
+  NOPROTO: "refused",
+  NOSCRIPT: "refused",
+  NOSUB: "refused",
+  NOTBUSY: "refused",
+  UNKILLABLE: "refused",
+  WRONGPASS: "refused",
+  WRONGTYPE: "refused",
+  // The server starts, runs a script, or waits for memory, a disk, a replica, its master or a slot.
+  BUSY: "later",
+  CLUSTERDOWN: "later",
+  INPROG: "later",
+  IOERR: "later",
+  LOADING: "later",
+  MASTERDOWN: "later",
+  MISCONF: "later",
+  NOGOODSLAVE: "later",
+  NOMASTERLINK: "later",
+  NOQUORUM: "later",
+  NOREPLICAS: "later",
+  OOM: "later",
+  // The server became a replica, or does not know the user of this connection any more.
+  NOAUTH: "renewed",
+  READONLY: "renewed",
+  UNBLOCKED: "renewed",
+  // A slot of a cluster.
+  ASK: "moved",
+  MOVED: "moved",
+  REDIRECT: "moved",
+  TRYAGAIN: "moved",
 };
 
-/** The meaning of an error reply, if there is more to it than that the command failed. */
-export function meaningOf(error: unknown): "deposed" | "refused" | undefined {
-  const [code = ""] = textOf(error).split(" ", 1);
+/** Errors of the generic kind that pass. */
+const PASSING = /^ERR max number of clients/;
+
+/** Before Redis 7, a script's error has the error of its command in it. */
+const IN_SCRIPT = /^ERR .*@user_script: ?\d+: -?([A-Z]+) /;
+
+/** The meaning of an error reply; `undefined` for one that no server is known to give. */
+export function meaningOf(reply: unknown): Meaning | undefined {
+  const text = textOf(reply);
+  if (PASSING.test(text)) return "later";
+  const code = IN_SCRIPT.exec(text)?.[1] ?? text.split(" ", 1)[0]!;
   return Object.hasOwn(MEANINGS, code) ? MEANINGS[code] : undefined;
 }
 
-/** The same error, or a `RefusedError` if asking again does not help. */
-export function refusedIfFinal(error: unknown): unknown {
-  return meaningOf(error) === "refused" ? new RefusedError(textOf(error), { cause: error }) : error;
+/**
+ * The error that tells the core what to do about an error reply.
+ *
+ * @param reply The error that the client rejected with.
+ */
+export function replyError(reply: unknown): Error {
+  const text = helpfulTextOf(reply);
+  const options = { cause: withoutCommand(reply) };
+  const meaning = meaningOf(reply);
+  if (meaning === undefined) return new UnknownReplyError(text, options);
+  return meaning === "refused"
+    ? new RefusedError(text, options)
+    : new TemporaryError(text, options);
+}
+
+/** The error of a connection whose opening was answered with an error. */
+export function openingError(reply: unknown): Error {
+  return meaningOf(reply) === "later"
+    ? replyError(reply)
+    : new RefusedError(helpfulTextOf(reply), { cause: withoutCommand(reply) });
+}
+
+/** Whether the user lacks a right, or the server does not know the command. */
+export function isUnavailable(error: unknown): boolean {
+  return /^NOPERM |^ERR unknown (sub)?command/i.test(textOf(error));
 }
 
 /** Whether a key that a command needs does not exist. */
@@ -38,12 +118,12 @@ export function isNoSuchKey(error: unknown): boolean {
 
 /** Whether an error is a reply of the server. */
 export function isReply(error: unknown): error is Error {
-  return error instanceof Error && error.name === "ReplyError";
+  return (Object(error) as Error).name === "ReplyError";
 }
 
 /** A reply carries the command that it answers, and a login carries the password. */
 export function withoutCommand(error: unknown): unknown {
-  if (error instanceof Error && "command" in error) delete error.command;
+  delete (Object(error) as { command?: unknown }).command;
   return error;
 }
 
@@ -64,13 +144,9 @@ export interface Redirection {
 
 const REDIRECTION = /^(?:(MOVED|ASK) (\d+) (.*):(\d+)|(TRYAGAIN) .*)$/;
 
-/**
- * The redirection in a reply, alone or in a transaction. One error deep: ioredis may list the
- * error of a transaction among its own `previousErrors`.
- */
+/** The redirection in a reply. Some errors have it as their cause. */
 export function redirectionOf(error: unknown): Redirection | undefined {
-  const { previousErrors } = Object(error) as { previousErrors?: unknown[] };
-  const match = REDIRECTION.exec(textOf(error)) ?? REDIRECTION.exec(textOf(previousErrors?.[0]));
+  const match = REDIRECTION.exec(textOf(error));
   if (!match) return undefined;
   const [, moved, slot, hostname, port, again] = match;
   return {
@@ -94,6 +170,24 @@ export function movedError(): ConnectionError {
 /** The backend was used after it was closed. */
 export function closedError(): ClosedError {
   return new ClosedError("Cannot use backend: it is closed");
+}
+
+/** The text of a reply, with what to do about a login or a right that is missing. */
+function helpfulTextOf(reply: unknown): string {
+  const text = textOf(reply);
+  if (/^(NOAUTH|WRONGPASS) /.test(text)) {
+    return withLoginHelp(text, "redis://user:password@host", "redis://:password@host");
+  }
+  const right = text.startsWith("NOPERM ") ? rightIn(text) : undefined;
+  return right === undefined ? text : `${text}; grant it: ACL SETUSER <user> ${right}`;
+}
+
+/** The rule of the right that a user lacks; Redis writes subcommands as `xinfo|stream`. */
+function rightIn(text: string): string | undefined {
+  const [, command] = /'([\w|-]+)' command/.exec(text) ?? [];
+  if (command !== undefined) return `+${command.toLowerCase()}`;
+  if (/ channels? used| a channel/.test(text)) return "&<channel>";
+  return / keys? used| a key/.test(text) ? "~<key>" : undefined;
 }
 
 function textOf(error: unknown): string {

@@ -8,11 +8,24 @@ import { Buffer } from "node:buffer";
 import type { Socket } from "node:net";
 import type { Redis, RedisOptions } from "ioredis";
 import type { OutgoingPayload, Payload } from "../../core/backend/contract.ts";
-import { type ConnectionError, RefusedError } from "../../core/backend/errors.ts";
+import { type ConnectionError, reasonOf, TemporaryError } from "../../core/backend/errors.ts";
+import { silentError } from "../../core/backend/kit/connecting_help.ts";
 import { sizeOf } from "../../core/backend/kit/queue_tail.ts";
 import { unlessAborted } from "../../core/util/abort.ts";
+import { backoff } from "../../core/util/backoff.ts";
+import { quote } from "../../core/util/quote.ts";
 import { after } from "../../core/util/timer.ts";
-import { isReply, lostError, meaningOf, withoutCommand } from "./errors.ts";
+import {
+  isReply,
+  isUnavailable,
+  lostError,
+  meaningOf,
+  openingError,
+  replyError,
+  withoutCommand,
+} from "./errors.ts";
+import { type Role, roleOf } from "./role.ts";
+import { socketError, withTlsHint } from "./tls.ts";
 
 /** The core reconnects; the client never does, and holds nothing back meanwhile. */
 export const OPTIONS = {
@@ -22,18 +35,33 @@ export const OPTIONS = {
   autoResendUnfulfilledCommands: false,
   enableOfflineQueue: false,
   maxRetriesPerRequest: 0,
-  connectTimeout: 10_000,
-  // Overrides of what the user's client may have set: replies have one shape here.
+  // INFO may be renamed or forbidden.
+  enableReadyCheck: false,
+  // Overrides of what the user's client may have set: replies have one shape here, and commands
+  // one order.
   replyMapping: "legacy",
   stringNumbers: false,
   readOnly: false,
   sentinelRetryStrategy: () => null,
   keyPrefix: "",
+  reconnectOnError: null,
+  enableAutoPipelining: false,
 } satisfies RedisOptions;
+
+/** The time for a server to answer, in milliseconds, unless the user's client has another. */
+const CONNECT_TIMEOUT = 10_000;
 
 /** The longest pipeline: the first answers of a burst arrive before all of it is sent. */
 const COMMANDS = 1_024;
 const BYTES = 4 * 1024 * 1024;
+
+/** Additional options for a connection. */
+export interface LinkOptions {
+  /** Called once it has ended, for whatever reason. */
+  readonly onLost?: ((error: ConnectionError) => void) | undefined;
+  /** Whether it leads to a sentinel. */
+  readonly sentinel?: boolean;
+}
 
 /** One connection, open or lost. */
 export class Link {
@@ -41,27 +69,33 @@ export class Link {
   readonly client: Redis;
   /** Settles once it is open. */
   readonly ready: Promise<void>;
-  /** Whether it has ended, or failed to open. */
-  lost = false;
+  /** The role of the server when the connection was opened; `undefined` if it does not tell. */
+  role: Role | undefined;
+  readonly #isSentinel: boolean;
   readonly #ended: Promise<void>;
+  #hasEnded = false;
+  #isEnding = false;
+  readonly #ending = new AbortController();
   #reason: unknown;
 
   /**
    * Opens it.
    *
    * @param client A client that is not connected.
-   * @param onLost Called once it has ended, for whatever reason.
+   * @param options Additional options.
    */
-  constructor(client: Redis, onLost: (error: ConnectionError) => void = () => {}) {
+  constructor(client: Redis, { onLost, sentinel = false }: LinkOptions = {}) {
     this.client = client;
-    // Only this event has the reason; rejections just say "Connection is closed."
-    client.on("error", (error) => this.#reason = withoutCommand(error));
+    this.#isSentinel = sentinel;
+    // Only this event has the reason; rejections just say "Connection is closed." After an error,
+    // replies may be attributed to other commands, or the wrong database may be selected.
+    client.on("error", (error) => this.cut(withoutCommand(error)));
     // The client listens to one error of a socket; after an alert, TLS has a second one.
     client.once("connect", () => this.#socket?.on("error", () => {}));
     this.#ended = new Promise((resolve) => {
       client.once("end", () => {
-        this.lost = true;
-        onLost(this.#lostError());
+        this.#hasEnded = true;
+        onLost?.(lostError(this.#reason));
         resolve();
       });
     });
@@ -69,80 +103,161 @@ export class Link {
     this.ready.catch(() => {});
   }
 
+  /** Whether it has ended, is about to, or failed to open. */
+  get lost(): boolean {
+    return this.#hasEnded || this.#isEnding;
+  }
+
   /** Whether commands can be sent now. */
   get open(): boolean {
     return this.client.status === "ready";
   }
 
-  /** The error to reject with: a reply of the server as it is, else that the connection was lost. */
-  explain(error: unknown): unknown {
-    if (!isReply(error)) return this.#lostError(error);
-    const reply = withoutCommand(error);
-    if (meaningOf(reply) === "deposed") {
-      this.#reason ??= reply;
-      this.#cut();
-    }
-    return reply;
+  /**
+   * The error to reject with: the meaning of a reply of the server, else that the connection was
+   * lost. A reply that another connection may not give ends this one.
+   */
+  explain(error: unknown): Error {
+    if (!isReply(error)) return this.cut(error);
+    const meaning = meaningOf(error);
+    const explained = replyError(error);
+    if (meaning === undefined || meaning === "renewed") this.cut(explained);
+    return explained;
   }
 
-  /** PING; the socket is cut if there is no answer. */
+  /**
+   * Why nothing can be published now. What is published at a replica is heard there alone: another
+   * connection is to be opened.
+   */
+  refusal(): TemporaryError | undefined {
+    if (this.role === "replica") {
+      this.cut(new Error("the server is a replica, where messages do not reach its master"));
+    }
+    if (!this.lost) return undefined;
+    return new TemporaryError(reasonOf(this.#reason ?? "the connection was lost"), {
+      cause: this.#reason,
+    });
+  }
+
+  /**
+   * Ends it: a half-open socket never ends by itself. The first reason is kept.
+   *
+   * @returns The error that says so.
+   */
+  cut(reason?: unknown): ConnectionError {
+    this.#reason ??= reason;
+    this.#isEnding = true;
+    this.#ending.abort();
+    const socket = this.#socket;
+    if (!socket?.destroyed) {
+      this.client.disconnect();
+      socket?.destroy();
+    }
+    return lostError(this.#reason);
+  }
+
+  /** PING and ROLE; the socket is cut without an answer, and if the server has another role now. */
   async probe(signal: AbortSignal): Promise<void> {
     if (this.lost) return;
     try {
-      await unlessAborted(signal, this.client.ping());
+      const { refusal, role = this.role } = await unlessAborted(signal, this.#ask());
+      // Whoever refuses is alive.
+      if (refusal) this.explain(refusal);
+      else if (role !== this.role) {
+        throw new Error(
+          `the role of the server was ${quote(String(this.role))}, and is ${
+            quote(String(role))
+          } now`,
+        );
+      }
     } catch (error) {
-      this.#reason ??= error;
-      this.#cut();
-      throw this.#lostError();
+      this.cut(error);
     }
+    if (this.lost) throw lostError(this.#reason);
   }
 
   /** Resolves with the socket shut. */
   async close(): Promise<void> {
     // A server that is silent would keep `ready` waiting.
-    if (!this.lost && this.client.status !== "wait") this.#cut();
+    if (!this.#hasEnded && this.client.status !== "wait") this.cut();
     await this.ready.catch(() => {});
-    if (!this.lost) await this.#ended;
+    if (!this.#hasEnded) await this.#ended;
   }
 
   async #connect(): Promise<void> {
+    const { client } = this;
+    let refusal: Error | undefined;
     // `connectTimeout` ends with the TCP handshake: this is for a server that is silent after it.
-    const limit = this.client.options.connectTimeout ?? OPTIONS.connectTimeout;
-    const stop = after(limit, () => {
-      this.#reason ??= new Error(
-        "it accepts connections and does not answer, perhaps it expects TLS",
-      );
-      this.#cut();
-    });
+    const limit = client.options.connectTimeout || CONNECT_TIMEOUT;
+    const stop = after(limit, () => this.cut(refusal ?? this.#silence(limit)));
     try {
-      await this.client.connect();
+      await client.connect();
+      for (let attempt = 0;; attempt++) {
+        const answer = await this.#ask();
+        refusal = answer.refusal;
+        if (!refusal) {
+          this.#check(answer.role);
+          this.role = answer.role;
+          break;
+        }
+        // It loads its data, or runs a script.
+        if (meaningOf(refusal) !== "later") throw refusal;
+        await backoff(attempt, this.#ending.signal);
+      }
     } catch (error) {
-      this.lost = true;
+      const isTold = isReply(error) || error instanceof TemporaryError;
       // The client's own message is "Connection is closed.", whatever happened.
-      const reason = this.#reason ?? new Error(
-        "it closed the connection, perhaps it is not a Redis server or expects TLS",
-        { cause: withoutCommand(error) },
-      );
-      throw isReply(reason) ? new RefusedError(reason.message, { cause: reason }) : reason;
+      this.cut(isTold ? error : socketError("ECONNRESET", "it closed the connection"));
+      const reason = this.#reason;
+      throw isReply(reason)
+        ? openingError(reason)
+        : withTlsHint(reason, Boolean(client.options.tls));
     } finally {
       stop();
     }
   }
 
-  /** Destroys the socket: a half-open one never ends by itself. */
-  #cut(): void {
-    const socket = this.#socket;
-    if (socket?.destroyed) return;
-    this.client.disconnect();
-    socket?.destroy();
+  /** The error reply to PING, if there is one, and the role of the server, if it tells. */
+  async #ask(): Promise<
+    { readonly refusal?: Error | undefined; readonly role?: Role | undefined }
+  > {
+    const { client } = this;
+    const ping = client.ping().then(() => undefined, (error) => {
+      if (!isReply(error)) throw error;
+      return isUnavailable(error) ? undefined : error;
+    });
+    // Old protocols have no other commands there.
+    const isListening = client.mode === "subscriber";
+    const [refusal, role] = await Promise.all([ping, isListening ? undefined : roleOf(client)]);
+    return { refusal, role };
+  }
+
+  /** Refuses servers that cannot be what was asked for. */
+  #check(role: Role | undefined): void {
+    const { Connector, sentinels, role: wanted } = this.client.options;
+    if (role === "sentinel" && !this.#isSentinel) {
+      throw new TemporaryError(
+        "the server is a sentinel, add sentinel=<name of the master> to the URL",
+      );
+    }
+    if (role === "detached") {
+      throw new TemporaryError("the server is a replica without a connection to its master");
+    }
+    if (role === "replica" && wanted === "master" && (Connector ?? sentinels)) {
+      throw new TemporaryError("the server that the sentinels name as the master is a replica");
+    }
+  }
+
+  #silence(limit: number): Error {
+    const { host = "localhost", port, path, tls } = this.client.options;
+    const isSecure = Boolean(tls);
+    return path
+      ? silentError({ server: path, limit, product: "Redis" })
+      : silentError({ server: `${host}:${port}`, limit, product: "Redis", isSecure });
   }
 
   get #socket(): Socket | undefined {
     return (this.client as { stream?: Socket }).stream;
-  }
-
-  #lostError(cause: unknown = this.#reason): ConnectionError {
-    return lostError(cause);
   }
 }
 
@@ -190,6 +305,8 @@ export function publishOn(
   command: "publish" | "spublish",
   messages: readonly OutgoingPayload[],
 ): Promise<undefined>[] {
+  const refusal = link.refusal();
+  if (refusal) return messages.map(() => Promise.reject(refusal));
   const [message, another] = messages;
   if (message && !another) {
     const reply = link.client[command](message.channel, bufferOf(message.payload));

@@ -6,8 +6,7 @@
  * `redis-stream://[[user][:password]@]host[:port][/database][?maxlen=N]`, or `rediss-stream://`
  * for TLS. The default port is 6379. `maxlen` is the number of events that each channel keeps,
  * approximately: the server removes whole blocks, some hundred events late. The default is 10,000,
- * and 0 keeps all. `prefix`, clusters, sentinels and the files for TLS are written as for
- * `redis://`.
+ * and 0 keeps all. All else is written as for `redis://`, also `redis-stream+unix://`.
  *
  * ## Delivery
  *
@@ -20,10 +19,12 @@
  *
  * A channel is the stream of that name, and an event is an entry with the field `message`: other
  * programs may `XADD` and `XREAD` it. Its other fields are the headers. Entries without that field
- * are skipped. With each batch `<channel>:wake` is published, so that subscribers read at once;
- * entries of other programs that publish no wake are found within 50 ms, or 0.2 ms for each
- * channel that the process subscribes to, if that is longer. Unlike in pub/sub, channels of
- * different databases are different. A key that is not a stream is refused.
+ * are skipped. With each batch `<channel>:wake` is published, so that subscribers read at once. The
+ * wake of a message of up to 4 KiB that is published alone carries it, and the id before it: a
+ * subscriber that has seen that one delivers it without a read. Entries of other programs that
+ * publish no wake are found within 50 ms, or 0.2 ms for each channel that the process subscribes to,
+ * if that is longer. Unlike in pub/sub, channels of different databases are different. A key that is
+ * not a stream is refused.
  *
  * A message with an `idempotencyKey` is published by a script, which stores the key as
  * `<channel>:broadcaster-key:<key>` for its lifetime, unless the server evicts it. The key is
@@ -33,6 +34,19 @@
  * Wakes are sharded channels of the same slot, named `{<channel>}:wake` unless the channel has
  * braces itself; keys are named alike. While a master cannot be reached, publishing waits; messages
  * with a key wait while their slot moves, too.
+ *
+ * Publishing waits while the server has no memory, is a replica, or cannot store for another passing
+ * reason, for up to `timeout`; reading does not. An entry of another program with an id beyond 2^53
+ * ends the subscriptions of its channel, whose later messages are refused, until the stream is
+ * deleted.
+ *
+ * ## Permissions
+ *
+ * On Deno as for `redis://`. At the server, a user needs `+xadd`, `+xrange`, `+xrevrange`, `+xread`,
+ * `+xlen`, `+xinfo|stream`, `+publish`, `+subscribe`, `+unsubscribe`, the keys of the channels, and
+ * the pub/sub channels of their wakes (`&*:wake`); in a cluster also what `redis://` needs there.
+ * Wakes carry messages for users with `+eval`. Whoever may publish a wake can forge one, which is
+ * delivered, and told as a gap by the next event or within 50 ms.
  *
  * ## Escape hatch
  *
@@ -63,6 +77,7 @@ import type {
   Payload,
   PayloadOptions,
   ReadOptions,
+  ServerFacts,
   Tail,
   TailOptions,
 } from "../../core/backend/contract.ts";
@@ -72,13 +87,13 @@ import { checkOptions, sourceOf } from "../../core/backend/kit/source.ts";
 import type { Position } from "../../core/backend/position.ts";
 import { clientsOf } from "./clients.ts";
 import { redirectionOf } from "./errors.ts";
+import { factsOf } from "./facts.ts";
 import { prefixed } from "./link.ts";
-import { RedisClusterStreamBackend } from "./log/cluster.ts";
 import { checkStream, FEATURES } from "./log/features.ts";
 import { keyNameOf } from "./log/keys.ts";
 import { Session } from "./log/session.ts";
 import { WAKES } from "./log/writer.ts";
-import { checkRedis, type RedisClient, type RedisOptions } from "./options.ts";
+import { checkRedis, REDIS_OPTIONS, type RedisClient, type RedisOptions } from "./options.ts";
 
 export type { RedisClient, RedisOptions } from "./options.ts";
 
@@ -110,10 +125,13 @@ export interface RedisStreamOptions extends RedisOptions {
  * ```
  */
 export function redisStream(options: RedisStreamOptions = {}): BackendSource {
-  const { url, client, ...parameters } = checkOptions("redisStream", options);
+  const { url, client, ...parameters } = checkOptions("redisStream", options, {
+    ...REDIS_OPTIONS,
+    maxlen: true,
+  });
   checkRedis(client);
   return sourceOf({
-    schemes: ["redis-stream", "rediss-stream"],
+    schemes: ["redis-stream", "rediss-stream", "redis-stream+unix"],
     url,
     parameters,
     open: (address) => open(address, client),
@@ -130,9 +148,9 @@ export async function open(address: Address, client?: RedisClient): Promise<Back
   const maxlen = address.count("maxlen", 0) ?? MAXLEN;
   const { address: shown, make, seeds, ...clients } = await clientsOf(address, client);
   const prefix = clients.keyPrefix + clients.prefix;
-  return seeds
-    ? new RedisClusterStreamBackend(shown, make, seeds, { maxlen, prefix })
-    : new RedisStreamBackend(shown, make, { maxlen, prefix });
+  if (!seeds) return new RedisStreamBackend(shown, make, { maxlen, prefix });
+  const { RedisClusterStreamBackend } = await import("./log/cluster.ts");
+  return new RedisClusterStreamBackend(shown, make, seeds, { maxlen, prefix });
 }
 
 /** One connection for commands and one for wakes, for any number of channels. */
@@ -163,6 +181,11 @@ class RedisStreamBackend implements Backend {
     return !this.#session.lost;
   }
 
+  /** Number of open connections. */
+  get connections(): number {
+    return this.#session.current?.connections ?? 0;
+  }
+
   /** Opens the connection for commands; the other one is opened with the first tail. */
   async connect(): Promise<void> {
     await this.#session.renew();
@@ -189,6 +212,10 @@ class RedisStreamBackend implements Backend {
     await this.#session.current?.probe(signal);
   }
 
+  async describe(): Promise<ServerFacts> {
+    return await factsOf(this.#current.commands);
+  }
+
   async close(): Promise<void> {
     await this.#session.close();
   }
@@ -199,12 +226,10 @@ class RedisStreamBackend implements Backend {
 }
 
 /** Explains the redirection of a server that turns out to be a node of a cluster. */
-async function alone<Value>(asked: Promise<Value>): Promise<Value> {
-  try {
-    return await asked;
-  } catch (error) {
+function alone<Value>(asked: Promise<Value>): Promise<Value> {
+  return asked.catch((error) => {
     if (redirectionOf(error) === undefined) throw error;
     const message = "the server is a node of a cluster, add cluster=true to the URL";
     throw new RefusedError(message, { cause: error });
-  }
+  });
 }

@@ -6,6 +6,7 @@
 
 import { checkClient } from "../../core/backend/kit/given_client.ts";
 import type { SourceOptions } from "../../core/backend/kit/source.ts";
+import type { Names } from "../../core/util/known_options.ts";
 
 /** A `Redis` or a `Cluster` of ioredis. */
 export type RedisClient = InstanceType<(typeof import("ioredis"))["Redis" | "Cluster"]>;
@@ -44,6 +45,20 @@ export interface RedisOptions extends SourceOptions {
   /** Path of a PEM file with the key of that certificate. */
   readonly key?: string | undefined;
 }
+
+/** The names of `RedisOptions`. */
+export const REDIS_OPTIONS: Names<RedisOptions> = {
+  url: true,
+  client: true,
+  prefix: true,
+  cluster: true,
+  sentinel: true,
+  sentinelUsername: true,
+  sentinelPassword: true,
+  ca: true,
+  cert: true,
+  key: true,
+};
 
 const NODE_REDIS = "a client of node-redis, the package `redis`";
 

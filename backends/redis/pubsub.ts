@@ -5,7 +5,8 @@
  *
  * `redis://[[user][:password]@]host[:port][/database][?prefix=…]`, or `rediss://` for TLS. The
  * default port is 6379. Pub/sub ignores the database, except that access rules may depend on it.
- * These parameters, and several hosts, work alike for `redis-stream://`:
+ * `redis+unix://[[user][:password]@]/path/of/socket[?db=…]` leads to a Unix socket. These
+ * parameters, and several hosts, work alike for `redis-stream://`:
  *
  * - `prefix` is put before each channel's name at the server, and is invisible to publishers and
  *   subscribers: several applications can share a server.
@@ -15,6 +16,32 @@
  *   name of the master that they watch. User and password are for the master;
  *   `sentinelUsername` and `sentinelPassword` are for the sentinels.
  * - `ca`, `cert` and `key` are paths of PEM files for TLS.
+ * - As other clients write them: `db` for the database, `family` (`0`, `4` or `6`) for the version
+ *   of IP, `protocol` (`2` or `3`) for that of RESP, `client_name`, `tls=true` or `ssl=true` for
+ *   TLS, and `ssl_cert_reqs=none`, which accepts any certificate.
+ * - What concerns pools, timeouts, retries and decoding is ignored: `allowUsernameInURI`,
+ *   `connectTimeout`, `connect_timeout`, `conn_max_idle_time`, `conn_max_lifetime`,
+ *   `decode_responses`, `dial_timeout`, `enableReadyCheck`, `encoding`, `encoding_errors`,
+ *   `health_check_interval`, `idle_timeout`, `keepAlive`, `lazyConnect`, `maxRetriesPerRequest`,
+ *   `max_connections`, `max_idle_conns`, `max_retries`, `max_retry_backoff`, `min_idle_conns`,
+ *   `min_retry_backoff`, `pool_fifo`, `pool_size`, `pool_timeout`, `read_timeout`,
+ *   `retry_on_error`, `retry_on_timeout`, `socket_connect_timeout`, `socket_keepalive`,
+ *   `socket_timeout`, `write_timeout`. Every other parameter is refused.
+ *
+ * ## Permissions
+ *
+ * On Deno, the client needs `--allow-env`, and `--allow-net=host:port` for each server, sentinel and
+ * node, as the URL or the cluster names it; for a Unix socket `--allow-net=unix:<path>`, and
+ * `--allow-read` and `--allow-write` with its path. PEM files need `--allow-read` with their paths.
+ *
+ * At the server, a user needs `+publish`, `+subscribe`, `+unsubscribe`, for patterns `+psubscribe`
+ * and `+punsubscribe`, and the channels; in a cluster `+spublish`, `+ssubscribe`, `+sunsubscribe`,
+ * `+cluster|info`, `+cluster|slots` and `+command|info`. A missing right refuses a call, and a
+ * revoked one ends the subscriptions that need it.
+ *
+ * Each process subscribes to a channel of its own, `<prefix>broadcaster-loopback:….-control`, and
+ * publishes there now and then: what does not come back shows that its subscriptions hear nothing.
+ * Without a right to `broadcaster-loopback:*` this is not noticed.
  *
  * ## Delivery
  *
@@ -22,7 +49,9 @@
  * published while the connection of a subscriber is lost do not reach it; it is told of a gap, and
  * also after a failover. A server closes the connections of subscribers that are too slow
  * (`client-output-buffer-limit`): also a gap. Replication between servers may lose events without
- * notice.
+ * notice. The role of the server is asked with each probe: a master that became a replica is a
+ * gap, and what is published there in the meantime is heard there alone. A replica can be subscribed
+ * to; publishing waits for a master.
  *
  * A cluster uses sharded pub/sub (`SPUBLISH`, `SSUBSCRIBE`) at the node that owns the channel's
  * slot; other programs have to use the same commands. Clusters before Redis 7 do not have it:
@@ -56,16 +85,18 @@ import type {
   BackendFeatures,
   BackendSource,
   OutgoingPayload,
+  ServerFacts,
   Tail,
   Target,
 } from "../../core/backend/contract.ts";
 import { RenewedConnection } from "../../core/backend/kit/renewed_connection.ts";
 import { checkOptions, sourceOf } from "../../core/backend/kit/source.ts";
 import { clientsOf } from "./clients.ts";
+import { factsOf } from "./facts.ts";
 import { Link, prefixed, publishOn } from "./link.ts";
-import { checkRedis, type RedisClient, type RedisOptions } from "./options.ts";
-import { RedisClusterBackend } from "./pubsub/cluster.ts";
-import { globOf, Subscriber } from "./subscriber.ts";
+import { checkRedis, REDIS_OPTIONS, type RedisClient, type RedisOptions } from "./options.ts";
+import { type Echo, HeardSubscriber } from "./pubsub/heard_subscriber.ts";
+import { globOf } from "./subscriber.ts";
 
 export type { RedisClient, RedisOptions } from "./options.ts";
 
@@ -83,10 +114,10 @@ export type { RedisClient, RedisOptions } from "./options.ts";
  * ```
  */
 export function redis(options: RedisOptions = {}): BackendSource {
-  const { url, client, ...parameters } = checkOptions("redis", options);
+  const { url, client, ...parameters } = checkOptions("redis", options, REDIS_OPTIONS);
   checkRedis(client);
   return sourceOf({
-    schemes: ["redis", "rediss"],
+    schemes: ["redis", "rediss", "redis+unix"],
     url,
     parameters,
     open: (address) => open(address, client),
@@ -101,10 +132,13 @@ export function redis(options: RedisOptions = {}): BackendSource {
  */
 export async function open(address: Address, client?: RedisClient): Promise<Backend> {
   const { address: shown, make, prefix, seeds } = await clientsOf(address, client);
-  return seeds
-    ? new RedisClusterBackend(shown, make, seeds, prefix)
-    : new RedisBackend(shown, make, prefix);
+  if (!seeds) return new RedisBackend(shown, make, prefix);
+  const { RedisClusterBackend } = await import("./pubsub/cluster.ts");
+  return new RedisClusterBackend(shown, make, seeds, prefix);
 }
+
+/** How tokens travel at a single server. */
+const ECHO: Echo = { kind: "subscribe", command: "publish", isHere: () => true };
 
 /** One connection to publish and one to subscribe, for any number of channels. */
 class RedisBackend implements Backend {
@@ -113,7 +147,7 @@ class RedisBackend implements Backend {
   readonly features: BackendFeatures = { crossProcess: true, binary: true, patterns: true };
   readonly #prefix: string;
   readonly #publisher: RenewedConnection<Link>;
-  readonly #subscriber: RenewedConnection<Subscriber>;
+  readonly #subscriber: RenewedConnection<HeardSubscriber>;
 
   /**
    * @param address As it appears in messages.
@@ -124,13 +158,20 @@ class RedisBackend implements Backend {
     this.address = address;
     this.#prefix = prefix;
     this.#publisher = new RenewedConnection(() => Promise.resolve(new Link(make())));
+    const publisher = () => this.#publisher.current!;
+    const options = { prefix, publisher, echo: () => ECHO, memory: { wasProven: false } };
     this.#subscriber = new RenewedConnection(() =>
-      Promise.resolve(new Subscriber(make(), { prefix }))
+      Promise.resolve(new HeardSubscriber(make(), options))
     );
   }
 
   get connected(): boolean {
     return !this.#publisher.lost && !this.#subscriber.lost;
+  }
+
+  /** Number of open connections. */
+  get connections(): number {
+    return this.#publisher.count + this.#subscriber.count;
   }
 
   /** Opens the connection to publish; the other one is opened with the first tail. */
@@ -158,6 +199,10 @@ class RedisBackend implements Backend {
       this.#publisher.current?.probe(signal),
       this.#subscriber.current?.probe(signal),
     ]);
+  }
+
+  async describe(): Promise<ServerFacts> {
+    return await factsOf(this.#publisher.current!);
   }
 
   async close(): Promise<void> {

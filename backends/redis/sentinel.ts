@@ -8,6 +8,8 @@ import { createConnection, isIP, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import type { RedisOptions } from "ioredis";
 import type { Host } from "../../core/backend/address.ts";
+import { inBackground } from "../../core/util/background.ts";
+import { quote } from "../../core/util/quote.ts";
 import { Link, OPTIONS } from "./link.ts";
 
 /** How long one sentinel may take to answer, in milliseconds: there are others. */
@@ -39,23 +41,13 @@ export function connectorOf(
 
   return class extends AbstractConnector {
     #asked: Link | undefined;
-    #fail: (error: Error) => void = () => {};
 
     constructor() {
       super(PATIENCE);
     }
 
-    override check({ role = "master" }: { readonly role?: string }): boolean {
-      if (role === "master") return true;
-      this.#fail(
-        new Error(`the server that the sentinels name as master "${master}" is a ${role}`),
-      );
-      return false;
-    }
-
-    override async connect(emit: (type: string, error: Error) => void): Promise<Socket> {
+    override async connect(): Promise<Socket> {
       this.connecting = true;
-      this.#fail = (error) => emit("error", error);
       const { hostname, port } = await this.#find();
       const host = { host: hostname, port: port! };
       const name = isIP(hostname) ? {} : { servername: hostname };
@@ -67,7 +59,7 @@ export function connectorOf(
 
     override disconnect(): void {
       super.disconnect();
-      void this.#asked?.close();
+      if (this.#asked) inBackground(this.#asked.close());
     }
 
     async #find(): Promise<Host> {
@@ -87,12 +79,14 @@ export function connectorOf(
 
     async #ask({ hostname, port = 26379 }: Host): Promise<Host> {
       const address = { host: hostname, port, connectTimeout: PATIENCE };
-      const link = this.#asked = new Link(new Redis({ ...OPTIONS, ...settings, ...address }));
+      const link = this.#asked = new Link(new Redis({ ...OPTIONS, ...settings, ...address }), {
+        sentinel: true,
+      });
       try {
         await link.ready;
         const found = await link.client.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", master);
         if (!this.connecting) throw new Error("it was closed");
-        if (!found) throw new Error(`the sentinels know no master "${master}"`);
+        if (!found) throw new Error(`the sentinels know no master ${quote(master)}`);
         const [name, port] = found as [string, string];
         return { hostname: name, port: Number(port) };
       } finally {

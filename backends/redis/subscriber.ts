@@ -9,8 +9,9 @@ import type { Redis } from "ioredis";
 import type { Item } from "../../core/backend/contract.ts";
 import type { ConnectionError } from "../../core/backend/errors.ts";
 import { QueueTail } from "../../core/backend/kit/queue_tail.ts";
+import { Together } from "../../core/backend/kit/together.ts";
 import type { Pattern } from "../../core/backend/pattern.ts";
-import { movedError } from "./errors.ts";
+import { isReply, movedError } from "./errors.ts";
 import { Link } from "./link.ts";
 
 /** The command that begins each kind of subscription, and the one that ends it. */
@@ -22,6 +23,10 @@ const ENDS = {
 
 /** A channel, a pattern, or a channel of a cluster's shard. */
 export type Kind = keyof typeof ENDS;
+
+/** Any of the commands, and those that take names of any slots. */
+type Command = Kind | (typeof ENDS)[Kind];
+type JoinedCommand = Exclude<Command, "ssubscribe" | "sunsubscribe">;
 
 /** Receives what is published to one subscription. */
 export interface Listener {
@@ -45,6 +50,8 @@ export interface SubscriberOptions {
   readonly onLost?: (error: ConnectionError) => void;
   /** Called when a slot has moved to another node. */
   readonly onMoved?: () => void;
+  /** Called for each message. */
+  readonly onHeard?: () => void;
 }
 
 /** One connection for any number of subscriptions. */
@@ -57,6 +64,13 @@ export class Subscriber {
     psubscribe: new Map<string, Entry>(),
     ssubscribe: new Map<string, Entry>(),
   };
+  /** The commands that take any number of names; those of shards take the names of one slot. */
+  readonly #together = {
+    subscribe: this.#joining("subscribe"),
+    unsubscribe: this.#joining("unsubscribe"),
+    psubscribe: this.#joining("psubscribe"),
+    punsubscribe: this.#joining("punsubscribe"),
+  };
 
   /**
    * Opens it.
@@ -64,28 +78,36 @@ export class Subscriber {
    * @param client A client that is not connected.
    * @param options Additional options.
    */
-  constructor(client: Redis, { prefix = "", onLost, onMoved }: SubscriberOptions = {}) {
+  constructor(
+    client: Redis,
+    { prefix = "", onHeard, onLost, onMoved }: SubscriberOptions = {},
+  ) {
     const { subscribe, psubscribe, ssubscribe } = this.#entries;
     client.on("messageBuffer", (name: Buffer, payload: Buffer) => {
+      onHeard?.();
       subscribe.get(name.toString())?.listener.push({ kind: "record", payload });
     });
     client.on("pmessageBuffer", (glob: string, name: Buffer, payload: Buffer) => {
+      onHeard?.();
       const channel = name.toString().slice(prefix.length);
       psubscribe.get(glob)?.listener.push({ kind: "record", payload, channel });
     });
     client.on("smessageBuffer", (name: Buffer, payload: Buffer) => {
+      onHeard?.();
       ssubscribe.get(name.toString())?.listener.push({ kind: "record", payload });
     });
     client.on("moved", () => {
       onMoved?.();
       this.#moved();
     });
-    this.#link = new Link(client, (error) => {
-      for (const entries of [subscribe, psubscribe, ssubscribe]) {
-        for (const { listener } of entries.values()) listener.error(error);
-        entries.clear();
-      }
-      onLost?.(error);
+    this.#link = new Link(client, {
+      onLost: (error) => {
+        for (const entries of [subscribe, psubscribe, ssubscribe]) {
+          for (const { listener } of entries.values()) listener.error(error);
+          entries.clear();
+        }
+        onLost?.(error);
+      },
     });
     this.ready = this.#link.ready;
   }
@@ -98,6 +120,11 @@ export class Subscriber {
   /** PING; the socket is cut if there is no answer. */
   async probe(signal: AbortSignal): Promise<void> {
     await this.#link.probe(signal);
+  }
+
+  /** Ends the connection. Returns the error that says so. */
+  cut(reason: unknown): ConnectionError {
+    return this.#link.cut(reason);
   }
 
   /** Resolves with the socket shut. */
@@ -127,7 +154,7 @@ export class Subscriber {
     };
     entries.set(name, entry);
     try {
-      await this.#link.client[kind](name);
+      await this.#send(kind, name);
     } catch (error) {
       forget();
       throw this.#link.explain(error);
@@ -140,8 +167,27 @@ export class Subscriber {
     return async () => {
       const isHeard = entries.get(name) === entry;
       forget();
-      if (isHeard && !this.#link.lost) await this.#link.client[ENDS[kind]](name);
+      if (isHeard && !this.#link.lost) await this.#send(ENDS[kind], name);
     };
+  }
+
+  #joining(command: JoinedCommand): Together<unknown> {
+    return new Together((names) => this.#link.client[command](...names));
+  }
+
+  /** Sends a command for a name, with the other names of this turn. */
+  async #send(command: Command, name: string): Promise<void> {
+    const { client } = this.#link;
+    if (command === "ssubscribe" || command === "sunsubscribe") {
+      return void await client[command](name);
+    }
+    try {
+      await this.#together[command].ask(name);
+    } catch (error) {
+      // The server refuses all names of a command for one of them.
+      if (!isReply(error)) throw error;
+      await client[command](name);
+    }
   }
 
   /** The server has ended subscriptions by itself: their slot has moved to another node. */

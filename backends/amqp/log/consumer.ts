@@ -7,7 +7,7 @@
 import type { Channel, ConsumeMessage } from "amqplib";
 import { ConnectionError } from "../../../core/backend/errors.ts";
 import { after } from "../../../core/util/timer.ts";
-import { channelClosed, meaningOf, streamDeleted } from "../errors.ts";
+import { channelClosed, isNoQueue, streamDeleted } from "../errors.ts";
 import { type Link, onLoss } from "../link.ts";
 import { type Stored, storedOf } from "./record.ts";
 
@@ -70,7 +70,7 @@ export class Consumer {
       return view;
     } catch (error) {
       view.close().catch(() => {});
-      if (meaningOf(error) !== "no queue") throw error;
+      if (!isNoQueue(error)) throw error;
       options.onDeleted();
       throw streamDeleted(error);
     }

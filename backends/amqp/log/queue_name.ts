@@ -5,6 +5,7 @@
  */
 
 import { Buffer } from "node:buffer";
+import { nameOf } from "../../../core/backend/name.ts";
 
 /**
  * The limit for the names of a queue and its virtual host together, in bytes. The server names a
@@ -29,6 +30,8 @@ export function queueOf(channel: string, vhost: string): string {
   const [length, longest] = [Buffer.byteLength(queue), LONGEST - Buffer.byteLength(vhost)];
   if (length <= longest) return queue;
   throw new RangeError(
-    `Cannot use channel "${channel}" on amqp-stream: its queue's name has ${length} bytes, the limit is ${longest}`,
+    `Cannot use channel ${
+      nameOf(channel)
+    } on amqp-stream: its queue's name has ${length} bytes, the limit is ${longest}`,
   );
 }

@@ -5,9 +5,10 @@
  */
 
 import type { Channel } from "amqplib";
-import { ConnectionError, RefusedError } from "../../../core/backend/errors.ts";
+import { RefusedError } from "../../../core/backend/errors.ts";
 import { backoff } from "../../../core/util/backoff.ts";
-import { meaningOf, otherArgument } from "../errors.ts";
+import { quote } from "../../../core/util/quote.ts";
+import { isNoQueue, isStarting, otherArgument } from "../errors.ts";
 import type { Link } from "../link.ts";
 
 /** The number of times that a stream that is not ready is tried again: for some seconds. */
@@ -19,21 +20,39 @@ const LOCK = { exclusive: true, durable: false, expires: 10_000 };
 /** The arguments that a stream is created with. */
 export type Limits = Readonly<Record<string, string | number>>;
 
+/** Which streams may be created. */
+export interface Creation {
+  /** Whether any may. */
+  readonly isAllowed: boolean;
+  /** The number of streams that this process may create. */
+  readonly most: number;
+}
+
 /** Creates each stream before it is used. */
 export class Queues {
-  readonly #link: Link;
+  readonly #pick: () => Link;
   readonly #limits: Limits;
+  readonly #creation: Creation;
   readonly #made = new Map<string, Promise<void>>();
   /** The names whose declaration is under way. */
   readonly #making = new Set<string>();
+  /** The names that were declared: they may have been created. */
+  readonly #declared = new Set<string>();
 
   /**
-   * @param link The connection.
+   * @param pick The connection to use.
    * @param limits The arguments that they are created with.
+   * @param creation Which ones are created.
    */
-  constructor(link: Link, limits: Limits) {
-    this.#link = link;
+  constructor(pick: () => Link, limits: Limits, creation: Creation) {
+    this.#pick = pick;
     this.#limits = limits;
+    this.#creation = creation;
+  }
+
+  /** The server may have been replaced: each stream is declared once more. */
+  forgetAll(): void {
+    for (const queue of [...this.#made.keys()]) this.forget(queue);
   }
 
   /** Resolves once the queue exists, and is a stream. */
@@ -60,22 +79,41 @@ export class Queues {
       try {
         return await ask();
       } catch (error) {
-        const meaning = meaningOf(error);
-        if (meaning !== "starting" && meaning !== "being created") throw error;
-        if (attempt < ATTEMPTS) await backoff(attempt, this.#link.loss);
-        else if (meaning === "being created") throw error;
-        else throw new ConnectionError("the stream is down", { cause: error });
+        if (!isStarting(error) || attempt >= ATTEMPTS) throw error;
+        await backoff(attempt, this.#link.loss);
       }
     }
   }
 
+  get #link(): Link {
+    return this.#pick();
+  }
+
   async #make(queue: string): Promise<void> {
+    const { isAllowed, most } = this.#creation;
+    if (!isAllowed) return await this.#find(queue, "the parameter create is false");
+    if (this.#declared.size >= most && !this.#declared.has(queue)) {
+      return await this.#find(queue, `this process has created ${most}, see ?maxStreams=`);
+    }
+    this.#declared.add(queue);
     try {
-      // It exists with other limits, or is not a stream.
+      // If it is not declared: the queue exists with other limits, or is not a stream.
       if (!await this.#declare(queue, this.#limits)) await this.#declare(queue, {});
     } catch (error) {
       await this.#link.apart((channel) => channel.deleteQueue(lockOf(queue))).catch(() => {});
       throw error;
+    }
+  }
+
+  /** Resolves if the queue exists. */
+  async #find(queue: string, reason: string): Promise<void> {
+    try {
+      await this.patiently(() => this.#link.apart((channel) => channel.checkQueue(queue)));
+    } catch (error) {
+      if (!isNoQueue(error)) throw error;
+      throw new RefusedError(`stream ${quote(queue)} does not exist, and ${reason}`, {
+        cause: error,
+      });
     }
   }
 
@@ -89,7 +127,7 @@ export class Queues {
       const other = otherArgument(error);
       if (other === undefined) throw error;
       if (limits === this.#limits || /^x-(?!queue-type$)/.test(other)) return false;
-      throw new RefusedError(`queue "${queue}" exists and is not a stream`, { cause: error });
+      throw new RefusedError(`queue ${quote(queue)} exists and is not a stream`, { cause: error });
     }
   }
 

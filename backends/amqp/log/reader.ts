@@ -61,14 +61,17 @@ export class Reader {
   readonly #link: Link;
   readonly #queues: Queues;
   readonly #ends: StreamEnds;
+  readonly #onDeleted: () => void;
   readonly #pages = new SharedRequests<Page>();
 
   /**
    * @param link The connection.
    * @param queues Declares the streams.
    * @param writer Publishes the marks.
+   * @param onDeleted Called when a stream was deleted while it was read.
    */
-  constructor(link: Link, queues: Queues, writer: Writer) {
+  constructor(link: Link, queues: Queues, writer: Writer, onDeleted: () => void) {
+    this.#onDeleted = onDeleted;
     this.#link = link;
     this.#queues = queues;
     this.#ends = new StreamEnds(writer);
@@ -246,6 +249,7 @@ export class Reader {
     const options = {
       ...{ link: this.#link, queue, from, window: Math.min(window, WINDOW) },
       onDeleted: () => {
+        this.#onDeleted();
         this.#queues.forget(queue);
         this.#ends.forget(queue);
       },

@@ -1,5 +1,5 @@
 /**
- * The reader and the writer of one AMQP connection.
+ * What one AMQP connection reads.
  *
  * @module
  */
@@ -8,39 +8,27 @@ import { positionAfter } from "../../../core/backend/continuity.ts";
 import type { Tail } from "../../../core/backend/contract.ts";
 import { Position } from "../../../core/backend/position.ts";
 import type { Link } from "../link.ts";
-import { type Limits, Queues } from "./queues.ts";
+import type { Queues } from "./queues.ts";
 import { Reader } from "./reader.ts";
 import { StreamTail } from "./tail.ts";
-import { Writer } from "./writer.ts";
+import type { Writer } from "./writer.ts";
 
-/** The streams, over one connection. */
+/** The streams that are read over one connection. */
 export class Session {
   /** The connection. */
   readonly link: Link;
-  /** Publishes. */
-  readonly writer: Writer;
   /** Reads pages. */
   readonly reader: Reader;
 
   /**
    * @param link The connection.
-   * @param limits The arguments that streams are created with.
+   * @param queues Declares the streams.
+   * @param writer Publishes the marks.
+   * @param onDeleted Called when a stream was deleted while it was read.
    */
-  constructor(link: Link, limits: Limits) {
+  constructor(link: Link, queues: Queues, writer: Writer, onDeleted: () => void) {
     this.link = link;
-    const queues = new Queues(link, limits);
-    this.writer = new Writer(link, queues);
-    this.reader = new Reader(link, queues, this.writer);
-  }
-
-  /** Whether its connection is lost. */
-  get lost(): boolean {
-    return this.link.lost;
-  }
-
-  /** Closes the connection. */
-  close(): Promise<void> {
-    return this.link.close();
+    this.reader = new Reader(link, queues, writer, onDeleted);
   }
 
   /** The live end of a stream. */

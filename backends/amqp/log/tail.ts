@@ -7,6 +7,7 @@
 import type { Item, ReadResult, RecordReader, Tail } from "../../../core/backend/contract.ts";
 import { ConnectionError } from "../../../core/backend/errors.ts";
 import type { Place, Position } from "../../../core/backend/position.ts";
+import { inBackground } from "../../../core/util/background.ts";
 import { type Consumer, LIMIT } from "./consumer.ts";
 import { breakBefore, isSame, itemsOf, type Stored } from "./record.ts";
 
@@ -39,7 +40,7 @@ export class StreamTail implements Tail, RecordReader {
   #again: Place | undefined;
   #last: Place | undefined;
 
-  /** @param options Options for it. */
+  /** @param options Options for the tail. */
   constructor({ position, items, view, isBeyond, again, last }: StreamTailOptions) {
     this.position = position;
     this.#items = items;
@@ -79,10 +80,10 @@ export class StreamTail implements Tail, RecordReader {
   }
 
   #receive(): Promise<readonly Stored[]> {
-    // A record that was read a moment ago comes at once, unless the stream was replaced since.
+    // The record was just read: it comes back at once, unless the stream was replaced since.
     if (this.#again) return this.#view.next(LIMIT);
     if (this.#isSure) return this.#view.next();
-    return this.#view.next(LIMIT, () => void this.#checkEnd());
+    return this.#view.next(LIMIT, () => inBackground(this.#checkEnd()));
   }
 
   /**

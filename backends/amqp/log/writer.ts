@@ -4,9 +4,8 @@
  * @module
  */
 
-import type { ConfirmChannel, Message } from "amqplib";
+import type { Message } from "amqplib";
 import type { OutgoingPayload, Payload } from "../../../core/backend/contract.ts";
-import { RefusedError } from "../../../core/backend/errors.ts";
 import { fingerprintOf } from "../../../core/backend/kit/fingerprint.ts";
 import { SEQUENCE_HEADER, Sequencer } from "../../../core/backend/kit/loss_detection.ts";
 import { random } from "../../../core/util/random.ts";
@@ -17,72 +16,62 @@ import { contentOf } from "../payload.ts";
 import type { Queues } from "./queues.ts";
 import { MARK_HEADER, TIME_HEADER } from "./record.ts";
 
-/** Publishes messages with confirms. */
+/** Publishes messages with confirms, over the connection that there is. */
 export class Writer {
-  readonly #link: Link;
+  readonly #link: () => Link;
   readonly #queues: Queues;
   readonly #sequencer = new Sequencer();
   /** The names of messages that were returned: the server confirms those, too. */
   readonly #returned = new Set<unknown>();
 
   /**
-   * @param link The connection.
+   * @param link The connection that publishes.
    * @param queues Declares the streams.
    */
-  constructor(link: Link, queues: Queues) {
+  constructor(link: () => Link, queues: Queues) {
     this.#link = link;
     this.#queues = queues;
-    link.onReturned = ({ properties }: Message) =>
+  }
+
+  /** Publishes over this connection from now on. */
+  use({ outbox }: Link): void {
+    this.#returned.clear();
+    outbox.onReturned = ({ properties }: Message) =>
       void this.#returned.add(nameOf(properties.headers));
   }
 
   /** Publishes messages, whose channels are queues. Each resolves once the server has stored it. */
   publish(messages: readonly OutgoingPayload[]): Promise<undefined>[] {
-    const lanes = new Map<string, Promise<ConfirmChannel>>();
+    const link = this.#link();
     return messages.map(async ({ channel: queue, payload, headers: given }) => {
-      const lane = lanes.get(queue) ?? this.#lane(queue);
-      lanes.set(queue, lane);
-      lane.catch(() => {});
-      if (given) checkFrame(given, this.#link.frame);
-      const own = {
-        [SEQUENCE_HEADER]: this.#sequencer.next(queue),
-        [TIME_HEADER]: Date.now(),
+      if (given) checkFrame(given, link.frame);
+      const headers = () => {
+        const own = {
+          [SEQUENCE_HEADER]: this.#sequencer.next(queue),
+          [TIME_HEADER]: Date.now(),
+        };
+        return given ? tableOf(given, own) : own;
       };
-      const headers = given ? tableOf(given, own) : own;
-      if (await this.#send(lane, queue, payload, headers)) return undefined;
-      throw new RefusedError(
-        `stream "${queue}" was deleted, it is created again for the next message`,
-      );
+      await this.#send(link, queue, payload, headers);
+      return undefined;
     });
   }
 
   /** Stores a mark. Resolves with its fingerprint. */
   async mark(queue: string): Promise<string> {
     const mark = random();
-    if (!await this.#send(this.#lane(queue), queue, "", { [MARK_HEADER]: mark })) {
-      throw streamDeleted();
-    }
+    await this.#send(this.#link(), queue, "", () => ({ [MARK_HEADER]: mark }));
     return fingerprintOf(mark);
   }
 
-  /** The channel to publish on, once the stream exists. */
-  async #lane(queue: string): Promise<ConfirmChannel> {
+  /** Resolves once it is stored. */
+  async #send(link: Link, queue: string, payload: Payload, make: () => Table): Promise<void> {
     await this.#queues.make(queue);
-    return await this.#link.ask(this.#link.publishing.open());
-  }
-
-  /** Whether it is stored. */
-  async #send(
-    lane: Promise<ConfirmChannel>,
-    queue: string,
-    payload: Payload,
-    headers: Table,
-  ): Promise<boolean> {
-    const message = { exchange: "", key: queue, content: contentOf(payload), headers };
-    await this.#link.send(await lane, { ...message, mandatory: true });
-    const isReturned = this.#returned.delete(nameOf(headers));
-    if (isReturned) this.#queues.forget(queue);
-    return !isReturned;
+    const message = { exchange: "", key: queue, content: contentOf(payload), headers: make };
+    const headers = await link.outbox.send({ ...message, mandatory: true });
+    if (!this.#returned.delete(nameOf(headers))) return;
+    this.#queues.forget(queue);
+    throw streamDeleted();
   }
 }
 

@@ -6,7 +6,7 @@
 
 import type { Cluster } from "../cluster.ts";
 import { explain, means, unreadable } from "../errors.ts";
-import { type Broker, fetchedOf, type FetchResponse } from "../kafkajs.ts";
+import { type Broker, fetchedOf, type FetchResponse, throttleTime } from "../kafkajs.ts";
 import type { PartitionReader } from "../partition_reader.ts";
 import type { Share, TopicTail } from "./tail.ts";
 
@@ -14,6 +14,11 @@ import type { Share, TopicTail } from "./tail.ts";
 const MAX_FETCH = 1024 * 1024;
 /** The wait of a fetch for the first record, in milliseconds. A new tail waits as long. */
 const MAX_WAIT = 100;
+/**
+ * The time in which a topic cannot be deleted, created again and filled, in milliseconds. If the
+ * broker answers a fetch later, the last record is read again.
+ */
+const MAX_ABSENCE = 50;
 
 /** One partition that a tail reads. */
 export interface Cursor {
@@ -52,6 +57,7 @@ export class Fetches {
   readonly #cursors = new Set<Cursor>();
   /** The fetches that are under way. */
   #flight: Promise<void> | undefined;
+  #broker: Broker | undefined;
   /** Ends the wait for a tail that takes more. */
   #awake: (() => void) | undefined;
   /** Whether the last fetches have brought anything. */
@@ -73,8 +79,10 @@ export class Fetches {
     this.#awake?.();
   }
 
-  /** Resolves when the fetches that are under way are answered. */
+  /** Resolves when the fetches that are under way are answered, unless a quota delays them. */
   async ping(): Promise<void> {
+    const connection = this.#broker?.connectionPool.pool[1];
+    if (connection && throttleTime(connection) > 0) return;
     await this.#flight;
   }
 
@@ -82,7 +90,7 @@ export class Fetches {
   async run(onEnd: () => void): Promise<void> {
     const { cluster, leader, isWanted, isIdle, onFail } = this.#options;
     try {
-      const broker = await cluster.node(leader);
+      const broker = this.#broker = await cluster.node(leader);
       await cluster.openFetches(broker, isIdle);
       while (this.#cursors.size > 0) {
         cluster.signal.throwIfAborted();
@@ -111,6 +119,8 @@ export class Fetches {
 
   /** A request can ask for a partition once: cursors at other offsets need another request. */
   async #turn(broker: Broker, hungry: readonly Cursor[]): Promise<void> {
+    // The link was stalled, or this process was stopped.
+    for (const { lane } of hungry) lane.beforeFetch(MAX_ABSENCE);
     const rounds = roundsOf(hungry);
     // A cursor that has more to read does not wait until others have.
     const wait = rounds.length > 1 && this.#isMoving ? 0 : MAX_WAIT;
@@ -147,6 +157,7 @@ export class Fetches {
           for (const cursor of group.cursors) {
             if (!isWanted(cursor)) continue;
             const { tail, share, lane } = cursor;
+            if (lane.isDoubtful(maxWaitTime + MAX_ABSENCE)) continue;
             const taken = lane.take(fetched);
             const isStuck = taken.length === 0 && lane.offset === group.offset;
             const items = isStuck && isAlone ? lane.miss() : taken;

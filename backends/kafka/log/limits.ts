@@ -6,6 +6,7 @@
 
 import { Buffer } from "node:buffer";
 import type { Payload, PayloadOptions } from "../../../core/backend/contract.ts";
+import { nameOf } from "../../../core/backend/name.ts";
 import { excess, weightOf } from "../headers.ts";
 
 /** The longest request that brokers accept, less what it has around a payload. */
@@ -22,5 +23,5 @@ export function checkRecord(
   { headers }: PayloadOptions,
 ): void {
   if (Buffer.byteLength(payload) + weightOf(headers) <= MAX_PAYLOAD) return;
-  throw new RangeError(`Cannot publish to "${channel}" on kafka: ${excess(headers)} 100 MiB`);
+  throw new RangeError(`Cannot publish to ${nameOf(channel)} on kafka: ${excess(headers)} 100 MiB`);
 }

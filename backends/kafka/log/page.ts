@@ -16,7 +16,7 @@ import { endsBefore } from "./page_end.ts";
 
 /** The bytes that are fetched for one page, approximately. */
 const MAX_PAGE = 4 * 1024 * 1024;
-/** The attempts at a page of which records are removed while it is read. */
+/** Maximum number of attempts to read a page, if records are removed meanwhile. */
 const ATTEMPTS = 8;
 
 /**

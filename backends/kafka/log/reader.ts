@@ -10,10 +10,12 @@ import { ConnectionError, RefusedError } from "../../../core/backend/errors.ts";
 import type { Renewable } from "../../../core/backend/kit/renewed_connection.ts";
 import type { Pattern } from "../../../core/backend/pattern.ts";
 import { Position } from "../../../core/backend/position.ts";
+import { quote } from "../../../core/util/quote.ts";
 import type { Cluster } from "../cluster.ts";
 import { closedError, explain, means } from "../errors.ts";
 import { type Bounds, boundsOf, checkPartitions, endsOf } from "../offsets.ts";
 import { before, breakOfMissing, breaksOfMissing, PartitionReader } from "../partition_reader.ts";
+import { fetchOne } from "../partition_records.ts";
 import { isMatch, type Lead } from "../topics.ts";
 import { type Cursor, Fetches } from "./fetches.ts";
 import { TopicTail } from "./tail.ts";
@@ -58,6 +60,7 @@ export class Reader implements Renewable {
       const leads = await cluster.topics.leads(topic, true);
       checkPartitions(topic, leads.length);
       const bounds = await boundsOf(cluster, topic, leads);
+      await checkRight(cluster, topic, leads, bounds);
       const position = after ?? endOf(bounds);
       const tail = this.#open(topic, position);
       const share = tail.add(topic);
@@ -182,7 +185,7 @@ export class Reader implements Renewable {
         const lead = (await cluster.topics.look(topic)).find((lead) =>
           lead.partition === partition
         );
-        if (!lead) throw new ConnectionError(`partition ${partition} of "${topic}" is gone`);
+        if (!lead) throw new ConnectionError(`partition ${partition} of ${quote(topic)} is gone`);
         const bounds = await boundsOf(cluster, topic, [lead]);
         tail.push(share, cursor.lane.seek(bounds.get(partition)!));
         this.#read(cursor, lead.leader);
@@ -206,7 +209,7 @@ export class Reader implements Renewable {
     this.#remove(tail);
     tail.fail(
       isNameless
-        ? new RefusedError(`topic "${topic}": ${reason.message}`, { cause: reason.cause })
+        ? new RefusedError(`topic ${quote(topic)}: ${reason.message}`, { cause: reason.cause })
         : reason,
     );
   }
@@ -264,6 +267,24 @@ export class Reader implements Renewable {
       }
       this.#join({ tail, share, lane }, lead);
     }
+  }
+}
+
+/** Rejects if the topic may be described, but not read. */
+async function checkRight(
+  cluster: Cluster,
+  topic: string,
+  leads: readonly Lead[],
+  bounds: ReadonlyMap<number, Bounds>,
+): Promise<void> {
+  try {
+    await Promise.all(leads.map((lead) => {
+      const offset = bounds.get(lead.partition)!.end;
+      return fetchOne(cluster, topic, lead, { offset, maxBytes: 1 });
+    }));
+  } catch (error) {
+    // The partition was set back in this moment: its tail finds out by itself.
+    if (!means(error, "range")) throw error;
   }
 }
 

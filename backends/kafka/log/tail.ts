@@ -60,7 +60,7 @@ export class TopicTail implements Tail, RecordReader {
   #failure: { readonly reason: unknown } | undefined;
   #isDone = false;
 
-  /** @param options Options for it. */
+  /** @param options Options for the tail. */
   constructor({ target, position, wake, cancel }: TopicTailOptions) {
     this.target = target;
     this.position = position;

@@ -6,20 +6,25 @@
 
 import { Buffer } from "node:buffer";
 import type { OutgoingPayload } from "../../../core/backend/contract.ts";
-import { ConnectionError, RefusedError } from "../../../core/backend/errors.ts";
+import { OutcomeUnknownError, RefusedError, TemporaryError } from "../../../core/backend/errors.ts";
 import type { MessageHeaders } from "../../../core/backend/headers.ts";
+import { nameOf } from "../../../core/backend/name.ts";
 import { Position } from "../../../core/backend/position.ts";
+import { inBackground } from "../../../core/util/background.ts";
+import { isInstance } from "../../../core/util/realm.ts";
 import type { Cluster } from "../cluster.ts";
 import { explain, means } from "../errors.ts";
 import { excess, weightOf } from "../headers.ts";
-import type { ProduceResponse } from "../kafkajs.ts";
+import { type ProduceResponse, throttleTime } from "../kafkajs.ts";
 import { fingerprintOf } from "../partition_reader.ts";
 import { hash } from "../partitioner.ts";
 
-/** A batch stays below the 1,048,588 bytes that brokers take by default. */
+/** Maximum size of a batch in bytes. Brokers accept 1,048,588 by default. */
 const MAX_BATCH = 900_000;
 /** The bytes around a key and its value in a batch, at most. */
 const OVERHEAD = 40;
+/** The delay by a quota that a message waits for in kafkajs, at most, in milliseconds. */
+const MAX_DELAY = 1_000;
 /** The headers of most messages. */
 const NONE: MessageHeaders = {};
 
@@ -62,7 +67,7 @@ export class Writer {
         calls.push({ value, headers, resolve, reject });
       });
     });
-    for (const [channel, calls] of idle) void this.#drain(channel, calls);
+    for (const [channel, calls] of idle) inBackground(this.#drain(channel, calls));
     return positions;
   }
 
@@ -73,13 +78,15 @@ export class Writer {
         size += sizeOf(channel, outbox[count]!);
         if (size > MAX_BATCH) break;
       }
-      const calls = outbox.splice(0, count);
+      let calls = outbox.splice(0, count);
       try {
         const positions = await this.#send(channel, calls);
         calls.forEach(({ resolve }, index) => resolve(positions[index]));
       } catch (error) {
+        // What waits behind it is not sent: it would be stored before it.
+        if (error instanceof TemporaryError) calls = calls.concat(outbox.splice(0));
         // A batch is refused as a whole because of one record: each is sent by itself.
-        const refused = error instanceof RefusedError || error instanceof RangeError;
+        const refused = error instanceof RefusedError || isInstance(error, "RangeError");
         for (const call of calls) {
           if (count === 1 || !refused) call.reject(error);
           else await this.#send(channel, [call]).then(([one]) => call.resolve(one), call.reject);
@@ -103,6 +110,10 @@ export class Writer {
         const leads = await cluster.topics.leads(channel, attempt > 0);
         const { partition, leader } = leads[hash(channel) % leads.length]!;
         const broker = await cluster.node(leader);
+        const delay = throttleTime(broker.connectionPool.pool[0]);
+        if (delay > MAX_DELAY) {
+          throw new TemporaryError(`a quota of the broker delays it for ${delay / 1_000} s`);
+        }
         const topicData = [{ topic: channel, partitions: [{ partition, messages }] }];
         try {
           const response = await cluster.request(() =>
@@ -112,13 +123,13 @@ export class Writer {
         } catch (cause) {
           if (!means(cause, "doubt")) throw cause;
           cluster.topics.forget(channel);
-          throw new ConnectionError((cause as Error).message, { cause });
+          throw new OutcomeUnknownError((cause as Error).message, { cause });
         }
       });
     } catch (cause) {
       if (!means(cause, "large")) throw explain(cause);
       throw new RangeError(
-        `Cannot publish to "${channel}" on kafka: ${
+        `Cannot publish to ${nameOf(channel)} on kafka: ${
           excess(calls[0]!.headers)
         } max.message.bytes of the topic`,
         { cause },

@@ -7,8 +7,11 @@
  * @module
  */
 
-import type { BackendRecord } from "../../../core/backend/contract.ts";
+import type { BackendRecord, OutgoingPayload } from "../../../core/backend/contract.ts";
+import type { Position } from "../../../core/backend/position.ts";
+import { inBackground } from "../../../core/util/background.ts";
 import { after } from "../../../core/util/timer.ts";
+import type { Added } from "./channel.ts";
 import { MemoryStore } from "./store.ts";
 
 /** The time that a named broker outlives its last backend, in milliseconds. */
@@ -20,12 +23,21 @@ const LINGER = 10_000;
  */
 const BROKERS = Symbol.for("@broadcaster/broadcaster/memory/1");
 
+/** A record that is delivered; without a log it has no place. */
+export type Delivered = Added | BackendRecord & { readonly order?: undefined };
+
+/** A record that is to be delivered. */
+interface Published {
+  readonly channel: string;
+  readonly record: Delivered;
+}
+
 /** A backend, as seen by its broker. */
 export interface MemoryListener {
   /** Returns `true` if it has a tail of a channel. */
   hears(channel: string): boolean;
   /** Delivers a record to its tails of the channel and of matching patterns. */
-  deliver(channel: string, record: BackendRecord): void;
+  deliver(channel: string, record: Delivered): void;
 }
 
 /** A store, and the backends that use it. */
@@ -35,6 +47,9 @@ export class MemoryBroker {
   /** The backends that use this broker. */
   readonly listeners: Set<MemoryListener> = new Set();
   readonly #name: string | undefined;
+  #isDelivering = false;
+  /** What was published while another record is being delivered, by a codec or a listener. */
+  readonly #later: Published[] = [];
   /** The time of `performance.now()` when the last backend left; `undefined` while it has one. */
   #left: number | undefined;
 
@@ -81,6 +96,28 @@ export class MemoryBroker {
     });
   }
 
+  /** Stores a message, and delivers it. Returns its position, if there is a log. */
+  publish(message: OutgoingPayload): Position | null {
+    const { channel, payload, headers } = message;
+    if (!this.store) {
+      this.#deliver(channel, { kind: "record", payload, headers });
+      return null;
+    }
+    const { record, position } = this.store.push(message);
+    if (record) this.#deliver(channel, record);
+    return position;
+  }
+
+  /** Delivers a record to all backends. What is published meanwhile follows it. */
+  #deliver(channel: string, record: Delivered): void {
+    if (this.#isDelivering) return void this.#later.push({ channel, record });
+    this.#isDelivering = true;
+    for (let next: Published | undefined = { channel, record }; next; next = this.#later.shift()) {
+      for (const listener of this.listeners) listener.deliver(next.channel, next.record);
+    }
+    this.#isDelivering = false;
+  }
+
   /** Returns `true` if it has been without backends for too long. */
   isOver(): boolean {
     return this.#left !== undefined && performance.now() - this.#left >= LINGER;
@@ -111,5 +148,5 @@ function later(milliseconds: number, callback: () => void): void {
   }
   const cell = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
   const { value } = Atomics.waitAsync(cell, 0, 0, milliseconds);
-  Promise.resolve(value).then(callback);
+  inBackground(Promise.resolve(value).then(callback));
 }

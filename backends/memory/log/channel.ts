@@ -33,23 +33,30 @@ export interface Stored {
   readonly order: number;
 }
 
-/** A record with its place. */
-export type Added = BackendRecord & { readonly place: Place };
+/** A record with its places in the log of its channel and among all. */
+export type Added = BackendRecord & Stored & { readonly place: Place };
 
 /** The newest records of a channel, numbered from 1. */
 export class MemoryLog {
-  /** The approximate size in memory, in bytes. */
-  bytes = LOG;
   /** The `order` of the newest record that was removed; 0 if none was. */
   forgotten = 0;
   /** The stored records. */
   readonly records: Ring<Stored>;
   /** Distinguishes this log from an earlier one of the channel. */
-  readonly #epoch = random();
+  readonly epoch: string;
 
-  /** @param count The number of records to keep. */
-  constructor(count: number) {
+  /**
+   * @param count The number of records to keep.
+   * @param epoch Distinguishes this log from an earlier one of the channel.
+   */
+  constructor(count: number, epoch: string = random()) {
+    this.epoch = epoch;
     this.records = new Ring({ count, bytes: Infinity });
+  }
+
+  /** The approximate size in memory, in bytes. */
+  get bytes(): number {
+    return this.records.bytes + LOG;
   }
 
   /** The position of the newest record. */
@@ -62,8 +69,7 @@ export class MemoryLog {
     const { records } = this;
     const number = records.head;
     if (number - records.oldest === records.limits.count) this.#forget();
-    records.push(stored, 0);
-    this.bytes += costOf(stored);
+    records.push(stored, costOf(stored));
     return this.#record(number);
   }
 
@@ -80,8 +86,8 @@ export class MemoryLog {
     const end = Math.min(head, this.#numberOf(before));
     let from = oldest;
     if (after) {
-      const { at, fingerprint } = after.newest ?? { at: 0, fingerprint: this.#epoch };
-      const recreated = fingerprint !== this.#epoch;
+      const { at, fingerprint } = after.newest ?? { at: 0, fingerprint: this.epoch };
+      const recreated = fingerprint !== this.epoch;
       if (!recreated && at >= oldest - 1 && at < head) from = at + 1;
       else {
         const removed = recreated ? "unknown" : Math.max(0, oldest - 1 - at);
@@ -98,24 +104,22 @@ export class MemoryLog {
 
   #numberOf(before: Position | undefined): number {
     if (!before) return Infinity;
-    const { at, fingerprint } = before.newest ?? { at: 0, fingerprint: this.#epoch };
+    const { at, fingerprint } = before.newest ?? { at: 0, fingerprint: this.epoch };
     // A position of a deleted log has no events before it.
-    return fingerprint === this.#epoch ? at : 0;
+    return fingerprint === this.epoch ? at : 0;
   }
 
   #record(number: number): Added {
-    const { payload, headers, timestamp } = this.records.at(number);
-    return { kind: "record", payload, headers, timestamp, place: this.#place(number) };
+    const { payload, headers, timestamp, order } = this.records.at(number);
+    return { kind: "record", payload, headers, timestamp, place: this.#place(number), order };
   }
 
   #place(at: number): Place {
-    return { shard: 0, at, sub: 0, fingerprint: this.#epoch };
+    return { shard: 0, at, sub: 0, fingerprint: this.epoch };
   }
 
   #forget(): void {
-    const stored = this.records.shift();
-    this.bytes -= costOf(stored);
-    this.forgotten = stored.order;
+    this.forgotten = this.records.shift().order;
   }
 }
 

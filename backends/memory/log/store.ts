@@ -36,6 +36,12 @@ export class MemoryStore {
   #newest: MemoryLog | undefined;
   /** The `order` of the newest record of all deleted logs. */
   #forgotten = 0;
+  /**
+   * The log that every channel without records has: reading a channel does not create one, since
+   * strangers may read any name. A log that is created has its epoch. It is replaced when a log is
+   * deleted, so that the next log of that channel has another one.
+   */
+  #empty: MemoryLog;
 
   /**
    * @param count The number of records to keep for each channel.
@@ -44,20 +50,22 @@ export class MemoryStore {
   constructor(count: number, isHeard: (channel: string) => boolean) {
     this.#count = count;
     this.#isHeard = isHeard;
+    this.#empty = new MemoryLog(count);
   }
 
   /** The position after the newest record of a channel, or of all channels. */
   endOf(target: Target): Position {
     return typeof target === "string"
-      ? this.log(target).end
+      ? this.#log(target).end
       : Position.of(this.#place(this.#orders));
   }
 
-  /** The log of a channel. */
-  log(channel: string): MemoryLog {
-    let log = this.#logs.get(channel);
-    if (log) return log;
-    log = new MemoryLog(this.#count);
+  #log(channel: string): MemoryLog {
+    return this.#logs.get(channel) ?? this.#empty;
+  }
+
+  #create(channel: string): MemoryLog {
+    const log = new MemoryLog(this.#count, this.#empty.epoch);
     this.#logs.set(channel, log);
     this.#bytes += log.bytes;
     return log;
@@ -73,7 +81,7 @@ export class MemoryStore {
     const timestamp = Date.now();
     const known = once && this.#keys.find(channel, once, timestamp);
     if (known) return { position: known };
-    const log = this.log(channel);
+    const log = this.#logs.get(channel) ?? this.#create(channel);
     if (this.#newest !== log) {
       // Moved to the end: logs are evicted in this order.
       this.#logs.delete(channel);
@@ -89,15 +97,18 @@ export class MemoryStore {
     return { record, position };
   }
 
-  /** The newest record, as delivered to patterns: with its channel and its global place. */
-  newest(record: BackendRecord, channel: string): BackendRecord {
-    return { ...record, channel, place: this.#place(this.#orders) };
+  /** A record as delivered to patterns: with its channel, and its place among all records. */
+  amongAll(
+    { payload, headers, timestamp, order }: Stored,
+    channel: string,
+  ): BackendRecord & { readonly place: Place } {
+    return { kind: "record", payload, headers, timestamp, channel, place: this.#place(order) };
   }
 
   /** Reads a page of a channel, or of all channels that match a pattern. */
   read(target: Target, options: ReadOptions): Page {
     return typeof target === "string"
-      ? this.log(target).read(options)
+      ? this.#log(target).read(options)
       : this.#readAll(target, options);
   }
 
@@ -119,13 +130,13 @@ export class MemoryStore {
     const { at: end, fingerprint } = before?.newest ?? { at: Infinity, fingerprint: this.#epoch };
     const records = logs.flatMap(([channel, log]) =>
       recordsIn(log, from, fingerprint === this.#epoch ? end : 0, after ? limit : -limit)
-        .map((stored) => this.#record(channel, stored))
+        .map((stored) => this.amongAll(stored, channel))
     ).sort((one, other) => one.place.at - other.place.at);
     const page = after ? records.slice(0, limit) : records.slice(-limit);
     if (items.length > 0 && page.length === 0 && !before) {
       items.push({ kind: "skip", place: this.#place(this.#orders) });
     }
-    const first = page[0]?.place.at ?? Math.min(end, this.#orders + 1);
+    const first = page[0]?.place?.at ?? Math.min(end, this.#orders + 1);
     return { from: after ?? Position.of(this.#place(first - 1)), items: [...items, ...page] };
   }
 
@@ -135,11 +146,7 @@ export class MemoryStore {
     this.#newest = undefined;
     this.#keys.clear();
     this.#bytes = 0;
-  }
-
-  #record(channel: string, { payload, headers, timestamp, order }: Stored) {
-    const kind = "record" as const;
-    return { kind, payload, headers, timestamp, channel, place: this.#place(order) };
+    this.#empty = new MemoryLog(this.#count);
   }
 
   #place(at: number): Place {
@@ -160,6 +167,7 @@ export class MemoryStore {
       const newest = records.head > records.oldest ? records.at(records.head - 1).order : forgotten;
       this.#forgotten = Math.max(this.#forgotten, newest);
       this.#logs.delete(channel);
+      this.#empty = new MemoryLog(this.#count);
     }
   }
 }

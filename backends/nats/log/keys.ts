@@ -7,6 +7,7 @@
 import type { PayloadOptions } from "../../../core/backend/contract.ts";
 import type { MessageHeaders } from "../../../core/backend/headers.ts";
 import { type Once, TTL } from "../../../core/backend/idempotency_key.ts";
+import { nameOf } from "../../../core/backend/name.ts";
 import { subjectOf } from "../subject.ts";
 
 /** The header by which the server recognises a message that the stream already has. */
@@ -40,6 +41,8 @@ function idOf(channel: string, { key }: Once): string {
 export function checkOnce(channel: string, { ttl = 0 }: Once, window: number): void {
   if (ttl <= window) return;
   throw new RangeError(
-    `Cannot publish to "${channel}" on nats-stream: idempotencyTtl is ${ttl} ms, and the stream knows keys for ${window} ms, its duplicate window`,
+    `Cannot publish to ${
+      nameOf(channel)
+    } on nats-stream: idempotencyTtl is ${ttl} ms, and the stream knows keys for ${window} ms, its duplicate window`,
   );
 }

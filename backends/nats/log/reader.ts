@@ -12,9 +12,10 @@ import type {
   Removed,
   Target,
 } from "../../../core/backend/contract.ts";
-import { ConnectionError } from "../../../core/backend/errors.ts";
+import { TemporaryError } from "../../../core/backend/errors.ts";
 import { type Place, Position } from "../../../core/backend/position.ts";
 import { headersIn } from "../headers.ts";
+import type { Link } from "../link.ts";
 import { channelOf, subjectOf, subjectsOf } from "../subject.ts";
 import { checkIn, checkOfStored, epochIn, placeOf } from "./place.ts";
 import { type State, type Store, timeOf } from "./store.ts";
@@ -69,14 +70,52 @@ export class Reader {
     this.#store = store;
   }
 
+  /** Its connection. */
+  get link(): Link {
+    return this.#store.link;
+  }
+
+  /** Whether its connection is lost. */
+  get lost(): boolean {
+    return this.link.lost;
+  }
+
+  /** Closes its connection. */
+  close(): Promise<void> {
+    return this.link.close();
+  }
+
   /** The position after the last record of a target: that record's place, if there is one. */
   async end(target: Target): Promise<Position> {
     const { epoch, last } = await this.#store.state();
     const own = await this.#store.find({ last_by_subj: filterOf(this.#store.name, target) });
     // The last message of the stream also tells whether the stream is the same up to there.
     const found = own ?? (last > 0 ? await this.#store.find({ seq: last }) : undefined);
-    const check = found && checkOfStored(found.data, found.header);
+    const check = found && checkOfStored(found.data, found.headers);
     return Position.of(placeOf(found?.seq ?? last, epoch, check));
+  }
+
+  /**
+   * Whether the last record of a target is that of a position, so that a page after it is empty. One
+   * request, where a page takes several; `false` also means that this does not tell.
+   */
+  async isAtEnd(target: Target, position: Position): Promise<boolean> {
+    const place = position.in(0);
+    const check = place && checkIn(place);
+    if (!check) return false;
+    const { epoch } = await this.#store.state();
+    if (epochIn(place) !== epoch) return false;
+    const last = await this.#store.find({ last_by_subj: filterOf(this.#store.name, target) });
+    return last?.seq === place.at && checkOfStored(last.data, last.headers) === check;
+  }
+
+  /** Whether another message is at a place, since the stream lost its end or was recreated. */
+  async isReplaced(place: Place): Promise<boolean> {
+    const { epoch } = await this.#store.state();
+    if (epochIn(place) !== epoch) return true;
+    const check = checkIn(place);
+    const found = check === "" ? undefined : await this.#store.find({ seq: place.at });
+    return found !== undefined && checkOfStored(found.data, found.headers) !== check;
   }
 
   /** A page of a target's records. */
@@ -135,13 +174,10 @@ export class Reader {
   async #fateOf(place: Place, own: Stored | undefined, { first }: State): Promise<Fate> {
     const check = checkIn(place);
     if (check === "") return "kept";
-    if (own) {
-      const { data, headers } = own.message;
-      return checkOfStored(data, headers) === check ? "kept" : "replaced";
-    }
+    if (own) return checkOfStored(own.data, own.headers) === check ? "kept" : "replaced";
     const found = place.at < first ? undefined : await this.#store.find({ seq: place.at });
     if (!found) return "removed";
-    return checkOfStored(found.data, found.header) === check ? "kept" : "replaced";
+    return checkOfStored(found.data, found.headers) === check ? "kept" : "replaced";
   }
 
   /** The page, which starts with a break if the message at the position did not come back. */
@@ -220,7 +256,7 @@ export class Reader {
   ): Promise<void> {
     if (to < Infinity || messages.length >= Math.min(there, count)) return;
     const left = await this.#count(target, (messages.at(-1)?.at ?? from - 1) + 1);
-    if (left > 0) throw new ConnectionError("JetStream gave less than it has");
+    if (left > 0) throw new TemporaryError("JetStream gave less than it has");
   }
 
   async #newest(target: Target, { before, limit }: ReadOptions, begun: State): Promise<Page> {
@@ -246,8 +282,8 @@ export class Reader {
       last_by_subj: filterOf(this.#store.name, channel),
     });
     if (!message) return { from: Position.of(placeOf(to - 1, epoch)), items: [] };
-    const { data, header: headers, seq: at, time, subject } = message;
-    const stored = { at, timestamp: time.getTime(), message: { data, headers, subject } };
+    const { data, headers, seq: at, timestamp, subject } = message;
+    const stored = { at, timestamp, data, headers, subject };
     return {
       from: Position.of(placeOf(at - 1, epoch)),
       items: this.#records(channel, [stored], epoch),
@@ -296,19 +332,19 @@ export class Reader {
   }
 
   #records(target: Target, messages: readonly Stored[], epoch: string): Item[] {
-    return messages.map(({ at, message, timestamp }) => {
-      const place = placeOf(at, epoch, checkOfStored(message.data, message.headers));
+    return messages.map(({ at, data, headers, subject, timestamp }) => {
+      const place = placeOf(at, epoch, checkOfStored(data, headers));
       const channel = typeof target === "string"
         ? undefined
-        : channelOf(message.subject.slice(this.#store.name.length + 1));
+        : channelOf(subject.slice(this.#store.name.length + 1));
       // A subject that belongs to no channel.
       if (typeof target !== "string" && channel === undefined) return { kind: "skip", place };
-      const time = timeOf(message) ?? (this.#store.tellsTime ? timestamp : undefined);
+      const time = timeOf(headers) ?? (this.#store.tellsTime ? timestamp : undefined);
       return {
         kind: "record",
-        payload: message.data,
+        payload: data,
         ...time !== undefined && { timestamp: time },
-        headers: headersIn(message.headers),
+        headers: headersIn(headers),
         place,
         ...channel !== undefined && { channel },
       };

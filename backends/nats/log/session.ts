@@ -1,5 +1,5 @@
 /**
- * The reader, the writer and the tails of one NATS connection.
+ * The reader, the writer and the tails of one NATS server.
  *
  * @module
  */
@@ -10,14 +10,22 @@ import type { RefusedError } from "../../../core/backend/errors.ts";
 import type { Position } from "../../../core/backend/position.ts";
 import { refused } from "../errors.ts";
 import type { Link } from "../link.ts";
-import { channelOf } from "../subject.ts";
+import { channelOf, subjectOf } from "../subject.ts";
+import type { Past, PastOptions } from "./past.ts";
 import { filterOf, Reader } from "./reader.ts";
-import { type Limits, Store } from "./store.ts";
+import { Store } from "./store.ts";
 import { LiveTail } from "./tail.ts";
 import { Writer } from "./writer.ts";
 
-/** The function `jetstreamManager` of `@nats-io/jetstream`. */
-export type Manage = (typeof import("@nats-io/jetstream"))["jetstreamManager"];
+/** A tail before it is open. */
+interface Listening {
+  readonly subscription: Subscription;
+  readonly target: Target;
+  tail?: LiveTail;
+  refusal?: RefusedError;
+  /** Whether something has come already, which the tail then reads. */
+  isBehind: boolean;
+}
 
 /** One connection, and the stream at its other end. */
 export class Session {
@@ -25,16 +33,18 @@ export class Session {
   readonly link: Link;
   /** Publishes. */
   readonly writer: Writer;
-  /** Reads. */
+  /** Reads, on this connection. */
   readonly reader: Reader;
+  readonly #past: Past;
   readonly #store: Store;
   readonly #tails = new Map<LiveTail, Subscription>();
   readonly #advisories: Subscription;
 
-  private constructor(store: Store, writer: Writer) {
+  private constructor(store: Store, writer: Writer, past: Past) {
     this.link = store.link;
     this.writer = writer;
     this.reader = new Reader(store);
+    this.#past = past;
     this.#store = store;
     // The stream was deleted or created, or has another leader, which may not know of messages
     // that the last one has republished. A user without the right to hear that does without.
@@ -44,12 +54,12 @@ export class Session {
     this.link.loss.addEventListener("abort", () => this.#end());
   }
 
-  /** Finds the stream, or creates it. */
-  static async open(link: Link, manage: Manage, limits: Limits): Promise<Session> {
+  /** Connects, and finds the stream, or creates it. */
+  static async open(options: PastOptions, past: Past): Promise<Session> {
+    const link = await options.dial.connect();
     try {
-      const manager = await manage(link.client, { checkAPI: false });
-      const store = new Store(link, manager, limits);
-      return new Session(store, new Writer(store, await store.state()));
+      const store = await Store.open(link, options);
+      return new Session(store, await Writer.open(store), past);
     } catch (error) {
       await link.close();
       throw error;
@@ -64,43 +74,21 @@ export class Session {
   /** Subscribes. The end of the stream is looked up once the server has confirmed that. */
   async tail(target: Target, after: Position | undefined): Promise<LiveTail> {
     const { link } = this;
-    link.loss.throwIfAborted();
-    let tail: LiveTail | undefined;
-    let refusal: RefusedError | undefined;
-    let isBehind = after !== undefined;
-    const subscription = link.client.subscribe(filterOf(this.#store.live, target), {
-      callback: (error, message) => {
-        if (error) {
-          refusal = refused(error);
-          tail?.error(refusal);
-        } else if (tail) tail.hear(message);
-        else isBehind = true;
-      },
-    });
+    const listening = await link.subscribe(() => this.#listen(target));
+    const { subscription } = listening;
     try {
-      await link.confirm();
-      if (refusal) throw refusal;
+      if (listening.refusal) throw listening.refusal;
       const position = after ?? await this.reader.end(target);
+      if (after && !await this.reader.isAtEnd(target, after)) listening.isBehind = true;
       link.loss.throwIfAborted();
-      tail = new LiveTail({
-        position,
-        isBehind,
-        read: (options) => this.reader.read(target, options),
-        channelOf: typeof target === "string"
-          ? undefined
-          : (subject) => channelOf(subject.slice(this.#store.live.length + 1)),
-        cancel: async () => {
-          this.#tails.delete(tail!);
-          subscription.unsubscribe();
-          await link.confirm().catch(() => {});
-        },
-      });
+      if (listening.refusal) throw listening.refusal;
+      const tail = listening.tail = this.#tailOf(listening, position);
+      this.#tails.set(tail, subscription);
+      return tail;
     } catch (error) {
       subscription.unsubscribe();
       throw error;
     }
-    this.#tails.set(tail, subscription);
-    return tail;
   }
 
   /** Shuts the socket. */
@@ -108,8 +96,41 @@ export class Session {
     await this.link.close();
   }
 
+  #listen(target: Target): Listening {
+    const subscription = this.link.client.subscribe(filterOf(this.#store.live, target), {
+      callback: (error, message) => {
+        if (error) {
+          listening.refusal = refused(error);
+          listening.tail?.error(listening.refusal);
+        } else if (listening.tail) listening.tail.hear(message);
+        else listening.isBehind = true;
+      },
+    });
+    const listening: Listening = { subscription, target, isBehind: false };
+    return listening;
+  }
+
+  #tailOf({ subscription, target, isBehind }: Listening, position: Position): LiveTail {
+    const { live } = this.#store;
+    const isChannel = typeof target === "string";
+    const tail: LiveTail = new LiveTail({
+      position,
+      isBehind,
+      read: (options) => this.#past.read(this.reader, target, options),
+      isReplaced: (place) => this.reader.isReplaced(place),
+      channelOf: isChannel ? undefined : (subject) => channelOf(subject.slice(live.length + 1)),
+      subjectOf: (channel) => `${live}.${subjectOf(isChannel ? target : channel!)}`,
+      cancel: async () => {
+        this.#tails.delete(tail);
+        subscription.unsubscribe();
+        await this.link.confirm().catch(() => {});
+      },
+    });
+    return tail;
+  }
+
   #look(): void {
-    this.#store.state().then((state) => this.writer.renew(state), () => {});
+    this.writer.lookUp();
     for (const tail of this.#tails.keys()) tail.look();
   }
 

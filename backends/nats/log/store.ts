@@ -4,13 +4,19 @@
  * @module
  */
 
-import type { JetStreamManager, StoredMsg, StreamConfig, StreamInfo } from "@nats-io/jetstream";
-import type { Msg } from "@nats-io/transport-node";
+import type { JetStreamManager, StreamConfig, StreamInfo } from "@nats-io/jetstream";
+import type { MsgHdrs } from "@nats-io/transport-node";
 import { RefusedError } from "../../../core/backend/errors.ts";
-import { explain, isMissingStream } from "../errors.ts";
+import { quote } from "../../../core/util/quote.ts";
+import { after, deferred } from "../../../core/util/timer.ts";
+import { explain, isMissingJetStream, isMissingStream } from "../errors.ts";
+import { readHeaders } from "../headers.ts";
 import type { Link } from "../link.ts";
 import { windowOf } from "./keys.ts";
 import { epochOf } from "./place.ts";
+
+/** The function `jetstreamManager` of `@nats-io/jetstream`. */
+export type Manage = (typeof import("@nats-io/jetstream"))["jetstreamManager"];
 
 /** The configuration with which the stream is created. */
 export type Limits =
@@ -21,6 +27,22 @@ export type Limits =
       "max_age" | "max_bytes" | "max_msgs_per_subject" | "storage" | "num_replicas"
     >
   >;
+
+/** What is known of the stream on all connections of a backend. */
+export interface Presence {
+  /** Whether it was there when it was last looked up. */
+  wasThere: boolean;
+}
+
+/** Options for a store. */
+export interface StoreOptions {
+  /** Makes a manager of streams. */
+  readonly manage: Manage;
+  /** The configuration with which the stream is created, if there is none. */
+  readonly limits: Limits;
+  /** What is known of it. */
+  readonly presence: Presence;
+}
 
 /** The stream as it is at one moment. */
 export interface State {
@@ -38,6 +60,10 @@ export interface State {
   readonly window: number;
 }
 
+/** The time before a stream that was deleted is created again, in milliseconds. */
+const PAUSE = 500;
+/** The time after which the state is asked for once more, in milliseconds. */
+const AGAIN = 500;
 /** The most sequences of removed messages that are looked at. */
 const MOST_DELETED = 10_000;
 
@@ -50,19 +76,30 @@ export class Store {
   /** Manages streams and consumers. */
   readonly manager: JetStreamManager;
   readonly #limits: Limits;
+  readonly #presence: Presence;
   #asking: Promise<State> | undefined;
   #next: Promise<State> | undefined;
 
-  /**
-   * @param link The connection.
-   * @param manager Manages streams and consumers.
-   * @param limits The configuration with which the stream is created, if there is none.
-   */
-  constructor(link: Link, manager: JetStreamManager, limits: Limits) {
+  private constructor(
+    link: Link,
+    manager: JetStreamManager,
+    { limits, presence }: StoreOptions,
+  ) {
     this.name = limits.name;
+    this.#presence = presence;
     this.link = link;
     this.manager = manager;
     this.#limits = limits;
+  }
+
+  /**
+   * Makes one on a connection, without a request.
+   *
+   * @param link The connection.
+   * @param options Which stream it is.
+   */
+  static async open(link: Link, options: StoreOptions): Promise<Store> {
+    return new Store(link, await options.manage(link.client, { checkAPI: false }), options);
   }
 
   /** The first token of the subjects on which the server republishes stored messages. */
@@ -105,59 +142,137 @@ export class Store {
   }
 
   /** The last message of a subject, or that of a sequence, if the stream still has it. */
-  async find(query: { last_by_subj: string } | { seq: number }): Promise<StoredMsg | undefined> {
-    return await this.call(this.manager.streams.getMessage(this.name, query)) ?? undefined;
+  async find(query: { last_by_subj: string } | { seq: number }): Promise<Found | undefined> {
+    const found = await this.call(this.manager.streams.getMessage(this.name, query));
+    if (!found) return undefined;
+    const { data, seq, subject, time } = found;
+    const headers = readHeaders({
+      get headers() {
+        return found.header;
+      },
+    });
+    return { data, seq, subject, timestamp: time.getTime(), headers };
   }
 
   /** Settles as a request does, with errors as the core knows them. */
   async call<Value>(request: Promise<Value>): Promise<Value> {
     try {
-      return await this.link.unlessLost(request);
+      return await this.link.unlessRefused(request);
     } catch (error) {
-      throw explain(error);
+      throw this.#explained(error);
     }
+  }
+
+  /** Nobody answers if the server has no JetStream, and also for a moment if it has. */
+  #explained(error: unknown): unknown {
+    if (!isMissingJetStream(error) || this.link.client.info?.jetstream) return explain(error);
+    return new RefusedError("the server has no JetStream, start it with -js", { cause: error });
   }
 
   async #info(): Promise<StreamInfo> {
     const { streams } = this.manager;
+    // A client whose socket was cut would wait for the answer until its own timeout.
+    this.link.loss.throwIfAborted();
     try {
-      return this.#checked(await this.link.unlessLost(streams.info(this.name)));
+      const info = this.#checked(await this.link.unlessRefused(this.#asked()));
+      this.#presence.wasThere = true;
+      return info;
     } catch (error) {
-      if (!isMissingStream(error)) throw explain(error);
+      if (!isMissingStream(error)) throw this.#explained(error);
     }
+    // Whoever creates it while its files are being deleted loses the new ones with the old ones:
+    // servers of the line 2.9 say too early that a stream is gone.
+    if (this.#presence.wasThere) await this.#pause();
+    this.#presence.wasThere = false;
     const created = streams.add({
       description: "Channels of Broadcaster",
       subjects: [`${this.name}.>`],
       republish: { src: `${this.name}.>`, dest: `${this.live}.>` },
-      allow_direct: true,
+      "allow_direct": true,
       duplicate_window: windowOf(this.#limits.max_age ?? 0),
       ...this.#limits,
     });
     try {
-      return await this.link.unlessLost(created);
+      return await this.link.unlessRefused(created);
     } catch (error) {
       // Another process may have been faster, with other limits.
       const there = await streams.info(this.name).catch(() => undefined);
       if (there) return this.#checked(there);
-      throw explain(error);
+      throw this.#explained(error);
+    }
+  }
+
+  /**
+   * What the server says of the stream. A stream without a leader does not answer, not even once it
+   * has one: it is asked again until a request has failed.
+   */
+  async #asked(): Promise<StreamInfo> {
+    const { streams } = this.manager;
+    let stop = () => {};
+    try {
+      return await new Promise<StreamInfo>((resolve, reject) => {
+        const ask = () => {
+          streams.info(this.name).then(resolve, reject);
+          stop = after(AGAIN, ask);
+        };
+        ask();
+      });
+    } finally {
+      stop();
+    }
+  }
+
+  async #pause(): Promise<void> {
+    const { promise, resolve } = deferred();
+    const stop = after(PAUSE, resolve);
+    try {
+      await this.link.unlessLost(promise);
+    } finally {
+      stop();
     }
   }
 
   #checked(info: StreamInfo): StreamInfo {
-    const { subjects, republish } = info.config;
-    const [src, dest] = [`${this.name}.>`, `${this.live}.>`];
-    if (subjects.includes(src) && republish?.src === src && republish.dest === dest) return info;
+    const { name } = this;
+    const [src, dest] = [`${name}.>`, `${this.live}.>`];
+    const { subjects = [], republish, retention, no_ack, subject_transform } = info.config;
+    const isOurs = subjects.includes(src) && republish?.src === src && republish.dest === dest;
+    const other = "choose another stream with ?stream=";
+    if (!isOurs) {
+      throw new RefusedError(
+        `stream ${quote(name)} is not one of ours: it must have the subject ${
+          quote(src)
+        } and republish it to ${quote(dest)}, or ${other}`,
+      );
+    }
+    const wrong = [
+      republish.headers_only && "it republishes headers only",
+      retention !== "limits" && `its retention is ${quote(retention)}, not "limits"`,
+      no_ack && "it does not acknowledge messages (no_ack)",
+      subject_transform && "it changes subjects (subject_transform)",
+    ].filter(Boolean);
+    if (wrong.length === 0) return info;
     throw new RefusedError(
-      `stream "${this.name}" is not one of ours: it must have the subject "${src}" and republish it to "${dest}", or choose another one with ?stream=`,
+      `stream ${quote(name)} cannot hold channels: ${wrong.join(", ")}; change that, or ${other}`,
     );
   }
+}
+
+/** A message that was found in the stream. */
+export interface Found {
+  readonly data: Uint8Array;
+  readonly seq: number;
+  readonly subject: string;
+  /** When it was stored, in milliseconds since 1970. */
+  readonly timestamp: number;
+  readonly headers: MsgHdrs | undefined;
 }
 
 /** The header with the time of a message, which servers from 2.10 on write. */
 export const TIME_HEADER = "Nats-Time-Stamp";
 
 /** The time at which a message was stored, or sent, in milliseconds since 1970, if it has a header with it. */
-export function timeOf({ headers }: Pick<Msg, "headers">): number | undefined {
+export function timeOf(headers: MsgHdrs | undefined): number | undefined {
   const time = Date.parse(headers?.get(TIME_HEADER) ?? "");
   return Number.isNaN(time) ? undefined : time;
 }

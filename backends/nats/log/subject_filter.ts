@@ -5,19 +5,22 @@
  */
 
 import type { AckPolicy, ConsumerInfo, DeliverPolicy } from "@nats-io/jetstream";
-import type { Msg } from "@nats-io/transport-node";
-import { ConnectionError } from "../../../core/backend/errors.ts";
+import type { Msg, MsgHdrs } from "@nats-io/transport-node";
+import { TemporaryError } from "../../../core/backend/errors.ts";
 import { random } from "../../../core/util/random.ts";
 import { after } from "../../../core/util/timer.ts";
-import { NO_MESSAGES } from "../errors.ts";
+import { NO_MESSAGES, refused } from "../errors.ts";
+import { readHeaders } from "../headers.ts";
 import type { Store } from "./store.ts";
 
 /** A message as a consumer delivers it. */
 export interface Stored {
   /** Its sequence in the stream. */
   readonly at: number;
-  /** The message itself. */
-  readonly message: Pick<Msg, "data" | "headers" | "subject">;
+  readonly subject: string;
+  readonly data: Uint8Array;
+  /** Absent if there are none, or they cannot be read. */
+  readonly headers: MsgHdrs | undefined;
   /** When it was stored, in milliseconds since 1970. */
   readonly timestamp: number;
 }
@@ -78,20 +81,21 @@ export class SubjectFilter {
     let [done, fail] = [(_: boolean) => {}, (_: unknown) => {}];
     const round = new Promise<boolean>((...settle) => [done, fail] = settle);
     const silence = () =>
-      after(SILENCE, () => fail(new ConnectionError("JetStream stopped in the middle of a page")));
+      after(SILENCE, () => fail(new TemporaryError("JetStream stopped in the middle of a page")));
     let stop = silence();
     const hear = (error: Error | null, message: Msg): void => {
       stop();
       stop = silence();
-      if (error) return fail(error);
-      const { code = 0, description = "" } = message.headers ?? {};
-      if (code === 0) {
-        taken.push(storedOf(message, message.reply!));
+      if (error) return fail(refused(error));
+      // Not told by its headers: another program may have stored a message with such a status.
+      if (message.reply?.startsWith("$JS.ACK.")) {
+        taken.push(storedOf(message, message.reply));
         return taken.length === wanted ? done(true) : undefined;
       }
+      const { code = 0, description = "" } = readHeaders(message) ?? {};
       if (NO_MESSAGES.includes(code)) return done(false);
       if (/maxbytes/i.test(description) && taken.length > before) return done(true);
-      fail(new ConnectionError(`the stream cannot be read on: ${description || "it was removed"}`));
+      fail(new TemporaryError(`the stream cannot be read on: ${description || "it was removed"}`));
     };
     const subscription = link.client.subscribe(inbox, { callback: hear });
     try {
@@ -100,7 +104,7 @@ export class SubjectFilter {
       const request = JSON.stringify({ batch, no_wait: true, max_bytes: most });
       const subject = `$JS.API.CONSUMER.MSG.NEXT.${name}.${this.#consumer}`;
       link.client.publish(subject, request, { reply: inbox });
-      return await link.unlessLost(round);
+      return await link.unlessRefused(round);
     } finally {
       stop();
       subscription.unsubscribe();
@@ -120,5 +124,7 @@ export class SubjectFilter {
 function storedOf(message: Msg, reply: string): Stored {
   const tokens = reply.split(".");
   const [sequence, , time] = tokens.slice(tokens.length > 9 ? 7 : 5);
-  return { at: Number(sequence), message, timestamp: Math.floor(Number(time) / 1e6) };
+  const { subject, data } = message;
+  const timestamp = Math.floor(Number(time) / 1e6);
+  return { at: Number(sequence), timestamp, subject, data, headers: readHeaders(message) };
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Msg } from "@nats-io/transport-node";
+import type { Msg, MsgHdrs } from "@nats-io/transport-node";
 import { positionAfter } from "../../../core/backend/continuity.ts";
 import type {
   Item,
@@ -16,8 +16,9 @@ import type {
 } from "../../../core/backend/contract.ts";
 import { PageSize } from "../../../core/backend/kit/page_size.ts";
 import { weightOf } from "../../../core/backend/kit/queue_tail.ts";
-import type { Position } from "../../../core/backend/position.ts";
-import { headersIn } from "../headers.ts";
+import type { Place, Position } from "../../../core/backend/position.ts";
+import { inBackground } from "../../../core/util/background.ts";
+import { headersIn, readHeaders } from "../headers.ts";
 import { checkOfStored, epochIn, placeOf } from "./place.ts";
 import { timeOf } from "./store.ts";
 
@@ -35,8 +36,12 @@ export interface LiveTailOptions {
   readonly isBehind: boolean;
   /** The channel of a message, for a pattern; `undefined` if its subject belongs to no channel. */
   readonly channelOf?: ((subject: string) => string | undefined) | undefined;
+  /** The subject on which the messages of a channel are republished. */
+  readonly subjectOf: (channel: string | undefined) => string;
   /** Reads what follows a position, inclusive of its own record. */
   readonly read: (options: ReadOptions) => Promise<Page>;
+  /** Whether another message is at a place of the stream. */
+  readonly isReplaced: (place: Place) => Promise<boolean>;
   /** Unsubscribes. Called when the tail is no longer read. */
   readonly cancel: () => Promise<void>;
 }
@@ -44,9 +49,10 @@ export interface LiveTailOptions {
 /** A stored message as the server republishes it. */
 interface Live {
   readonly at: number;
-  /** The sequence of the message before it, of the same subject. */
+  /** The sequence of the message before it, of the same subject; 0 if the stream has none. */
   readonly before: number;
   readonly message: Msg;
+  readonly headers: MsgHdrs;
 }
 
 /**
@@ -69,6 +75,8 @@ export class LiveTail implements Tail, RecordReader {
   #top: number;
   #isBehind: boolean;
   #isReading = false;
+  /** Whether it is behind only until it is known whether the stream lost its end. */
+  #isSuspicious = false;
   /** Counts the messages that may have come too late for a page that is being read. */
   #looks = 0;
   #held: Live[] = [];
@@ -79,7 +87,7 @@ export class LiveTail implements Tail, RecordReader {
   /** Whether it was cancelled, or a read has rejected. */
   #isOver = false;
 
-  /** @param options Options for it. */
+  /** @param options Options for the tail. */
   constructor(options: LiveTailOptions) {
     const { position, isBehind } = options;
     const place = position.in(0);
@@ -100,7 +108,7 @@ export class LiveTail implements Tail, RecordReader {
     try {
       return await this.#next();
     } catch (error) {
-      void this.cancel();
+      inBackground(this.cancel());
       throw error;
     }
   }
@@ -113,21 +121,25 @@ export class LiveTail implements Tail, RecordReader {
     await this.#options.cancel();
   }
 
-  /** Takes a live message. */
+  /** Takes a live message. What cannot be read is looked up: only what is stored counts. */
   hear(message: Msg): void {
-    const at = Number(message.headers?.get("Nats-Sequence") || NaN);
-    const before = Number(message.headers?.get("Nats-Last-Sequence") || NaN);
-    if (Number.isNaN(at) || Number.isNaN(before)) return;
-    const live = { at, before, message };
-    if (!this.#isBehind) {
-      if (!this.#push(live)) this.look();
-    } else if (this.#isReading && this.#held.length < HELD) this.#held.push(live);
+    const headers = readHeaders(message);
+    const at = Number(headers?.get("Nats-Sequence") || NaN);
+    const before = Number(headers?.get("Nats-Last-Sequence") || NaN);
+    if (!headers || !Number.isSafeInteger(at) || !Number.isSafeInteger(before)) return this.look();
+    const live = { at, before, message, headers };
+    if (this.#isBehind) {
+      const isHeld = this.#isReading || this.#isSuspicious;
+      if (isHeld && this.#held.length < HELD) this.#held.push(live);
+    } else if (before === 0 && this.#lasts.has(message.subject)) this.#suspect(live);
+    else if (!this.#push(live)) this.look();
   }
 
   /** Reads the stream again, whatever came live. */
   look(): void {
     this.#looks++;
     this.#isBehind = true;
+    this.#isSuspicious = false;
     // The messages that wait are read again.
     this.#waiting = [];
     this.#bytes = 0;
@@ -140,19 +152,22 @@ export class LiveTail implements Tail, RecordReader {
     this.#awake();
   }
 
-  /** Whether the message follows what was seen, and need not be read. */
-  #push({ at, before, message }: Live): boolean {
-    const { subject } = message;
+  /**
+   * Whether the message follows what was seen, and need not be read. One that follows an earlier
+   * message than the last one that was seen of its subject proves that the stream lost its end.
+   */
+  #push({ at, before, message, headers }: Live): boolean {
+    const { subject, data: payload } = message;
     const last = this.#lasts.get(subject) ?? 0;
     if (at <= this.#top || before > Math.max(last, this.#floor)) return false;
+    if (before > 0 && before < last) return false;
     if (this.#bytes > BYTES || this.#lasts.size >= SUBJECTS) return false;
-    const { data: payload, headers } = message;
     const place = placeOf(at, this.#epoch, checkOfStored(payload, headers));
     const channel = this.#options.channelOf?.(subject);
     if (this.#options.channelOf && channel === undefined) {
       this.#waiting.push({ kind: "skip", place });
     } else {
-      const timestamp = timeOf(message);
+      const timestamp = timeOf(headers);
       const record = {
         kind: "record" as const,
         payload,
@@ -168,6 +183,16 @@ export class LiveTail implements Tail, RecordReader {
     this.#top = at;
     this.#awake();
     return true;
+  }
+
+  /**
+   * The last message that was seen of a subject is gone: it was removed, and nothing is missing, or
+   * the stream lost its end. Which of them is found out before the message is taken.
+   */
+  #suspect(live: Live): void {
+    this.#isBehind = this.#isSuspicious = true;
+    this.#held = [live];
+    this.#awake();
   }
 
   async #next(): Promise<ReadResult> {
@@ -187,25 +212,36 @@ export class LiveTail implements Tail, RecordReader {
   async #catchUp(): Promise<readonly Item[]> {
     const limit = this.#pageSize.count;
     const looks = this.#looks;
-    this.#held = [];
+    const isSuspicious = this.#isSuspicious;
+    this.#isSuspicious = false;
+    if (!isSuspicious) this.#held = [];
     this.#isReading = true;
     try {
+      if (isSuspicious && !await this.#options.isReplaced(this.#seen.in(0)!)) {
+        if (looks === this.#looks && this.#held.length < HELD) this.#goLive(this.#seen);
+        return [];
+      }
       const { items } = await this.#options.read({ after: this.#seen, limit });
       this.#pageSize.learn(items);
       const isLast = items.length < limit && this.#held.length < HELD && looks === this.#looks;
-      if (isLast) this.#goLive(items.reduce(positionAfter, this.#seen));
+      if (isLast) this.#goLive(items.reduce(positionAfter, this.#seen), items);
       return items;
     } finally {
       this.#isReading = false;
     }
   }
 
-  #goLive(position: Position): void {
+  #goLive(position: Position, items: readonly Item[] = []): void {
     const place = position.in(0);
     this.#isBehind = false;
     this.#epoch = place ? epochIn(place) : "";
     this.#floor = this.#top = place?.at ?? 0;
     this.#lasts.clear();
+    for (const item of items) {
+      if (item.kind === "record") {
+        this.#lasts.set(this.#options.subjectOf(item.channel), item.place!.at);
+      }
+    }
     for (const live of this.#held) {
       if (live.at > this.#floor && !this.#push(live)) return this.look();
     }

@@ -7,21 +7,29 @@
 import { Buffer } from "node:buffer";
 import type { Msg, Subscription } from "@nats-io/transport-node";
 import type { OutgoingPayload } from "../../../core/backend/contract.ts";
-import { ConnectionError, RefusedError } from "../../../core/backend/errors.ts";
+import {
+  ConnectionError,
+  RefusedError,
+  TemporaryError,
+  UnknownReplyError,
+} from "../../../core/backend/errors.ts";
 import type { Once } from "../../../core/backend/idempotency_key.ts";
 import { SEQUENCE_HEADER, Sequencer } from "../../../core/backend/kit/loss_detection.ts";
 import { Position } from "../../../core/backend/position.ts";
+import { quote } from "../../../core/util/quote.ts";
 import { random } from "../../../core/util/random.ts";
 import { after } from "../../../core/util/timer.ts";
-import { IN_PROCESS, NO_RESPONDERS } from "../errors.ts";
-import { HEADER_LENGTH, headerOf, lengthOf } from "../headers.ts";
-import { subjectOf } from "../subject.ts";
+import { type ApiError, IN_PROCESS, NO_RESPONDERS, publishError, refused } from "../errors.ts";
+import { HEADER_LENGTH, headerOf, lengthOf, readHeaders } from "../headers.ts";
+import { checkPublish, subjectOf } from "../subject.ts";
 import { checkOnce, metadataOf } from "./keys.ts";
 import { checkOf, checkOfStored, placeOf } from "./place.ts";
 import { type State, type Store, TIME_HEADER } from "./store.ts";
 
 /** The time that an answer may take, in milliseconds. */
 const LIMIT = 10_000;
+/** The same for messages that were sent before the stream was looked up. */
+const SHORT_LIMIT = 2_000;
 /** The time after which a message is sent again whose key is being stored, in milliseconds. */
 const PAUSE = 50;
 
@@ -38,43 +46,82 @@ interface Sent {
 
 /** The server's answer. */
 interface Answer {
+  /** The stream's name. */
+  readonly stream?: string;
   readonly seq?: number;
   /** Whether it is the sequence of an earlier message with the same key. */
   readonly duplicate?: boolean;
   /** Why it was not stored: there is no sequence then, or it is 0. */
-  readonly error?: { readonly "err_code"?: number; readonly description?: string };
+  readonly error?: ApiError;
 }
 
 /** Publishes, with one subscription for the answers to all messages. */
 export class Writer {
   readonly #store: Store;
-  readonly #inbox = `_INBOX.${random()}`;
+  readonly #inbox: string;
   readonly #answers: Subscription;
   readonly #sequencer = new Sequencer();
   readonly #sent = new Map<number, Sent>();
   #number = 0;
+  /** The newest message that was stored. */
+  #newest = 0;
   #state: State;
-  #stop: (() => void) | undefined;
-  readonly #pauses = new Set<() => void>();
+  /** Resolves once the stream was looked up. */
+  #looking: Promise<void> | undefined;
+  /** Why the stream could not be created again, when that was last tried. */
+  #refusal: RefusedError | undefined;
+  #isLimited = false;
+  readonly #timers = new Set<() => void>();
 
-  /**
-   * @param store The stream.
-   * @param state Its state.
-   */
-  constructor(store: Store, state: State) {
+  private constructor(store: Store, state: State, inbox: string, answers: Subscription) {
     this.#store = store;
     this.#state = state;
-    const { client, loss } = store.link;
-    this.#answers = client.subscribe(`${this.#inbox}.*`, {
-      callback: (error, message) => error ? this.#fail(error) : this.#hear(message),
-    });
+    this.#inbox = inbox;
+    this.#answers = answers;
+    const { loss } = store.link;
     loss.addEventListener("abort", () => this.#fail(loss.reason));
-    store.link.onDenied = (subject, error) => this.#fail(error, (sent) => sent.subject === subject);
+    store.link.onDenied = (subject, error) => {
+      this.#fail(refused(error), (sent) => sent.subject === subject);
+    };
   }
 
-  /** Takes the new state of the stream: it may have been recreated. */
-  renew(state: State): void {
-    this.#state = state;
+  /** Subscribes to the answers. */
+  static async open(store: Store): Promise<Writer> {
+    const { link } = store;
+    const inbox = `_INBOX.${random()}`;
+    let writer: Writer | undefined;
+    let denial: Error | undefined;
+    const { subscription } = await link.subscribe(() => ({
+      subscription: link.client.subscribe(`${inbox}.*`, {
+        callback: (error, message) => {
+          if (!error && writer) writer.#hear(message);
+          else if (!error) return;
+          // Without answers the session is of no use: the next one says so when it is opened.
+          else if (writer) link.cut(error);
+          else denial = error;
+        },
+      }),
+    }));
+    try {
+      if (denial) throw refused(denial);
+      return writer = new Writer(store, await store.state(), inbox, subscription);
+    } catch (error) {
+      subscription.unsubscribe();
+      throw error;
+    }
+  }
+
+  /**
+   * Looks the stream up: it may have been recreated, or have another leader. That one does not
+   * answer what the last one has dropped.
+   */
+  lookUp(): void {
+    this.#looking ??= this.#store.state().then((state) => {
+      this.#state = state;
+      this.#limit(SHORT_LIMIT, this.#number);
+    }, (reason) => {
+      if (reason instanceof RefusedError) this.#refusal = reason;
+    }).finally(() => this.#looking = undefined);
   }
 
   /** The stream's duplicate window, in milliseconds. */
@@ -89,37 +136,46 @@ export class Writer {
 
   /** Publishes; each message resolves once the server has stored it. */
   publish(messages: readonly OutgoingPayload[]): Promise<Position | undefined>[] {
-    const { loss, client } = this.#store.link;
+    const { loss } = this.#store.link;
     if (loss.aborted) return messages.map(() => Promise.reject(loss.reason));
-    const { max_payload: limit = 0, headers = false } = client.info ?? {};
     const time: Record<string, string> = this.#store.tellsTime
       ? {}
       : { [TIME_HEADER]: new Date().toISOString() };
-    const answers = messages.map((message) => {
-      const { channel, payload } = message;
-      const subject = `${this.#store.name}.${subjectOf(channel)}`;
-      const metadata = metadataOf(channel, message);
-      const length = Buffer.byteLength(payload) + lengthOf(metadata) + HEADER_LENGTH;
-      const fits = headers && length <= limit;
-      const mark = fits ? this.#sequencer.next(channel) : "";
-      const own = fits ? { [SEQUENCE_HEADER]: mark, ...time } : undefined;
-      const header = (own || metadata) && { headers: headerOf({ ...own, ...metadata }) };
-      return new Promise<Position | undefined>((succeed, fail) => {
-        const number = ++this.#number;
-        const reply = `${this.#inbox}.${number}`;
-        const send = () => client.publish(subject, payload, { reply, ...header });
-        this.#sent.set(number, { subject, check: checkOf(payload, mark), send, succeed, fail });
-        send();
-      });
-    });
-    this.#stop ??= this.#limit();
+    const answers = messages.map((message) =>
+      new Promise<Position | undefined>((succeed, fail) => this.#send(message, time, succeed, fail))
+    );
+    if (!this.#isLimited) this.#limitAll();
     return answers;
+  }
+
+  #send(
+    message: OutgoingPayload,
+    time: Record<string, string>,
+    succeed: Sent["succeed"],
+    fail: Sent["fail"],
+  ): void {
+    const { client } = this.#store.link;
+    const { max_payload: limit = 0, headers = false } = client.info ?? {};
+    const { channel, payload } = message;
+    const subject = `${this.#store.name}.${subjectOf(channel)}`;
+    const metadata = metadataOf(channel, message);
+    // The limit may be another one than when the message was checked.
+    checkPublish(channel, payload, limit, lengthOf(metadata));
+    const length = Buffer.byteLength(payload) + lengthOf(metadata) + HEADER_LENGTH;
+    const fits = headers && length <= limit;
+    const mark = fits ? this.#sequencer.next(channel) : "";
+    const own = fits ? { [SEQUENCE_HEADER]: mark, ...time } : undefined;
+    const header = (own || metadata) && { headers: headerOf({ ...own, ...metadata }) };
+    const number = ++this.#number;
+    const reply = `${this.#inbox}.${number}`;
+    const send = () => client.publish(subject, payload, { reply, ...header });
+    send();
+    this.#sent.set(number, { subject, check: checkOf(payload, mark), send, succeed, fail });
   }
 
   /** Stops waiting for answers. */
   close(): void {
-    this.#stop?.();
-    for (const stop of this.#pauses) stop();
+    for (const stop of this.#timers) stop();
     this.#answers.unsubscribe();
   }
 
@@ -127,40 +183,74 @@ export class Writer {
     const number = Number(message.subject.slice(this.#inbox.length + 1));
     const sent = this.#sent.get(number);
     if (!sent) return;
-    if (message.headers?.code === NO_RESPONDERS) {
+    if (message.data.length === 0 && readHeaders(message)?.code === NO_RESPONDERS) {
       this.#sent.delete(number);
-      // It is created again for the next messages.
-      this.#store.state().then((state) => this.renew(state), () => {});
-      return sent.fail(new RefusedError(`no stream stores it, "${this.#store.name}" was deleted`));
+      return sent.fail(this.#reason());
     }
-    const { seq, error, duplicate } = JSON.parse(message.string()) as Answer;
+    const { seq, error, duplicate } = this.#answerIn(message);
     if (error?.err_code === IN_PROCESS) return this.#again(number);
+    // Whoever else answers on these subjects is not asked.
+    if (!error && !seq) return;
     this.#sent.delete(number);
-    if (error || !seq) sent.fail(new RefusedError(error?.description ?? "it was not stored"));
-    else if (duplicate) this.#find(seq).then(sent.succeed, sent.fail);
-    else sent.succeed(Position.of(placeOf(seq, this.#state.epoch, sent.check)));
+    if (error) return this.#refuse(sent, error);
+    this.#newest = Math.max(this.#newest, number);
+    if (duplicate) this.#find(seq!).then(sent.succeed, sent.fail);
+    else if (!this.#looking) sent.succeed(this.#positionOf(seq!, sent));
+    // It may be of a stream that has just been created.
+    else {
+      this.#looking.then(() => sent.succeed(this.#positionOf(seq!, sent))).catch(sent.fail);
+    }
+  }
+
+  #positionOf(seq: number, { check }: Sent): Position {
+    return Position.of(placeOf(seq, this.#state.epoch, check));
+  }
+
+  /** What JetStream answers; nothing if it is not its answer. */
+  #answerIn(message: Msg): Answer {
+    try {
+      const answer = JSON.parse(message.string()) as Answer | null;
+      return answer?.error || answer?.stream === this.#store.name ? answer : {};
+    } catch {
+      return {};
+    }
+  }
+
+  #refuse({ fail }: Sent, error: ApiError): void {
+    const reason = publishError(error);
+    // What the table does not know may be the fault of this session.
+    if (reason instanceof UnknownReplyError) this.#store.link.cut(reason);
+    fail(reason);
+  }
+
+  /**
+   * Why nobody took a message, which so is stored nowhere. Streams do not listen while they start,
+   * stop or elect a leader, and not once they are deleted. The stream is looked up, and created
+   * again if it is gone, for the message's next attempt: only what that says is a refusal.
+   */
+  #reason(): Error {
+    const refusal = this.#refusal;
+    this.#refusal = undefined;
+    this.lookUp();
+    const words = `stream ${quote(this.#store.name)} has no leader, or is being created`;
+    return refusal ?? new TemporaryError(words);
   }
 
   #again(number: number): void {
-    const stop = after(PAUSE, () => {
-      this.#pauses.delete(stop);
-      this.#sent.get(number)?.send();
-    });
-    this.#pauses.add(stop);
+    this.#after(PAUSE, () => this.#sent.get(number)?.send());
   }
 
   /**
    * The position of the first message with a key, which may have had another payload. It is
-   * stored for certain, even if the connection is lost before its payload is known.
+   * stored for certain, even if its payload cannot be read.
    */
   async #find(seq: number): Promise<Position | undefined> {
     const { epoch } = this.#state;
     try {
       const found = await this.#store.find({ seq });
-      return Position.of(placeOf(seq, epoch, found && checkOfStored(found.data, found.header)));
-    } catch (error) {
-      if (error instanceof ConnectionError) return undefined;
-      throw error;
+      return Position.of(placeOf(seq, epoch, found && checkOfStored(found.data, found.headers)));
+    } catch {
+      return undefined;
     }
   }
 
@@ -172,16 +262,45 @@ export class Writer {
     }
   }
 
+  #limitAll(): void {
+    this.#isLimited = this.#sent.size > 0;
+    if (this.#isLimited) this.#limit(LIMIT, this.#number, () => this.#limitAll());
+  }
+
   /**
-   * Fails all messages if one that was sent before is not answered in time. Those that were sent
-   * after it fail too: otherwise they would overtake it when it is sent again.
+   * Fails the messages that are not answered in time. A stream answers in order: once a message is
+   * stored, those before it that have no answer will get none.
+   *
+   * @param last The last message that is limited.
+   * @param then Called after that; otherwise it goes on until all these messages are settled.
    */
-  #limit(): () => void {
-    const last = this.#number;
-    return after(LIMIT, () => {
-      const [oldest = Infinity] = this.#sent.keys();
-      if (oldest <= last) this.#fail(new ConnectionError("JetStream did not answer"));
-      this.#stop = this.#sent.size > 0 ? this.#limit() : undefined;
+  #limit(time: number, last: number, then = () => this.#limit(time, last)): void {
+    const [oldest = Infinity] = this.#sent.keys();
+    if (oldest > last) return;
+    const newest = this.#newest;
+    this.#after(time, () => {
+      const isSilent = newest === this.#newest;
+      if (this.#sent.has(oldest)) this.#giveUp(isSilent ? last : Math.min(last, this.#newest));
+      then();
     });
+  }
+
+  /**
+   * Fails all messages up to one, and those after them in the same channels: otherwise they would
+   * overtake them when they are sent again.
+   */
+  #giveUp(last: number): void {
+    const subjects = new Set<string>();
+    for (const [number, { subject }] of this.#sent) if (number <= last) subjects.add(subject);
+    const reason = new ConnectionError("JetStream did not answer");
+    this.#fail(reason, ({ subject }) => subjects.has(subject));
+  }
+
+  #after(time: number, callback: () => void): void {
+    const stop = after(time, () => {
+      this.#timers.delete(stop);
+      callback();
+    });
+    this.#timers.add(stop);
   }
 }

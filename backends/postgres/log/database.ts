@@ -5,19 +5,22 @@
  */
 
 import type { Sql } from "postgres";
+import type { ServerFacts } from "../../../core/backend/contract.ts";
 import { RefusedError } from "../../../core/backend/errors.ts";
-import { unlessAborted } from "../../../core/util/abort.ts";
-import { answered, isMissing, isUnserializable, lostError } from "../errors.ts";
+import { BorrowedLink } from "../borrowed_link.ts";
+import { isMissing, isUnserializable, lostError } from "../errors.ts";
 import { Link, type Postgres } from "../link.ts";
 import type { Renewable } from "../renewed_session.ts";
-import type { Settings } from "../settings.ts";
-import { quote } from "../statement.ts";
-import { HAS_EPOCH, IS_THERE, MIGRATION, WAKE_CHANNEL } from "./schema.ts";
+import { quote, type Row, type Statements } from "../statement.ts";
+import type { Settings } from "../url.ts";
+import { install, type LogSettings } from "./installation.ts";
+import { WAKE_CHANNEL } from "./parts.ts";
+import { inSchema } from "./schema_name.ts";
 
-/** A row: texts, and payloads as bytes. */
-export type Row = readonly (string | Uint8Array | null)[];
-
-/** Sends a statement; rejects with an error that says whether the connection is to blame. */
+/**
+ * Sends a statement, in which the schema of the log is named `broadcaster`. It rejects with an error
+ * that says whether the connection is to blame.
+ */
 export type Query = (
   text: string,
   values?: readonly (string | null)[],
@@ -25,9 +28,11 @@ export type Query = (
 
 /**
  * The statements are few and small: to plan each call, or to compile it, would take longer than
- * to run it.
+ * to run it. A locked table keeps the session busy for a second at a time, so probes are answered.
+ * No function of a stranger is called in place of one of Postgres.
  */
-const SESSION_SETTINGS = `set plan_cache_mode = force_generic_plan; set jit = off;
+const SESSION_SETTINGS = `set search_path = pg_catalog, pg_temp; set lock_timeout = '1s';
+  set plan_cache_mode = force_generic_plan; set jit = off;
   set session characteristics as transaction isolation level read committed`;
 
 /** How often a statement is tried that cannot be serialized. */
@@ -45,12 +50,18 @@ export interface DatabaseEvents {
 export interface Database extends Renewable {
   /** Settles once it is open. */
   readonly ready: Promise<void>;
+  /** Whether a pooler is in between, which may give each transaction another session. */
+  readonly isPooled: boolean;
   /** Sends a statement, which the server keeps prepared. */
   readonly query: Query;
   /** Creates the missing parts of the schema. */
   install(): Promise<void>;
   /** Listens, and resolves once the server has confirmed. */
   listen(): Promise<void>;
+  /** What the server tells about itself. */
+  describe(): Promise<ServerFacts>;
+  /** Closes it after its last statement. A session of the user's client stays open. */
+  end(reason: Error): void;
 }
 
 /** A connection of the backend's own. */
@@ -60,23 +71,36 @@ export class OwnDatabase implements Database {
   /** See `Database`. */
   readonly query: Query;
   readonly #link: Link;
+  readonly #log: LogSettings;
 
   /**
    * Starts to connect.
    *
    * @param postgres The client library.
    * @param settings Where to connect.
+   * @param log Where the log is in the database.
    * @param events The listeners.
    */
-  constructor(postgres: Postgres, settings: Settings, { onNotify, onLost }: DatabaseEvents) {
+  constructor(
+    postgres: Postgres,
+    settings: Settings,
+    log: LogSettings,
+    { onNotify, onLost }: DatabaseEvents,
+  ) {
+    this.#log = log;
     this.#link = new Link(postgres, settings, {
       onNotify: (_, payload) => onNotify(payload),
       onLost,
     });
-    const { ready, sql } = this.#link;
-    this.query = queryOf(sql);
-    this.ready = ready.then(() => answered(sql.unsafe(SESSION_SETTINGS))).then(() => {});
+    this.query = queryOf(this.#link, log);
+    this.ready = this.#begin();
     this.ready.catch(() => {});
+  }
+
+  async #begin(): Promise<void> {
+    await this.#link.ready;
+    // The settings would be those of a session that a pooler gives to others.
+    if (!this.#link.isPooled) await this.#link.run(SESSION_SETTINGS);
   }
 
   /** See `Database`. */
@@ -85,18 +109,33 @@ export class OwnDatabase implements Database {
   }
 
   /** See `Database`. */
+  get isPooled(): boolean {
+    return this.#link.isPooled;
+  }
+
+  /** See `Database`. */
   install(): Promise<void> {
-    return install(this.#link.sql);
+    return install(this.#link, this.#log);
   }
 
   /** See `Database`. */
   async listen(): Promise<void> {
-    await answered(this.#link.sql.unsafe(`listen ${quote(WAKE_CHANNEL)}`));
+    await this.#link.run(`listen ${quote(WAKE_CHANNEL)}`);
+  }
+
+  /** See `Database`. */
+  describe(): Promise<ServerFacts> {
+    return this.#link.describe();
   }
 
   /** See `Database`. */
   probe(signal: AbortSignal): Promise<void> {
     return this.#link.probe(signal);
+  }
+
+  /** See `Database`. */
+  end(reason: Error): void {
+    this.#link.end(reason);
   }
 
   /** See `Database`. */
@@ -113,49 +152,67 @@ export class BorrowedDatabase implements Database {
   /** See `Database`. */
   readonly lost = false;
   /** See `Database`. */
-  readonly ready: Promise<void>;
-  /** See `Database`. */
   readonly query: Query;
-  readonly #client: Sql;
+  readonly #link: BorrowedLink;
+  readonly #log: LogSettings;
   readonly #events: DatabaseEvents;
   #unlisten: (() => Promise<void>) | undefined;
   #times = 0;
 
   /**
    * @param client The user's client.
+   * @param log Where the log is in the database.
    * @param events The listeners.
    */
-  constructor(client: Sql, events: DatabaseEvents) {
-    this.#client = client;
+  constructor(client: Sql, log: LogSettings, events: DatabaseEvents) {
+    this.#link = new BorrowedLink(client);
+    this.#log = log;
     this.#events = events;
-    const query = queryOf(client);
-    this.query = (text, values) => serialized(() => query(text, values));
-    this.ready = this.query("select 1").then(() => {});
-    this.ready.catch(() => {});
+    this.query = queryOf(this.#link, log);
+  }
+
+  /** See `Database`. */
+  get ready(): Promise<void> {
+    return this.#link.ready;
+  }
+
+  /** See `Database`. */
+  get isPooled(): boolean {
+    return this.#link.isPooled;
   }
 
   /** See `Database`. */
   install(): Promise<void> {
-    return serialized(() => install(this.#client));
+    return serialized(() => install(this.#link, this.#log));
   }
 
   /** See `Database`. */
   async listen(): Promise<void> {
     const { onNotify } = this.#events;
-    const { unlisten } = await answered(this.#client.listen(WAKE_CHANNEL, onNotify, () => {
-      if (this.#times++ > 0) onNotify();
-    }));
-    this.#unlisten = unlisten;
+    this.#unlisten = await this.#link.listen(WAKE_CHANNEL, {
+      onNotify,
+      onListening: () => {
+        if (this.#times++ > 0) onNotify();
+      },
+    });
   }
 
   /** See `Database`. */
-  async probe(signal: AbortSignal): Promise<void> {
-    await unlessAborted(signal, this.#client`select 1`);
+  describe(): Promise<ServerFacts> {
+    return this.#link.describe();
   }
 
-  /** The client stays open. It cannot remove a listener that it has made again. */
+  /** See `Database`. */
+  probe(signal: AbortSignal): Promise<void> {
+    return this.#link.probe(signal);
+  }
+
+  /** See `Database`. The client reconnects by rules of its own. */
+  end(): void {}
+
+  /** The client stays open. */
   async close(): Promise<void> {
-    if (this.#times === 1) await this.#unlisten?.().catch(() => {});
+    await this.#unlisten?.().catch(() => {});
   }
 }
 
@@ -168,7 +225,7 @@ export function readyOf(database: Database): Promise<void> {
   return ready;
 }
 
-/** Sends statements to a log that may be dropped: it is created again, with another epoch. */
+/** Sends statements to the log. If it was dropped, it is created again, with a new epoch. */
 export function restoring(database: Database): Query {
   return async (text, values) => {
     try {
@@ -181,11 +238,16 @@ export function restoring(database: Database): Query {
   };
 }
 
-function queryOf(sql: Sql): Query {
-  return (text, values = []) =>
-    answered(
-      sql.unsafe(text, [...values], { prepare: true }).values() as unknown as Promise<Row[]>,
-    );
+function queryOf(link: Statements, { schema }: LogSettings): Query {
+  const texts = new Map<string, string>();
+  return async (text, values = []) => {
+    let own = texts.get(text);
+    if (own === undefined) texts.set(text, own = inSchema(schema, text));
+    const statement = own;
+    const rows = await serialized(() => link.query(statement, values));
+    // postgres 3.4.9 leaves holes for the rows that came before an error of the last statement.
+    return rows.length > 0 && !(0 in rows) ? rows.filter(() => true) : rows;
+  };
 }
 
 /**
@@ -199,20 +261,5 @@ async function serialized<Value>(send: () => Promise<Value>): Promise<Value> {
     } catch (error) {
       if (!isUnserializable(error) || attempt === ATTEMPTS) throw error;
     }
-  }
-}
-
-/** Creates the schema unless it exists: a role that may not create it can use an existing one. */
-async function install(sql: Sql): Promise<void> {
-  const query = queryOf(sql);
-  const [there] = await query(IS_THERE);
-  if (there?.[0] === "true" && (await query(HAS_EPOCH)).length > 0) return;
-  try {
-    await answered(sql.unsafe(MIGRATION));
-  } catch (error) {
-    if (!(error instanceof RefusedError)) throw error;
-    const message =
-      `the log does not exist and cannot be created, run the migration: ${error.message}`;
-    throw new RefusedError(message, { cause: error });
   }
 }

@@ -5,7 +5,8 @@
  */
 
 import type { Payload } from "../../../core/backend/contract.ts";
-import { NAME_LIMIT, PAYLOAD_LIMIT } from "./schema.ts";
+import { nameOf } from "../../../core/backend/name.ts";
+import { NAME_LIMIT, PAYLOAD_LIMIT } from "./parts.ts";
 
 /**
  * Checks that a row can have a name.
@@ -17,11 +18,15 @@ export function checkName(channel: string): void {
   const name = new TextEncoder().encode(channel).length;
   if (name > NAME_LIMIT) {
     throw new RangeError(
-      `Cannot use channel "${channel}" on postgres-stream: its name has ${name} bytes, the limit is ${NAME_LIMIT}`,
+      `Cannot use channel ${
+        nameOf(channel)
+      } on postgres-stream: its name has ${name} bytes, the limit is ${NAME_LIMIT}`,
     );
   }
   if (channel.includes("\0")) {
-    throw new TypeError("Cannot use channel on postgres-stream: its name has a NUL character");
+    throw new TypeError(
+      `Cannot use channel ${nameOf(channel)} on postgres-stream: its name has a NUL character`,
+    );
   }
 }
 
@@ -34,7 +39,9 @@ export function checkPayload(channel: string, payload: Payload): void {
   const bytes = lengthOf(payload);
   if (bytes <= PAYLOAD_LIMIT) return;
   throw new RangeError(
-    `Cannot publish to "${channel}": the payload has ${bytes} bytes, the limit of postgres-stream is ${PAYLOAD_LIMIT}`,
+    `Cannot publish to ${
+      nameOf(channel)
+    }: the payload has ${bytes} bytes, the limit of postgres-stream is ${PAYLOAD_LIMIT}`,
   );
 }
 

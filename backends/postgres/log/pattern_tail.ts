@@ -10,8 +10,9 @@ import type { PollingTail } from "../../../core/backend/kit/polling_tail.ts";
 import { QueueTail } from "../../../core/backend/kit/queue_tail.ts";
 import type { Pattern } from "../../../core/backend/pattern.ts";
 import { Position } from "../../../core/backend/position.ts";
+import { inBackground } from "../../../core/util/background.ts";
 import { after as later } from "../../../core/util/timer.ts";
-import type { Row } from "./database.ts";
+import type { Row } from "../statement.ts";
 import { Tails, type TailsOptions } from "./tails.ts";
 
 /** The pause between two searches for new channels, and its least part for each, in milliseconds. */
@@ -20,11 +21,11 @@ const SHARE = 0.2;
 
 /** The channels that start with a text, each found by one step in the index. */
 const NAMES = `with recursive names as (
-    (select channel from broadcaster_log where channel >= $1 order by channel limit 1)
+    (select channel from broadcaster.log where channel >= $1::text order by channel limit 1)
     union all
-    select (select channel from broadcaster_log where channel > names.channel
-      order by channel limit 1) from names where starts_with(names.channel, $1)
-  ) select channel from names where starts_with(channel, $1)`;
+    select (select channel from broadcaster.log where channel > names.channel
+      order by channel limit 1) from names where starts_with(names.channel, $1::text)
+  ) select channel from names where starts_with(channel, $1::text)`;
 
 /** Follows each channel that matches a pattern by a tail of its own, and channels that come later. */
 export class PatternTail {
@@ -111,7 +112,7 @@ export class PatternTail {
   async #follow(channel: string, after?: Position): Promise<void> {
     this.#known.add(channel);
     const tail = await this.#tails.open(channel, { after });
-    void this.#move(channel, tail);
+    inBackground(this.#move(channel, tail));
   }
 
   async #move(channel: string, tail: PollingTail): Promise<void> {

@@ -23,6 +23,8 @@ export class Pool {
   readonly #size: number;
   readonly #dial: Dial;
   #members: Member[] = [];
+  /** Sessions that are not closed yet. */
+  readonly #leaving = new Set<Promise<void>>();
   #closed = false;
 
   /**
@@ -34,6 +36,11 @@ export class Pool {
   constructor(size: number, dial: Dial) {
     this.#size = size;
     this.#dial = dial;
+  }
+
+  /** Number of open connections. */
+  get connections(): number {
+    return this.#members.filter(({ database }) => !database.lost).length;
   }
 
   /** Reads a page, on the session that reads the fewest. */
@@ -53,15 +60,27 @@ export class Pool {
     await Promise.all(this.#members.map(({ database }) => database.probe(signal)));
   }
 
+  /** Closes all sessions after their last statement: they lead to a server of no use. */
+  renew(error: Error): void {
+    for (const { database } of this.#members) database.end(error);
+  }
+
   /** Closes all sessions, and opens no more. */
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all(this.#members.splice(0).map(({ database }) => database.close()));
+    for (const { database } of this.#members.splice(0)) this.#leave(database);
+    await Promise.all(this.#leaving);
+  }
+
+  #leave(database: Database): void {
+    const leaving = database.close().finally(() => this.#leaving.delete(leaving));
+    this.#leaving.add(leaving);
   }
 
   #pick(): Member {
     if (this.#closed) throw closedError();
     // Reads that are under way on a lost session reject; the next one gets another session.
+    for (const { database } of this.#members) if (database.lost) this.#leave(database);
     this.#members = this.#members.filter(({ database }) => !database.lost);
     const idlest = this.#members.reduce<Member | undefined>(
       (best, member) => best && best.busy <= member.busy ? best : member,

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { Buffer } from "node:buffer";
 import type {
   BackendRecord,
   Item,
@@ -13,9 +14,12 @@ import type {
 } from "../../../core/backend/contract.ts";
 import { byteLength, headersOf } from "../../../core/backend/headers.ts";
 import { Position } from "../../../core/backend/position.ts";
-import { arrayOf } from "../statement.ts";
-import type { Query, Row } from "./database.ts";
+import { inBackground } from "../../../core/util/background.ts";
+import { isOfValue } from "../errors.ts";
+import { arrayOf, type Row } from "../statement.ts";
+import type { Query } from "./database.ts";
 import { type Fingerprint, fingerprintOf, placeOf, startOf, TIME } from "./place.ts";
+import { END, META, microsOf } from "./parts.ts";
 
 /** How many reads go into one statement at most, and how many rows one of them has. */
 const READS = 128;
@@ -25,10 +29,10 @@ const BYTES = 8 * 1024 * 1024;
 const LEAST = 64 * 1024;
 /** What a row counts in addition to its payload and headers. */
 const ROW = 64;
-/** Greater than any id. */
-const END = "9223372036854775807";
 
-const MICROS = "(extract(epoch from created) * 1000000)::bigint";
+/** What a bytea looks like depends on a setting of the session; its hexadecimal digits do not. */
+const BYTES_OF = "encode(rows.payload, 'hex')";
+const MICROS = microsOf("created");
 const SIZE = `octet_length(payload) + coalesce(octet_length(headers::text), 0) + ${ROW}`;
 
 /**
@@ -40,22 +44,20 @@ function rowsAfter(channel: string, after: string, before: string, limit: string
     select id, ${MICROS} as micros, case when id > ${after} then payload end as payload, headers,
       sum(case when id > ${after} then ${SIZE} else 0 end) over (
         order by id rows between unbounded preceding and 1 preceding) as bytes
-    from broadcaster_log where channel = ${channel}
+    from broadcaster.log where channel = ${channel}
       and id >= ${after} and id <= greatest(${before} - 1, ${after})
     order by id limit ${limit}
   ) as row where coalesce(bytes, 0) < $1::bigint`;
 }
 
-/** The one row with the epoch. The limit tells the planner that it is one. */
-const META = "(select epoch from broadcaster_meta limit 1) as meta";
-
 /** Whether rows were removed; no join, which would read the rows of all channels. */
 function trimmed(channel: string): string {
-  return `coalesce((select true from broadcaster_trimmed where channel = ${channel}), false)`;
+  return `coalesce((select true from broadcaster.trimmed where channel = ${channel}), false)`;
 }
 
 /** Many reads at once. */
-const FOLLOW = `select reads.n::text, meta.epoch, id::text, micros::text, payload, headers::text,
+const FOLLOW =
+  `select reads.n::text, meta.epoch, id::text, micros::text, ${BYTES_OF}, headers::text,
     case when after = 0 then ${trimmed("reads.channel")} end::text
   from ${META}, unnest($2::int[], $3::text[], $4::bigint[], $5::bigint[], $6::int[])
     as reads (n, channel, after, before, count)
@@ -64,32 +66,46 @@ const FOLLOW = `select reads.n::text, meta.epoch, id::text, micros::text, payloa
   ) as rows on true`;
 
 /**
- * One read whose own row did not come back, with the facts of the same moment: the newest row of
- * the channel, whether the own row is there, and whether another row has its id, or rows of the
- * channel have smaller and greater ids. Retention removes only the oldest rows.
+ * One read whose own row did not come back, with the facts of the same moment: the newest row that
+ * the channel ever had, whether the own row is there, whether it is the newest one that was removed,
+ * and whether another row has its id, or rows of the channel have smaller and greater ids although
+ * none was removed so late.
  *
  * It reads from the start if the ids of the position are of no use any more: see `gapOf()`.
  */
-const EXAMINE = `select meta.epoch, newest.id::text, newest.micros::text, (found is not null)::text,
-    is_replaced::text, rows.id::text, rows.micros::text, rows.payload, rows.headers::text
+const EXAMINE = `select meta.epoch, head.id::text, head.micros::text, (found is not null)::text,
+    is_gone::text, is_replaced::text, rows.id::text, rows.micros::text, ${BYTES_OF},
+    rows.headers::text
   from ${META}
   left join lateral (
-    select id, ${MICROS} as micros from broadcaster_log where channel = $2 order by id desc limit 1
+    select id, ${MICROS} as micros from broadcaster.log
+    where channel = $2::text and id < ${END} order by id desc limit 1
   ) as newest on true
-  cross join lateral (select
-    (select ${MICROS} from broadcaster_log where channel = $2 and id = $3::bigint) as found,
-    exists (select from broadcaster_log where channel = $2 and id < $3::bigint) as has_older
-    offset 0) as state
-  cross join lateral (select case when found is null then has_older and newest.id > $3::bigint
-    else $7::bigint >= 0 and found ${TIME} <> $7::bigint end as is_replaced offset 0) as verdict
-  cross join lateral (select case when $6 in ('', meta.epoch) and not is_replaced
-    and $3::bigint <= newest.id then $3::bigint else 0 end as start offset 0) as place
   left join lateral (
-    ${rowsAfter("$2", "place.start", "$4::bigint", "$5::int + 1")}
+    select id, ${MICROS} as micros from broadcaster.trimmed where channel = $2::text
+  ) as gone on true
+  cross join lateral (select case when newest.id >= gone.id or gone.id is null then newest.id
+    else gone.id end as id, case when newest.id >= gone.id or gone.id is null then newest.micros
+    else gone.micros end as micros offset 0) as head
+  cross join lateral (select
+    (select ${MICROS} from broadcaster.log where channel = $2::text and id = $3::bigint) as found,
+    exists (select from broadcaster.log where channel = $2::text and id < $3::bigint) as has_older
+    offset 0) as state
+  cross join lateral (select found is null and coalesce(gone.id = $3::bigint
+    and ($7::bigint < 0 or gone.micros ${TIME} = $7::bigint), false) as is_gone offset 0) as removal
+  cross join lateral (select case
+    when found is not null then $7::bigint >= 0 and found ${TIME} <> $7::bigint
+    when is_gone or gone.id > $3::bigint then false
+    else coalesce(gone.id = $3::bigint, false) or has_older and newest.id > $3::bigint
+    end as is_replaced offset 0) as verdict
+  cross join lateral (select case when $6::text in ('', meta.epoch) and not is_replaced
+    and $3::bigint <= head.id then $3::bigint else 0 end as start offset 0) as place
+  left join lateral (
+    ${rowsAfter("$2::text", "place.start", "$4::bigint", "$5::int + 1")}
   ) as rows on true`;
 
 /** The newest rows before an id, and the one before them, without its payload. */
-const BACK = `select meta.epoch, id::text, micros::text, payload, headers::text from ${META}
+const BACK = `select meta.epoch, id::text, micros::text, ${BYTES_OF}, headers::text from ${META}
   left join lateral (
     select id, micros, case when coalesce(bytes, 0) < $1::bigint and n <= $4::int then payload end
       as payload, headers
@@ -99,10 +115,10 @@ const BACK = `select meta.epoch, id::text, micros::text, payload, headers::text 
           newest_first rows between unbounded preceding and 1 preceding) as bytes,
         sum(${SIZE}) over (
           newest_first rows between unbounded preceding and 2 preceding) as bytes_but_one
-      from broadcaster_log where channel = $2 and id < $3::bigint
+      from broadcaster.log where channel = $2::text and id < $3::bigint
       window newest_first as (order by id desc) order by id desc limit $4::int + 1
     ) as row where coalesce(bytes_but_one, 0) < $1::bigint
-  ) as rows on $5 in ('', meta.epoch)`;
+  ) as rows on $5::text in ('', meta.epoch)`;
 
 /** A page, and whether it is incomplete. */
 export interface Portion extends Page {
@@ -129,12 +145,17 @@ export class Reader {
       this.#waiting.push({ channel, after, before, count, resolve, reject });
       if (this.#running) return;
       this.#running = true;
-      queueMicrotask(() => this.#run());
+      queueMicrotask(() => inBackground(this.#run()));
     });
   }
 
   async #run(): Promise<void> {
-    while (this.#waiting.length > 0) await this.#follow(this.#waiting.splice(0, READS));
+    while (this.#waiting.length > 0) {
+      const reads = this.#waiting.splice(0, READS);
+      await this.#follow(reads).catch((error) => {
+        for (const { reject } of reads) reject(error);
+      });
+    }
     this.#running = false;
   }
 
@@ -153,7 +174,10 @@ export class Reader {
         column(({ count }) => count),
       ]);
     } catch (error) {
-      for (const { reject } of reads) reject(error);
+      // One channel's row that cannot be read does not stop the others.
+      if (isOfValue(error) && reads.length > 1) {
+        for (const read of reads) await this.#follow([read]);
+      } else for (const { reject } of reads) reject(error);
       return;
     }
     const groups: Row[][] = reads.map(() => []);
@@ -196,19 +220,18 @@ export class Reader {
       epoch,
       String(time ?? -1),
     ]);
-    const [current, id, micros, isFound, isReplaced] = rows[0] as readonly string[];
-    const found = isForeign(before, current!) ? [] : rows.map((row) => row.slice(5));
+    const [current, id, micros, ...facts] = rows[0] as readonly string[];
+    const [isFound, isGone, isReplaced] = facts.map((fact) => fact === "true");
+    const found = isForeign(before, current!) ? [] : rows.map((row) => row.slice(6));
     const items: Item[] = recordsOf(current!, found).slice(0, count);
     const cut = isCut(found, read, BYTES);
     const isRecreated = epoch !== "" && epoch !== current;
-    if (isRecreated || isReplaced === "true" || at > 0 && isFound === "false") {
-      // Without a row, the position must still tell of the log.
-      if (items.length === 0 && !before) {
-        items.push({ kind: "skip", place: startOf(current!).newest! });
-      }
+    if (isRecreated || isReplaced || at > 0 && !isFound && !isGone) {
       const head = id ? placeOf(current!, id, micros!) : startOf(current!).newest!;
+      // Without a row, the position must still tell of the log.
+      if (items.length === 0 && !before) items.push({ kind: "skip", place: head });
       const found = breakOf(read, current!, "unknown");
-      items.unshift({ ...found, ...isReplaced === "true" && { replaced: true }, head });
+      items.unshift({ ...found, ...isReplaced && { replaced: true }, head });
     }
     return { from: after, items, cut };
   }
@@ -266,7 +289,9 @@ function isForeign(before: Position | undefined, epoch: string): boolean {
 /** Whether rows are missing after these because they took too much. */
 function isCut(rows: readonly Row[], { count }: Follow, budget: number): boolean {
   const sizes = rows.flatMap(([, , payload, headers]) =>
-    payload === null ? [] : [payload!.length + ROW + (headers ? byteLength(headers as string) : 0)]
+    payload === null
+      ? []
+      : [payload!.length / 2 + ROW + (headers ? byteLength(headers as string) : 0)]
   );
   return sizes.length < count && sizes.reduce((sum, size) => sum + size, 0) >= budget;
 }
@@ -276,13 +301,17 @@ function recordsOf(epoch: string, rows: readonly Row[]): BackendRecord[] {
   return rows.filter(([, , payload]) => payload !== null)
     .map((row) => ({
       kind: "record" as const,
-      // The client's own buffers share memory with others.
-      payload: new Uint8Array(row[2] as Uint8Array),
+      payload: bytesOf(row[2]!),
       place: placeOf(epoch, ...idOf(row)),
       timestamp: Number(row[1]) / 1_000,
       headers: row[3] ? headersOf(Object.entries(JSON.parse(row[3] as string))) : undefined,
     }))
     .sort((one, other) => one.place.at - other.place.at);
+}
+
+/** A copy: small buffers of the runtime share memory. */
+function bytesOf(digits: string): Uint8Array {
+  return new Uint8Array(Buffer.from(digits, "hex"));
 }
 
 function idOf([id, micros]: Row): readonly [string, string] {

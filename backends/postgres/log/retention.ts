@@ -4,51 +4,25 @@
  * @module
  */
 
+import { RefusedError } from "../../../core/backend/errors.ts";
+import { inBackground } from "../../../core/util/background.ts";
 import { after } from "../../../core/util/timer.ts";
 import type { Query } from "./database.ts";
-import { TRIM_LOCK } from "./schema.ts";
 
-/** How many rows a statement examines. */
-const BATCH = 1_000;
 /** The pauses between two runs, in milliseconds. */
 const SHORTEST = 250;
 const LONGEST = 60_000;
 
+/** Removes a batch; returns the retention of the log, and whether there may be more. */
+const TIDY = "select micros::text, ids from broadcaster.store(null, null)";
+
 /**
- * Removes each row that a later row of its channel follows which is also too old. So the newest of
- * those that are too old stays: it tells readers that have seen it that they missed nothing.
+ * Lets the log remove rows that are older than its retention, a few at a time. A role that may not
+ * publish leaves it to others.
  */
-const TRIM = `with expired as materialized (
-    select created, channel, id from broadcaster_log
-    where created > $1::text::timestamptz
-      and created <= clock_timestamp() - $2::float8 * interval '1 millisecond'
-      and (select ${TRIM_LOCK})
-    order by created fetch first ${BATCH} rows with ties
-  ), marks as (
-    select channel, max(id) as id from expired group by channel
-  ), gone as (
-    delete from broadcaster_log as log using marks
-    where log.channel = marks.channel and log.id < marks.id
-  )
-  select max(created)::text, count(*)::text from expired`;
-
-/** Rows of the outbox that are committed are in the log as well. */
-const EMPTY = `delete from broadcaster_outbox where ctid = any (array(
-    select ctid from broadcaster_outbox where (select ${TRIM_LOCK}) limit ${BATCH}
-  )) returning 'gone'`;
-
-/** Removes expired keys, except those that are used again while it waits for their lock. */
-const EXPIRED = `delete from broadcaster_keys where ctid = any (array(
-    select ctid from broadcaster_keys
-    where expires <= clock_timestamp() and (select ${TRIM_LOCK}) limit ${BATCH}
-  )) and expires <= clock_timestamp() returning 'gone'`;
-
-/** Removes rows that are older than the retention, a few at a time. */
 export class Retention {
   readonly #query: Query;
-  readonly #retention: number;
-  /** The time up to which it has examined rows. */
-  #done = "-infinity";
+  readonly #retention: number | undefined;
   #stop: () => void = () => {};
   #closed = false;
 
@@ -56,12 +30,12 @@ export class Retention {
    * Starts with a pause.
    *
    * @param query Sends statements.
-   * @param retention How long events are stored, in milliseconds; 0 for forever.
+   * @param retention How long events are stored, in milliseconds, if the URL says so; 0 for forever.
    */
-  constructor(query: Query, retention: number) {
+  constructor(query: Query, retention: number | undefined) {
     this.#query = query;
     this.#retention = retention;
-    this.#schedule();
+    this.#schedule(retention);
   }
 
   /** Stops it. */
@@ -70,30 +44,30 @@ export class Retention {
     this.#stop();
   }
 
-  #schedule(): void {
+  #schedule(retention: number | undefined): void {
     if (this.#closed) return;
-    const pause = Math.max(SHORTEST, Math.min(LONGEST, this.#retention / 4 || LONGEST));
+    const pause = Math.max(SHORTEST, Math.min(LONGEST, (retention ?? 0) / 4 || LONGEST));
     // Processes that started together do not run it together.
-    this.#stop = after(pause * (0.75 + Math.random() / 2), () => this.#run());
+    this.#stop = after(
+      pause * (0.75 + Math.random() / 2),
+      () => inBackground(this.#run(retention)),
+    );
   }
 
-  async #run(): Promise<void> {
+  async #run(known: number | undefined): Promise<void> {
+    let retention = known;
     try {
-      for (const gone of [EMPTY, EXPIRED]) {
-        while (!this.#closed && (await this.#query(gone)).length === BATCH);
+      let isMore = true;
+      while (isMore && !this.#closed) {
+        const [row] = await this.#query(TIDY);
+        // That of the URL may not be set yet.
+        retention = this.#retention ?? Number(row![0]);
+        isMore = row![1] === "true";
       }
-      while (!this.#closed && this.#retention > 0 && await this.#trim());
-    } catch {
-      // It is tried again next time. A role that may not delete leaves it to other processes.
+    } catch (error) {
+      if (error instanceof RefusedError) return;
+      // It is tried again next time.
     }
-    this.#schedule();
-  }
-
-  /** Removes a batch, and tells whether there may be more. */
-  async #trim(): Promise<boolean> {
-    const [row] = await this.#query(TRIM, [this.#done, String(this.#retention)]);
-    const [done, count] = row as readonly [string | null, string];
-    if (done !== null) this.#done = done;
-    return Number(count) >= BATCH;
+    this.#schedule(retention);
   }
 }

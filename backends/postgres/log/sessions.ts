@@ -4,56 +4,99 @@
  * @module
  */
 
-import { lostError } from "../errors.ts";
+import type { ServerFacts } from "../../../core/backend/contract.ts";
+import { reasonOf, RefusedError, TemporaryError } from "../../../core/backend/errors.ts";
+import { Loopback } from "../../../core/backend/kit/loopback.ts";
+import { endsSession, lostError } from "../errors.ts";
 import type { Renewable } from "../renewed_session.ts";
 import { type Database, type DatabaseEvents, readyOf, restoring } from "./database.ts";
 import { Reader } from "./reader.ts";
 import { Retention } from "./retention.ts";
+import { WAKE_CHANNEL } from "./parts.ts";
 import { SessionTails } from "./session_tails.ts";
-import { Writer, type WriterOptions } from "./writer.ts";
+import { type Detour, Writer, type WriterOptions } from "./writer.ts";
 
 /** Opens a session, which starts to connect. */
 export type Dial = (events: DatabaseEvents) => Database;
+
+/** How long a token may take through a pooler, in milliseconds. */
+const ECHO = 2_000;
+const SILENCE =
+  "NOTIFY did not come back, probably from a transaction pooler: new events are found by polling, once a second";
 
 /** The session that writes. */
 export interface Writing extends Renewable {
   /** Publishes. */
   readonly writer: Writer;
+  /** Sends a token to the session that listens. */
+  readonly echo: (token: string) => Promise<void>;
+  /** What the server tells about itself. */
+  readonly describe: () => Promise<ServerFacts>;
   /** Settles once the session is open, and the schema exists. */
   readonly ready: Promise<void>;
 }
 
 /** Options for the session that writes. */
-export interface WritingOptions extends Omit<WriterOptions, "query"> {
-  /** How long events are stored, in milliseconds; 0 for forever. */
-  readonly retention: number;
+export interface WritingOptions extends Omit<WriterOptions, "query" | "detour"> {
+  /** How long events are stored, in milliseconds, if the URL says so; 0 for forever. */
+  readonly retention: number | undefined;
+  /** Called if the session was closed since the server is of no use, such as a standby. */
+  readonly onRenewed: (error: Error) => void;
 }
 
 /** Opens the session that writes. */
-export function openWriting(dial: Dial, { retention, ...options }: WritingOptions): Writing {
+export function openWriting(
+  dial: Dial,
+  { retention, onRenewed, ...options }: WritingOptions,
+): Writing {
   const keepers: Retention[] = [];
   const database = dial({
     onNotify: () => {},
-    onLost: () => keepers.forEach((keeper) => keeper.close()),
+    onLost: (error) => {
+      keepers.forEach((keeper) => keeper.close());
+      if (endsSession(error.cause)) onRenewed(error);
+    },
   });
   const query = restoring(database);
   const keeper = new Retention(query, retention);
   keepers.push(keeper);
-  const writer = new Writer({ query, ...options });
+  const writer = new Writer({ query, detour: () => openDetour(dial), ...options });
   const ready = database.ready.then(() => database.install());
   ready.catch(() => {});
   return {
     writer,
     ready,
+    async echo(token: string): Promise<void> {
+      await query("select pg_notify($1, $2)", [WAKE_CHANNEL, `${options.sender} ${token}`]);
+    },
     get lost(): boolean {
       return database.lost;
     },
+    describe: () => database.describe(),
     probe: (signal) => database.probe(signal),
     async close(): Promise<void> {
       keeper.close();
       if (!database.lost) await writer.close();
+      await writer.leave();
       await database.close();
     },
+  };
+}
+
+function openDetour(dial: Dial): Detour {
+  const database = dial({ onNotify: () => {}, onLost: () => {} });
+  const ready = database.ready.catch((cause) => {
+    // Nothing was sent, and the other session is fine.
+    throw new TemporaryError(`no second session: ${reasonOf(cause)}`, { cause });
+  });
+  ready.catch(() => {});
+  const query = restoring(database);
+  return {
+    async query(text, values) {
+      await ready;
+      return await query(text, values);
+    },
+    close: () => database.close(),
   };
 }
 
@@ -67,29 +110,69 @@ export interface Reading extends Renewable {
   readonly ends: SessionTails;
   /** Resolves once it is listening. */
   readonly listening: () => Promise<void>;
+  /** Why it hears of new events only by polling, if that is so. */
+  readonly warning: Error | undefined;
+  /** Closes it after its last statement: it leads to a server of no use. */
+  readonly renew: (error: Error) => void;
+}
+
+/** Options for the session that listens and reads. */
+export interface ReadingOptions {
+  /** The name with which the hints of this process start. */
+  readonly sender: string;
+  /** Sends a token on the session that writes. */
+  readonly echo: (token: string) => Promise<void>;
 }
 
 /** Opens the session that listens and reads. */
-export function openReading(dial: Dial, sender: string): Reading {
+export function openReading(dial: Dial, { sender, echo }: ReadingOptions): Reading {
+  const loopback = new Loopback({ send: echo, silence: SILENCE, limit: ECHO });
+  const lost = new AbortController();
   const database = dial({
-    onNotify: (hint) => ends.hear(hint),
-    onLost: (error) => ends.lose(error),
+    onNotify: (hint) => {
+      const [name, token = ""] = hint?.split(" ") ?? [];
+      if (name !== sender || !loopback.receive(token)) ends.hear(hint);
+    },
+    onLost: (error) => {
+      lost.abort(error);
+      ends.lose(error);
+    },
   });
   const query = restoring(database);
   const reader = new Reader(query);
   const ends = new SessionTails({ query, reader, sender });
   let heard: Promise<void> | undefined;
+  let warning: Error | undefined;
+  async function listen(): Promise<void> {
+    try {
+      await database.listen();
+      // A session of a pooler may be another one by now.
+      if (database.isPooled) await loopback.prove(false, lost.signal);
+    } catch (error) {
+      if (error instanceof RefusedError && database.isPooled) warning = new Error(error.message);
+      else {
+        // The next tail tries again.
+        heard = undefined;
+        throw error;
+      }
+    }
+  }
   return {
     ready: readyOf(database),
     reader,
     ends,
-    listening: () => heard ??= database.listen(),
+    listening: () => heard ??= listen(),
+    renew: (error) => database.end(error),
+    get warning(): Error | undefined {
+      return warning;
+    },
     get lost(): boolean {
       return database.lost;
     },
     probe: (signal) => database.probe(signal),
     async close(): Promise<void> {
       ends.lose(lostError());
+      lost.abort(lostError());
       await database.close();
     },
   };

@@ -6,31 +6,38 @@
 
 import { positionAfter } from "../../../core/backend/continuity.ts";
 import type { TailOptions } from "../../../core/backend/contract.ts";
+import { Together } from "../../../core/backend/kit/together.ts";
 import { PollingTail } from "../../../core/backend/kit/polling_tail.ts";
 import { Position } from "../../../core/backend/position.ts";
+import { inBackground } from "../../../core/util/background.ts";
 import { after as later } from "../../../core/util/timer.ts";
-import { arrayOf } from "../statement.ts";
-import type { Query, Row } from "./database.ts";
+import { arrayOf, type Row } from "../statement.ts";
+import type { Query } from "./database.ts";
 import { fingerprintOf, placeOf, startOf } from "./place.ts";
 import type { Reader } from "./reader.ts";
+import { END, META, microsOf } from "./parts.ts";
 
 /** The pause between two polls, and its least part for each tail, in milliseconds. */
 const SWEEP = 1_000;
 const SHARE = 0.2;
 
-const BEGIN = `select epoch, hashtext($1)::text, id::text,
-    (extract(epoch from created) * 1000000)::bigint::text
-  from (select epoch from broadcaster_meta limit 1) as meta left join lateral (
-    select id, created from broadcaster_log where channel = $1 order by id desc limit 1
+const BEGIN = `select tails.channel, epoch, hashtext(tails.channel)::text, id::text,
+    ${microsOf("created")}::text
+  from ${META}, unnest($1::text[]) as tails (channel) left join lateral (
+    select id, created from broadcaster.log where channel = tails.channel and id < ${END}
+    order by id desc limit 1
   ) as newest on true`;
 
-const STALE = `select tails.channel from
+/** What a tail has seen may be the newest row that was removed. */
+const STALE = `select tails.channel from ${META},
   unnest($1::text[], $2::bigint[], $3::text[]) as tails (channel, seen, epoch)
   left join lateral (
-    select id from broadcaster_log where channel = tails.channel order by id desc limit 1
+    select id from broadcaster.log where channel = tails.channel and id < ${END}
+    order by id desc limit 1
   ) as newest on true
-  where coalesce(newest.id, 0) <> tails.seen
-    or tails.epoch <> (select epoch from broadcaster_meta limit 1)`;
+  where tails.epoch <> meta.epoch or coalesce(newest.id, 0) > seen
+    or coalesce(newest.id, 0) < seen and not exists (
+      select from broadcaster.trimmed where channel = tails.channel and id = seen)`;
 
 /** Options for the tails of a session. */
 export interface TailsOptions {
@@ -45,6 +52,7 @@ export interface TailsOptions {
 /** The tails of one session. */
 export class Tails {
   readonly #options: TailsOptions;
+  readonly #begins: Together<Map<unknown, Row>>;
   readonly #tails = new Map<string, Follower>();
   /** The channels by their hash, by which a hint names them. */
   readonly #names = new Map<string, Set<string>>();
@@ -54,12 +62,16 @@ export class Tails {
   /** @param options Options for the tails. */
   constructor(options: TailsOptions) {
     this.#options = options;
+    this.#begins = new Together(async (channels) => {
+      const rows = await options.query(BEGIN, [arrayOf(channels)]);
+      return new Map(rows.map(([channel, ...row]) => [channel, row]));
+    });
   }
 
   /** Opens the tail of a channel. The session must be listening. */
   async open(channel: string, { after }: TailOptions): Promise<PollingTail> {
-    const { query, reader } = this.#options;
-    const [row] = await query(BEGIN, [channel]);
+    const { reader } = this.#options;
+    const row = (await this.#begins.ask(channel)).get(channel);
     const [epoch, hash, id, micros] = row as readonly [string, string, string | null, string];
     if (this.#lost) throw this.#lost;
     const position = after ??
@@ -86,7 +98,7 @@ export class Tails {
     this.#tails.set(channel, follower);
     const names = this.#names.get(hash) ?? new Set();
     this.#names.set(hash, names.add(channel));
-    this.#stopSweep ??= later(SWEEP, () => this.#sweep());
+    this.#stopSweep ??= later(SWEEP, () => inBackground(this.#sweep()));
     return follower.tail;
   }
 
@@ -103,7 +115,7 @@ export class Tails {
     for (const hash of hashes) this.wake(this.#names.get(hash) ?? []);
   }
 
-  /** Whether a hint is of this process, or names only channels that may have a tail. */
+  /** Whether this process sent the hint, or all channels that it names may have a tail here. */
   knows(hint: string): boolean {
     const [sender, ...hashes] = hint.split(" ");
     return sender === this.#options.sender || hashes.every((hash) => this.#names.has(hash));
@@ -139,7 +151,9 @@ export class Tails {
     }
     if (this.#lost) return;
     const pause = Math.max(SWEEP, SHARE * this.#tails.size);
-    this.#stopSweep = this.#tails.size > 0 ? later(pause, () => this.#sweep()) : undefined;
+    this.#stopSweep = this.#tails.size > 0
+      ? later(pause, () => inBackground(this.#sweep()))
+      : undefined;
   }
 }
 

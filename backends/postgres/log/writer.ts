@@ -1,24 +1,23 @@
 /**
- * Writes to the log. Messages that wait go into one statement.
+ * Writes to the log, and tells other processes.
  *
  * @module
  */
 
 import { Buffer } from "node:buffer";
 import type { OutgoingPayload, Payload } from "../../../core/backend/contract.ts";
-import { ConnectionError } from "../../../core/backend/errors.ts";
+import { ConnectionError, TemporaryError } from "../../../core/backend/errors.ts";
 import { lifetimeOf } from "../../../core/backend/idempotency_key.ts";
 import { Position } from "../../../core/backend/position.ts";
+import { inBackground } from "../../../core/util/background.ts";
 import { after } from "../../../core/util/timer.ts";
+import { isLocked, isOfValue, lockedChannels } from "../errors.ts";
 import { arrayOf } from "../statement.ts";
 import type { Query } from "./database.ts";
+import { type Entry, Lane } from "./lane.ts";
 import { placeOf } from "./place.ts";
-import { WAKE_CHANNEL } from "./schema.ts";
+import { WAKE_CHANNEL } from "./parts.ts";
 
-/** The limits of a statement: payloads, channels (each takes a lock), and bytes. */
-const COUNT = 1_000;
-const CHANNELS = 256;
-const BYTES = 8 * 1024 * 1024;
 /** The pause between two hints to other processes, in milliseconds. */
 const PAUSE = 10;
 /** How long the last hint may take, in milliseconds. */
@@ -26,15 +25,30 @@ const FAREWELL = 500;
 /** How many channels a hint may name. */
 const NAMED = 500;
 
-const STORE = `select epoch, micros::text, ids from
-  broadcaster_store($1::text[], $2::bytea[], $3::jsonb[], $4::text[], $5::bigint[])`;
-const WAKE = `select pg_notify('${WAKE_CHANNEL}', $1 || ' ' || string_agg(hash::text, ' ')) from (
+/** The headers, keys and lifetimes of messages, most of which have none. */
+const METADATA = `${arrayAt(3, "jsonb")}, ${arrayAt(4, "text")}, ${arrayAt(5, "bigint")}`;
+
+/** Whether a statement waits for the locks of its channels, up to the limit of the function. */
+type Mode = "wait" | "now";
+
+const WAKE =
+  `select pg_notify('${WAKE_CHANNEL}', $1::text || ' ' || string_agg(hash::text, ' ')) from (
   select distinct hashtext(name) as hash from unnest($2::text[]) as name) as hashes`;
+
+/** A session for messages to channels that are locked. */
+export interface Detour {
+  /** Sends statements. */
+  readonly query: Query;
+  /** Closes it. */
+  close(): Promise<void>;
+}
 
 /** Options for a writer. */
 export interface WriterOptions {
   /** Sends statements. */
   readonly query: Query;
+  /** Opens another session. */
+  readonly detour: () => Detour;
   /** The name with which its hints start. */
   readonly sender: string;
   /** Called with the channels that have new events. */
@@ -42,28 +56,45 @@ export interface WriterOptions {
 }
 
 /**
- * Writes the messages that came while the last statement ran as one statement, and sends hints to
- * other processes.
+ * Writes messages, and sends hints to other processes. Messages to a channel that somebody has
+ * locked go to a session of their own, where they wait for it: other channels go on meanwhile.
  */
 export class Writer {
   readonly #options: WriterOptions;
-  readonly #waiting: Entry[] = [];
-  #running = false;
+  readonly #main: Lane;
+  readonly #aside: Lane;
+  /** The channels that were locked when they were last written to. */
+  readonly #locked = new Set<string>();
+  #detour: Detour | undefined;
+  /** Detours that are being closed. */
+  #closing: Promise<unknown> = Promise.resolve();
   /** The channels for the next hint. */
   #news = new Set<string>();
   #stopPause: (() => void) | undefined;
 
-  /** @param options Options for it. */
+  /** @param options Options for the writer. */
   constructor(options: WriterOptions) {
     this.#options = options;
+    this.#main = new Lane({ store: (entries) => this.#store(entries) });
+    this.#aside = new Lane({
+      store: (entries) => this.#storeAside(entries),
+      channels: 1,
+      onIdle: () => inBackground(this.leave()),
+    });
   }
 
   /** Writes messages in order, after those that wait. */
   write(messages: readonly OutgoingPayload[]): readonly Promise<Position>[] {
+    const entries: Entry[] = [];
     const written = messages.map((message) =>
-      new Promise<Position>((resolve, reject) => this.#waiting.push({ message, resolve, reject }))
+      new Promise<Position>((resolve, reject) => entries.push({ message, resolve, reject }))
     );
-    if (!this.#running) void this.#run();
+    const isLocked = ({ message }: Entry) => this.#locked.has(message.channel);
+    if (this.#locked.size === 0) this.#main.add(entries);
+    else {
+      this.#main.add(entries.filter((entry) => !isLocked(entry)));
+      this.#aside.add(entries.filter(isLocked));
+    }
     return written;
   }
 
@@ -78,47 +109,97 @@ export class Writer {
     this.#stopPause?.();
   }
 
-  async #run(): Promise<void> {
-    this.#running = true;
-    while (this.#waiting.length > 0) await this.#store(this.#waiting.splice(0, this.#fitting()));
-    this.#running = false;
-  }
-
-  /** How many of the messages that wait fit into one statement. */
-  #fitting(): number {
-    const channels = new Set<string>();
-    let bytes = 0;
-    let count = 0;
-    for (const { message: { channel, payload } } of this.#waiting) {
-      channels.add(channel);
-      bytes += payload.length;
-      if (count > 0 && (count === COUNT || channels.size > CHANNELS || bytes > BYTES)) break;
-      count++;
-    }
-    return count;
-  }
-
   async #store(entries: readonly Entry[]): Promise<void> {
-    const { query, onWritten } = this.#options;
+    const { query } = this.#options;
     try {
-      const names = arrayOf(entries.map(({ message }) => message.channel));
-      const payloads = `{${entries.map(({ message }) => hex(message.payload)).join(",")}}`;
-      const [row] = await query(STORE, [names, payloads, ...metadataOf(entries)]);
-      const [epoch, micros, ids] = row as readonly string[];
-      ids!.split(",").forEach((told, index) => {
-        const [id, since = micros] = told.split(":");
-        entries[index]!.resolve(Position.of(placeOf(epoch!, id!, since!)));
-      });
+      await this.#send(query, "wait", entries);
     } catch (error) {
-      // A user's client reconnects by itself: later messages must not overtake what is sent again.
-      const later = error instanceof ConnectionError ? this.#waiting.splice(0) : [];
-      for (const { reject } of [...entries, ...later]) reject(error);
-      return;
+      if (!isLocked(error)) return await this.#fail(this.#main, entries, error, this.#store);
+      await this.#divide(entries);
     }
-    const channels = [...new Set(entries.map(({ message }) => message.channel))];
-    onWritten(channels);
+  }
+
+  /** Stores messages of which some are to locked channels: those go aside. */
+  async #divide(entries: readonly Entry[]): Promise<void> {
+    try {
+      await this.#send(this.#options.query, "now", entries);
+    } catch (error) {
+      const names = new Set(lockedChannels(error));
+      // Without names, a table is locked.
+      if (names.size === 0) return await this.#fail(this.#main, entries, error, this.#store);
+      const isNamed = ({ message }: Entry) => names.has(message.channel);
+      for (const name of names) this.#locked.add(name);
+      this.#aside.add([...entries.filter(isNamed), ...this.#main.take(names)]);
+      this.#main.restore(entries.filter((entry) => !isNamed(entry)));
+    }
+  }
+
+  /** Waits for the lock of one channel, and stores messages in it. */
+  readonly #storeAside = async (entries: readonly Entry[]): Promise<void> => {
+    const { channel } = entries[0]!.message;
+    this.#detour ??= this.#options.detour();
+    try {
+      await this.#send(this.#detour.query, "wait", entries);
+      if (!this.#aside.has(channel)) this.#locked.delete(channel);
+    } catch (error) {
+      await this.#fail(this.#aside, entries, error, this.#storeAside);
+    }
+  };
+
+  /** Stores messages, and settles them. */
+  async #send(query: Query, mode: Mode, entries: readonly Entry[]): Promise<void> {
+    const names = arrayOf(entries.map(({ message }) => message.channel));
+    const payloads = `{${entries.map(({ message }) => hex(message.payload)).join(",")}}`;
+    const metadata = metadataOf(entries);
+    const hasMetadata = metadata.some((column) => column !== null);
+    const values = [names, payloads, ...hasMetadata ? metadata : []];
+    const [row] = await query(storeOf(mode, hasMetadata), values);
+    const [epoch, micros, ids] = row as readonly string[];
+    ids!.split(",").forEach((told, index) => {
+      const [id, since = micros] = told.split(":");
+      entries[index]!.resolve(Position.of(placeOf(epoch!, id!, since!)));
+    });
+    this.#tell([...channelsOf(entries)]);
+  }
+
+  /**
+   * Rejects messages. Those that follow them must not overtake them, if they may be sent again. If
+   * the server refuses a value, only its message is rejected.
+   */
+  async #fail(
+    lane: Lane,
+    entries: readonly Entry[],
+    error: unknown,
+    store: (entries: readonly Entry[]) => Promise<void>,
+  ): Promise<void> {
+    if (isOfValue(error) && entries.length > 1) {
+      const half = entries.length >> 1;
+      await store.call(this, entries.slice(0, half));
+      return await store.call(this, entries.slice(half));
+    }
+    // The lock of a channel concerns no other one.
+    const channels = isLocked(error) && lane === this.#aside ? channelsOf(entries) : undefined;
+    const mayRetry = error instanceof TemporaryError || error instanceof ConnectionError;
+    const later = mayRetry ? lane.take(channels) : [];
+    const reason = isLocked(error)
+      ? new TemporaryError("a transaction of somebody else has locked it", { cause: error })
+      : error;
+    for (const { reject } of [...entries, ...later]) reject(reason);
+  }
+
+  /** Closes the session of the locked channels. */
+  leave(): Promise<unknown> {
+    const detour = this.#detour;
+    this.#detour = undefined;
+    if (detour) this.#closing = Promise.all([this.#closing, detour.close()]);
+    return this.#closing;
+  }
+
+  /** Tells this process and others of new events. */
+  #tell(channels: readonly string[]): void {
+    this.#options.onWritten(channels);
     for (const channel of channels) this.#news.add(channel);
-    if (!this.#stopPause) this.#hint();
+    if (!this.#stopPause) inBackground(this.#hint());
   }
 
   /** Sends a hint. Events whose hint is lost are found by the polls of other processes. */
@@ -127,7 +208,7 @@ export class Writer {
     this.#news = new Set();
     this.#stopPause = after(PAUSE, () => {
       this.#stopPause = undefined;
-      if (this.#news.size > 0) this.#hint();
+      if (this.#news.size > 0) inBackground(this.#hint());
     });
     const { query, sender } = this.#options;
     const hints: Promise<unknown>[] = [];
@@ -138,18 +219,37 @@ export class Writer {
   }
 }
 
-/** A message that waits for its statement. */
-interface Entry {
-  readonly message: OutgoingPayload;
-  readonly resolve: (position: Position) => void;
-  readonly reject: (error: unknown) => void;
+function channelsOf(entries: readonly Entry[]): Set<string> {
+  return new Set(entries.map(({ message }) => message.channel));
 }
 
-/** Headers, keys and the lifetimes of keys: each an array, or null if no message has one. */
+/**
+ * The statement that stores messages. If it does not wait and channels are locked, it stores nothing,
+ * and its error names those.
+ */
+function storeOf(mode: Mode, hasMetadata: boolean): string {
+  return `select epoch, micros::text, ids from broadcaster.store($1::text[], $2::bytea[]${
+    hasMetadata ? `, ${METADATA}` : ""
+  }, may_wait => ${mode === "wait"})`;
+}
+
+/**
+ * A parameter as an array, in which an empty text is null. Whether `null` means that within an array
+ * depends on a setting of the session.
+ */
+function arrayAt(parameter: number, type: string): string {
+  return `(select array_agg(nullif(value, '')::${type} order by n)
+    from unnest($${parameter}::text[]) with ordinality as given (value, n))`;
+}
+
+/**
+ * Headers, keys and the lifetimes of keys: each an array with empty texts for messages without one,
+ * or null if no message has one.
+ */
 function metadataOf(entries: readonly Entry[]): readonly (string | null)[] {
   const column = (of: (message: OutgoingPayload) => string | undefined) => {
-    const values = entries.map(({ message }) => of(message) || null);
-    return values.every((value) => value === null) ? null : arrayOf(values);
+    const values = entries.map(({ message }) => of(message) ?? "");
+    return values.every((value) => value === "") ? null : arrayOf(values);
   };
   return [
     column(({ headers }) => headers && JSON.stringify(headers)),

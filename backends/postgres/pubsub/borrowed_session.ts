@@ -5,10 +5,10 @@
  */
 
 import type { Sql } from "postgres";
-import type { OutgoingPayload, Tail } from "../../../core/backend/contract.ts";
+import type { OutgoingPayload, ServerFacts } from "../../../core/backend/contract.ts";
 import { QueueTail } from "../../../core/backend/kit/queue_tail.ts";
-import { unlessAborted } from "../../../core/util/abort.ts";
-import { answered, lostError } from "../errors.ts";
+import { BorrowedLink } from "../borrowed_link.ts";
+import { lostError } from "../errors.ts";
 import { batches, notify } from "../statement.ts";
 import type { Session } from "./session.ts";
 
@@ -18,75 +18,86 @@ import type { Session } from "./session.ts";
  * process (postgres 3.4.9).
  */
 export class BorrowedSession implements Session {
-  /** See `Session`. The client reconnects by itself. */
-  readonly lost = false;
   /** See `Session`. */
-  readonly ready: Promise<void>;
-  readonly #client: Sql;
-  readonly #listeners = new Map<string, Listener>();
+  lost = false;
+  /** See `Session`. */
+  onHear: () => void = () => {};
+  readonly #link: BorrowedLink;
+  /** The tails, and what stops each from listening. */
+  readonly #listening = new Map<QueueTail, () => Promise<void>>();
+  readonly #stopping = new Set<Promise<void>>();
   #last: Promise<unknown> = Promise.resolve();
 
   /** @param client The user's client. */
   constructor(client: Sql) {
-    this.#client = client;
-    this.ready = answered(client`select 1`).then(() => {});
-    this.ready.catch(() => {});
+    this.#link = new BorrowedLink(client);
+  }
+
+  /** See `Session`. */
+  get ready(): Promise<void> {
+    return this.#link.ready;
   }
 
   /** See `Session`. */
   notify(messages: readonly OutgoingPayload[]): readonly Promise<undefined>[] {
     return batches(messages).flatMap((batch) => {
-      const accepted = this.#last.then(() => notify(this.#client, batch));
+      const accepted = this.#last.then(() => notify(this.#link, batch));
       this.#last = accepted.catch(() => {});
       return batch.map(() => accepted);
     });
   }
 
   /**
-   * See `Session`. After a loss the client listens again by itself; the tail errors all the same,
-   * since notifications were lost. The client cannot remove a listener that it has made again, so
-   * each channel keeps one for as long as the session lives.
+   * See `Session`. After a loss the client listens again by itself. The session is lost all the
+   * same, since notifications were lost.
    */
-  async listen(channel: string): Promise<Tail> {
-    const tail = new QueueTail(() => this.#unlisten(channel));
-    const known = this.#listeners.get(channel);
-    if (known) {
-      known.tail = tail;
-      return tail;
+  async listen(channel: string): Promise<QueueTail> {
+    let times = 0;
+    const tail = new QueueTail(async () => {
+      await this.#listening.get(tail)?.();
+      this.#listening.delete(tail);
+    });
+    const stop = await this.#link.listen(channel, {
+      onNotify: (payload) => {
+        this.onHear();
+        tail.push({ kind: "record", payload });
+      },
+      onListening: () => {
+        if (times++ > 0) this.cut(lostError());
+      },
+    });
+    if (this.lost) {
+      await stop();
+      throw lostError();
     }
-    const listener: Listener = { tail, times: 0 };
-    const { unlisten } = await this.#client.listen(
-      channel,
-      (payload) => listener.tail.push({ kind: "record", payload }),
-      () => listener.times++ > 0 && listener.tail.error(lostError()),
-    );
-    this.#listeners.set(channel, Object.assign(listener, { unlisten }));
+    this.#listening.set(tail, stop);
     return tail;
   }
 
-  async #unlisten(channel: string): Promise<void> {
-    const listener = this.#listeners.get(channel);
-    if (listener?.times !== 1) return;
-    this.#listeners.delete(channel);
-    await listener.unlisten?.();
+  /** See `Session`. */
+  describe(): Promise<ServerFacts> {
+    return this.#link.describe();
   }
 
   /** See `Session`. */
-  async probe(signal: AbortSignal): Promise<void> {
-    await unlessAborted(signal, this.#client`select 1`);
+  probe(signal: AbortSignal): Promise<void> {
+    return this.#link.probe(signal);
+  }
+
+  /** See `Session`. */
+  cut(error: Error): void {
+    this.lost = true;
+    for (const [tail, stop] of this.#listening) {
+      tail.error(error);
+      const stopped = stop().catch(() => {}).finally(() => this.#stopping.delete(stopped));
+      this.#stopping.add(stopped);
+    }
+    this.#listening.clear();
   }
 
   /** Waits for the statements under way; the client stays open. */
   async close(): Promise<void> {
-    await this.#last;
+    this.cut(lostError());
+    await Promise.all([this.#last, ...this.#stopping]);
   }
-}
-
-/** A listener of the client. */
-interface Listener {
-  /** The tail that it feeds now. */
-  tail: QueueTail;
-  /** How often the client has made it. */
-  times: number;
-  unlisten?: () => Promise<void>;
 }

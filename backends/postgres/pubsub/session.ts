@@ -4,22 +4,27 @@
  * @module
  */
 
-import type { OutgoingPayload, Tail } from "../../../core/backend/contract.ts";
+import type { OutgoingPayload, ServerFacts } from "../../../core/backend/contract.ts";
 import { QueueTail } from "../../../core/backend/kit/queue_tail.ts";
-import { answered } from "../errors.ts";
 import { Link, type Postgres } from "../link.ts";
 import type { Renewable } from "../renewed_session.ts";
-import type { Settings } from "../settings.ts";
 import { batches, notify, quote } from "../statement.ts";
+import type { Settings } from "../url.ts";
 
 /** A session with the server, either to publish or to listen. Once lost, it stays lost. */
 export interface Session extends Renewable {
   /** Settles once it is open. */
   readonly ready: Promise<void>;
+  /** Called with each notification. */
+  onHear: () => void;
   /** Sends a notification for each message, in order. */
   notify(messages: readonly OutgoingPayload[]): readonly Promise<undefined>[];
   /** Listens, and resolves once the server has confirmed. */
-  listen(channel: string): Promise<Tail>;
+  listen(channel: string): Promise<QueueTail>;
+  /** What the server tells about itself. */
+  describe(): Promise<ServerFacts>;
+  /** Gives it up: it is lost, and its tails end with the error. */
+  cut(error: Error): void;
 }
 
 /**
@@ -27,6 +32,8 @@ export interface Session extends Renewable {
  * itself and does not tell that notifications were lost meanwhile.
  */
 export class OwnSession implements Session {
+  /** See `Session`. */
+  onHear: () => void = () => {};
   readonly #link: Link;
   readonly #tails = new Map<string, QueueTail>();
 
@@ -38,8 +45,11 @@ export class OwnSession implements Session {
    */
   constructor(postgres: Postgres, settings: Settings) {
     this.#link = new Link(postgres, settings, {
-      // After UNLISTEN, notifications that were under way may still come.
-      onNotify: (channel, payload) => this.#tails.get(channel)?.push({ kind: "record", payload }),
+      onNotify: (channel, payload) => {
+        this.onHear();
+        // After UNLISTEN, notifications that were under way may still come.
+        this.#tails.get(channel)?.push({ kind: "record", payload });
+      },
       onLost: (error) => {
         for (const tail of this.#tails.values()) tail.error(error);
         this.#tails.clear();
@@ -60,20 +70,20 @@ export class OwnSession implements Session {
   /** See `Session`. The statements are pipelined. */
   notify(messages: readonly OutgoingPayload[]): readonly Promise<undefined>[] {
     return batches(messages).flatMap((batch) => {
-      const accepted = notify(this.#link.sql, batch);
+      const accepted = notify(this.#link, batch);
       return batch.map(() => accepted);
     });
   }
 
   /** See `Session`. */
-  async listen(channel: string): Promise<Tail> {
+  async listen(channel: string): Promise<QueueTail> {
     const tail = new QueueTail(async () => {
       if (this.#tails.get(channel) === tail) this.#tails.delete(channel);
-      if (!this.lost) await this.#link.sql.unsafe(`unlisten ${quote(channel)}`);
+      if (!this.lost) await this.#link.run(`unlisten ${quote(channel)}`);
     });
     this.#tails.set(channel, tail);
     try {
-      await answered(this.#link.sql.unsafe(`listen ${quote(channel)}`));
+      await this.#link.run(`listen ${quote(channel)}`);
     } catch (error) {
       this.#tails.delete(channel);
       throw error;
@@ -82,8 +92,18 @@ export class OwnSession implements Session {
   }
 
   /** See `Session`. */
+  describe(): Promise<ServerFacts> {
+    return this.#link.describe();
+  }
+
+  /** See `Session`. */
   probe(signal: AbortSignal): Promise<void> {
     return this.#link.probe(signal);
+  }
+
+  /** See `Session`. */
+  cut(error: Error): void {
+    this.#link.cut(error);
   }
 
   /** See `Session`. */

@@ -5,11 +5,13 @@
  */
 
 import type { Host } from "../../../core/backend/address.ts";
-import { ConnectionError } from "../../../core/backend/errors.ts";
+import type { ServerFacts } from "../../../core/backend/contract.ts";
+import { ConnectionError, TemporaryError } from "../../../core/backend/errors.ts";
 import { unlessAborted } from "../../../core/util/abort.ts";
 import { backoff } from "../../../core/util/backoff.ts";
 import type { Make, Seeds } from "../clients.ts";
 import { closedError, redirectionOf } from "../errors.ts";
+import { factsOf } from "../facts.ts";
 import { Link } from "../link.ts";
 import { slotOf, SLOTS } from "./slots.ts";
 
@@ -24,6 +26,8 @@ export interface Node {
   readonly commands: Link;
   /** Whether one of them was lost. */
   readonly lost: boolean;
+  /** How many are open. */
+  readonly connections: number;
   /** PING on each. */
   probe(signal: AbortSignal): Promise<void>;
   /** Shuts them. */
@@ -57,6 +61,7 @@ export class Cluster<N extends Node> {
   /** For each slot the name of its node. */
   #owners: string[] = [];
   readonly #asked = new Set<Link>();
+  #updating: Promise<void> | undefined;
   readonly #closing = new AbortController();
 
   /** @param options Options for the cluster. */
@@ -64,9 +69,14 @@ export class Cluster<N extends Node> {
     this.#options = options;
   }
 
-  /** Whether no connection was lost. */
+  /** `false` once a connection was lost. */
   get connected(): boolean {
     return [...this.#nodes.values()].every(({ lost }) => !lost);
+  }
+
+  /** Number of open connections to all nodes. */
+  get connections(): number {
+    return [...this.#nodes.values()].reduce((count, node) => count + node.connections, 0);
   }
 
   /** Finds the masters, and opens every connection that is not open. */
@@ -77,12 +87,28 @@ export class Cluster<N extends Node> {
 
   /** Finds the masters: closes nodes that are none any more, and opens new ones. */
   async update(): Promise<void> {
+    this.#updating ??= this.#update().finally(() => this.#updating = undefined);
+    await this.#updating;
+  }
+
+  /** A node cannot serve for now: if another one does in its place, the next call goes there. */
+  doubt(error: unknown): void {
+    if (error instanceof TemporaryError) this.update().catch(() => {});
+  }
+
+  async #update(): Promise<void> {
     const { masters, owners } = await this.#find();
     const nodes = [...masters.values()].map((host) => this.#open(host));
     await Promise.all(nodes.map(({ commands }) => commands.ready));
     // Only now: messages that are published meanwhile go to nodes that are open.
     this.#owners = owners;
     for (const name of this.#nodes.keys()) if (!masters.has(name)) await this.#drop(name);
+  }
+
+  /** Whether a node owns the slot of a name, or has no slots at all. */
+  owns(node: N, name: string): boolean {
+    const [own] = [...this.#nodes].find(([, other]) => other === node) ?? [];
+    return this.#owners[slotOf(name)] === own || !this.#owners.includes(own!);
   }
 
   /** The route of a command about a name. */
@@ -132,7 +158,10 @@ export class Cluster<N extends Node> {
         return await run(route);
       } catch (error) {
         const next = await this.redirect(error, route, attempt);
-        if (!next) throw error;
+        if (!next) {
+          this.doubt(error);
+          throw error;
+        }
         route = next;
       }
     }
@@ -142,6 +171,13 @@ export class Cluster<N extends Node> {
   async probe(signal: AbortSignal): Promise<void> {
     await Promise.all([...this.#nodes.values()].map((node) => node.probe(signal)));
     await unlessAborted(signal, this.update());
+  }
+
+  /** What the first of the masters tells about itself. */
+  async describe(): Promise<ServerFacts> {
+    const [node] = this.#nodes.values();
+    const { role: _, ...facts } = await factsOf(node!.commands);
+    return { ...facts, cluster: `${this.#nodes.size} masters` };
   }
 
   /** Shuts all sockets. */

@@ -5,6 +5,13 @@
  */
 
 import type { OutgoingPayload } from "../../../core/backend/contract.ts";
+import {
+  ClosedError,
+  ConnectionError,
+  reasonOf,
+  TemporaryError,
+} from "../../../core/backend/errors.ts";
+import { inBackground } from "../../../core/util/background.ts";
 import { redirectionOf } from "../errors.ts";
 import { type Cluster, type Node, REDIRECTIONS, type Route } from "./cluster.ts";
 
@@ -145,7 +152,13 @@ class ChannelQueue<N extends Node, Result> {
         if (redirectionOf(error) && letter.redirections++ < REDIRECTIONS) {
           this.#returned.push(letter);
           this.#error = error;
-        } else letter.fail(error);
+        } else {
+          letter.fail(error);
+          this.#cluster.doubt(error);
+          if (error instanceof TemporaryError || error instanceof ConnectionError) {
+            this.#giveUp(error);
+          }
+        }
         this.#land();
       },
     );
@@ -163,7 +176,8 @@ class ChannelQueue<N extends Node, Result> {
       this.#flying += letters.length;
       return { queue: this, route, letters };
     } catch (error) {
-      for (const { fail } of [...letters, ...this.#waiting.splice(0)]) fail(error);
+      this.#waiting.unshift(...letters);
+      this.#giveUp(error);
       if (this.#flying === 0) this.#onIdle();
       return undefined;
     }
@@ -174,10 +188,21 @@ class ChannelQueue<N extends Node, Result> {
     if (departure) this.#onReady(departure);
   }
 
+  /**
+   * Gives letters back that are certainly not stored: the core sends them again behind those that
+   * it sends again before them.
+   */
+  #giveUp(cause: unknown): void {
+    const error = cause instanceof ClosedError
+      ? cause
+      : new TemporaryError(reasonOf(cause), { cause });
+    for (const { fail } of [...this.#returned.splice(0), ...this.#waiting.splice(0)]) fail(error);
+  }
+
   #land(): void {
     if (--this.#flying > 0) return;
     this.#isKeyed = false;
-    if (this.#returned.length > 0) void this.#redirect();
+    if (this.#returned.length > 0) inBackground(this.#redirect());
     else if (this.#waiting.length > 0) this.#send(this.#waiting.splice(0));
     else this.#onIdle();
   }
@@ -189,7 +214,7 @@ class ChannelQueue<N extends Node, Result> {
       const letters = [...this.#returned.splice(0), ...this.#waiting.splice(0)];
       this.#send(letters, route);
     } catch (error) {
-      for (const { fail } of [...this.#returned.splice(0), ...this.#waiting.splice(0)]) fail(error);
+      this.#giveUp(error);
       this.#onIdle();
     }
   }

@@ -13,6 +13,7 @@ import type {
   Payload,
   PayloadOptions,
   ReadOptions,
+  ServerFacts,
   Tail,
   TailOptions,
 } from "../../../core/backend/contract.ts";
@@ -68,9 +69,14 @@ export class RedisClusterStreamBackend implements Backend {
     );
   }
 
-  /** Whether no connection was lost. */
+  /** `false` once a connection was lost. */
   get connected(): boolean {
     return this.#cluster.connected;
+  }
+
+  /** Number of open connections. */
+  get connections(): number {
+    return this.#cluster.connections;
   }
 
   /** Finds the masters, and opens a connection to each. */
@@ -106,6 +112,11 @@ export class RedisClusterStreamBackend implements Backend {
   /** PING on each connection. */
   async probe(signal: AbortSignal): Promise<void> {
     await this.#cluster.probe(signal);
+  }
+
+  /** What the server tells about itself. */
+  async describe(): Promise<ServerFacts> {
+    return await this.#cluster.describe();
   }
 
   /** Shuts all sockets. */
@@ -152,6 +163,11 @@ class ShardWakes implements Wakes {
 
   get subscribe(): Wakes["subscribe"] {
     return this.#sharded() ? "ssubscribe" : "subscribe";
+  }
+
+  /** Wakes that are not sharded go to all nodes. */
+  get carries(): boolean {
+    return this.#sharded();
   }
 
   /** A name with an unmatched brace cannot have one: a sweep finds its new entries. */

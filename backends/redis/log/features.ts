@@ -5,6 +5,7 @@
  */
 
 import type { BackendFeatures, PayloadOptions } from "../../../core/backend/contract.ts";
+import { nameOf } from "../../../core/backend/name.ts";
 import { INFIX, type KeyName } from "./keys.ts";
 import { FIELD } from "./record.ts";
 
@@ -29,16 +30,22 @@ export function checkStream(
 ): void {
   if (channel.includes(INFIX)) {
     throw new TypeError(
-      `Cannot use channel "${channel}" on redis-stream: "${INFIX}" is reserved for idempotency keys`,
+      `Cannot use channel ${
+        nameOf(channel)
+      } on redis-stream: "${INFIX}" is reserved for idempotency keys`,
     );
   }
-  const start = `Cannot publish to "${channel}" on redis-stream:`;
   if (headers && Object.hasOwn(headers, FIELD)) {
-    throw new TypeError(`${start} header "${FIELD}" is reserved for the message itself`);
+    throw refusal(channel, `header "${FIELD}" is reserved for the message itself`);
   }
   if (once && keyName(channel, once) === undefined) {
-    throw new TypeError(
-      `${start} a channel with an unmatched "}" cannot have idempotency keys in a cluster`,
+    throw refusal(
+      channel,
+      'a channel with an unmatched "}" cannot have idempotency keys in a cluster',
     );
   }
+}
+
+function refusal(channel: string, reason: string): TypeError {
+  return new TypeError(`Cannot publish to ${nameOf(channel)} on redis-stream: ${reason}`);
 }

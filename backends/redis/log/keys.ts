@@ -6,6 +6,7 @@
 
 import type { Buffer } from "node:buffer";
 import type { ChainableCommander } from "ioredis";
+import { RefusedError } from "../../../core/backend/errors.ts";
 import { lifetimeOf, type Once } from "../../../core/backend/idempotency_key.ts";
 import { Position } from "../../../core/backend/position.ts";
 import { placeOf } from "./record.ts";
@@ -60,8 +61,17 @@ export function addOnce(
   pipeline.eval(SCRIPT, 2, channel, name, fingerprint, lifetimeOf(once), ...entry);
 }
 
-/** The position in the answer of the script. */
+/**
+ * The position in the answer of the script.
+ *
+ * @throws {RefusedError} If something else than an id is stored where the key is kept.
+ */
 export function positionOf(answer: string): Position {
-  const [id, fingerprint] = answer.split(" ");
-  return Position.of(placeOf(id!, fingerprint!));
+  const [, id, fingerprint] = /^(\d+-\d+) (\S*)$/.exec(answer) ?? [];
+  if (id === undefined) {
+    throw new RefusedError(
+      "another program has stored something where its idempotency key is kept",
+    );
+  }
+  return Position.of(placeOf(id, fingerprint!));
 }

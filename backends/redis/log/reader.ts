@@ -7,10 +7,15 @@
 import type { ChainableCommander } from "ioredis";
 import type { Item, LogBreak, Page, ReadOptions } from "../../../core/backend/contract.ts";
 import { comparePlaces, type Place, Position } from "../../../core/backend/position.ts";
-import { isNoSuchKey, refusedIfFinal } from "../errors.ts";
+import { TemporaryError } from "../../../core/backend/errors.ts";
+import { inBackground } from "../../../core/util/background.ts";
+import { isNoSuchKey } from "../errors.ts";
 import type { Link } from "../link.ts";
-import { type Entry, idBefore, idOf, placeOf, recordOf } from "./record.ts";
+import { type Entry, idBefore, idOf, isReadable, placeOf, recordOf } from "./record.ts";
 import type { StreamOptions } from "./writer.ts";
+
+/** How often facts are read that changed meanwhile. */
+const ATTEMPTS = 8;
 
 /** Entries from an id to an id, the newest first if it is `back`. */
 interface Range {
@@ -42,8 +47,8 @@ interface Info {
 }
 
 /**
- * Reads pages, inclusive of the last entry seen. Reads that are asked for at once go
- * in one pipeline, and one pipeline at a time.
+ * Reads pages that begin with the last entry seen. Reads requested in the same turn share a
+ * pipeline. Only one pipeline is pending at a time.
  */
 export class Reader {
   readonly #link: Link;
@@ -62,8 +67,8 @@ export class Reader {
 
   /** The position after the last entry of a stream. */
   async end(channel: string): Promise<Position> {
-    const [info] = await this.#together((client) => client.callBuffer("xinfo", "STREAM", channel));
-    const stream = infoOf(this.#reply(info));
+    const [info] = await this.#send([(client) => addInfo(client, channel)]);
+    const stream = infoOf(info);
     return stream ? positionOf(stream.last) : Position.start;
   }
 
@@ -81,7 +86,7 @@ export class Reader {
     const range = { channel, from: idOf(last), to, count: limit + 1 };
     const entries = await this.#ask(range);
     const items = goesOn(last, entries)
-      ? entries.slice(1).map(recordOf)
+      ? recordsOf(entries.slice(1))
       : await this.#fromBreak(last, range);
     return { from: after, items };
   }
@@ -111,8 +116,8 @@ export class Reader {
     const { maxlen } = this.#options;
     // Before Redis 7 a stream that has reached its length may have lost some.
     const isCut = added === undefined ? maxlen > 0 && length >= maxlen : added > length;
-    if (!isCut) return entries.map(recordOf);
-    // All that were removed, also those that are not before the end of a bounded range.
+    if (!isCut) return recordsOf(entries);
+    // The stream counts all removed entries, also those after the end of a bounded range.
     const removed = added === undefined || range.to !== "+" ? "unknown" : added - length;
     return follow({ kind: "break", head: last, removed }, entries, range);
   }
@@ -121,7 +126,7 @@ export class Reader {
   async #fromBreak(at: Place, range: Range): Promise<Item[]> {
     const [info, entries] = await this.#look(range);
     if (!info) return [{ kind: "break", recreated: true, removed: "unknown" }];
-    if (goesOn(at, entries)) return entries.slice(1).map(recordOf);
+    if (goesOn(at, entries)) return recordsOf(entries.slice(1));
     const head = info.last;
     const order = comparePlaces(head, at);
     const isTaken = entries[0]?.[0].toString() === range.from;
@@ -134,23 +139,29 @@ export class Reader {
     return follow({ kind: "break", replaced, head, removed: "unknown" }, rest, range);
   }
 
-  /** A stream's facts and a range of it, at one moment. */
+  /**
+   * A stream's facts and a range of it, at one moment: the facts are the same before and after.
+   * Not a transaction: a server without memory refuses those, and allows each of these commands.
+   */
   async #look(range: Range): Promise<[info: Info | undefined, entries: readonly Entry[]]> {
-    const [info, entries] = await this.#together((client) =>
-      add(client.callBuffer("xinfo", "STREAM", range.channel), range)
-    );
-    return [infoOf(this.#reply(info)), this.#reply(entries) as Entry[]];
+    const ask = (client: ChainableCommander) => addInfo(client, range.channel);
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const [before, entries, after] = await this.#send([ask, (client) => add(client, range), ask]);
+      const info = infoOf(before);
+      if (JSON.stringify(info) === JSON.stringify(infoOf(after))) return [info, entries as Entry[]];
+    }
+    throw new TemporaryError("the stream changes too fast to be read");
   }
 
-  async #together(ask: (client: ChainableCommander) => ChainableCommander): Promise<Reply[]> {
-    const { client } = this.#link;
-    try {
-      // Commands of one turn stay together.
-      if (this.#options.asking) client.asking().catch(() => {});
-      return await ask(client.multi()).exec() ?? [];
-    } catch (error) {
-      throw this.#explain(error);
-    }
+  /** Sends commands together. The reply about a stream that does not exist is `undefined`. */
+  async #send(commands: readonly ((client: ChainableCommander) => unknown)[]): Promise<unknown[]> {
+    const pipeline = this.#link.client.pipeline();
+    const { asking } = this.#options;
+    for (const command of commands) command(asking ? pipeline.asking() : pipeline);
+    const replies = await pipeline.exec().catch((error) =>
+      Promise.reject(this.#link.explain(error))
+    );
+    return commands.map((_, index) => this.#reply(replies![asking ? index * 2 + 1 : index]));
   }
 
   #ask(range: Range): Promise<readonly Entry[]> {
@@ -158,7 +169,7 @@ export class Reader {
       this.#asked.push({ range, succeed, fail });
       if (this.#busy) return;
       this.#busy = true;
-      queueMicrotask(() => void this.#flush());
+      queueMicrotask(() => inBackground(this.#flush()));
     });
   }
 
@@ -166,18 +177,18 @@ export class Reader {
     while (this.#asked.length > 0) {
       const asked = this.#asked;
       this.#asked = [];
-      const pipeline = this.#link.client.pipeline();
-      const { asking } = this.#options;
-      for (const { range } of asked) add(asking ? pipeline.asking() : pipeline, range);
       try {
+        const pipeline = this.#link.client.pipeline();
+        const { asking } = this.#options;
+        for (const { range } of asked) add(asking ? pipeline.asking() : pipeline, range);
         const replies = await pipeline.exec() ?? [];
         asked.forEach(({ succeed, fail }, index) => {
           const [error, entries] = replies[asking ? index * 2 + 1 : index]!;
-          if (error) fail(this.#explain(error));
+          if (error) fail(this.#link.explain(error));
           else succeed(entries as Entry[]);
         });
       } catch (error) {
-        for (const { fail } of asked) fail(this.#explain(error));
+        for (const { fail } of asked) fail(this.#link.explain(error));
       }
     }
     this.#busy = false;
@@ -187,11 +198,7 @@ export class Reader {
   #reply([error, reply]: Reply = [null, undefined]): unknown {
     if (!error) return reply;
     if (isNoSuchKey(error)) return undefined;
-    throw this.#explain(error);
-  }
-
-  #explain(error: unknown): unknown {
-    return refusedIfFinal(this.#link.explain(error));
+    throw this.#link.explain(error);
   }
 }
 
@@ -204,11 +211,24 @@ function add(commands: ChainableCommander, range: Range): ChainableCommander {
     : commands.xrangeBuffer(channel, from, to, "COUNT", count);
 }
 
+function addInfo(commands: ChainableCommander, channel: string): ChainableCommander {
+  return commands.callBuffer("xinfo", "STREAM", channel);
+}
+
+/**
+ * The entries as records, up to the first one with an id that cannot be read.
+ *
+ * @throws {RefusedError} If that is the first of them.
+ */
+function recordsOf(entries: readonly Entry[]): Item[] {
+  const end = entries.findIndex(([id], index) => index > 0 && !isReadable(id.toString()));
+  return (end < 0 ? entries : entries.slice(0, end)).map(recordOf);
+}
+
 /** Whether the first entry is the last one seen. */
 function goesOn(last: Place, [first]: readonly Entry[]): boolean {
-  if (!first) return false;
-  const { place } = recordOf(first);
-  return comparePlaces(place!, last) === 0 && place!.fingerprint === last.fingerprint;
+  return first?.[0].toString() === idOf(last) &&
+    recordOf(first).place!.fingerprint === last.fingerprint;
 }
 
 /**
@@ -224,7 +244,7 @@ function isPassedOver(place: Place, { first, deleted }: Info): boolean {
 function follow(found: LogBreak, entries: readonly Entry[], { to }: Range): Item[] {
   const { head } = found;
   if (entries.length === 0 && to === "+") return [found, { kind: "skip", place: head! }];
-  return [found, ...entries.map(recordOf)];
+  return [found, ...recordsOf(entries)];
 }
 
 /** A reply of names and values in turn. */
@@ -245,8 +265,13 @@ function infoOf(reply: unknown): Info | undefined {
     first: first ? recordOf(first).place : undefined,
     last: isThere ? recordOf(entry!).place! : placeOf(id, ""),
     added: fields.get("entries-added") as number | undefined,
-    deleted: deleted === undefined ? undefined : placeOf(String(deleted), ""),
+    deleted: deleted === undefined ? undefined : deletedPlace(String(deleted)),
   };
+}
+
+/** An id that cannot be read comes after all that can. */
+function deletedPlace(id: string): Place {
+  return isReadable(id) ? placeOf(id, "") : { shard: 0, at: Infinity, sub: 0, fingerprint: "" };
 }
 
 function positionOf(place: Place): Position {

@@ -6,6 +6,7 @@
 
 import type { Buffer } from "node:buffer";
 import type { BackendRecord, SkippedRecord } from "../../../core/backend/contract.ts";
+import { RefusedError } from "../../../core/backend/errors.ts";
 import { headersOf, type MessageHeaders } from "../../../core/backend/headers.ts";
 import { fingerprintOf } from "../../../core/backend/kit/fingerprint.ts";
 import type { Place } from "../../../core/backend/position.ts";
@@ -22,10 +23,15 @@ export function recordOf([id, fields]: Entry): BackendRecord | SkippedRecord {
     if (!isField(fields[index]!)) continue;
     const payload = fields[index + 1]!;
     const place = placeOf(id.toString(), fingerprintOf(payload));
-    const record = { kind: "record", payload, place, timestamp: place.at } as const;
-    return fields.length === 2 ? record : { ...record, headers: headersIn(fields) };
+    return recordAt(place, payload, fields.length === 2 ? undefined : headersIn(fields));
   }
   return { kind: "skip", place: placeOf(id.toString(), fingerprintOf(fields[1] ?? "")) };
+}
+
+/** The record at a place. */
+export function recordAt(place: Place, payload: Buffer, headers?: MessageHeaders): BackendRecord {
+  const record = { kind: "record", payload, place, timestamp: place.at } as const;
+  return headers ? { ...record, headers } : record;
 }
 
 function isField(name: Buffer): boolean {
@@ -33,7 +39,7 @@ function isField(name: Buffer): boolean {
 }
 
 /** The other fields. */
-function headersIn(fields: readonly Buffer[]): MessageHeaders | undefined {
+export function headersIn(fields: readonly Buffer[]): MessageHeaders | undefined {
   const entries: [Buffer, Buffer][] = [];
   for (let index = 0; index < fields.length; index += 2) {
     const name = fields[index]!;
@@ -42,18 +48,30 @@ function headersIn(fields: readonly Buffer[]): MessageHeaders | undefined {
   return headersOf(entries);
 }
 
+/** Whether the numbers of an id are at most 2^53, as all that Redis generates by itself are. */
+export function isReadable(id: string): boolean {
+  const { at, sub } = numbersOf(id);
+  return Number.isSafeInteger(at) && Number.isSafeInteger(sub);
+}
+
 /**
  * The place of an id.
  *
- * @throws {Error} If its numbers are beyond 2^53, which those that Redis generates never are.
+ * @throws {RefusedError} If it is not readable.
  */
 export function placeOf(id: string, fingerprint: string): Place {
-  const dash = id.indexOf("-");
-  const [at, sub] = [Number(id.slice(0, dash)), Number(id.slice(dash + 1))];
+  const { at, sub } = numbersOf(id);
   if (!Number.isSafeInteger(at) || !Number.isSafeInteger(sub)) {
-    throw new Error(`the stream has an entry with the id ${id}, which is too large`);
+    throw new RefusedError(
+      `the stream has an entry with the id ${id}, and ids beyond 2^53 cannot be read`,
+    );
   }
   return { shard: 0, at, sub, fingerprint };
+}
+
+function numbersOf(id: string): { readonly at: number; readonly sub: number } {
+  const dash = id.indexOf("-");
+  return { at: Number(id.slice(0, dash)), sub: Number(id.slice(dash + 1)) };
 }
 
 /** The id of a place, or of the start if there is none. */

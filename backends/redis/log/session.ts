@@ -6,7 +6,8 @@
 
 import type { Redis } from "ioredis";
 import type { Position } from "../../../core/backend/position.ts";
-import { lostError, refusedIfFinal } from "../errors.ts";
+import { inBackground } from "../../../core/util/background.ts";
+import { lostError } from "../errors.ts";
 import { Link } from "../link.ts";
 import { type Listener, Subscriber } from "../subscriber.ts";
 import { Reader } from "./reader.ts";
@@ -44,7 +45,7 @@ export class Session {
   constructor(make: () => Redis, options: StreamOptions) {
     this.#make = make;
     this.#wakes = options.wakes;
-    this.commands = new Link(make(), (error) => this.#end(error));
+    this.commands = new Link(make(), { onLost: (error) => this.#end(error) });
     this.ready = this.commands.ready;
     this.writer = new Writer(this.commands, options);
     this.reader = new Reader(this.commands, options);
@@ -56,6 +57,11 @@ export class Session {
     return this.commands.lost || this.#subscriber?.lost === true;
   }
 
+  /** Number of open connections. */
+  get connections(): number {
+    return Number(!this.commands.lost) + Number(this.#subscriber?.lost === false);
+  }
+
   /** Subscribes to the wakes of a stream; its end is read only after the server has confirmed. */
   async tail(
     channel: string,
@@ -65,15 +71,17 @@ export class Session {
     let stream: StreamTail | undefined;
     let failure: { readonly reason: unknown } | undefined;
     const leave = await this.#listen(channel, {
-      push: () => stream?.wake(),
+      push: (wake) => {
+        if (wake.kind === "record") stream?.receive(wake.payload);
+      },
       error: (reason) => {
         failure = { reason };
-        void stream?.fail(reason);
+        if (stream) inBackground(stream.fail(reason));
       },
     });
     try {
       const position = after ?? await pages.end(channel);
-      if (failure || this.lost) throw failure?.reason ?? this.commands.explain(undefined);
+      if (failure || this.lost) throw failure?.reason ?? lostError();
       stream = new StreamTail(channel, position, pages, async () => {
         this.#sweep.delete(stream!);
         this.#tails.delete(stream!);
@@ -106,11 +114,7 @@ export class Session {
     await this.#subscriber.ready;
     const wake = this.#wakes.of(channel);
     if (wake === undefined) return undefined;
-    try {
-      return await this.#subscriber.listen(this.#wakes.subscribe, wake, listener);
-    } catch (error) {
-      throw refusedIfFinal(error);
-    }
+    return await this.#subscriber.listen(this.#wakes.subscribe, wake, listener);
   }
 
   #end(error: unknown): void {

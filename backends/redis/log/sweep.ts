@@ -4,6 +4,7 @@
  * @module
  */
 
+import { inBackground } from "../../../core/util/background.ts";
 import { after } from "../../../core/util/timer.ts";
 import { movedError, redirectionOf } from "../errors.ts";
 import type { Link } from "../link.ts";
@@ -62,7 +63,10 @@ export class Sweep {
     const { size } = this.#streams;
     if (this.#stop || this.#stopped || size === 0) return;
     const pause = Math.max(ROUND, EACH * size) / Math.ceil(size / SLICE);
-    this.#stop = after(pause, () => void this.#look());
+    this.#stop = after(pause, () => {
+      // What nobody waits for must not end the process.
+      this.#look().catch((error) => this.#link.cut(error));
+    });
   }
 
   async #look(): Promise<void> {
@@ -103,7 +107,7 @@ export class Sweep {
     const moved = new Set(streams.map(([key]) => key));
     slice.forEach((stream, index) => {
       const [error, length] = lengths[index]!;
-      if (redirectionOf(error)?.kind === "MOVED") void stream.fail(movedError());
+      if (redirectionOf(error)?.kind === "MOVED") inBackground(stream.fail(movedError()));
       // A read tells that a key is not a stream any more.
       else if (error || moved.has(stream.channel)) stream.wake();
       else stream.check(length as number);

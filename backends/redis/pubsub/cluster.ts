@@ -9,6 +9,7 @@ import type {
   Backend,
   BackendFeatures,
   OutgoingPayload,
+  ServerFacts,
   Tail,
   Target,
 } from "../../../core/backend/contract.ts";
@@ -17,7 +18,7 @@ import { Cluster, type Node } from "../cluster/cluster.ts";
 import { Redirects } from "../cluster/redirects.ts";
 import { lostError } from "../errors.ts";
 import { Link, prefixed, publishOn } from "../link.ts";
-import { Subscriber } from "../subscriber.ts";
+import { type Echo, type HeardOptions, HeardSubscriber } from "./heard_subscriber.ts";
 
 /** For each node one connection to publish, and from the first tail on one to subscribe. */
 export class RedisClusterBackend implements Backend {
@@ -31,8 +32,8 @@ export class RedisClusterBackend implements Backend {
   readonly #cluster: Cluster<PubSubNode>;
   readonly #redirects: Redirects<PubSubNode, undefined>;
   /**
-   * Whether a slot has moved since the masters were found: a node that has become a replica would
-   * accept its subscriptions.
+   * Whether a slot has moved since the masters were found. They are then found again, since a node
+   * that became a replica still accepts subscriptions.
    */
   #stale = false;
 
@@ -45,8 +46,16 @@ export class RedisClusterBackend implements Backend {
   constructor(address: string, make: Make, seeds: Seeds, prefix = "") {
     this.address = address;
     this.#prefix = prefix;
-    const onMoved = () => this.#stale = true;
-    const open = (host: Host) => new PubSubNode(() => make(host), onMoved);
+    const memory = { wasProven: false };
+    const open = (host: Host) => {
+      const node: PubSubNode = new PubSubNode(() => make(host), {
+        prefix,
+        memory,
+        onMoved: () => this.#stale = true,
+        echo: () => this.#echo(node),
+      });
+      return node;
+    };
     this.#cluster = new Cluster({ make, seeds, open });
     this.#redirects = new Redirects(this.#cluster, ({ node }, messages) => {
       const command = this.#cluster.sharded ? "spublish" : "publish";
@@ -54,9 +63,14 @@ export class RedisClusterBackend implements Backend {
     });
   }
 
-  /** Whether no connection was lost. */
+  /** `false` once a connection was lost. */
   get connected(): boolean {
     return this.#cluster.connected;
+  }
+
+  /** Number of open connections. */
+  get connections(): number {
+    return this.#cluster.connections;
   }
 
   /** Finds the masters, and opens a connection to each. */
@@ -85,23 +99,42 @@ export class RedisClusterBackend implements Backend {
     await this.#cluster.probe(signal);
   }
 
+  /** What the server tells about itself. */
+  async describe(): Promise<ServerFacts> {
+    return await this.#cluster.describe();
+  }
+
   /** Shuts all sockets. */
   async close(): Promise<void> {
     await this.#cluster.close();
   }
+
+  /** How tokens travel at a node. */
+  #echo(node: PubSubNode): Echo {
+    return this.#cluster.sharded
+      ? {
+        kind: "ssubscribe",
+        command: "spublish",
+        isHere: (name) => this.#cluster.owns(node, name),
+      }
+      : { kind: "subscribe", command: "publish", isHere: () => true };
+  }
 }
+
+/** Options for the connections to one node. */
+type NodeOptions = Omit<HeardOptions, "publisher">;
 
 /** The connections to one node. */
 class PubSubNode implements Node {
   readonly commands: Link;
   readonly #make: Make;
-  readonly #onMoved: () => void;
-  #subscriber: Subscriber | undefined;
+  readonly #options: NodeOptions;
+  #subscriber: HeardSubscriber | undefined;
   #closed = false;
 
-  constructor(make: Make, onMoved: () => void) {
+  constructor(make: Make, options: NodeOptions) {
     this.#make = make;
-    this.#onMoved = onMoved;
+    this.#options = options;
     this.commands = new Link(make());
   }
 
@@ -109,9 +142,16 @@ class PubSubNode implements Node {
     return this.commands.lost || this.#subscriber?.lost === true;
   }
 
-  get subscriber(): Subscriber {
+  get connections(): number {
+    return Number(!this.commands.lost) + Number(this.#subscriber?.lost === false);
+  }
+
+  get subscriber(): HeardSubscriber {
     if (this.#closed) throw lostError();
-    return this.#subscriber ??= new Subscriber(this.#make(), { onMoved: this.#onMoved });
+    return this.#subscriber ??= new HeardSubscriber(this.#make(), {
+      ...this.#options,
+      publisher: () => this.commands,
+    });
   }
 
   async probe(signal: AbortSignal): Promise<void> {

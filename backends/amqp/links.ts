@@ -1,0 +1,173 @@
+/**
+ * The connections of a backend: one publishes, the other one is opened to subscribe and to read.
+ *
+ * A server that is short of memory or disk does not read a connection that publishes. Subscriptions
+ * go on over the other one.
+ *
+ * @module
+ */
+
+import { Buffer } from "node:buffer";
+import { RefusedError, TemporaryError } from "../../core/backend/errors.ts";
+import { RenewedConnection } from "../../core/backend/kit/renewed_connection.ts";
+import type { Dial } from "./dial.ts";
+import { codeOf } from "./errors.ts";
+import type { Table } from "./headers.ts";
+import type { Link } from "./link.ts";
+
+/** How long the server may refuse what follows the end of a consumer, in milliseconds. */
+const GRACE = 5_000;
+
+/** What a backend does with its connections. */
+export interface LinksOptions {
+  /** Creates what must exist before anything is published. */
+  readonly prepare?: (link: Link) => Promise<void>;
+  /** Called with each connection that publishes, before it is used. */
+  readonly onPublishing: (link: Link) => void;
+  /** Called with each connection that subscribes, before it is used. */
+  readonly onListening: (link: Link) => void;
+}
+
+/** The message of a token. */
+export interface Token {
+  /** The exchange. */
+  readonly exchange: string;
+  /** The routing key. */
+  readonly key: string;
+  /** The headers. */
+  readonly headers: Table;
+}
+
+/** One connection for each role, or the user's for both. */
+export class Links {
+  readonly #publishing: RenewedConnection<Link>;
+  readonly #listening: RenewedConnection<Link>;
+  /** The connection on which the user may publish no tokens. */
+  #refusing: Link | undefined;
+  #endedAt = -Infinity;
+
+  /**
+   * @param dial Connects.
+   * @param options What is done with the connections.
+   */
+  constructor(dial: Dial, { prepare, onPublishing, onListening }: LinksOptions) {
+    this.#publishing = new RenewedConnection(async () => {
+      const link = await dial.connect(prepare);
+      onPublishing(link);
+      if (dial.isShared) onListening(link);
+      return await link.opened();
+    });
+    this.#listening = dial.isShared ? this.#publishing : new RenewedConnection(async () => {
+      const link = await dial.connect();
+      onListening(link);
+      return link;
+    });
+  }
+
+  /** Whether one of them was lost. */
+  get lost(): boolean {
+    return this.#publishing.lost || this.#listening.lost;
+  }
+
+  /** Number of open connections. */
+  get connections(): number {
+    return this.#publishing === this.#listening
+      ? this.#publishing.count
+      : this.#publishing.count + this.#listening.count;
+  }
+
+  /** Whether the server blocks publishing. */
+  get isBlocked(): boolean {
+    return this.#publishing.current?.blocked !== undefined;
+  }
+
+  /** The connection that publishes. */
+  get publishing(): Link {
+    return this.#publishing.current!;
+  }
+
+  /** The connection that a request of any kind may use. */
+  get any(): Link {
+    const { current } = this.#listening;
+    return current && !current.lost ? current : this.publishing;
+  }
+
+  /** Opens the connection that publishes, and the other one if it was lost. */
+  async renew(): Promise<void> {
+    const isHearing = this.#listening.current !== undefined;
+    await Promise.all([this.#publishing.renew(), isHearing && this.#listening.renew()]);
+  }
+
+  /** The connection that subscribes. It is opened at first use. */
+  async listening(): Promise<Link> {
+    if (!this.#listening.current) await this.#listening.renew();
+    const link = this.#listening.current!;
+    link.loss.throwIfAborted();
+    return link;
+  }
+
+  /** The server has ended a consumer: somebody deleted its queue, or everything. */
+  ended(): void {
+    this.#endedAt = performance.now();
+  }
+
+  /**
+   * The error of a request. A server that deletes a virtual host or a user takes the rights first,
+   * and closes the connection last.
+   */
+  judged(error: unknown): unknown {
+    const isPassing = error instanceof RefusedError &&
+      performance.now() - this.#endedAt < GRACE;
+    return isPassing ? new TemporaryError(error.message, { cause: error }) : error;
+  }
+
+  /** Sends a request without an effect on both. */
+  async probe(signal: AbortSignal): Promise<void> {
+    const links = new Set([this.#publishing.current, this.#listening.current]);
+    await Promise.all(Array.from(links, (link) => link?.probe(signal)));
+  }
+
+  /**
+   * Publishes a token.
+   *
+   * @throws {RefusedError} If the user may not, or the server blocks publishing.
+   */
+  async prove({ exchange, key, headers }: Token): Promise<void> {
+    const link = this.publishing;
+    if (link === this.#refusing) throw new RefusedError("the user may not publish a token");
+    if (link.blocked !== undefined) throw blocked(link);
+    const lane = await link.ask(link.proving.open());
+    let forget = () => {};
+    const block = new Promise<never>((_, reject) => {
+      forget = link.onBlocked(() => reject(blocked(link)));
+    });
+    const confirmed = new Promise<void>((resolve, reject) => {
+      lane.publish(
+        exchange,
+        key,
+        Buffer.alloc(0),
+        { headers },
+        (error) => error ? reject(error) : resolve(),
+      );
+    });
+    try {
+      await Promise.race([block, link.ask(confirmed)]);
+    } catch (error) {
+      // A refusal closes the channel, which tells the client nothing but that.
+      if (codeOf(link.proving.reason) === 403) this.#refusing = link;
+      if (this.#refusing !== link) throw error;
+      throw new RefusedError("the user may not publish a token", { cause: error });
+    } finally {
+      forget();
+    }
+  }
+
+  /** Closes both. */
+  async close(): Promise<void> {
+    await Promise.all([this.#publishing.close(), this.#listening.close()]);
+  }
+}
+
+function blocked(link: Link): RefusedError {
+  return new RefusedError(`the server blocks publishing: ${link.blocked}`);
+}

@@ -1,0 +1,23 @@
+/**
+ * What a NATS server tells about itself.
+ *
+ * @module
+ */
+
+import type { ServerFacts } from "../../core/backend/contract.ts";
+import type { Link } from "./link.ts";
+
+/** The facts about the server of a connection. */
+export function factsOf({ client }: Link): ServerFacts {
+  const { info } = client;
+  // The client does not declare what it knows of its socket.
+  const { protocol } = client as {
+    readonly protocol?: { readonly transport?: { isEncrypted?(): boolean } };
+  };
+  const isSecure = protocol?.transport?.isEncrypted?.();
+  return {
+    ...info && { server: `NATS ${info.version}`, JetStream: info.jetstream ? "yes" : "no" },
+    ...isSecure !== undefined && { TLS: isSecure ? "yes" : "no" },
+    ...info && { "largest message": `${info.max_payload} bytes` },
+  };
+}

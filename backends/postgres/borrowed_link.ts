@@ -1,0 +1,103 @@
+/**
+ * The sessions of a client that the user gives.
+ *
+ * @module
+ */
+
+import type { Sql } from "postgres";
+import type { ServerFacts } from "../../core/backend/contract.ts";
+import { TemporaryError } from "../../core/backend/errors.ts";
+import { unlessAborted } from "../../core/util/abort.ts";
+import { answered } from "./errors.ts";
+import { factsOf } from "./facts.ts";
+import { isOfPooler, type Row, SESSION, type Statements } from "./statement.ts";
+
+/** The listeners of a channel. */
+export interface ChannelListener {
+  /** A notification has come. */
+  readonly onNotify: (payload: string) => void;
+  /** The client listens: for the first time, or again after its connection was lost. */
+  readonly onListening: () => void;
+}
+
+/** The sessions of a client that the user gives. It reconnects by itself, and is never closed. */
+export class BorrowedLink implements Statements {
+  /** Settles once it has answered. */
+  readonly ready: Promise<void>;
+  /** See `Statements`. */
+  isPooled = false;
+  readonly #client: Sql;
+
+  /** @param client The user's client. */
+  constructor(client: Sql) {
+    this.#client = client;
+    this.ready = this.#begin();
+    this.ready.catch(() => {});
+  }
+
+  /** See `Statements`. */
+  query(text: string, values: readonly (string | null)[]): Promise<readonly Row[]> {
+    const prepare = !this.isPooled;
+    return answered(this.#client.unsafe(text, [...values], { prepare }).values() as Promise<Row[]>);
+  }
+
+  /** See `Statements`. */
+  async run(text: string): Promise<void> {
+    await answered(this.#client.unsafe(text));
+  }
+
+  /**
+   * Listens by the client's own `listen()`, which listens again after a loss. Whether that fails, the
+   * client does not tell.
+   *
+   * @returns Stops it.
+   */
+  async listen(channel: string, { onNotify, onListening }: ChannelListener) {
+    const [row] = await this.query("select pg_is_in_recovery()::text", []);
+    if (row?.[0] === "true") {
+      throw new TemporaryError("the server is a standby, which takes no LISTEN");
+    }
+    try {
+      await answered(this.#client.listen(channel, onNotify, onListening));
+      return () => this.#unlisten(channel, onNotify);
+    } catch (error) {
+      // The client would answer every later call for this channel with the same error.
+      delete this.#channels?.[channel];
+      throw error;
+    }
+  }
+
+  /** What the server tells about itself. */
+  describe(): Promise<ServerFacts> {
+    return factsOf(this);
+  }
+
+  /** Asks the server for a sign of life. */
+  async probe(signal: AbortSignal): Promise<void> {
+    await unlessAborted(signal, this.run("select 1"));
+  }
+
+  /** The client's listeners, which it keeps on its method. */
+  get #channels(): Record<string, ChannelListeners> | undefined {
+    return (this.#client.listen as { channels?: Record<string, ChannelListeners> }).channels;
+  }
+
+  /** The client's own `unlisten()` does nothing once it has listened again. */
+  async #unlisten(channel: string, own: (payload: string) => void): Promise<void> {
+    const known = this.#channels?.[channel];
+    if (!known) return;
+    known.listeners = known.listeners.filter(({ fn }) => fn !== own);
+    if (known.listeners.length > 0) return;
+    const { unlisten } = await answered(this.#client.listen(channel, () => {}));
+    await answered(unlisten());
+  }
+
+  async #begin(): Promise<void> {
+    this.isPooled = isOfPooler(await answered(this.#client.unsafe(SESSION)));
+  }
+}
+
+/** The client's listeners of a channel. */
+interface ChannelListeners {
+  listeners: readonly { readonly fn: (payload: string) => void }[];
+}

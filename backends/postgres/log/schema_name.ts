@@ -1,0 +1,51 @@
+/**
+ * The name of the schema in which a log lives.
+ *
+ * @module
+ */
+
+import type { Address } from "../../../core/backend/address.ts";
+import { quote } from "../../../core/util/quote.ts";
+
+/** The schema of a log, unless another one is named. */
+export const SCHEMA = "broadcaster";
+
+/** The longest name that Postgres does not cut, in bytes. */
+const LIMIT = 63;
+/** What would end a quoted name, a literal or the body of a function. */
+const SPECIAL = /["'\\$\p{Cc}]/u;
+
+/**
+ * The schema that an address names.
+ *
+ * @throws {TypeError} If it cannot be the name of a schema.
+ */
+export function schemaOf({ parameters }: Address): string {
+  return checkSchema(parameters.get("schema") ?? SCHEMA);
+}
+
+/**
+ * Returns a name of a schema.
+ *
+ * @throws {TypeError} If it is empty, longer than 63 bytes, reserved by Postgres, or if it has a
+ * quote, a backslash, a dollar sign or a control character.
+ */
+export function checkSchema(name: string): string {
+  const bytes = new TextEncoder().encode(name).length;
+  const reason = bytes === 0
+    ? "the name is empty"
+    : bytes > LIMIT
+    ? `the name has ${bytes} bytes, the limit is ${LIMIT}`
+    : SPECIAL.test(name)
+    ? "the name has a quote, a backslash, a dollar sign or a control character"
+    : /^pg_|^information_schema$/.test(name)
+    ? "the name is reserved by Postgres"
+    : undefined;
+  if (reason === undefined) return name;
+  throw new TypeError(`Cannot use schema ${quote(name)}: ${reason}`);
+}
+
+/** Replaces the default schema in a statement: `broadcaster.log` becomes `"events".log`. */
+export function inSchema(schema: string, statement: string): string {
+  return statement.replaceAll(`${SCHEMA}.`, `"${schema}".`);
+}

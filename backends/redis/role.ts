@@ -1,0 +1,39 @@
+/**
+ * The role of a Redis server.
+ *
+ * @module
+ */
+
+import type { Redis } from "ioredis";
+import { isReply } from "./errors.ts";
+
+/** What a server is. A detached replica has no connection to its master. */
+export type Role = "master" | "replica" | "detached" | "sentinel";
+
+/** The states of a replica's connection to its master, other than that there is one. */
+const DETACHED = ["none", "connect", "connecting", "handshake", "sync"];
+
+/** The role of a server; `undefined` if it does not tell. */
+export async function roleOf(client: Redis): Promise<Role | undefined> {
+  return await ask(client, "ROLE", ([role, , , link]) => {
+    if (role !== "slave" && role !== "replica") return role;
+    return DETACHED.includes(String(link)) ? "detached" : "replica";
+  }) ?? await ask(client, "HELLO", (facts) => facts[facts.indexOf("role") + 1]);
+}
+
+/** Sends a command that a user may lack the right to, or a server may not have. */
+async function ask(
+  client: Redis,
+  command: string,
+  read: (reply: readonly unknown[]) => unknown,
+): Promise<Role | undefined> {
+  try {
+    const role = read(await client.call(command) as unknown[]);
+    return ROLES.find((known) => known === role);
+  } catch (error) {
+    if (!isReply(error)) throw error;
+    return undefined;
+  }
+}
+
+const ROLES = ["master", "replica", "detached", "sentinel"] as const;
