@@ -2,17 +2,21 @@
  * Runs the tests against real brokers: `deno task test [file …] [--filter name]`.
  *
  * Without files it runs those of a set: `--set test` is what everybody runs, `--set rest` what
- * `deno task test:all` adds, `--set all` both, and `--set unit` what needs no broker. With
- * `REQUIRE_BROKERS=1` a service that is missing is a failure, not a reason to skip.
+ * `deno task test:all` adds, `--set all` both, `--set long` what `deno task test:long` begins with,
+ * and `--set unit` what needs no broker. With `REQUIRE_BROKERS=1` a service that is missing is a
+ * failure, not a reason to skip. With `--retry 1` a test that fails is run once more; one that passes
+ * then is shown as flaky.
  */
 
 import { join, relative } from "node:path";
+import { clearTimeout, setTimeout } from "node:timers";
 import { parseArgs, stripVTControlCharacters } from "node:util";
 import * as amqp from "./services/amqp.ts";
 import * as chromium from "./services/chromium.ts";
 import * as kafka from "./services/kafka.ts";
 import * as mqtt from "./services/mqtt.ts";
 import * as nats from "./services/nats.ts";
+import * as pgbouncer from "./services/pgbouncer.ts";
 import * as postgres from "./services/postgres.ts";
 import * as redis from "./services/redis.ts";
 import * as redisCluster from "./services/redis_cluster.ts";
@@ -23,9 +27,9 @@ const TESTS = import.meta.dirname!;
 const PROJECT = join(TESTS, "..");
 
 /** Tests that go to one broker after the other. */
-const SEVERAL = /^backends\/\w+_test|^runtimes\/suite/;
+const SEVERAL = /^backends\/\w+_test|^runtimes\/(suite|cli)|^cli\//;
 /** What they do without. */
-const APART = ["redis_cluster", "kafka4", "chromium"];
+const APART = ["redis_cluster", "kafka4", "chromium", "pgbouncer"];
 
 /** What the tests need, and the files that need it. */
 const SERVICES = [
@@ -42,6 +46,12 @@ const SERVICES = [
     files: /redis\/cluster/,
   },
   { name: "postgres", variable: "POSTGRES_URL", locate: postgres.locate, files: /postgres/ },
+  {
+    name: "pgbouncer",
+    variable: "PGBOUNCER_URL",
+    locate: pgbouncer.locate,
+    files: /postgres\/pooler|^cli\/pooler/,
+  },
   { name: "kafka", variable: "KAFKA_URL", locate: kafka.locate, files: /kafka/ },
   { name: "kafka4", variable: "KAFKA4_URL", locate: locateKafka4, files: /kafka/ },
   { name: "amqp", variable: "AMQP_URL", locate: amqp.locate, files: /amqp/ },
@@ -56,20 +66,28 @@ const SERVICES = [
 ];
 
 /** What needs no broker. */
-const UNIT = /^(chaos|core|docs)\/|^backends\/(memory|broadcast_channel)\/|^examples\/custom/;
+const UNIT =
+  /^(bench|chaos|core|docs|endurance)\/|^backends\/(memory|broadcast_channel)\/|^examples\/custom/;
 
 /** What takes minutes: servers that die, other runtimes, the browser, losses that are made to happen. */
 const REST: readonly RegExp[] = [
   /faults_test\.ts$/,
   /^losses\/(?!claims)/,
   /^examples\/(?!custom)/,
-  /^runtimes\/(deno|readme|suite|typescript)/,
-  /^package\/(publish|publint)/,
+  /^cli\/pooler/,
+  /^runtimes\/(bundle|cli|deno|documents|http|suite|typescript|websocket)/,
+  /^frameworks\//,
+  /^docs\/site/,
+  /^package\/(floating|publish|publint)/,
   /^backends\/multi_process/,
-  /^backends\/redis\/(cluster\/|sentinel)/,
-  /^backends\/postgres\/log\/pool_conformance/,
-  /^backends\/kafka\/(second_line|access|connections|failover|tls)/,
+  /^backends\/redis\/(cluster\/|sentinel|states|rights|pubsub\/loopback|permissions)/,
+  /^backends\/postgres\/(permissions|pooler|standby|tls|log\/pool_conformance)/,
+  /^backends\/nats\/permissions/,
+  /^backends\/kafka\/(second_line|access|connections|failover|passing_states|tls)/,
 ];
+
+/** What installs hundreds of packages. */
+const LONG = /^frameworks\/others/;
 
 /** Topics that are run on both lines of Kafka: on the first one in `test`, on the second in `rest`. */
 const BOTH_LINES = /^backends\/kafka\/(headers|pages|patterns|positions|resuming)_test/;
@@ -92,6 +110,16 @@ interface Counts {
   readonly failed: number;
   readonly ignored: number;
 }
+
+/** Which tests are run, and how often one that fails. */
+interface Choice {
+  /** What their names contain. */
+  readonly filter?: string;
+  readonly retry: string;
+}
+
+/** Tests that print nothing for so long hang, in milliseconds: they are ended, and those that ran are named. */
+const SILENCE = 900_000;
 
 /** A leak is a bug: these make one fail the test, and show where it began. */
 const LEAKS = ["--sanitize-ops", "--sanitize-resources", "--trace-leaks"];
@@ -124,6 +152,7 @@ async function main(): Promise<number> {
       set: { type: "string", default: "test" },
       filter: { type: "string" },
       jobs: { type: "string" },
+      retry: { type: "string", default: "0" },
     },
   });
   // Tests that are interrupted leave their files behind, all of them in here.
@@ -134,14 +163,16 @@ async function main(): Promise<number> {
   try {
     const runs = await runsOf(values.set, positionals);
     if (!runs) {
-      print(`Cannot run tests: unknown set "${values.set}", known sets are test, rest, all, unit`);
+      print(
+        `Cannot run tests: unknown set "${values.set}", known sets are test, rest, all, long, unit`,
+      );
       return 2;
     }
     let total: Counts = { passed: 0, failed: 0, ignored: 0 };
     for (const run of runs) {
       const jobs = values.jobs === undefined ? run.jobs : Number(values.jobs);
       const counts = run.files.length > 0
-        ? await perform({ ...run, jobs }, values.filter, interrupt.signal)
+        ? await perform({ ...run, jobs }, values, interrupt.signal)
         : await chaos(interrupt.signal);
       if (interrupt.signal.aborted) return 130;
       total = {
@@ -168,34 +199,50 @@ async function runsOf(set: string, named: readonly string[]): Promise<Run[] | un
     );
     return [{ files, jobs: 4 }];
   }
+  const every = all.filter((file) => !LONG.test(file));
   const isRest = (file: string) => REST.some((pattern) => pattern.test(file));
-  const unit: Run = { files: all.filter((file) => UNIT.test(file)), jobs: 2 };
+  const unit: Run = { files: every.filter((file) => UNIT.test(file) && !isRest(file)), jobs: 2 };
   const test: Run = {
-    files: all.filter((file) => !isRest(file)),
+    files: every.filter((file) => !isRest(file)),
     withDocs: true,
     without: ["kafka4", "redis_cluster", "chromium"],
     jobs: 4,
   };
   const rest: Run[] = [
     {
-      files: all.filter((file) => isRest(file) && !/kafka\/second/.test(file)),
+      files: spread(every.filter((file) => isRest(file) && !/kafka\/second/.test(file))),
       jobs: 3,
       without: ["kafka4"],
     },
     {
-      files: all.filter((file) => BOTH_LINES.test(file) || /kafka\/second/.test(file)),
+      files: every.filter((file) => BOTH_LINES.test(file) || /kafka\/second/.test(file)),
       jobs: 3,
       without: ["kafka"],
     },
     { files: [], jobs: 1 },
   ];
+  const long: Run = { files: all.filter((file) => LONG.test(file)), jobs: 1 };
   const sets = new Map([
     ["unit", [unit]],
+    ["long", [long]],
     ["test", [test]],
     ["rest", rest],
     ["all", [test, ...rest]],
   ]);
   return sets.get(set);
+}
+
+/** Files of one folder far apart: three nodes of RabbitMQ that restart at once take minutes. */
+function spread(files: readonly string[]): string[] {
+  const folders = Object.values(
+    Object.groupBy(files, (file) => file.split("/").slice(0, 2).join("/")),
+  );
+  const longest = Math.max(...folders.map((folder) => folder!.length));
+  return Array.from(
+    { length: longest },
+    (_, index) => folders.flatMap((folder) => folder![index] ?? []),
+  )
+    .flat();
 }
 
 /** All files of tests, by their paths below this folder. */
@@ -210,11 +257,7 @@ async function testsIn(folder: string): Promise<string[]> {
 }
 
 /** Starts what the tests need, runs them, and ends what was started. */
-async function perform(
-  run: Run,
-  filter: string | undefined,
-  signal: AbortSignal,
-): Promise<Counts> {
+async function perform(run: Run, choice: Choice, signal: AbortSignal): Promise<Counts> {
   const needed = SERVICES.filter(({ name, files }) =>
     !run.without?.includes(name) &&
     run.files.some((file) => files.test(file) || SEVERAL.test(file) && !APART.includes(name))
@@ -231,7 +274,7 @@ async function perform(
     for (const name of run.without ?? []) {
       env[`BROADCASTER_SKIP_${name.toUpperCase()}`] = "it has its turn in another part of test:all";
     }
-    const { code, output } = await test(run, filter, env, signal);
+    const { code, output } = await test(run, choice, env, signal);
     const missing = REQUIRED ? located.filter((service) => "skip" in service).length : 0;
     if (missing) print(`REQUIRE_BROKERS is set, and ${missing} of the services above are missing`);
     const counts = count(output);
@@ -267,15 +310,16 @@ async function locate(service: typeof SERVICES[number]): Promise<Located> {
 /** Types are checked by `deno task check`. */
 async function test(
   { files, withDocs, jobs }: Run,
-  filter: string | undefined,
+  { filter, retry }: Choice,
   env: Record<string, string>,
   signal: AbortSignal,
 ) {
   const color = Deno.stdout.isTerminal() && !Deno.noColor;
-  const flags = ["-A", "--no-prompt", "--no-check", "--parallel", ...LEAKS, ...await importMap()];
-  const docs = withDocs ? ["--doc", "README.md", "mod.ts", "core", "backends"] : [];
+  const limits = ["--preload", join(TESTS, "time_limit.ts"), "--retry", retry];
+  const flags = ["-A", "--no-prompt", "--no-check", "--parallel", ...limits, ...LEAKS];
+  const docs = withDocs ? ["--doc", "README.md", "docs", "mod.ts", "core", "backends", "cli"] : [];
   const command = [
-    ...[...guard(), Deno.execPath(), "test", ...flags],
+    ...[...guard(), Deno.execPath(), "test", ...flags, ...await importMap()],
     ...filter === undefined ? [] : ["--filter", filter],
     ...[...docs, ...files.map((file) => join(TESTS, file))],
   ];
@@ -307,10 +351,17 @@ async function show(
   }).spawn();
   const decoder = new TextDecoder();
   let output = "";
+  const watchdog = setTimeout(() => {
+    print(`Nothing was printed for ${SILENCE / 60_000} minutes`);
+    child.kill("SIGINT");
+    watchdog.refresh();
+  }, SILENCE);
   for await (const chunk of child.stdout) {
+    watchdog.refresh();
     output += decoder.decode(chunk, { stream: true });
     await Deno.stdout.write(chunk);
   }
+  clearTimeout(watchdog);
   const { code } = await child.status;
   return { code, output };
 }

@@ -19,6 +19,7 @@ export async function use(url: string, proxy: Proxy, roles: number): Promise<str
       assertEquals(await messages(subscription, 1), [channel]);
     })));
     assertEquals(proxy.connections, roles);
+    assertEquals(broadcast.stats().connections, roles);
   }
   return channels;
 }

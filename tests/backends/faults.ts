@@ -17,6 +17,8 @@ export interface FaultOptions {
   readonly log?: boolean;
   /** Whether it knows keys: then what was never answered is published once, all the same. */
   readonly keys?: boolean;
+  /** How the broker ends in the middle of what is published. */
+  readonly death?: "SIGKILL" | "SIGTERM";
 }
 
 const PATIENCE = 120_000;
@@ -25,10 +27,12 @@ const PATIENCE = 120_000;
 export function faults(
   name: string,
   rig: () => Promise<Rig>,
-  { shared = false, patience = PATIENCE, log = false, keys = false }: FaultOptions = {},
+  options: FaultOptions = {},
 ): void {
+  const { shared = false, patience = PATIENCE, log = false, keys = false } = options;
+  const { death = "SIGKILL" } = options;
   const cases: [string, (rig: Rig) => Promise<void>][] = [];
-  if (log) faultsWithLog(fault);
+  if (log) faultsWithLog(fault, death);
   else faultsWithoutLog(fault);
   if (keys) faultsWithKeys(fault);
 
@@ -64,6 +68,30 @@ export function faults(
       error.message.replace(/\/\/\S+ was/, "//… was"),
       `Cannot confirm message to "unanswered": the connection to ${name}://… was lost before it answered, it may or may not be published`,
     );
+  });
+
+  fault("health() tells of a broker that is away, silent or back", async ({ proxy, url }) => {
+    await using broadcast = new Broadcast(url);
+    await broadcast.subscribe(uniqueChannel());
+    const { ok, latency } = await broadcast.health();
+    assert(ok && latency! > 0, `${latency}`);
+    proxy.stall();
+    const signal = AbortSignal.timeout(100);
+    const silent = await broadcast.health({ signal });
+    assertEquals([silent.ok, silent.reason], [false, signal.reason.message]);
+    proxy.resume();
+    assertEquals([(await broadcast.health()).ok, broadcast.stats().reconnects], [true, 0]);
+    const lost = state(broadcast, "reconnecting");
+    proxy.refuse();
+    proxy.cut();
+    await lost;
+    const away = await broadcast.health();
+    assertEquals([away.ok, away.state], [false, "reconnecting"]);
+    assert(away.reason!.startsWith(`not connected to ${name}://127.0.0.1`), away.reason);
+    const back = state(broadcast, "connected");
+    await proxy.accept();
+    await back;
+    assertEquals([(await broadcast.health()).ok, broadcast.stats().reconnects], [true, 1]);
   });
 
   fault("disconnect() while the broker is away ends everything", async ({ proxy, url }) => {
@@ -263,7 +291,7 @@ function faultsWithKeys(fault: Fault): void {
   );
 }
 
-function faultsWithLog(fault: Fault): void {
+function faultsWithLog(fault: Fault, death: "SIGKILL" | "SIGTERM"): void {
   fault(
     "a cut connection loses nothing, not what others publish meanwhile either",
     async ({ proxy, url, direct }) => {
@@ -350,7 +378,7 @@ function faultsWithLog(fault: Fault): void {
       const accepted = new Set<number>();
       for (let from = 0; from < events; from += 100) {
         if (from === 3_300 || from === 5_000) {
-          await server.stop("SIGKILL");
+          await server.stop(death);
           await server.restart();
         }
         const batch = Array.from({ length: 100 }, (_, index) => from + index);

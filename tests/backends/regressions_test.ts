@@ -52,7 +52,7 @@ Deno.test("postgres: a server that accepts connections and is silent is told by 
   );
   assertEquals(
     error.message,
-    `Cannot connect to postgres://127.0.0.1:${server.port}/db: it did not answer for 10 s, perhaps it is no Postgres server`,
+    `Cannot connect to postgres://127.0.0.1:${server.port}/db: 127.0.0.1:${server.port} did not answer within 10 s: perhaps it is no Postgres server`,
   );
   await broadcast.disconnect();
 });

@@ -27,7 +27,7 @@ export interface Verdict {
   readonly delivered: number;
   /** How many gaps they were told of. */
   readonly gaps: number;
-  /** How many confirmed messages were lost as the README says they may be. */
+  /** How many confirmed messages were lost as the documents say they may be. */
   readonly granted: number;
   /** How long the last reader took to be well again, in milliseconds. */
   readonly settled: number;
@@ -86,6 +86,7 @@ class Run {
       const own = role === plan.onNode ? app : undefined;
       const participant = new Participant(
         role,
+        `chaos/${role === "publisher" ? "publisher" : "subscriber"}.mjs`,
         this.#configOf(role),
         own,
         (report) => this.#hear(report, role),
@@ -212,7 +213,7 @@ class Run {
   }
 
   #verdict(nemesis: Nemesis): Verdict {
-    const { log, total, drops, settling } = this.#kind;
+    const { log, total, drops, late, settling } = this.#kind;
     const readers = [...this.#items].map(([name, items]) => {
       const [process, channel, kind] = name.split(" ") as [string, string, string];
       return { process, channel, kind, items, settled: this.#settled.get(name) };
@@ -221,6 +222,7 @@ class Run {
       log,
       total,
       drops: drops !== undefined,
+      late: late !== undefined,
       outcomes: this.#outcomes,
       readers,
       logs: this.#logs,

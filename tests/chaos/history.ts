@@ -94,7 +94,7 @@ export interface Grant {
   /** In milliseconds since 1970. */
   readonly from: number;
   readonly to: number;
-  /** The README's words for it. */
+  /** The documents' words for it. */
   readonly reason: string;
 }
 
@@ -106,6 +106,8 @@ export interface History {
   readonly total: boolean;
   /** Whether the broker drops what it has no room for, and says nothing. */
   readonly drops: boolean;
+  /** Whether a message with an unknown outcome may be stored behind later ones. */
+  readonly late: boolean;
   readonly outcomes: readonly Outcome[];
   readonly readers: readonly ReaderHistory[];
   /** What the log of each channel has in the end, oldest first. */

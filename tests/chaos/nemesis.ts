@@ -115,6 +115,11 @@ export class Nemesis {
     if (fault.kind === "failover") {
       // Sentinels refuse while the last one is not over.
       await this.#world.failover!().catch(() => {});
+    } else if (fault.kind === "revoke" || fault.kind === "starve" || fault.kind === "demote") {
+      const harm = this.#world.harms![fault.kind]!;
+      await harm.begin(server);
+      await pause(lasts);
+      await harm.end(server);
     } else if (fault.kind === "pause") {
       const pids = await pidsOf(server);
       for (const pid of pids) signal(pid, "SIGSTOP");

@@ -18,11 +18,14 @@ export interface NodeApp {
 
 /** How long a process is waited for that should end by itself, in milliseconds. */
 const LAST_PATIENCE = 10_000;
-/** The files of a process. */
-export const FILES = ["process.mjs", "publisher.mjs", "subscriber.mjs"]
-  .map((name) => join(import.meta.dirname!, name));
+const TESTS = join(import.meta.dirname!, "..");
+/** The files of the processes, below the folder of the tests. */
+export const FILES = [
+  ...["process", "publisher", "subscriber"].map((name) => `chaos/${name}.mjs`),
+  ...["bare", "event_loop", "soak", "storm", "tally"].map((name) => `endurance/${name}.mjs`),
+];
 
-/** A process that publishes, or subscribes. */
+/** A process that does what its script says. */
 export class Participant {
   readonly role: Role;
   readonly #child: Deno.ChildProcess;
@@ -39,19 +42,19 @@ export class Participant {
   #ended: number | undefined;
   #code: number | undefined;
 
-  /** Starts it; on Node if there is an app. */
+  /** Starts one of the {@linkcode FILES}; on Node if there is an app. */
   constructor(
     role: Role,
+    script: string,
     config: object,
     app: NodeApp | undefined,
     onReport: (report: Report, role: Role) => void,
   ) {
     this.role = role;
     this.#onReport = onReport;
-    const script = role === "publisher" ? "publisher.mjs" : "subscriber.mjs";
     const program = app ? [app.node, "--expose-gc", join(app.folder, script)] : [
       ...[Deno.execPath(), "run", "-A", "--no-check", "--v8-flags=--expose-gc"],
-      join(import.meta.dirname!, script),
+      join(TESTS, script),
     ];
     const [command, ...args] = [...guard(), ...program, JSON.stringify(config)];
     this.#child = new Deno.Command(command!, {
@@ -75,6 +78,13 @@ export class Participant {
 
   /** Tells it to do something; resolves with whether it reports that in time. */
   async ask(what: string, answer: string, patience: number): Promise<boolean> {
+    const isHeard = this.expect(answer, patience, what);
+    this.order(what);
+    return await isHeard;
+  }
+
+  /** Resolves with whether it reports something in time. */
+  async expect(answer: string, patience: number, what = answer): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>();
     this.#heard.set(answer, () => resolve(true));
     const timer = setTimeout(() => resolve(false), patience);
@@ -84,7 +94,6 @@ export class Participant {
       hasEnded = true;
       resolve(false);
     });
-    this.order(what);
     const isDone = await promise;
     clearTimeout(timer);
     if (!isDone) {

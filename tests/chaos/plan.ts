@@ -27,9 +27,15 @@ export type Misbehaviour =
   /** Once so many more bytes have come from the server. */
   | { readonly kind: "reset"; readonly behind: number };
 
-/** What is done to a server, by its number. */
+/** What a world takes from a server that runs on, and gives back. */
+export type Harm = "revoke" | "starve" | "demote";
+
+/**
+ * What is done to a server, by its number. It may also lose what clients need of it for a while:
+ * their right to publish, its memory, its being the master.
+ */
 export interface ServerFault {
-  readonly kind: "kill" | "pause" | "restart" | "failover";
+  readonly kind: "kill" | "pause" | "restart" | "failover" | Harm;
   readonly server: number;
 }
 

@@ -351,12 +351,12 @@ class Court {
       seen.add(m);
       const { publisher, number } = partsOf(m);
       const before = last.get(publisher) ?? 0;
-      if (number < before) {
+      const outcome = this.#outcomes.get(m);
+      if (number < before && !(this.#history.late && outcome?.kind === "unknown")) {
         this.#find("disorder", name, `${m} came behind ${publisher} ${before}`);
       }
       last.set(publisher, Math.max(number, before));
       if (!this.#history.log) continue;
-      const outcome = this.#outcomes.get(m);
       if (outcome?.kind === "rejected") {
         this.#find("rejected, and there", name, `${m}: ${outcome.error}`);
       } else if (!outcome) this.#find("from nowhere", name, m);

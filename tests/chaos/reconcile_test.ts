@@ -55,6 +55,7 @@ function history(more: Partial<History>): History {
     log: true,
     total: true,
     drops: false,
+    late: false,
     outcomes: published(5),
     readers: [reader([OPEN, ...[1, 2, 3, 4, 5].map((m) => event(m)), MARK])],
     logs: new Map([["one", ["a1 1", "a1 2", "a1 3", "a1 4", "a1 5", "z1 1"]]]),
@@ -102,6 +103,16 @@ const FOUND: [what: string, history: History, kinds: string[]][] = [
     "a log in another order than it was published",
     history({
       logs: new Map([["one", ["a1 1", "a1 3", "a1 2", "a1 4", "a1 5", "z1 1"]]]),
+      readers: [],
+    }),
+    ["disorder"],
+  ],
+  [
+    "a confirmed message that is stored late, where only those with unknown outcomes may be",
+    history({
+      late: true,
+      outcomes: published(5, { 3: "unknown" }),
+      logs: new Map([["one", ["a1 1", "a1 4", "a1 2", "a1 3", "a1 5", "z1 1"]]]),
       readers: [],
     }),
     ["disorder"],
@@ -479,6 +490,15 @@ const SOUND: [what: string, history: History][] = [
   [
     "what a broker dropped before the first event of a publisher, and behind its last",
     live([OPEN, event(2), event(3), event(4), MARK], { drops: true }),
+  ],
+  [
+    "a message with an unknown outcome that a cluster stores late",
+    history({
+      late: true,
+      outcomes: published(5, { 2: "unknown" }),
+      logs: new Map([["one", ["a1 1", "a1 3", "a1 4", "a1 2", "a1 5", "z1 1"]]]),
+      readers: [],
+    }),
   ],
   [
     "a gap where nothing is missing",

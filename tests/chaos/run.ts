@@ -6,12 +6,10 @@
 
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import config from "../../deno.json" with { type: "json" };
-import { provide, RUNTIMES } from "../runtimes/runtime.ts";
-import { Tarball } from "../runtimes/tarball.ts";
 import { chaos, type Verdict } from "./chaos.ts";
-import { FILES, type NodeApp } from "./participant.ts";
+import type { NodeApp } from "./participant.ts";
 import { describe } from "./plan.ts";
+import { carryOutAll, count, type Job, kindOf, print, start, UsageError } from "./program.ts";
 import { type Kind, KINDS } from "./worlds.ts";
 
 /** How long faults last, unless it is said. */
@@ -37,56 +35,16 @@ interface Asked {
   readonly trace?: string | undefined;
 }
 
-/** A mistake in the command line. */
-class UsageError extends Error {}
+if (import.meta.main) await start((args) => carryOutAll(chaosOf(args)));
 
-if (import.meta.main) {
-  try {
-    Deno.exit(await main(Deno.args));
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    print(error.message);
-    Deno.exit(2);
-  }
-}
-
-async function main(args: string[]): Promise<number> {
+/** What a command line asks for. */
+export function chaosOf(args: string[]): Job[] {
   const { requests, trace } = read(args);
-  const scratch = await Deno.makeTempDir({ prefix: "chaos-" });
-  await Deno.chmod(scratch, 0o711);
-  // Runs that are interrupted leave their files behind, all of them in here.
-  Deno.env.set("TMPDIR", scratch);
-  for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    Deno.addSignalListener(signal, () => {
-      // What was started dies with this process, and may write until then.
-      try {
-        Deno.removeSync(scratch, { recursive: true });
-      } finally {
-        Deno.exit(130);
-      }
-    });
-  }
-  try {
-    let failed = 0;
-    let app: NodeApp;
-    try {
-      show("packing for Node …");
-      app = await install(requests.map(({ kind }) => kind));
-    } catch (error) {
-      // Nothing is skipped: one of the three processes is to run on Node.
-      print(`Cannot run a process on Node: ${(error as Error).message}`);
-      print(`0 passed, ${requests.length} failed`);
-      return 1;
-    }
-    for (const [index, request] of requests.entries()) {
-      show(`${request.kind.name} seed ${request.seed} … (${index + 1} of ${requests.length})`);
-      if (!await carryOut(request, app, trace)) failed++;
-    }
-    print(`${requests.length - failed} passed, ${failed} failed`);
-    return failed > 0 ? 1 : 0;
-  } finally {
-    await Deno.remove(scratch, { recursive: true }).catch(() => {});
-  }
+  return requests.map((request) => ({
+    kind: request.kind,
+    name: `${request.kind.name} seed ${request.seed}`,
+    carryOut: (app) => carryOut(request, app, trace),
+  }));
 }
 
 /** Reads the command line. */
@@ -124,33 +82,6 @@ function parse(args: string[]) {
   } catch (error) {
     throw new UsageError(`Cannot read the command line: ${(error as Error).message}`);
   }
-}
-
-function count(name: string, value: string): number {
-  if (/^[1-9]\d{0,8}$/.test(value)) return Number(value);
-  throw new UsageError(`Cannot read --${name}: it is "${value}", and no number from 1 on`);
-}
-
-function kindOf(name: string): Kind {
-  const kind = KINDS.find((kind) => kind.name === name);
-  if (kind) return kind;
-  const names = KINDS.map(({ name }) => name).join(", ");
-  throw new UsageError(`Cannot run "${name}": it is none of ${names}`);
-}
-
-/** An app that has the package as npm gets it, with all clients that are needed. */
-async function install(kinds: readonly Kind[]): Promise<NodeApp> {
-  const [oldest] = RUNTIMES;
-  const runtime = await provide(oldest!);
-  if ("skip" in runtime) throw new Error(`${runtime.name} is missing: ${runtime.skip}`);
-  const imports: Record<string, string> = config.imports;
-  const clients = new Set(kinds.flatMap(({ clients }) => clients));
-  await using tarball = await Tarball.pack();
-  const app = await tarball.install(
-    ...[...clients].map((name) => imports[name]!.replace(/^npm:/, "")),
-  );
-  for (const file of FILES) await app.add(file);
-  return { folder: app.folder, node: runtime.path };
 }
 
 async function carryOut(
@@ -193,14 +124,4 @@ async function carryOut(
   print("  what was done:", ...describe(plan).map((line) => `  ${line}`));
   print(`  again: ${again}`);
   return false;
-}
-
-/** Says what is going on, to who watches; the next line takes its place. */
-function show(line: string): void {
-  if (Deno.stdout.isTerminal()) Deno.stdout.writeSync(new TextEncoder().encode(`${line}\r`));
-}
-
-function print(...lines: string[]): void {
-  show(" ".repeat(60));
-  Deno.stdout.writeSync(new TextEncoder().encode(lines.map((line) => `${line}\n`).join("")));
 }

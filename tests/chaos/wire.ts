@@ -27,6 +27,8 @@ export class Wire implements AsyncDisposable {
   /** What becomes of what the server says. */
   rewrite: ((chunk: Uint8Array) => Uint8Array) | undefined;
   #server: Server | undefined;
+  /** When the first connection came that it accepted since it refused them, by the clock. */
+  joined: number | undefined;
   readonly #connections = new Set<Connection>();
   readonly #passing = new Set<Promise<unknown>>();
   readonly #closing = new Set<Promise<unknown>>();
@@ -46,6 +48,11 @@ export class Wire implements AsyncDisposable {
     const wire = new Wire(target);
     await wire.#accept();
     return wire;
+  }
+
+  /** How many connections there are. */
+  get size(): number {
+    return this.#connections.size;
   }
 
   /** Begins to misbehave; what is over at once needs no `end()`. */
@@ -133,6 +140,7 @@ export class Wire implements AsyncDisposable {
     const server = this.#server;
     if (!server) return;
     this.#server = undefined;
+    this.joined = undefined;
     const closed = once(server, "close");
     this.#closing.add(closed);
     void closed.then(() => this.#closing.delete(closed));
@@ -150,6 +158,7 @@ export class Wire implements AsyncDisposable {
   }
 
   #join(client: Socket): void {
+    this.joined ??= Date.now();
     const server = connect({ port: this.target, host: "127.0.0.1", allowHalfOpen: true });
     const connection = { client, server, closed: new AbortController() };
     this.#connections.add(connection);

@@ -4,20 +4,26 @@
  */
 
 import { join } from "node:path";
-import { jetstreamManager } from "@nats-io/jetstream";
-import { connect } from "@nats-io/transport-node";
+import { Redis } from "ioredis";
+import sqlOf from "postgres";
 import * as amqp from "../services/amqp.ts";
 import * as kafka from "../services/kafka.ts";
 import * as mqtt from "../services/mqtt.ts";
 import * as nats from "../services/nats.ts";
+import * as pgbouncer from "../services/pgbouncer.ts";
 import * as postgres from "../services/postgres.ts";
 import * as redis from "../services/redis.ts";
 import * as redisCluster from "../services/redis_cluster.ts";
 import * as redisSentinel from "../services/redis_sentinel.ts";
 import type { Server } from "../services/server.ts";
-import { freePort, until } from "../services/service.ts";
-import { type Limits, type Role, ROLES } from "./plan.ts";
+import { freePort } from "../services/service.ts";
+import { type Harm, type Limits, type Role, ROLES } from "./plan.ts";
 import { Wire } from "./wire.ts";
+
+/** How something is taken from a server, and given back. */
+type Harms = Readonly<
+  Partial<Record<Harm, Record<"begin" | "end", (server: Server) => Promise<void>>>>
+>;
 
 /** Servers, and the wires that lead there. */
 export class World implements AsyncDisposable {
@@ -29,17 +35,20 @@ export class World implements AsyncDisposable {
   readonly urlOf: (role: Role) => string;
   /** Has another server take over. */
   readonly failover: (() => Promise<void>) | undefined;
+  /** What can be taken from a server that runs on. */
+  readonly harms: Harms | undefined;
   readonly #owner: AsyncDisposable | undefined;
 
   constructor(
-    { servers, wires, urlOf, failover, owner }:
+    { servers, wires, urlOf, failover, harms, owner }:
       & Pick<World, "servers" | "wires" | "urlOf">
-      & { failover?: () => Promise<void>; owner?: AsyncDisposable },
+      & { failover?: () => Promise<void>; harms?: Harms; owner?: AsyncDisposable },
   ) {
     this.servers = servers;
     this.wires = wires;
     this.urlOf = urlOf;
     this.failover = failover;
+    this.harms = harms;
     this.#owner = owner;
   }
 
@@ -70,18 +79,39 @@ export interface Kind {
   readonly settling: number;
   /**
    * For how many seconds around a server's fault confirmed messages may be lost from the log, and
-   * by which sentence of the README.
+   * by which sentence of the documents.
    */
   readonly forgets?: { readonly seconds: number; readonly reason: string };
   /**
-   * That its servers drop messages, by which sentence of the README: what is known by the numbers
+   * That its servers drop messages, by which sentence of the documents: what is known by the numbers
    * of a publisher must be told all the same.
    */
   readonly drops?: string;
+  /**
+   * That a message with an unknown outcome may be stored behind later ones, by which sentence of
+   * its backend.
+   */
+  readonly late?: string;
   readonly start: () => Promise<World>;
 }
 
 const ALL = ["kill", "pause", "restart"] as const;
+
+/** What can be taken from a Redis: whoever listens keeps its right to, or would be refused for good. */
+const REDIS_HARMS: Harms = {
+  revoke: {
+    begin: (server) => command(server, "ACL SETUSER default -publish -spublish -xadd -eval"),
+    end: (server) => command(server, "ACL SETUSER default +@all"),
+  },
+  starve: {
+    begin: (server) => command(server, "CONFIG SET maxmemory 1"),
+    end: (server) => command(server, "CONFIG SET maxmemory 0"),
+  },
+  demote: {
+    begin: (server) => command(server, "REPLICAOF 127.0.0.1 1"),
+    end: (server) => command(server, "REPLICAOF NO ONE"),
+  },
+};
 
 /** A server that is back at once. */
 const QUICK: Limits = { serverFaults: ALL, servers: 1, pace: 5, away: [0, 3] };
@@ -119,9 +149,9 @@ export const KINDS: readonly Kind[] = [
     total: true,
     keys: false,
     clients: ["ioredis"],
-    limits: QUICK,
+    limits: { ...QUICK, serverFaults: [...ALL, "revoke", "demote"] },
     settling: 15,
-    start: async () => await single(await redis.start(), "redis"),
+    start: async () => await single(await redis.start(), "redis", "", REDIS_HARMS),
   },
   {
     name: "redis-stream",
@@ -129,10 +159,10 @@ export const KINDS: readonly Kind[] = [
     total: true,
     keys: true,
     clients: ["ioredis"],
-    limits: QUICK,
+    limits: { ...QUICK, serverFaults: [...ALL, "revoke", "starve", "demote"] },
     settling: 15,
     start: async () =>
-      await single(await redis.start({ args: STORED }), "redis-stream", "maxlen=0"),
+      await single(await redis.start({ args: STORED }), "redis-stream", "maxlen=0", REDIS_HARMS),
   },
   {
     name: "redis-sentinel",
@@ -140,7 +170,12 @@ export const KINDS: readonly Kind[] = [
     total: true,
     keys: false,
     clients: ["ioredis"],
-    limits: { serverFaults: ["kill", "pause", "failover"], servers: 2, pace: 12, away: [6, 8] },
+    limits: {
+      serverFaults: ["kill", "pause", "failover", "revoke"],
+      servers: 2,
+      pace: 12,
+      away: [6, 8],
+    },
     settling: 30,
     start: () => sentinel("redis"),
   },
@@ -150,7 +185,12 @@ export const KINDS: readonly Kind[] = [
     total: true,
     keys: true,
     clients: ["ioredis"],
-    limits: { serverFaults: ["kill", "pause", "failover"], servers: 2, pace: 12, away: [6, 8] },
+    limits: {
+      serverFaults: ["kill", "pause", "failover", "revoke", "starve"],
+      servers: 2,
+      pace: 12,
+      away: [6, 8],
+    },
     settling: 30,
     forgets: { seconds: 12, reason: "what a failover had not stored yet" },
     start: () => sentinel("redis-stream", "maxlen=0"),
@@ -162,7 +202,7 @@ export const KINDS: readonly Kind[] = [
     total: true,
     keys: false,
     clients: ["ioredis"],
-    limits: { ...QUICK, servers: 3 },
+    limits: { ...QUICK, serverFaults: [...ALL, "revoke"], servers: 3 },
     settling: 30,
     start: () => cluster("redis"),
   },
@@ -172,7 +212,7 @@ export const KINDS: readonly Kind[] = [
     total: true,
     keys: true,
     clients: ["ioredis"],
-    limits: { ...QUICK, servers: 3 },
+    limits: { ...QUICK, serverFaults: [...ALL, "revoke", "starve"], servers: 3 },
     settling: 30,
     start: () => cluster("redis-stream", "maxlen=0"),
   },
@@ -195,6 +235,37 @@ export const KINDS: readonly Kind[] = [
     limits: QUICK,
     settling: 15,
     start: async () => await single(await postgres.start(), "postgres-stream"),
+  },
+  {
+    name: "postgres-stream-pooler",
+    log: true,
+    total: true,
+    keys: true,
+    clients: ["postgres"],
+    limits: { ...QUICK, servers: 2 },
+    settling: 15,
+    start: behindPooler,
+  },
+  {
+    name: "postgres-standby",
+    log: false,
+    total: true,
+    keys: false,
+    clients: ["postgres"],
+    limits: { serverFaults: ["failover"], servers: 2, pace: 16, away: [1, 3] },
+    settling: 30,
+    start: () => withStandby("postgres"),
+  },
+  {
+    name: "postgres-stream-standby",
+    log: true,
+    total: true,
+    keys: true,
+    clients: ["postgres"],
+    limits: { serverFaults: ["failover"], servers: 2, pace: 16, away: [1, 3] },
+    settling: 30,
+    forgets: { seconds: 16, reason: "what a failover had not stored" },
+    start: () => withStandby("postgres-stream"),
   },
   {
     name: "kafka",
@@ -263,8 +334,11 @@ export const KINDS: readonly Kind[] = [
     total: true,
     keys: true,
     clients: JETSTREAM,
-    limits: { ...QUICK, servers: 3 },
+    // A server of the line 2.9 that is killed applies entries of its log twice when it is back:
+    // from then on it has other numbers for all messages than the others.
+    limits: { ...QUICK, serverFaults: ["pause", "restart", "failover"], servers: 3 },
     settling: 30,
+    late: "a message with an unknown outcome and no key may still be stored later",
     start: natsCluster,
   },
   {
@@ -292,16 +366,35 @@ export const KINDS: readonly Kind[] = [
 ];
 
 /** A world of one server. */
-async function single(server: Server, scheme: string, parameters = ""): Promise<World> {
+async function single(
+  server: Server,
+  scheme: string,
+  parameters = "",
+  harms: Harms = {},
+): Promise<World> {
   const wires = await lay([server.port]);
   const login = server.url.match(/^[^/]*\/\/([^@/]*@)?/)![1] ?? "";
   const path = new URL(server.url).pathname;
   return new World({
     servers: [server],
     wires,
+    harms,
     urlOf: (role) =>
       `${scheme}://${login}127.0.0.1:${wires.get(role)![0]!.port}${path}?${parameters}`,
   });
+}
+
+/** Sends a command to a Redis. */
+async function command({ port }: Server, line: string): Promise<void> {
+  const client = new Redis({ port, retryStrategy: () => null });
+  const ended = new Promise((resolve) => client.once("end", resolve));
+  const [name, ...args] = line.split(" ");
+  try {
+    await client.call(name!, ...args);
+  } finally {
+    client.disconnect();
+    await ended;
+  }
 }
 
 /** For each process a wire to each port. */
@@ -344,6 +437,52 @@ function textAsBytes(text: string): Uint8Array {
   return Uint8Array.from(text, (character) => character.charCodeAt(0));
 }
 
+/** A pooler between the wires and the server; either can be killed. */
+async function behindPooler(): Promise<World> {
+  const server = await postgres.start();
+  const pooler = await pgbouncer.start({ server: server.port, mode: "transaction" });
+  const world = await single(pooler, "postgres-stream");
+  const { wires, urlOf } = world;
+  return new World({ servers: [pooler, server], wires, urlOf });
+}
+
+/**
+ * A primary and a standby, which take turns. At a failover all wires lead to the standby at once, and
+ * it is promoted two seconds later. Then the old primary follows it, as a new standby.
+ */
+async function withStandby(scheme: string): Promise<World> {
+  let primary = await postgres.start();
+  let standby = await postgres.startStandby(primary, primary.port);
+  const wires = await lay([primary.port]);
+  const all = [...wires.values()].flat();
+  async function failover(): Promise<void> {
+    for (const wire of all) {
+      wire.target = standby.port;
+      wire.begin({ kind: "cut" });
+    }
+    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    const sql = sqlOf(standby.url, { max: 1, onnotice: () => {} });
+    await sql`select pg_promote()`;
+    await sql.end();
+    const old = primary;
+    primary = standby;
+    await old[Symbol.asyncDispose]();
+    standby = await postgres.startStandby(primary, primary.port);
+  }
+  return new World({
+    servers: [primary, standby],
+    wires,
+    urlOf: (role) => `${scheme}://postgres@127.0.0.1:${wires.get(role)![0]!.port}/postgres?`,
+    failover,
+    owner: {
+      async [Symbol.asyncDispose](): Promise<void> {
+        await standby[Symbol.asyncDispose]();
+        await primary[Symbol.asyncDispose]();
+      },
+    },
+  });
+}
+
 /** A RabbitMQ whose queues make way for what is new. */
 async function shortQueues(): Promise<World> {
   const folder = await Deno.makeTempDir({ prefix: "definitions-" });
@@ -368,6 +507,7 @@ async function sentinel(scheme: string, parameters = ""): Promise<World> {
       `${scheme}://${hosts(wires.get(role)!.slice(0, sentinels.length))}` +
       `?sentinel=${redisSentinel.MASTER}&${parameters}`,
     failover: () => owner.failover(),
+    harms: REDIS_HARMS,
   });
 }
 
@@ -379,6 +519,7 @@ async function cluster(scheme: string, parameters = ""): Promise<World> {
     servers: owner.nodes,
     wires,
     owner,
+    harms: REDIS_HARMS,
     urlOf: (role) => `${scheme}://${hosts(wires.get(role)!)}?${parameters}`,
   });
 }
@@ -414,34 +555,12 @@ async function startKafka(): Promise<World> {
 
 /** Three servers, each of which has all of the stream. */
 async function natsCluster(): Promise<World> {
-  const doors = [freePort(), freePort(), freePort()];
-  const routes = doors.map((door) => `"nats://127.0.0.1:${door}"`).join(", ");
-  const servers = await Promise.all(doors.map((door, index) =>
-    nats.start({
-      config: `server_name: server${index}\n` +
-        // Clients know their wires, and learn of no other way.
-        `cluster { name: chaos, listen: "127.0.0.1:${door}", no_advertise: true, ` +
-        `routes: [${routes}] }`,
-    })
-  ));
-  await until(() => hasLeader(servers[0]!), "Cannot form JetStream cluster");
+  const servers = await nats.startCluster();
   const wires = await lay(servers.map(({ port }) => port));
   return new World({
     servers,
     wires,
     urlOf: (role) => `nats-stream://${hosts(wires.get(role)!)}?replicas=3`,
+    failover: () => nats.stepDown(servers.find(({ isRunning }) => isRunning)!, "broadcaster"),
   });
-}
-
-async function hasLeader({ url }: Server): Promise<boolean> {
-  const client = await connect({ servers: url, reconnect: false });
-  try {
-    const manager = await jetstreamManager(client, { checkAPI: false, timeout: 1_000 });
-    await manager.getAccountInfo();
-    return true;
-  } catch {
-    return false;
-  } finally {
-    await client.close();
-  }
 }

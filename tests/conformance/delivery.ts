@@ -104,7 +104,8 @@ export function delivery({ test, features, names = NAMES }: Suite): void {
     const derived = names.map((name) => `${channel}${name}`);
     const all = [channel, `${channel}.sub`, `${channel}-sub`, channel.toUpperCase(), ...derived];
     const used = all.map(alsoUsed);
-    const subscriptions = await Promise.all(used.map((name) => broadcast.subscribe(name)));
+    // In an array, a star is known to be meant.
+    const subscriptions = await Promise.all(used.map((name) => broadcast.subscribe([name])));
     await Promise.all(used.map((name) => broadcast.publish(name, `to ${name}`)));
     await Promise.all(used.map((name) => broadcast.publish(name, "end")));
     for (const [index, subscription] of subscriptions.entries()) {

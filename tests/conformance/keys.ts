@@ -12,13 +12,19 @@ import { anyText, Random } from "./random.ts";
 export function keys({ features, test }: Suite): void {
   if (!features.keys) {
     test("a key is refused at the call", async ({ open, channel }) => {
-      await assert.rejects(open().publish(channel, "m", { idempotencyKey: "k" }), (error) => {
-        assert.ok(error instanceof TypeError);
-        const start = `Cannot publish to "${channel}" with an idempotency key: `;
-        assert.ok(error.message.startsWith(start), error.message);
-        assert.match(error.message, /( with history=0|, backends that do are [\w-]+(, [\w-]+)+)$/);
-        return true;
-      });
+      await assert.rejects(
+        open().publish(channel, "m", { idempotencyKey: "k" }),
+        (error: Error) => {
+          assert.equal(error.name, "TypeError");
+          const start = `Cannot publish to "${channel}" with an idempotency key: `;
+          assert.ok(error.message.startsWith(start), error.message);
+          assert.match(
+            error.message,
+            /( with history=0|, backends that do are [\w-]+(, [\w-]+)+)$/,
+          );
+          return true;
+        },
+      );
     });
     return;
   }

@@ -12,6 +12,7 @@ import { headers } from "./headers.ts";
 import { joining } from "./joining.ts";
 import { keys } from "./keys.ts";
 import { lifecycle } from "./lifecycle.ts";
+import { numbers } from "./numbers.ts";
 import { patterns } from "./patterns.ts";
 import { payloads } from "./payloads.ts";
 import { replaying } from "./replaying.ts";
@@ -34,6 +35,7 @@ export function conformance(test: Runner, harness: Harness): void {
   values(suite);
   headers(suite);
   lifecycle(suite);
+  numbers(suite);
   endings(suite);
   control(suite);
   resuming(suite);

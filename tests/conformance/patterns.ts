@@ -116,7 +116,8 @@ export function patterns({ features, test, names = NAMES }: Suite): void {
     const broadcast = open();
     const channels = names.map((name) => `${channel}${name}`);
     const all = await broadcast.subscribe({ pattern: `${channel}*` });
-    const exact = await Promise.all(channels.map((name) => broadcast.subscribe(name)));
+    // In an array, a star is known to be meant.
+    const exact = await Promise.all(channels.map((name) => broadcast.subscribe([name])));
     const matching = await Promise.all(
       channels.map((pattern) => broadcast.subscribe({ pattern: `${pattern}*end` })),
     );

@@ -86,6 +86,68 @@ export function resuming({ features, test }: Suite): void {
     });
   });
 
+  test("maxResume: a reader that resumes from long ago gets the newest events, behind a gap", async ({ open, channel }) => {
+    const broadcast = open();
+    const first = await broadcast.subscribe(channel);
+    for (const message of numbered(20)) await broadcast.publish(channel, message);
+    const ids = (await take(first, 20)).map(({ id }) => id);
+    for (const maxResume of [1, 5]) {
+      const resumed = await broadcast.subscribe(channel, { after: ids[2]!, maxResume });
+      const [event, ...rest] = await take(resumed, maxResume);
+      const missed = features.log ? {} : { missed: 17 - maxResume };
+      assert.deepEqual(event!.gap, { cause: "overflow", after: ids[2]!, ...missed });
+      const all = [event!, ...rest];
+      assert.deepEqual(all.map(({ message }) => message), numbered(20).slice(-maxResume));
+      assert.deepEqual(rest.filter(({ gap }) => gap), []);
+      resumed.close();
+      const within = { after: ids[19 - maxResume]!, maxResume };
+      const near = await take(await broadcast.subscribe(channel, within), maxResume);
+      assert.deepEqual(near.map(({ message }) => message), numbered(20).slice(-maxResume));
+      assert.deepEqual(near.filter(({ gap }) => gap), []);
+    }
+  });
+
+  test("maxResume: no id reads more than that", async ({ open, channel }) => {
+    const broadcast = open();
+    const first = await broadcast.subscribe(channel);
+    for (const message of numbered(30)) await broadcast.publish(channel, message);
+    const ids = (await take(first, 30)).map(({ id }) => id);
+    const random = new Random(Math.floor(Math.random() * 2 ** 31));
+    // Of no shard that the log has, and of a record that it does not have.
+    const strange = ids[15]!.replace(/_\w+$/, "_strange") + "~zzzzzz-1";
+    const crafted = [`${ids[0]!.split("~")[0]}~`, strange, ...craftedIds(random, ids, 20)];
+    const readers = await Promise.all(
+      crafted.map((after) => broadcast.subscribe(channel, { after, maxResume: 3 })),
+    );
+    const read = readers.map(async (reader, index) => {
+      let past = 0;
+      for await (const { message } of reader) {
+        if (message === "live") break;
+        else past++;
+      }
+      assert(past <= 3, `${past} events after ${JSON.stringify(crafted[index])}`);
+    });
+    await broadcast.publish(channel, "live");
+    await Promise.all(read);
+  });
+
+  test("maxResume is kept in each of several channels", async ({ open, channel }) => {
+    const broadcast = open();
+    const names = [channel, uniqueChannel()];
+    const first = await broadcast.subscribe(names);
+    for (const name of names) {
+      for (const message of numbered(10)) await broadcast.publish(name, `${name} ${message}`);
+    }
+    const ids = (await take(first, 20)).map(({ id }) => id);
+    const resumed = await broadcast.subscribe(names, { after: ids[0]!, maxResume: 2 });
+    const events = await take(resumed, 4);
+    assert.deepEqual(
+      events.map(({ message }) => message).toSorted(),
+      names.flatMap((name) => [`${name} m8`, `${name} m9`]).toSorted(),
+    );
+    assert(events.some(({ gap }) => gap));
+  });
+
   test("crafted ids reject no subscription, and end none", async ({ open, channel }) => {
     const seed = Math.floor(Math.random() * 2 ** 31);
     const random = new Random(seed);

@@ -5,6 +5,7 @@
  */
 
 import assert from "node:assert/strict";
+import { isBytes } from "../../core/util/realm.ts";
 import { bytes, type Codec, compressed, encrypted, json, text } from "../../mod.ts";
 import { type Suite, take } from "./harness.ts";
 import { anyBytes, anyString, anyValue, Random } from "./random.ts";
@@ -64,5 +65,5 @@ export function values({ features, test }: Suite, codecs = CODECS): void {
 
 /** Converts bytes to a plain `Uint8Array`: some clients use a subclass. */
 function plain(message: unknown): unknown {
-  return message instanceof Uint8Array ? Uint8Array.from(message) : message;
+  return isBytes(message) ? Uint8Array.from(message) : message;
 }

@@ -46,7 +46,7 @@ Deno.test("a branch that resumes meets a gap of long ago, however many came late
   subscription.close();
 });
 
-Deno.test("a branch that resumes behind every gap meets none", async () => {
+Deno.test("a branch that resumes after every gap meets none", async () => {
   const tee = numbers();
   for (let gaps = 0; gaps < 100; gaps++) {
     push(tee, gaps + 1);
@@ -162,7 +162,7 @@ Deno.test("return() under preventCancel ends every next(), and takes no event al
   subscription.close();
 });
 
-Deno.test("return() ends a next() that waits behind a reader's abandoned read", async () => {
+Deno.test("return() ends a next() that waits after a reader's abandoned read", async () => {
   for (const offset of OFFSETS) {
     const tee = numbers();
     const subscription = new Subscription("numbers", tee.branch());
@@ -182,7 +182,7 @@ Deno.test("return() ends a next() that waits behind a reader's abandoned read", 
   }
 });
 
-Deno.test("calls of next() that overlap settle in order behind an abandoned read", async () => {
+Deno.test("calls of next() that overlap settle in order after an abandoned read", async () => {
   for (const offset of OFFSETS) {
     const tee = numbers();
     const subscription = new Subscription("numbers", tee.branch());
@@ -270,21 +270,22 @@ for (const others of [1, 0]) {
   });
 }
 
-Deno.test("data() that throws errors the event stream and lets go of the subscription", async () => {
+Deno.test("an event stream that errors lets go of the subscription", async () => {
   const backend = new Fake();
   await using broadcast = new Broadcast(backend, { linger: 0 });
-  const subscription = await broadcast.subscribe("c");
-  const signal = new AbortController().signal;
   const poison = new Error("poison");
-  const reader = eventStream(subscription, {
-    signal,
-    data: () => {
+  const subscription = await broadcast.subscribe("c", {
+    onGap: () => {
       throw poison;
     },
-  }).getReader();
+  });
+  const signal = new AbortController().signal;
+  const reader = eventStream(subscription, { signal }).getReader();
   await reader.read();
-  await broadcast.publish("c", "x");
-  assertStrictEquals(await assertRejects(() => reader.read()), poison);
+  const read = assertRejects(() => reader.read());
+  await microtasks();
+  backend.fail("c", new Error("lost"));
+  assertStrictEquals(await read, poison);
   await microtasks();
   assertEquals([subscription.locked, backend.open], [false, 0]);
 });

@@ -1,5 +1,5 @@
 /**
- * What can be lost without notice on each broker, as the README's table has it, and what holds on
+ * What can be lost without notice on each broker, as the documents' table has it, and what holds on
  * all of them: each with the tests that show it.
  */
 

@@ -1,13 +1,13 @@
-/** The README's column "can be lost without notice" is true: exactly what it names can be lost. */
+/** What the documents say can be lost without notice is true: exactly what they name can be lost. */
 
 import { join } from "node:path";
 import { assert, assertEquals } from "@std/assert";
-import { ROWS } from "../docs/readme.ts";
+import { FACTS } from "../docs/facts.ts";
 import { LOSSES, PROMISES, type Shown } from "./claims.ts";
 
-Deno.test("the README's table has the losses that are shown here", () => {
+Deno.test("the documents have the losses that are shown here", () => {
   assertEquals(
-    ROWS.map(({ schemes, cells }) => [schemes[0], cells["can be lost without notice"]]),
+    FACTS.map(({ schemes: [scheme], loses }): [string, string] => [scheme, loses]),
     Object.entries(LOSSES).map(([scheme, { cell }]) => [scheme, cell]),
   );
 });

@@ -7,6 +7,9 @@ import { ask, find, freePort, type Located, until } from "./service.ts";
 /** Where Debian has the server itself, past the script that changes the user. */
 const SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 
+/** What lets other programs talk to the node. */
+const COOKIE = "broadcaster";
+
 /** Finds an AMQP server for this run. */
 export function locate(): Promise<Located> {
   return find({
@@ -66,7 +69,7 @@ async function launch(config: string): Promise<{ server: Server; data: string }>
     RABBITMQ_ENABLED_PLUGINS_FILE: join(directory, "plugins"),
     RABBITMQ_PID_FILE: join(directory, "pid"),
     // Erlang's name server would outlive the node.
-    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: "+S 1:1 -setcookie broadcaster",
+    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: `+S 1:1 -setcookie ${COOKIE}`,
   };
   const server = await Server.start({
     name: "rabbitmq",
@@ -78,6 +81,51 @@ async function launch(config: string): Promise<{ server: Server; data: string }>
     answers: () => answers(port),
   });
   return { server, data: join(directory, "data", node, "coordination", node) };
+}
+
+/** Evaluates Erlang on a node of a test's own. Much faster than `rabbitmqctl`. */
+export async function evaluate({ port }: Server, code: string): Promise<string> {
+  const command = await provide("erl_call", "erlang-base");
+  const process = new Deno.Command(command, {
+    args: ["-sname", `broadcaster-${port}@localhost`, "-c", COOKIE, "-e"],
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const writer = process.stdin.getWriter();
+  await writer.write(new TextEncoder().encode(`${code}.\n`));
+  await writer.close();
+  const { stdout, stderr } = await process.output();
+  const answer = new TextDecoder().decode(stdout);
+  if (answer.startsWith("{ok, ")) return answer.slice(5, -1);
+  throw new Error(`Cannot evaluate ${code}: ${answer}${new TextDecoder().decode(stderr)}`);
+}
+
+/** The node has too little memory, as it says, or enough again. */
+export async function alarm(server: Server, isOn: boolean): Promise<void> {
+  const limit = "{resource_limit, memory, node()}";
+  await evaluate(
+    server,
+    isOn ? `rabbit_alarm:set_alarm({${limit}, []})` : `rabbit_alarm:clear_alarm(${limit})`,
+  );
+}
+
+/** The rights of a user: what it may configure, write and read, as regular expressions. */
+export type Rights = readonly [configure: string, write: string, read: string];
+
+/** Sets the rights of a user, who is created if need be, with its name as password. */
+export async function permit(
+  server: Server,
+  user: string,
+  rights: Rights,
+  vhost = "/",
+): Promise<void> {
+  const [name, ...words] = [user, vhost, ...rights].map((word) => `<<"${word}">>`);
+  await evaluate(
+    server,
+    `catch rabbit_auth_backend_internal:add_user(${name}, ${name}, <<"test">>), ` +
+      `rabbit_auth_backend_internal:set_permissions(${[name, ...words].join(", ")}, <<"test">>)`,
+  );
 }
 
 /** Runs `rabbitmqctl` on the local node, as its user. */

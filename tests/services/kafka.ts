@@ -76,6 +76,21 @@ export async function start(options: KafkaOptions = {}): Promise<Server> {
   });
 }
 
+/** Runs one of Kafka's own tools, such as `kafka.admin.ConfigCommand`. */
+export async function tool(name: string, args: readonly string[]): Promise<void> {
+  const java = await provide("java", "default-jre-headless");
+  const artifact = { group: "org.apache.kafka", name: "kafka_2.13", version: VERSION };
+  const cache = join(import.meta.dirname!, "..", "..", ".cache", `kafka-${VERSION}`);
+  const cwd = await Deno.makeTempDir({ prefix: "kafka-tool-" });
+  try {
+    await run(java, [...JAVA, "-cp", join(await jars(artifact, cache), "*"), name, ...args], {
+      cwd,
+    });
+  } finally {
+    await Deno.remove(cwd, { recursive: true });
+  }
+}
+
 function format(user: KafkaOptions["user"]): string[] {
   const args = ["format", "-t", "dGVzdC1jbHVzdGVyLWlkMQ", "-c", "server.properties"];
   if (!user) return args;

@@ -87,6 +87,11 @@ export async function startStandby(primary: Server, through: number): Promise<Se
   });
 }
 
+/** The path of a command of PostgreSQL, such as `pg_dump`. */
+export function command(name: string): Promise<string> {
+  return provide(name, "postgresql", async () => which(name, await folders()));
+}
+
 /** Where Debian keeps the server's commands, the newest version first. */
 async function folders(): Promise<string[]> {
   const root = "/usr/lib/postgresql";
@@ -115,7 +120,8 @@ async function usual(): Promise<string | undefined> {
   }
 }
 
-function answers(
+/** Whether a server lets a user in, or asks for a password. */
+export function answers(
   port: number,
   user: string,
   database: string,

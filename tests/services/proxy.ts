@@ -46,6 +46,16 @@ export class Proxy implements AsyncDisposable {
     for (const socket of this.#sockets) socket.pause();
   }
 
+  /** Keeps back what the broker says on the connections that are open; what clients say goes on. */
+  stallReplies(): void {
+    for (const socket of this.#sockets) if (socket.remotePort === this.#target) socket.pause();
+  }
+
+  /** Moves no bytes on connections yet to come; those that are open go on. */
+  stallNext(): void {
+    this.#stalled = true;
+  }
+
   /** Moves bytes again, those that waited first. */
   resume(): void {
     this.#stalled = false;

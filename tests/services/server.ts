@@ -38,6 +38,11 @@ export class Server implements AsyncDisposable {
     this.#options = options;
   }
 
+  /** Whether it was started, and not stopped since. */
+  get isRunning(): boolean {
+    return this.#process !== undefined;
+  }
+
   /** Starts a server; resolves once it serves. */
   static async start(options: ServerOptions): Promise<Server> {
     const server = new Server(options);

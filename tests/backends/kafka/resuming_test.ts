@@ -196,7 +196,8 @@ function resuming(url: string, name: string): void {
         const [item] = await reader.take(1);
         if (item!.kind === "break") gap = String(brief(item!));
       }
-      assertEquals(gap, "!replaced");
+      // Read before the first record of the new topic, or after it.
+      assert(["!unknown of -1", "!replaced"].includes(gap), gap);
       assertEquals(await reader.briefs(20), values);
     },
   );

@@ -1,7 +1,7 @@
 /** A broker behind a proxy, with another listener for clients that bypass it. */
 
 import { join } from "node:path";
-import { start } from "../../services/kafka.ts";
+import { type KafkaOptions, start } from "../../services/kafka.ts";
 import { Proxy } from "../../services/proxy.ts";
 import type { Server } from "../../services/server.ts";
 import { freePort } from "../../services/service.ts";
@@ -18,10 +18,17 @@ export class KafkaRig extends Rig {
   }
 
   /** Starts the broker and the proxy. */
-  static async start(version?: string): Promise<KafkaRig> {
+  static async start(
+    { version, properties }: Pick<KafkaOptions, "version" | "properties"> = {},
+  ): Promise<KafkaRig> {
     const port = freePort();
     const proxy = await Proxy.start(port);
-    const server = await start({ port, advertisedPort: proxy.port, ...version && { version } });
+    const server = await start({
+      port,
+      advertisedPort: proxy.port,
+      ...version && { version },
+      ...properties && { properties },
+    });
     return new KafkaRig(server, proxy, await innerDoor(port));
   }
 

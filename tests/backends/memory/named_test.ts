@@ -4,7 +4,7 @@ import { cp } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { assertEquals, assertRejects } from "@std/assert";
-import { Broadcast } from "../../../mod.ts";
+import { Broadcast, type BroadcastEvent, type Codec, text } from "../../../mod.ts";
 import { messages, take, uniqueChannel } from "../../conformance/harness.ts";
 import { succeed } from "../../runtimes/process.ts";
 import { PROJECT } from "../../runtimes/tarball.ts";
@@ -56,6 +56,32 @@ class Clock implements Disposable {
     delete (performance as { now?: () => number }).now;
   }
 }
+
+Deno.test("what is published while a message is delivered follows it, for all of a name", async () => {
+  const url = uniqueUrl();
+  const { encode, decode } = text();
+  const answering: Codec<string> = {
+    name: "answering",
+    encode,
+    decode(payload) {
+      const message = decode(payload);
+      if (message === "question") void one.publish("chatroom", "answer");
+      return message;
+    },
+  };
+  await using one = new Broadcast(url);
+  await using first = new Broadcast(url, { codec: answering });
+  await using second = new Broadcast(url);
+  const before = await first.subscribe("chatroom");
+  const subscription = await second.subscribe("chatroom");
+  const pattern = await second.subscribe({ pattern: "chat*" });
+  await one.publish("chatroom", "question");
+  for (const each of [before, subscription, pattern]) {
+    assertEquals(await messages(each, 2), ["question", "answer"]);
+  }
+  const [{ id }] = await second.history("chatroom", { limit: 1 }) as [BroadcastEvent];
+  assertEquals(id, (await one.history("chatroom")).at(-1)?.id);
+});
 
 Deno.test("two broadcasts of one name share events, logs, ids and keys", async () => {
   const url = uniqueUrl();

@@ -75,7 +75,7 @@ withBroker("mqtt", (url) => {
     const error = await assertRejects(() => broadcast.connect(), RefusedError);
     assertEquals(
       error.message,
-      `Cannot connect to mqtt://127.0.0.1:${server.port}: Connection refused: Not authorized`,
+      `Cannot connect to mqtt://127.0.0.1:${server.port}: Connection refused: Not authorized; write the login before the host: mqtt://user:password@host`,
     );
     assertEquals(Deno.inspect(error, { depth: 10 }).includes("s3cret"), false);
     await using right = new Broadcast(`mqtt://me:right@127.0.0.1:${server.port}`);

@@ -6,6 +6,7 @@ import { messages } from "../../conformance/harness.ts";
 import { withBroker } from "../../services/broker.ts";
 import { certify } from "../../services/certificate.ts";
 import { start } from "../../services/nats.ts";
+import { LEAST } from "./rights.ts";
 
 function access(scheme: "nats" | "nats-stream"): void {
   const at = (port: number, login = "") => `${scheme}://${login}127.0.0.1:${port}`;
@@ -17,7 +18,7 @@ function access(scheme: "nats" | "nats-stream"): void {
       const error = await assertRejects(() => broadcast.connect(), RefusedError);
       assertEquals(
         error.message,
-        `Cannot connect to ${scheme}://127.0.0.1:${server.port}: Authorization Violation`,
+        `Cannot connect to ${scheme}://127.0.0.1:${server.port}: Authorization Violation; write the login before the host: nats://user:password@host or nats://token@host or give ?creds=`,
       );
       assertEquals(Deno.inspect(error, { depth: 10 }).includes("s3cret"), false);
     }
@@ -74,12 +75,9 @@ function access(scheme: "nats" | "nats-stream"): void {
   });
 
   Deno.test(`${scheme}: what a user may not do is refused, and the rest goes on`, async () => {
-    const allowed = scheme === "nats"
-      ? `publish: ["open.>"], subscribe: ["open.>", "_INBOX.>"]`
-      : `publish: ["broadcaster.open.>", "$JS.API.>"], subscribe: ["broadcaster-live.open.>", "_INBOX.>"]`;
     await using server = await start({
       config: `authorization { users = [
-        { user: app, password: app, permissions: { ${allowed} } }
+        { user: app, password: app, permissions: { ${LEAST[scheme]} } }
       ] }`,
     });
     await using broadcast = new Broadcast(at(server.port, "app:app@"));

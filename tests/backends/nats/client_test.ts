@@ -80,10 +80,11 @@ function factory(scheme: "nats" | "nats-stream"): void {
   });
 
   Deno.test(`${name} has the parameters of its URL as options`, () => {
-    const options = { url: `${scheme}://host?ca=a.pem`, tls: true, ca: "b.pem", cert: "c.pem" };
-    const { address } = backend(options);
+    const files = { ca: "b.pem", cert: "c.pem", creds: "user.creds" };
+    const { address } = backend({ url: `${scheme}://host?ca=a.pem`, tls: true, ...files });
     assertEquals(Object.fromEntries(address.parameters), {
       ca: "a.pem",
+      creds: "user.creds",
       tls: "true",
       cert: "c.pem",
     });
@@ -148,6 +149,20 @@ Deno.test("natsStream() has the limits of the stream as options", () => {
     storage: "memory",
     replicas: "3",
   });
+});
+
+Deno.test("URLs of other clients of NATS are refused with what to write", () => {
+  for (
+    const [url, help] of [
+      ["tls://connect.ngs.global", "for NATS, write nats://…?tls=true or nats-stream://…?tls=true"],
+      ["wss://host:443", "for WebSockets, connect a client"],
+      ["nats://host?credentials=user.creds", 'use "creds"'],
+      ["nats-stream://host?nkey=seed", "pass a connection with an nkeyAuthenticator()"],
+      ["nats://host?cred=user.creds", 'did you mean "creds"?'],
+      ["nats-stream://host?max_bytes=1", 'did you mean "maxBytes"?'],
+    ] as const
+  ) assertThrows(() => new Broadcast(url), TypeError, help);
+  assertEquals(new Broadcast("nats://token@connect.ngs.global?tls=true&creds=a").state, "idle");
 });
 
 withBroker("nats", () => {

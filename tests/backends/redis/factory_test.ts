@@ -42,7 +42,7 @@ for (const [name, factory] of Object.entries(FACTORIES)) {
     const tls = scheme.replace("redis", "rediss");
     assertEquals(
       error.message,
-      `Cannot open "nats://a": its scheme must be ${scheme} or ${tls}, it is nats`,
+      `Cannot open "nats://a": its scheme must be ${scheme} or ${tls} or ${scheme}+unix, it is nats`,
     );
   });
 

@@ -31,10 +31,10 @@ import {
 } from "../../../mod.ts";
 import { messages, take } from "../../conformance/harness.ts";
 
-const CORE = "buffer, linger, timeout, probe";
+const CORE = "buffer, linger, timeout, probe, maxMessage";
 const ENCODE = "; in a user name or a password, / ? # @ : are written %2F %3F %23 %40 %3A";
 const SCHEMES =
-  "memory, broadcast-channel, redis, rediss, redis-stream, rediss-stream, postgres, postgresql, postgres-stream, postgresql-stream, kafka, amqp, amqps, amqp-stream, amqps-stream, mqtt, mqtts, nats, nats-stream";
+  "memory, broadcast-channel, redis, rediss, redis+unix, redis-stream, rediss-stream, redis-stream+unix, postgres, postgresql, postgres-stream, postgresql-stream, kafka, amqp, amqps, amqp-stream, amqps-stream, mqtt, mqtts, nats, nats-stream";
 
 for (
   const [url, message] of [
@@ -48,11 +48,15 @@ for (
     ],
     [
       "memory://?historry=3",
-      `Cannot open "memory://": unknown parameter "historry", known parameters are ${CORE}, history`,
+      `Cannot open "memory://": unknown parameter "historry", did you mean "history"?`,
+    ],
+    [
+      "nats-stream://h?max_bytes=5",
+      `Cannot open "nats-stream://h": unknown parameter "max_bytes", did you mean "maxBytes"?`,
     ],
     [
       "redis://u:s3cret@h/0?x=1",
-      `Cannot open "redis://h/0": unknown parameter "x", known parameters are ${CORE}, prefix, cluster, sentinel, sentinelUsername, sentinelPassword, ca, cert, key`,
+      `Cannot open "redis://h/0": unknown parameter "x", known parameters are ${CORE}, prefix, cluster, sentinel, sentinelUsername, sentinelPassword, ca, cert, key, db, family, protocol, tls, ssl, ssl_cert_reqs, client_name`,
     ],
     [
       "memory://?linger=soon",
@@ -470,7 +474,7 @@ Deno.test("a backend that cannot subscribe rejects with its reason, and works la
   assertEquals(await messages(subscription, 1), ["hello"]);
 });
 
-Deno.test("a backend that fails for good reaches every reader, behind what had arrived", async () => {
+Deno.test("a backend that fails for good reaches every reader, after what had arrived", async () => {
   const backend = new Spy();
   await using broadcast = new Broadcast(backend);
   const waiting = await broadcast.subscribe("chatroom");
@@ -596,7 +600,7 @@ for (const url of ["memory://", "memory://?history=0"]) {
 class Spy implements Backend {
   readonly name = "spy";
   readonly address = "spy://";
-  readonly features = { crossProcess: false, binary: true };
+  readonly features = { crossProcess: true, binary: true };
   readonly calls: string[] = [];
   readonly asked: PromiseWithResolvers<void> = Promise.withResolvers();
   readonly cancelled: PromiseWithResolvers<void> = Promise.withResolvers();

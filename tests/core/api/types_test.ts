@@ -372,7 +372,7 @@ Deno.test("listeners know their event", async () => {
   }, { once: true });
   broadcast.addEventListener("gap", ({ channel, gap }) => same<typeof gap, Gap>() ?? channel);
   broadcast.addEventListener("messageerror", ({ payload }) => {
-    same<typeof payload, string | Uint8Array>();
+    same<typeof payload, string | Uint8Array | undefined>();
   });
   await broadcast.connect();
   assertEquals(states, ["connecting"]);

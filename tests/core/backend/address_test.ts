@@ -55,3 +55,11 @@ Deno.test("credentials that parse as a path are never shown", () => {
   }
   assertEquals(String(new Address("redis://u:s3cret@host/0")), "redis://host/0");
 });
+
+Deno.test("hosts may repeat the scheme and the login", () => {
+  const { hosts, username, password } = new Address(
+    "nats://u:p@a:1,nats://b,nats://u:p@c:3?tls=true",
+  );
+  assertEquals(hosts, [{ hostname: "a", port: 1 }, { hostname: "b" }, { hostname: "c", port: 3 }]);
+  assertEquals([username, password], ["u", "p"]);
+});

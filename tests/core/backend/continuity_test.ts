@@ -1,8 +1,8 @@
 /** The table that makes gaps of facts, row by row. */
 
 import { assertEquals } from "@std/assert";
-import { gapOf, positionAfter } from "../../../core/backend/continuity.ts";
-import type { LogBreak } from "../../../core/backend/contract.ts";
+import { gapOf, positionAfter, withoutRepeatedBreaks } from "../../../core/backend/continuity.ts";
+import type { Item, LogBreak } from "../../../core/backend/contract.ts";
 import { type Place, Position } from "../../../core/backend/position.ts";
 
 const AT = place(5);
@@ -60,3 +60,24 @@ Deno.test("a shard that cannot be compared starts over, and so do all of a recre
 function place(at: number, shard = 0): Place {
   return { shard, at, sub: 0, fingerprint: "f" };
 }
+
+Deno.test("the shards of a recreated log report one break together", () => {
+  const recreated = (shard: number): Item => ({
+    kind: "break",
+    shard,
+    recreated: true,
+    removed: "unknown",
+  });
+  const skip: Item = { kind: "skip", place: { shard: 1, at: 2, sub: 0, fingerprint: "" } };
+  const record: Item = {
+    kind: "record",
+    payload: "x",
+    place: { shard: 0, at: 1, sub: 0, fingerprint: "" },
+  };
+  const trimmed: Item = { kind: "break", shard: 2, removed: 3 };
+  assertEquals(
+    withoutRepeatedBreaks([recreated(0), recreated(1), skip, recreated(2), record, recreated(0)]),
+    [recreated(0), skip, record, recreated(0)],
+  );
+  assertEquals(withoutRepeatedBreaks([trimmed, trimmed]), [trimmed, trimmed]);
+});

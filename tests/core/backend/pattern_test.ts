@@ -50,3 +50,17 @@ Deno.test("a pattern of many stars does not take long to say no", () => {
   assertEquals(new Pattern("*a".repeat(2_000) + "b").matches("a".repeat(20_000)), false);
   assertEquals(performance.now() - started < 10_000, true);
 });
+
+Deno.test("a long name, or a pattern made to be slow, takes no time", () => {
+  const name = "a".repeat(2_048);
+  const started = performance.now();
+  for (const piece of [1, 10, 100, 500, 1_000]) {
+    const pattern = new Pattern(`*${"a".repeat(piece)}b*`.repeat(Math.floor(2_048 / (piece + 3))));
+    for (let count = 0; count < 10; count++) assertEquals(pattern.matches(name), false);
+  }
+  // Longer than the name of any channel.
+  const megabyte = new Pattern(`*${"a".repeat(500_000)}b*`);
+  assertEquals(megabyte.matches("a".repeat(1_000_000)), false);
+  assertEquals(new Pattern("*").matches("a".repeat(1_000_000)), false);
+  assertEquals(performance.now() - started < 1_000, true);
+});

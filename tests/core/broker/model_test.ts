@@ -13,6 +13,7 @@ import type {
 } from "../../../core/backend/contract.ts";
 import type { BroadcastEvent, Gap } from "../../../core/backend/event.ts";
 import { Epoch, Scope } from "../../../core/backend/id.ts";
+import { TemporaryError, UnknownReplyError } from "../../../core/backend/errors.ts";
 import { QueueTail } from "../../../core/backend/kit/queue_tail.ts";
 import { Tee } from "../../../core/fanout/tee.ts";
 import { Broadcast, ConnectionError, RefusedError, Subscription } from "../../../mod.ts";
@@ -44,7 +45,11 @@ function fuzz(
 ): void {
   Deno.test(`model: ${name}`, async () => {
     const given = Deno.env.get("MODEL_SEED");
-    const seeds = given ? [Number(given)] : Array.from({ length: rounds }, (_, seed) => seed + 1);
+    const from = Number(Deno.env.get("MODEL_FROM") ?? 1);
+    const count = Number(Deno.env.get("MODEL_SEEDS") ?? rounds);
+    const seeds = given
+      ? [Number(given)]
+      : Array.from({ length: count }, (_, index) => from + index);
     for (const seed of seeds) {
       const problems = new Set<string>();
       await round(new Random(seed), problems);
@@ -93,21 +98,37 @@ class Broker implements Backend {
     this.#up = true;
   }
 
-  async publish(messages: readonly OutgoingPayload[]): Promise<void> {
+  publish(messages: readonly OutgoingPayload[]): readonly Promise<undefined>[] {
     this.#asked("publish");
-    if (!this.#up) throw new ConnectionError("down");
-    for (const { channel, payload } of messages) {
+    // A broker that stores nothing for now often has a reason that concerns one message alone.
+    const refusal = this.#random.once(4) ? 2 : 30;
+    return messages.map(({ channel, payload }) => {
+      if (!this.#up) return Promise.reject(new ConnectionError("down"));
+      if (this.#fails(refusal)) return this.#answer(this.#refusal());
       const log = this.log.get(channel)!;
       if (Number(payload) < Number(log.at(-1) ?? -1)) this.#problems.add("one overtook another");
       log.push(String(payload));
       this.#tails.get(channel)?.push({ kind: "record", payload });
-    }
+      return this.#answer();
+    });
+  }
+
+  #refusal(): Error {
+    const kind = this.#random.below(4);
+    if (kind > 1) return new TemporaryError("out of memory");
+    if (kind === 1) return new Error("refused");
+    const reply = new UnknownReplyError(`reply ${this.#random.below(2)}`);
+    this.lose();
+    return reply;
+  }
+
+  async #answer(refusal?: Error): Promise<undefined> {
     await this.#pause();
+    if (refusal) throw refusal;
     if (this.#fails(20)) {
       this.lose();
       throw new ConnectionError("lost");
     }
-    if (this.#fails(30)) throw new Error("refused");
   }
 
   async tail(channel: string): Promise<Tail> {
@@ -117,7 +138,7 @@ class Broker implements Backend {
     await this.#pause();
     if (!this.#up || this.#fails(8)) {
       this.#busy.delete(channel);
-      throw this.calm || !this.#random.once(6) ? new ConnectionError("no") : new RefusedError("no");
+      throw this.calm || !this.#random.once(6) ? this.#unready() : new RefusedError("no");
     }
     this.#busy.set(channel, "open");
     const source: QueueTail = new QueueTail(async () => {
@@ -136,6 +157,10 @@ class Broker implements Backend {
     if (this.#up) return source;
     if (this.#tails.delete(channel)) this.#busy.delete(channel);
     throw new ConnectionError("down");
+  }
+
+  #unready(): Error {
+    return this.#random.once(2) ? new ConnectionError("no") : new TemporaryError("starting");
   }
 
   /** Loses the tail of a channel. */

@@ -43,3 +43,18 @@ for (const answer of [undefined, [], [undefined]]) {
     assertEquals(broadcast.state, "connected");
   });
 }
+
+Deno.test("a signal aborts a message that a backend of this process has not answered", async () => {
+  class Slow extends MemoryBackend {
+    override publish(): Promise<void> {
+      return new Promise(() => {});
+    }
+  }
+  const broadcast = new Broadcast(new Slow(), { timeout: 1 });
+  await broadcast.connect();
+  const abort = new AbortController();
+  const published = broadcast.publish("a", "1", { signal: abort.signal });
+  abort.abort(new Error("enough"));
+  await assertRejects(() => published, Error, "enough");
+  await broadcast.disconnect();
+});

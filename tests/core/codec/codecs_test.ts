@@ -88,6 +88,31 @@ Deno.test("msgpack: what would arrive as something else is refused", () => {
   assertEquals(msgpack().decode(msgpack().encode(nested(100))), nested(100));
 });
 
+Deno.test("msgpack: -0 and NaN arrive as what they are, beside everything else", () => {
+  const codec = msgpack<unknown>();
+  const value = { zeros: [-0, 0, 1, -1, 2 ** 53 - 1, NaN, 1.5], big: 5n, at: new Date(1) };
+  const decoded = codec.decode(codec.encode(value)) as typeof value;
+  assertEquals(decoded.zeros.map((number) => Object.is(number, -0)), [
+    true,
+    ...Array(6).fill(false),
+  ]);
+  assertEquals(decoded, value);
+  assert(Object.is(codec.decode(codec.encode(-0)), -0));
+});
+
+Deno.test("msgpack: more than a million values are refused before anything is built", () => {
+  const codec = msgpack<unknown>();
+  const most = Array(999_999).fill(0);
+  assertEquals((codec.decode(codec.encode(most)) as unknown[]).length, 999_999);
+  assertThrows(() => codec.encode([...most, 0]), RangeError, "it has more than 1000000 values");
+  // Ten million empty objects: ten megabytes, and 640 of memory.
+  const bomb = new Uint8Array(10_000_005).fill(0x80);
+  bomb.set([0xdd, 0x00, 0x98, 0x96, 0x80]);
+  const started = performance.now();
+  assertThrows(() => codec.decode(bomb), RangeError, "it has more than 1000000 values");
+  assert(performance.now() - started < 1_000);
+});
+
 Deno.test("json: a lone surrogate makes the trip, what has no JSON is refused", async () => {
   await using broadcast = new Broadcast("memory://", { codec: json() });
   const subscription = await broadcast.subscribe(CHANNEL);
@@ -124,13 +149,34 @@ Deno.test("compressed: subscribers that have it read publishers that have it not
 });
 
 Deno.test("compressed: a bomb goes off below the limit", async () => {
-  const bomb = await compressed(bytes()).encode(new Uint8Array(64 * 1024 * 1024), CHANNEL);
+  const large = compressed(bytes(), { limit: 64 * 1024 * 1024 });
+  const bomb = await large.encode(new Uint8Array(64 * 1024 * 1024), CHANNEL);
   assert((bomb as Uint8Array).length < 100_000);
   const { message } = await assertRejects(
     async () => await compressed(bytes(), { limit: 1_000_000 }).decode(bomb, CHANNEL),
     RangeError,
   );
   assertEquals(message, "Cannot decompress payload: it has more than 1000000 bytes");
+});
+
+Deno.test("compressed: what subscribers would refuse is refused at publish", async () => {
+  await using broadcast = new Broadcast("memory://", { codec: compressed(bytes()) });
+  const limit = 16 * 1024 * 1024;
+  const subscription = await broadcast.subscribe(CHANNEL);
+  const { message } = await assertRejects(
+    () => broadcast.publish(CHANNEL, new Uint8Array(limit + 1)),
+    RangeError,
+  );
+  assertEquals(message, "Cannot compress message: it has 16777217 bytes, the limit is 16777216");
+  await broadcast.publish(CHANNEL, new Uint8Array(limit));
+  const [largest] = await messages(subscription, 1) as Uint8Array[];
+  assertEquals(largest!.length, limit);
+});
+
+Deno.test("compressed: an option that is no number of bytes is refused at once", () => {
+  for (const options of [{ limit: 0 }, { limit: NaN }, { above: -1 }, { above: "1" as never }]) {
+    assertThrows(() => compressed(text(), options), RangeError, "Cannot compress messages: option");
+  }
 });
 
 Deno.test("encrypted: the payload tells nothing, not even that two messages are the same", async () => {
@@ -195,7 +241,7 @@ Deno.test("encrypted: what is no key is refused at once", () => {
     ],
     [
       make("x".repeat(256), { ["x".repeat(256)]: KEY }),
-      `Cannot use key "${"x".repeat(256)}": its id has 256 bytes, the limit is 255`,
+      `Cannot use key "${"x".repeat(100)}…": its id has 256 bytes, the limit is 255`,
     ],
   ];
   for (const [make, message] of refused) {
@@ -302,6 +348,48 @@ Deno.test("encrypted() keeps its own copy of a key: the caller may wipe the byte
   assertEquals(await same.decode(payload, "c"), { pin: 1234 });
   const zeros = encrypted(json(), { current: "1", keys: { "1": new Uint8Array(32) } });
   await assertRejects(async () => void await zeros.decode(payload, "c"), Error, "Cannot decrypt");
+});
+
+Deno.test("encrypted() copies every key of the ring, not the current one alone", async () => {
+  const [old, next] = [new Uint8Array(16).fill(1), new Uint8Array(32).fill(2)];
+  const sent = await encrypted(text(), { current: "old", keys: { old } }).encode("m", "c");
+  const ring = { old: old.slice(), next: next.slice() };
+  const codec = encrypted(text(), { current: "next", keys: ring });
+  for (const key of Object.values(ring)) key.fill(0);
+  assertEquals(await codec.decode(sent, "c"), "m");
+  const both = encrypted(text(), { current: "next", keys: { old, next } });
+  assertEquals(await both.decode(await codec.encode("n", "c"), "c"), "n");
+});
+
+Deno.test("a CryptoKey that cannot do its work is refused at once", async () => {
+  const raw = new Uint8Array(32);
+  const importKey = (algorithm: "AES-GCM" | "AES-CBC", usage: "encrypt" | "decrypt") =>
+    crypto.subtle.importKey("raw", raw, algorithm, false, [usage]);
+  const [cbc, encrypting, decrypting] = await Promise.all([
+    importKey("AES-CBC", "encrypt"),
+    importKey("AES-GCM", "encrypt"),
+    importKey("AES-GCM", "decrypt"),
+  ]);
+  const hmac = await crypto.subtle.generateKey({ name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
+  const refused: [Record<string, CryptoKey>, string][] = [
+    [{ a: cbc }, 'Cannot use key "a": it must be for AES-GCM, it is for AES-CBC'],
+    [{ a: hmac }, 'Cannot use key "a": it must be for AES-GCM, it is for HMAC'],
+    [
+      { a: decrypting },
+      'Cannot use key "a": it must be imported with the usage "encrypt", it has decrypt',
+    ],
+    [
+      { a: encrypting, b: encrypting },
+      'Cannot use key "b": it must be imported with the usage "decrypt", it has encrypt',
+    ],
+  ];
+  for (const [keys, message] of refused) {
+    const make = () => encrypted(text(), { current: "a", keys });
+    assertEquals(assertThrows(make, TypeError).message, message);
+  }
+  const publisher = encrypted(text(), { current: "a", keys: { a: encrypting } });
+  const subscriber = encrypted(text(), { current: "b", keys: { a: decrypting, b: raw } });
+  assertEquals(await subscriber.decode(await publisher.encode("m", "c"), "c"), "m");
 });
 
 Deno.test("what is no key is refused at once, by its kind", () => {

@@ -11,6 +11,7 @@ import {
   type BroadcastEvent,
   type ChannelName,
   type ChannelsOf,
+  type Codec,
   encrypted,
   json,
   type Schema,
@@ -205,5 +206,61 @@ Deno.test("a schema may take its time, and works around every codec", async () =
       ValidationError,
     );
     assertEquals(message, 'Cannot publish message of "slow": a.b.0: no text');
+  }
+});
+
+Deno.test("a message that does not survive its codec is refused at publish, before it is sent", async () => {
+  const schemas = { at: z.date(), "when:*": z.object({ at: z.date() }) };
+  await using broadcast = new Broadcast("memory://", { channels: schemas });
+  for (let attempt = 0; attempt < 2; attempt++) {
+    const { message, issues } = await assertRejects(
+      () => broadcast.publish("at", new Date(0)),
+      ValidationError,
+    );
+    assertEquals(issues.length, 1);
+    assertEquals(
+      message,
+      'Cannot publish message of "at": its schema accepts it, but not what arrives after json has encoded and decoded it; use a codec that keeps it, such as msgpack(), or a schema of what arrives, such as z.coerce.date(): Invalid input: expected date, received string',
+    );
+  }
+  await assertRejects(() => broadcast.publish("when:now", { at: new Date(0) }), ValidationError);
+  assertEquals(await broadcast.history("at"), []);
+
+  // Each of the ways out that the message names.
+  await using kept = new Broadcast("memory://", { channels: schemas, codec: msgpack() });
+  await using coerced = new Broadcast("memory://", { channels: { at: z.coerce.date() } });
+  const subscriptions = [await kept.subscribe("at"), await coerced.subscribe("at")];
+  await kept.publish("at", new Date(0));
+  await coerced.publish("at", new Date(0));
+  for (const subscription of subscriptions) {
+    assertEquals(await messages(subscription, 1), [new Date(0)]);
+  }
+});
+
+Deno.test("only the first message of each schema is decoded again", async () => {
+  let decoded = 0;
+  const counting: Codec<unknown> = {
+    ...json(),
+    decode: (payload) => (decoded++, json().decode(payload)),
+  };
+  const schemas = { a: z.number(), "b:*": z.number() };
+  await using broadcast = new Broadcast("memory://", { channels: schemas, codec: counting });
+  for (const channel of ["a", "a", "b:1", "b:2", "a"] as const) await broadcast.publish(channel, 1);
+  assertEquals(decoded, 2);
+});
+
+Deno.test("a codec that cannot decode what it has encoded is told so at the first message", async () => {
+  for (
+    const fail of [() => {
+      throw new Error("no");
+    }, () => Promise.reject(new Error("no"))]
+  ) {
+    const codec: Codec<unknown> = { ...json(), decode: fail };
+    await using broadcast = new Broadcast("memory://", { channels: { a: z.number() }, codec });
+    const { message } = await assertRejects(() => broadcast.publish("a", 1), TypeError);
+    assertEquals(
+      message,
+      'Cannot publish message of "a": json has encoded it, but cannot decode it: no',
+    );
   }
 });

@@ -48,7 +48,7 @@ Deno.test("a reader that lags, or fell behind the ring, comes to the end as well
   assertEquals(await rest(behind), numbered(5));
 });
 
-Deno.test("who starts live behind an end waits for what is published next", async () => {
+Deno.test("who starts live after an end waits for what is published next", async () => {
   await using broadcast = new Broadcast("memory://");
   await ReadableStream.from(["a"]).pipeTo(broadcast.writable(CHANNEL, { end: true }));
   const subscription = await broadcast.subscribe(CHANNEL);

@@ -123,7 +123,7 @@ Deno.test("an id of another process, whose log is gone, is a gap, and then all t
   assertEquals([event!.message, event!.gap], ["new", { cause: "reset", after: id }]);
 });
 
-Deno.test("a beginning of another process is a gap, too: something may have come behind it", async () => {
+Deno.test("a beginning of another process is a gap, too: something may have come after it", async () => {
   await using before = new Broadcast("memory://");
   await using after = new Broadcast("memory://");
   const id = await openingId(before);

@@ -218,7 +218,7 @@ Deno.test("break in one branch does not wait for the other, as native tee() does
   await branches[1]!.cancel();
 });
 
-Deno.test("an error comes behind the events before it, and releases the lock", async () => {
+Deno.test("an error comes after the events before it, and releases the lock", async () => {
   const { branches, push, fail } = ours(1);
   const [branch] = branches as [Subscription<number>];
   const boom = new Error("boom");

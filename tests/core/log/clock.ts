@@ -28,7 +28,7 @@ export class Clock {
     const stop = (timer: number | undefined) => void (timer && this.#timers.delete(timer));
     globalThis.setTimeout = start as unknown as typeof setTimeout;
     globalThis.clearTimeout = stop as unknown as typeof clearTimeout;
-    Date.now = () => this.#now;
+    Date.now = performance.now = () => this.#now;
     Math.random = () => random.next();
   }
 
@@ -59,6 +59,7 @@ export class Clock {
     globalThis.setTimeout = this.#real.setTimeout;
     globalThis.clearTimeout = this.#real.clearTimeout;
     Date.now = this.#real.now;
+    delete (performance as { now?: () => number }).now;
     Math.random = this.#real.random;
   }
 }

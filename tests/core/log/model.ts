@@ -154,7 +154,7 @@ class Reader {
       const missing = this.#between(epoch, shard, seen.at, at);
       const events = missing.filter(({ payload }) => isEvent(payload)).length;
       if (events > 0 && !seen.gap) this.#problem(`${events} events are missing without a gap`);
-      if (missing.some(hasEnded) && !seen.gap) this.#problem("it goes on behind an end");
+      if (missing.some(hasEnded) && !seen.gap) this.#problem("it goes on after an end");
       // Others do not know where they started.
       const isExact = this.#what === "after" && gap?.missed !== undefined &&
         this.#log.shards.length === 1 && !restarted;
@@ -387,7 +387,7 @@ class Life {
       for (const [shard, at] of reader.required) {
         if (reader.epoch !== reader.requiredEpoch) continue;
         if ((reader.of(shard).at ?? -1) < at) {
-          this.#problems.add("a subscriber is behind its start");
+          this.#problems.add("a subscriber stops before its start");
         }
       }
     }

@@ -25,7 +25,7 @@ for (const asks of [true, false]) {
   });
 }
 
-Deno.test("who resumes behind an event that was lost goes on at the newest that was not", async () => {
+Deno.test("who resumes after an event that was lost goes on at the newest that was not", async () => {
   const backend = new FakeBackend({ asks: true, connected: true });
   await using broadcast = new Broadcast(backend);
   const subscription = await broadcast.subscribe("c");

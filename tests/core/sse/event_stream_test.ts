@@ -2,13 +2,12 @@
 
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { deadline } from "@std/async";
-import { createParser, type EventSourceMessage } from "npm:eventsource-parser@3";
+import type { EventSourceMessage } from "npm:eventsource-parser@3";
 import type { BroadcastEvent } from "../../../core/backend/event.ts";
 import { eventStream, eventStreamResponse, lastEventId } from "../../../core/sse/mod.ts";
-import { Broadcast, json } from "../../../mod.ts";
-import { uniqueChannel } from "../../conformance/harness.ts";
-
-const PATIENCE = 60_000;
+import { Broadcast, type Codec, json, type MessageErrorEvent } from "../../../mod.ts";
+import { numbered, take, uniqueChannel } from "../../conformance/harness.ts";
+import { parsed, PATIENCE } from "./parsed.ts";
 
 const NASTY = [
   "",
@@ -99,6 +98,105 @@ Deno.test("values other than strings are written as JSON, or as told", async () 
   assertEquals([event!.event, event!.data], ["price", "3 $"]);
 });
 
+/** A value whose text needs more stack than there is, as one that is nested deep does on Node. */
+const DEEP = { toJSON: (): unknown => DEEP.toJSON() };
+
+for (
+  const [what, message, reason] of [
+    ["a bigint", 1n, "BigInt"],
+    ["a value that is nested too deep", DEEP, "call stack"],
+    ["a message that option data throws on", "throw", "no words for it"],
+    ["a message that option data has no text for", 7, "option data must return a string"],
+  ] as const
+) {
+  Deno.test(`${what} is a gap of one in each event stream, and one messageerror`, async () => {
+    await using broadcast = new Broadcast("memory://", { codec: as(message) });
+    const errors: MessageErrorEvent[] = [];
+    broadcast.addEventListener("messageerror", (event) => errors.push(event));
+    const data = typeof message === "object" || typeof message === "bigint" ? undefined : told;
+    const streams = await Promise.all(
+      [1, 2].map(async () => parsed(eventStream(await broadcast.subscribe("news"), { data }))),
+    );
+    await broadcast.publish("news", "one");
+    const bad = await broadcast.publish("news", "bad");
+    await broadcast.publish("news", "two");
+    for (const stream of streams) {
+      const [one, gap, two] = await stream.take(3);
+      assertEquals([one!.data, two!.data], ["one", "two"]);
+      assertEquals([gap!.event, gap!.id], ["gap", undefined]);
+      assertEquals(JSON.parse(gap!.data), { cause: "unknown", after: one!.id, missed: 1 });
+      // A browser that reconnects at this place does not meet it again.
+      assert(stream.text.includes(`\n\nid: ${bad}\n\n`), stream.text);
+      await stream.cancel();
+    }
+    assertEquals(errors.map(({ channel, payload }) => [channel, payload]), [["news", undefined]]);
+    const { message: words } = errors[0]!.error as Error;
+    assert(words.startsWith('Cannot write event of "news" to event stream: '), words);
+    assert(words.includes(reason), words);
+  });
+}
+
+/** A codec that decodes one payload to a value that no text can have. */
+function as(message: unknown): Codec<unknown> {
+  return {
+    name: "as",
+    encode: (text) => String(text),
+    decode: (payload) => payload === "bad" ? message : payload,
+  };
+}
+
+function told(message: unknown): string {
+  if (message === "throw") throw new Error("no words for it");
+  return message as string;
+}
+
+Deno.test("a bigint in a stream that was piped is a gap of one, too", async () => {
+  const events = ReadableStream.from<BroadcastEvent<unknown>>([
+    { channel: "news", message: 1n, id: "1" },
+    { channel: "news", message: "two", id: "2" },
+  ]);
+  const [gap, two] = await parsed(eventStream(events)).take(2);
+  assertEquals([JSON.parse(gap!.data), two!.data], [{ cause: "unknown", missed: 1 }, "two"]);
+});
+
+for (
+  const [options, message] of [
+    [
+      { heartbeat: NaN },
+      "option heartbeat must be a number of milliseconds of at least 0, it is NaN",
+    ],
+    [
+      { heartbeat: -1 },
+      "option heartbeat must be a number of milliseconds of at least 0, it is -1",
+    ],
+    [
+      { heartbeat: "8s" },
+      "option heartbeat must be a number of milliseconds of at least 0, it is a string",
+    ],
+    [{ retry: NaN }, "option retry must be a whole number of at least 0, it is NaN"],
+    [{ retry: "1\nid: 7" }, "option retry must be a whole number of at least 0, it is a string"],
+    [{ retry: 0.5 }, "option retry must be a whole number of at least 0, it is 0.5"],
+    [{ data: "text" }, "option data must be a function, it is a string"],
+    [{ event: 7 }, "event name must be a string, it is a number"],
+    [
+      { signal: new AbortController() },
+      "option signal must be an AbortSignal, it is an AbortController, pass its signal",
+    ],
+    ["retry", "options must be an object, it is a string"],
+  ] as const
+) {
+  Deno.test(`event stream: ${message}`, async () => {
+    await using broadcast = new Broadcast("memory://");
+    const subscription = await broadcast.subscribe("news");
+    for (const write of [eventStream, eventStreamResponse]) {
+      const error = assertThrows(() => void write(subscription, options as never)) as Error;
+      assert(error.message.startsWith("Cannot write event stream: "), error.message);
+      assert(error.message.endsWith(message), error.message);
+      assertEquals(subscription.locked, false);
+    }
+  });
+}
+
 for (const name of ["a\nb", "a\rb", "a\0b"]) {
   Deno.test(`an event name ${JSON.stringify(name)} is refused`, async () => {
     await using broadcast = new Broadcast("memory://");
@@ -158,14 +256,43 @@ Deno.test("frames that are ready are joined, up to 64 KiB", async () => {
   await reader.cancel();
 });
 
+Deno.test("what is published in one turn is one chunk, the same for all streams", async () => {
+  await using broadcast = new Broadcast("memory://");
+  const readers = await Promise.all(
+    [1, 2].map(async () => eventStream(await broadcast.subscribe("news")).getReader()),
+  );
+  for (const reader of readers) await reader.read(); // the opening
+  await Promise.all(numbered(50).map((message) => broadcast.publish("news", message)));
+  const chunks = await Promise.all(readers.map((reader) => reader.read()));
+  assertEquals(new TextDecoder().decode(chunks[0]!.value).match(/^data/gm)?.length, 50);
+  assertStrictEquals(chunks[0]!.value, chunks[1]!.value);
+});
+
+Deno.test("64 KiB wait for a client that does not read, all else stays in the ring", async () => {
+  await using broadcast = new Broadcast("memory://?history=0", { buffer: 20 });
+  const stream = eventStream(await broadcast.subscribe("news"));
+  const other = await broadcast.subscribe("news");
+  const reading = take(other, 100);
+  for (let count = 0; count < 100; count++) await broadcast.publish("news", "x".repeat(10_000));
+  await reading;
+  const frames = parsed(stream);
+  const events = await frames.take(8);
+  const place = events.findIndex(({ event }) => event === "gap");
+  assert(place === 6 || place === 7, `the gap is event ${place}`);
+  assertEquals(JSON.parse(events[place]!.data).missed, 100 - place - 20);
+  await frames.cancel();
+});
+
 Deno.test("a comment is sent while nothing happens, and none to a client that does not read", async () => {
   await using broadcast = new Broadcast("memory://");
   const reading = parsed(eventStream(await broadcast.subscribe("news"), { heartbeat: 5 }));
   const stalled = eventStream(await broadcast.subscribe("news"), { heartbeat: 5 });
   await reading.until(/:\n\n:\n\n:\n\n/);
-  const reader = stalled.getReader();
-  assertEquals(new TextDecoder().decode((await reader.read()).value).startsWith("retry:"), true);
-  await reader.cancel();
+  await broadcast.publish("news", "hello");
+  const late = parsed(stalled);
+  await late.until(/data: hello\n\n/);
+  assert(!late.text.includes(":\n\n"), late.text);
+  await late.cancel();
   await reading.cancel();
 });
 
@@ -337,31 +464,4 @@ async function roundTrip(messages: readonly string[]): Promise<EventSourceMessag
   await published;
   await stream.cancel();
   return events;
-}
-
-/** An event stream as a browser reads it. */
-function parsed(stream: ReadableStream<Uint8Array>) {
-  const reader = stream.getReader();
-  const decoder = new TextDecoder();
-  const events: EventSourceMessage[] = [];
-  const parser = createParser({ onEvent: (event) => events.push(event) });
-  const state = {
-    text: "",
-    async pull() {
-      const { done, value } = await deadline(reader.read(), PATIENCE);
-      assert(!done, "the stream has ended");
-      const text = decoder.decode(value, { stream: true });
-      state.text += text;
-      parser.feed(text);
-    },
-    async take(count: number) {
-      while (events.length < count) await state.pull();
-      return events.splice(0, count);
-    },
-    async until(pattern: RegExp) {
-      while (!pattern.test(state.text)) await state.pull();
-    },
-    cancel: () => reader.cancel(),
-  };
-  return state;
 }

@@ -6,7 +6,7 @@ import { type ChannelModel, connect } from "amqplib";
 import { amqpStream } from "../../../../backends/amqp/log.ts";
 import { amqp } from "../../../../backends/amqp/pubsub.ts";
 import type { BackendRecord } from "../../../../core/backend/contract.ts";
-import { ConnectionError } from "../../../../core/backend/errors.ts";
+import { ConnectionError, TemporaryError } from "../../../../core/backend/errors.ts";
 import { Position } from "../../../../core/backend/position.ts";
 import { numbered } from "../../../conformance/harness.ts";
 import { withBroker } from "../../../services/broker.ts";
@@ -71,7 +71,7 @@ function endings(url: string): void {
     const backend = await borrowing(client.model);
     const tail = await backend.tail(stream.name);
     const lasting = channelsOf(client.model);
-    const deleted = assertRejects(() => next(tail), ConnectionError, "deleted");
+    const deleted = assertRejects(() => next(tail), TemporaryError, "deleted");
     await stream.remove();
     await deleted;
     await until(() => channelsOf(client.model) < lasting, "The channel is open");

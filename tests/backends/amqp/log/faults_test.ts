@@ -10,4 +10,11 @@ withBroker("amqp", () =>
   faults("amqp-stream", async () => {
     const server = await startWithStreams();
     return new Rig(server, await Proxy.start(server.port), "amqp-stream");
-  }, { shared: true, patience: 180_000, log: true }));
+  }, {
+    shared: true,
+    patience: 360_000,
+    log: true,
+    // Killed a moment after a stream was declared, it has forgotten where that stream is: it answers
+    // NOT_FOUND until the stream is deleted.
+    death: "SIGTERM",
+  }));

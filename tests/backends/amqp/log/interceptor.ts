@@ -27,7 +27,8 @@ export class Interceptor implements AsyncDisposable {
       const lane = await createConfirmChannel();
       const publish = lane.publish.bind(lane);
       lane.publish = (...message) => {
-        if (!this.beforeMessage) return publish(...message);
+        const isKnock = message[1].startsWith("broadcaster-knock-");
+        if (!this.beforeMessage || isKnock) return publish(...message);
         void this.beforeMessage().then(() => publish(...message));
         return true;
       };

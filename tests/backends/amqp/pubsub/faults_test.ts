@@ -10,4 +10,4 @@ withBroker("amqp", () =>
   faults("amqp", async () => {
     const server = await start();
     return new Rig(server, await Proxy.start(server.port));
-  }, { shared: true, patience: 180_000 }));
+  }, { shared: true, patience: 360_000 }));

@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { connect } from "amqplib";
 import { amqp } from "../../../../backends/amqp/pubsub.ts";
 import { bindingOf, channelOf, keyOf } from "../../../../backends/amqp/routing_key.ts";
@@ -29,6 +29,17 @@ withBroker("amqp", (url) => {
     lane.publish("broadcaster", channel, Buffer.from("theirs"));
     assertEquals(await messages(subscription, 2), ["ours", "theirs"]);
     await stranger.close();
+  });
+
+  Deno.test("amqp: a wrong password is refused with where it is written, and never shown", async () => {
+    const at = new URL(url);
+    await using broadcast = new Broadcast(`amqp://guest:s3cret@${at.host}`);
+    const error = await assertRejects(() => broadcast.connect(), RefusedError);
+    assertMatch(
+      error.message,
+      /403 \(ACCESS-REFUSED\).*; write the login before the host: amqp:\/\/user:password@host$/,
+    );
+    assertEquals(Deno.inspect(error, { depth: 10 }).includes("s3cret"), false);
   });
 
   Deno.test("amqp: a hole in a publisher's numbers is a gap with the exact count", async () => {
@@ -102,7 +113,8 @@ withBroker("amqp", (url) => {
     const error = await assertRejects(() => broadcast.connect(), RefusedError);
     assertEquals(
       error.message.replace(/\/\/\S+:/, "//…:"),
-      'Cannot connect to amqp://…: the server refuses virtual host "no/such"',
+      'Cannot connect to amqp://…: the server refuses virtual host "no/such": ' +
+        "it does not exist, the user has no access to it, or it has reached its limit of connections",
     );
   });
 

@@ -3,6 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { positionAfter } from "../../../../core/backend/continuity.ts";
 import { Pattern } from "../../../../core/backend/pattern.ts";
+import type { Item, RecordReader } from "../../../../core/backend/contract.ts";
 import { Position } from "../../../../core/backend/position.ts";
 import { Broadcast } from "../../../../mod.ts";
 import { messages } from "../../../conformance/harness.ts";
@@ -62,6 +63,31 @@ function holes(url: string): void {
     assertEquals(await log.after("busy", a!), ["trimmed", "c", "d", "e"]);
     await log.publish("quiet", "r");
     assertEquals(await log.after("quiet", quiet!), ["r"]);
+  });
+
+  Deno.test("nats-stream: a tail that goes on after the last message reads no page", async () => {
+    await using log = await Log.open(url);
+    const [a, b] = await log.publish("x", "a", "b");
+    const asked: string[] = [];
+    log.client.subscribe("$JS.API.CONSUMER.>", {
+      callback: (_, { subject }) => {
+        if (subject.includes(log.name)) asked.push(subject);
+      },
+    });
+    await log.client.flush();
+    const first = async (after: Position, meanwhile?: string) => {
+      const reader = (await log.backend.tail("x", { after })).records as RecordReader;
+      const read = reader.read();
+      if (meanwhile) await log.publish("x", meanwhile);
+      const { value } = await read as { readonly value: readonly Item[] };
+      await reader.cancel();
+      return inWords(value, after);
+    };
+    assertEquals(await first(b!, "c"), ["c"]);
+    assertEquals(asked, []);
+    // One that is behind has to.
+    assertEquals(await first(a!), ["b", "c"]);
+    assert(asked.length > 0);
   });
 
   Deno.test("nats-stream: a stream that was recreated is another one", async () => {

@@ -46,7 +46,8 @@ export class Log implements AsyncDisposable {
     const name = uniqueChannel();
     const backend = await open(new Address(Log.url(server, name, parameters)));
     await backend.connect!();
-    const client = await connect({ servers: server });
+    const { username: user, password: pass } = new URL(server);
+    const client = await connect({ servers: server, ...user !== "" && { user, pass } });
     return new Log(name, backend, client, await jetstreamManager(client));
   }
 

@@ -25,7 +25,7 @@ function gaps(server: string): void {
     const [channel, other] = [uniqueChannel(), uniqueChannel()];
     const ids = await Promise.all(numbered(5).map((one) => broadcast.publish(channel, one)));
     await broadcast.publish(other, "alone");
-    await database.sql`select broadcaster_publish(${other}, 'of sql')`;
+    await database.sql`select broadcaster.publish(${other}, 'of sql')`;
     await until(
       async () =>
         (await broadcast.history(channel)).length === 1 &&
@@ -33,7 +33,7 @@ function gaps(server: string): void {
       "Cannot see that old events are removed",
     );
     await until(
-      async () => (await database.sql`select from broadcaster_outbox`).length === 0,
+      async () => (await database.sql`select from broadcaster.outbox`).length === 0,
       "Cannot see that the outbox is emptied",
     );
     assertEquals((await broadcast.history(channel)).map(({ message }) => message), ["m4"]);
@@ -88,7 +88,7 @@ function gaps(server: string): void {
     assertEquals([String(newest.from), await shape(newest)], [String(two), ["m2", "m3"]]);
     const oldest = await backend.read!(channel, { before: three!, limit: 2 });
     assertEquals([String(oldest.from), await shape(oldest)], [String(after), ["m0", "m1"]]);
-    await database.sql`delete from broadcaster_log where channel = ${channel} and id <=
+    await database.sql`delete from broadcaster.log where channel = ${channel} and id <=
       ${two!.newest!.at}`;
     const rest = ["break", "m2", "m3"];
     assertEquals(await shape(backend.read!(channel, { after, limit: 9 })), rest);
@@ -101,9 +101,9 @@ function gaps(server: string): void {
 
   for (
     const [what, statement] of [
-      ["emptied", "truncate broadcaster_log restart identity"],
-      ["dropped", "drop table broadcaster_log, broadcaster_meta; drop sequence broadcaster_ids"],
-      ["dropped but for its sequence and its epoch", "drop table broadcaster_log"],
+      ["emptied", "truncate broadcaster.log restart identity"],
+      ["dropped", "drop table broadcaster.log, broadcaster.meta; drop sequence broadcaster.ids"],
+      ["dropped but for its sequence and its epoch", "drop table broadcaster.log"],
     ] as const
   ) {
     Deno.test(`postgres-stream: a log that is ${what} is a gap, live and for who resumes`, async () => {
@@ -139,8 +139,8 @@ function gaps(server: string): void {
     await using broadcast = new Broadcast(database.log, { linger: 0 });
     const channel = uniqueChannel();
     const ids = await Promise.all(numbered(3).map((one) => broadcast.publish(channel, one)));
-    await database.sql`delete from broadcaster_log where channel = ${channel} and id >= 2`;
-    await database.sql`select setval('broadcaster_ids', 1)`;
+    await lose(database, channel, 1);
+    await database.sql`select setval('broadcaster.ids', 1)`;
     const ahead = await broadcast.subscribe(channel, { after: ids[2]! });
     const [first] = await take(ahead, 1);
     assertEquals([first!.message, first!.gap], ["m0", { cause: "rollback", after: ids[2]! }]);
@@ -162,11 +162,7 @@ function gaps(server: string): void {
     const next = take(subscription, 2);
     const told = Promise.withResolvers<void>();
     broadcast.addEventListener("gap", () => told.resolve(), { once: true });
-    // A server that lags has not deleted what it lacks: no trace of that is in its tables.
-    await database.sql.begin(async (sql) => {
-      await sql`delete from broadcaster_log where channel = ${channel} and id > 17`;
-      await sql`delete from broadcaster_trimmed`;
-    });
+    await lose(database, channel, 17);
     await told.promise;
     await publishAll(broadcast, channel, ["new", "newer"]);
     const events = await next;
@@ -185,15 +181,41 @@ function gaps(server: string): void {
     await publishAll(broadcast, channel, numbered(3));
     assertEquals(await messages(subscription, 3), numbered(3));
     const again = take(subscription, 2);
-    await database.sql`delete from broadcaster_log where channel = ${channel} and id = 3`;
+    await lose(database, channel, 2);
     assertEquals((await again).map(({ message }) => message), ["m0", "m1"]);
     assertEquals(causes, ["rollback"]);
     const news = take(subscription, 1);
-    await database.sql`truncate broadcaster_log`;
+    await database.sql`truncate broadcaster.log`;
     await until(() => Promise.resolve(causes.length === 2), "Cannot see the second gap");
     await broadcast.publish(channel, "new");
     assertEquals((await news).map(({ message }) => message), ["new"]);
     assertEquals(causes, ["rollback", "reset"]);
+  });
+
+  Deno.test("postgres-stream: who has seen a row that is deleted by hand goes on, who has not is told nothing or of a gap", async () => {
+    await using database = await TestDatabase.create(server);
+    await using broadcast = new Broadcast(database.log, { linger: 0 });
+    const channel = uniqueChannel();
+    const live = await broadcast.subscribe(channel);
+    const ids = await Promise.all(numbered(6).map((one) => broadcast.publish(channel, one)));
+    assertEquals(await messages(live, 6), numbered(6));
+    const resumed = async (at: number): Promise<readonly unknown[]> => {
+      await using other = new Broadcast(database.log);
+      const subscription = await other.subscribe(channel, { after: ids[at]! });
+      const events = await take(subscription, 1);
+      return [events[0]!.message, events[0]!.gap];
+    };
+    await database.sql`delete from broadcaster.log where id = 3`;
+    assertEquals(await resumed(2), ["m3", undefined]);
+    assertEquals(await resumed(1), ["m3", undefined]);
+    await database.sql`delete from broadcaster.log where id = 5`;
+    assertEquals(await resumed(2), ["m3", { cause: "trimmed", after: ids[2]! }]);
+    // The newest: a live subscription has seen it.
+    await database.sql`delete from broadcaster.log where id = 6`;
+    await broadcast.publish(channel, "m6");
+    const [next] = await take(live, 1);
+    assertEquals([next!.message, next!.gap], ["m6", undefined]);
+    assertEquals(await resumed(5), ["m6", undefined]);
   });
 
   Deno.test("postgres-stream: the facts of a break are those of the tables", async () => {
@@ -216,8 +238,8 @@ function gaps(server: string): void {
     // All came back, the newest too.
     for (const position of places) assertEquals((await found(position))[0], undefined);
 
-    // The oldest were removed: nothing older is stored.
-    await sql`delete from broadcaster_log where id < ${three!.newest!.at}`;
+    // The oldest were removed.
+    await sql`delete from broadcaster.log where id < ${three!.newest!.at}`;
     assertEquals(await found(one!), [
       { ...known, head: head!, removed: "unknown" },
       ["break", "m2", "m3", "m4", "m5"],
@@ -226,45 +248,77 @@ function gaps(server: string): void {
       { kind: "break", removed: "some" },
       ["break", "m2", "m3", "m4", "m5"],
     ]);
+    // The newest of those: nothing after it was removed.
+    assertEquals(await found(two!), [undefined, ["m2", "m3", "m4", "m5"]]);
     assertEquals((await found(three!))[0], undefined);
 
-    // One is missing between an older and a newer one.
-    await sql`delete from broadcaster_log where id = ${four!.newest!.at}`;
-    const replaced = { ...known, replaced: true, head: head!, removed: "unknown" } as const;
-    assertEquals(await found(four!), [replaced, ["break", "m2", "m4", "m5"]]);
+    // One was removed between an older and a newer one.
+    await sql`delete from broadcaster.log where id = ${four!.newest!.at}`;
+    assertEquals(await found(four!), [undefined, ["m4", "m5"]]);
+    assertEquals(await found(two!), [
+      { ...known, head: head!, removed: "unknown" },
+      ["break", "m2", "m4", "m5"],
+    ]);
 
     // Another row has its id.
-    await sql`update broadcaster_log set created = created + interval '1 ms'
+    const replaced = { ...known, replaced: true, head: head!, removed: "unknown" } as const;
+    await sql`update broadcaster.log set created = created + interval '1 ms'
       where id = ${five!.newest!.at}`;
     assertEquals(await found(five!), [replaced, ["break", "m2", "m4", "m5"]]);
 
-    // The newest are missing.
-    await sql`delete from broadcaster_log where id > ${three!.newest!.at}`;
+    // One is missing between an older and a newer one, and was not removed.
+    await sql`delete from broadcaster.log where id = ${five!.newest!.at}`;
+    await sql`delete from broadcaster.trimmed`;
+    assertEquals(await found(five!), [replaced, ["break", "m2", "m5"]]);
+
+    // The newest was removed.
+    await sql`delete from broadcaster.log where id > ${three!.newest!.at}`;
+    assertEquals(await found(six!), [undefined, []]);
+    assertEquals(await found(five!), [
+      { ...known, head: head!, removed: "unknown" },
+      ["break", "skip"],
+    ]);
+    assertEquals((await found(three!))[0], undefined);
+
+    // The newest are missing, and were not removed.
+    await sql`delete from broadcaster.trimmed`;
     assertEquals(await found(six!), [
       { ...known, head: three!.newest!, removed: "unknown" },
       ["break", "m2"],
     ]);
-    assertEquals((await found(three!))[0], undefined);
 
     // Nothing is left: a skip tells the place where the log goes on.
-    await sql`delete from broadcaster_log`;
-    const { items: [gone, skip, ...rest] } = await backend.read!(channel, {
+    await sql`delete from broadcaster.log`;
+    const gone = await backend.read!(channel, { after: two!, limit: 9 });
+    assertEquals(gone.items, [
+      { ...known, head: three!.newest!, removed: "unknown" },
+      { kind: "skip", place: three!.newest! },
+    ]);
+    await sql`delete from broadcaster.trimmed`;
+    const { items: [first, skip, ...rest] } = await backend.read!(channel, {
       after: two!,
       limit: 9,
     });
-    const { epoch } = (await sql`select epoch from broadcaster_meta`)[0]!;
-    const start = { shard: 0, at: 0, sub: 0, fingerprint: epoch };
-    assertEquals(gone, { ...known, head: start, removed: "unknown" });
+    const start = { shard: 0, at: 0, sub: 0, fingerprint: two!.newest!.fingerprint.slice(0, 8) };
+    assertEquals(first, { ...known, head: start, removed: "unknown" });
     assertEquals([skip, rest], [{ kind: "skip", place: start }, []]);
 
     // Another incarnation.
-    await sql`truncate broadcaster_log`;
+    await sql`truncate broadcaster.log`;
     const [seven] = await write(backend, channel, ["new"]);
     assertEquals(await found(three!), [
       { kind: "break", recreated: true, head: seven!.newest!, removed: "unknown" },
       ["break", "new"],
     ]);
     await backend.close();
+  });
+}
+
+/** Loses the end of a channel, as a server that lags: it has no trace of what it lacks. */
+async function lose({ sql }: TestDatabase, channel: string, after: number): Promise<void> {
+  await sql.begin(async (sql) => {
+    await sql`delete from broadcaster.log where channel = ${channel} and id > ${after}`;
+    await sql`delete from broadcaster.trimmed where channel = ${channel}`;
   });
 }
 

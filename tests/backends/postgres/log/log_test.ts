@@ -1,10 +1,9 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import postgres from "postgres";
-import { MIGRATION, postgresStream } from "../../../../backends/postgres/log.ts";
+import { migration, postgresStream } from "../../../../backends/postgres/log.ts";
 import { Broadcast, bytes, RefusedError } from "../../../../mod.ts";
 import { messages, numbered, take, uniqueChannel } from "../../../conformance/harness.ts";
 import { withBroker } from "../../../services/broker.ts";
-import { start } from "../../../services/postgres.ts";
 import { TestDatabase } from "./database.ts";
 import { publish } from "./outbox.ts";
 
@@ -43,7 +42,7 @@ withBroker("postgres", (server) => {
   });
 
   Deno.test("postgres-stream: names and payloads beyond the limits are refused at the call", async () => {
-    await using broadcast = new Broadcast(url, { codec: bytes() });
+    await using broadcast = new Broadcast(url, { codec: bytes(), maxMessage: 2 ** 28 });
     await broadcast.connect();
     const longest = `${uniqueChannel()}${"ü".repeat(600)}`.slice(0, 100).padEnd(100, "x");
     const name = longest + "ü".repeat((1_024 - new TextEncoder().encode(longest).length) >> 1);
@@ -54,12 +53,14 @@ withBroker("postgres", (server) => {
     const long = await assertRejects(() => broadcast.subscribe(`${exact}y`), RangeError);
     assertEquals(
       long.message,
-      `Cannot use channel "${exact}y" on postgres-stream: its name has 1025 bytes, the limit is 1024`,
+      `Cannot use channel "${
+        exact.slice(0, 100)
+      }…" on postgres-stream: its name has 1025 bytes, the limit is 1024`,
     );
     const nul = await assertRejects(() => broadcast.subscribe("a\0b"), TypeError);
     assertEquals(
       nul.message,
-      "Cannot use channel on postgres-stream: its name has a NUL character",
+      String.raw`Cannot use channel "a\u0000b" on postgres-stream: its name has a NUL character`,
     );
     const large = new Uint8Array(128 * 1024 * 1024 + 1);
     const error = await assertRejects(() => broadcast.publish("large", large), RangeError);
@@ -86,7 +87,7 @@ withBroker("postgres", (server) => {
     await using broadcast = new Broadcast(database.log);
     const channel = uniqueChannel();
     const subscription = await broadcast.subscribe(channel);
-    await database.sql`select broadcaster_store(array[${channel}], array['\\x6869'::bytea])`;
+    await database.sql`select broadcaster.store(array[${channel}], array['\\x6869'::bytea])`;
     assertEquals(await messages(subscription, 1), ["hi"]);
   });
 
@@ -98,52 +99,43 @@ withBroker("postgres", (server) => {
     await Promise.all(broadcasts.map((one, number) => one.publish(channel, `m${number}`)));
     const all = await Promise.all(subscriptions.map((one) => take(one, 8)));
     for (const events of all) assertEquals(events, all[0]);
-    assertEquals((await database.sql`select from broadcaster_meta`).length, 1);
+    assertEquals((await database.sql`select from broadcaster.meta`).length, 1);
     await Promise.all(broadcasts.map((one) => one.disconnect()));
   });
 
   Deno.test("postgres-stream: a schema that was copied without its rows is completed", async () => {
     await using database = await TestDatabase.create(server);
-    await database.sql.unsafe(MIGRATION);
-    await database.sql.unsafe("delete from broadcaster_meta; drop function broadcaster_store");
+    await database.sql.unsafe(migration());
+    await database.sql.unsafe("delete from broadcaster.meta; drop function broadcaster.store");
     for (let round = 0; round < 2; round++) {
       await using broadcast = new Broadcast(database.log);
       const channel = uniqueChannel();
       const subscription = await broadcast.subscribe(channel);
       const id = await broadcast.publish(channel, "hello");
       assertEquals((await take(subscription, 1))[0]!.id, id);
-      await database.sql`delete from broadcaster_meta`;
+      await database.sql`delete from broadcaster.meta`;
     }
   });
 
   Deno.test("postgres-stream: a role that may not create uses what is there, and says what is missing", async () => {
-    await using own = await start();
-    const admin = postgres(own.url, { onnotice: () => {} });
-    await admin.unsafe(
-      "create role app login; revoke create on schema public from public; grant usage on schema public to app",
-    );
-    const log = own.url.replace("postgres://postgres@", "postgres-stream://app@");
-    const refused = new Broadcast(log);
+    await using database = await TestDatabase.create(server);
+    const role = await database.role("app");
+    await using refused = new Broadcast(database.logAs(role));
     const error = await assertRejects(() => refused.connect(), RefusedError);
     assertEquals(
-      error.message.replace(/to \S+: /, "to …: "),
-      "Cannot connect to …: the log does not exist and cannot be created, run the migration: permission denied for schema public",
+      error.message.replace(/to \S+: /, "to …: ").replace(/base \S+$/, "base …"),
+      'Cannot connect to …: the log in schema "broadcaster" lacks parts (everything, or the row of meta), and this role cannot create them, connect as its owner first or run migration(): permission denied for database …',
     );
-    await refused.disconnect();
-    await admin.unsafe(MIGRATION);
-    await admin.unsafe(`grant usage on sequence broadcaster_ids to app;
-      grant select, insert, delete on broadcaster_log, broadcaster_outbox to app;
-      grant select, insert, update, delete on broadcaster_keys to app;
-      grant select, insert on broadcaster_trimmed to app;
-      grant select on broadcaster_meta to app`);
-    await using broadcast = new Broadcast(log);
+    await database.sql.unsafe(migration());
+    await database.sql.unsafe(`grant usage on schema broadcaster to ${role};
+      grant execute on function broadcaster.store to ${role};
+      grant select on broadcaster.log, broadcaster.meta, broadcaster.trimmed to ${role}`);
+    await using broadcast = new Broadcast(database.logAs(role));
     const subscription = await broadcast.subscribe("chatroom");
     await broadcast.publish("chatroom", "of the library", { idempotencyKey: "once" });
-    await broadcast.publish("chatroom", "of the library", { idempotencyKey: "once" });
-    const app = postgres(own.url.replace("postgres@", "app@"));
-    await publish(app, "chatroom", "of sql");
+    await broadcast.publish("chatroom", "again", { idempotencyKey: "once" });
+    await publish(database.sql, "chatroom", "of sql");
     assertEquals(await messages(subscription, 2), ["of the library", "of sql"]);
-    await Promise.all([app.end(), admin.end()]);
   });
 
   Deno.test("postgres-stream: a client that the user has is used and never closed", async () => {

@@ -56,7 +56,7 @@ function metadata(server: string): void {
     const release = Promise.withResolvers<void>();
     const locked = Promise.withResolvers<void>();
     const locking = sql.begin(async (sql) => {
-      await sql`lock table broadcaster_log in access exclusive mode`;
+      await sql`lock table broadcaster.log in access exclusive mode`;
       locked.resolve();
       await release.promise;
     });
@@ -84,10 +84,10 @@ function metadata(server: string): void {
     const channel = uniqueChannel();
     const subscription = await broadcast.subscribe(channel);
     const { sql } = database;
-    await sql.unsafe(`select broadcaster_publish('${channel}', 'text', '{"trace": "é"}')`);
-    await sql.unsafe(`select broadcaster_publish('${channel}', '\\x6869'::bytea, '{"n": 1.5,
+    await sql.unsafe(`select broadcaster.publish('${channel}', 'text', '{"trace": "é"}')`);
+    await sql.unsafe(`select broadcaster.publish('${channel}', '\\x6869'::bytea, '{"n": 1.5,
       "yes": true, "none": null, "deep": {"a": []}, "__proto__": "p", "broadcaster-x": "no"}')`);
-    await sql.unsafe(`select broadcaster_publish('${channel}', 'none', null)`);
+    await sql.unsafe(`select broadcaster.publish('${channel}', 'none', null)`);
     await broadcast.publish(channel, "ours", { headers: { a: '"\\', b: "" } });
     const events = await take(subscription, 4);
     assertEquals(events.map(({ message }) => message), ["text", "hi", "none", "ours"]);
@@ -97,9 +97,9 @@ function metadata(server: string): void {
       undefined,
       [["a", '"\\'], ["b", ""]],
     ]);
-    const rows = await sql`select headers from broadcaster_log order by id desc limit 1`;
+    const rows = await sql`select headers from broadcaster.log order by id desc limit 1`;
     assertEquals(rows[0]!.headers, { a: '"\\', b: "" });
-    const wrong = () => sql.unsafe(`select broadcaster_publish('${channel}', 'x', '["a"]')`);
+    const wrong = () => sql.unsafe(`select broadcaster.publish('${channel}', 'x', '["a"]')`);
     await assertRejects(async () => await wrong(), Error, "violates check constraint");
   });
 
@@ -129,7 +129,7 @@ function metadata(server: string): void {
     await using broadcast = new Broadcast(`${database.log}?retention=1s`);
     await broadcast.publish("other", "m", { idempotencyKey: "stays" });
     await assertExpires(broadcast, "channel");
-    const keys = () => database.sql`select key from broadcaster_keys order by key`;
+    const keys = () => database.sql`select key from broadcaster.keys order by key`;
     await until(async () => (await keys()).length === 1, "the expired key is removed");
     assertEquals([...await keys()], [{ key: "stays" }]);
   });
@@ -139,8 +139,8 @@ function metadata(server: string): void {
     await using broadcast = new Broadcast(database.log);
     for (
       const statement of [
-        "truncate broadcaster_log",
-        "drop table broadcaster_log, broadcaster_meta",
+        "truncate broadcaster.log",
+        "drop table broadcaster.log, broadcaster.meta",
       ]
     ) {
       const first = await broadcast.publish("channel", "m", { idempotencyKey: "k" });
@@ -168,7 +168,7 @@ function metadata(server: string): void {
     await plain;
     assertEquals(await messages(subscription, 1_000), [...numbered(500), ...numbered(500, "p")]);
     const [counted] = await database.sql`select count(distinct xmin::text)::int as transactions
-      from broadcaster_log`;
+      from broadcaster.log`;
     assert(counted!.transactions <= 3, `${counted!.transactions} transactions`);
   });
 }

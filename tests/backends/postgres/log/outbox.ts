@@ -8,5 +8,5 @@ export async function publish(
   channel: string,
   message: string,
 ): Promise<void> {
-  await sql`select broadcaster_publish(${channel}, ${message})`;
+  await sql`select broadcaster.publish(${channel}, ${message})`;
 }

@@ -18,7 +18,7 @@ function patterns(server: string): void {
     await database.sql.begin(async (sql) => {
       // The numbering by hand, so that the id is drawn long before the commit.
       await sql`set constraints all immediate`;
-      await sql`select broadcaster_publish(${`${channel}.slow`}, 'slow'::text)`;
+      await sql`select broadcaster.publish(${`${channel}.slow`}, 'slow'::text)`;
       for (const message of numbered(5)) await broadcast.publish(`${channel}.a`, message);
       assertEquals(await messages(subscription, 5), numbered(5));
     });
@@ -40,7 +40,7 @@ function patterns(server: string): void {
     );
     for (const name of names.slice(20)) {
       for (const message of numbered(3)) {
-        await database.sql`select broadcaster_publish(${name}, ${message}::text)`;
+        await database.sql`select broadcaster.publish(${name}, ${message}::text)`;
       }
     }
     const events = await take(subscription, 120);

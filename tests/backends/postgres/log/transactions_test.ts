@@ -12,7 +12,7 @@ const LEVELS = ["read committed", "repeatable read", "serializable"] as const;
 /** How many transactions run at once. */
 const TRANSACTIONS = 36;
 
-/** Cases on `broadcaster_publish`. */
+/** Cases on `broadcaster.publish`. */
 function transactions(server: string): void {
   Deno.test("postgres-stream: SQL publishes texts and bytes, as they are", async () => {
     await using database = await TestDatabase.create(server);
@@ -20,9 +20,9 @@ function transactions(server: string): void {
     const channel = uniqueChannel();
     const subscription = await broadcast.subscribe(channel);
     const all = Uint8Array.from({ length: 256 }, (_, byte) => byte);
-    await database.sql.unsafe(`select broadcaster_publish('${channel}', 'a''b ü 🎉')`);
-    await database.sql`select broadcaster_publish(${channel}, ${all})`;
-    await database.sql.unsafe(`select broadcaster_publish('${channel}', '\\x00ff'::bytea)`);
+    await database.sql.unsafe(`select broadcaster.publish('${channel}', 'a''b ü 🎉')`);
+    await database.sql`select broadcaster.publish(${channel}, ${all})`;
+    await database.sql.unsafe(`select broadcaster.publish('${channel}', '\\x00ff'::bytea)`);
     const events = await messages(subscription, 3) as Uint8Array[];
     assertEquals(new TextDecoder().decode(events[0]), "a'b ü 🎉");
     assertEquals([...events[1]!], [...all]);
@@ -148,7 +148,7 @@ function transactions(server: string): void {
     // What a reader sees that only ever asks for more than the last id it has seen.
     const seen: number[] = [];
     while (seen.length < count) {
-      const rows = await database.sql`select id from broadcaster_log
+      const rows = await database.sql`select id from broadcaster.log
         where channel = ${channel} and id > ${seen.at(-1) ?? 0} order by id`;
       seen.push(...rows.map(({ id }) => Number(id)));
     }
@@ -156,7 +156,7 @@ function transactions(server: string): void {
     const events = await take(subscription, count);
     assertEquals(new Set(events.map(({ message }) => message)).size, count);
     assertEquals(events.map(({ gap }) => gap).filter(Boolean), []);
-    const [left] = await database.sql`select count(*)::int as count from broadcaster_log
+    const [left] = await database.sql`select count(*)::int as count from broadcaster.log
       where channel = ${channel} and not id = any(${seen})`;
     assertEquals(left!.count, 0);
     assert(seen.every((id, index) => index === 0 || id > seen[index - 1]!));
@@ -166,8 +166,8 @@ function transactions(server: string): void {
 /** Resolves once somebody waits for the lock of a channel. */
 async function waiting(sql: Sql): Promise<void> {
   for (;;) {
-    const rows = await sql`select from pg_locks where locktype = 'advisory' and not granted
-      and database = (select oid from pg_database where datname = current_database())`;
+    const rows = await sql`select from pg_stat_activity
+      where datname = current_database() and wait_event_type = 'Lock'`;
     if (rows.length > 0) return;
   }
 }

@@ -5,41 +5,10 @@ import { batches } from "../../../../backends/postgres/statement.ts";
 import { Broadcast, ConnectionError, RefusedError } from "../../../../mod.ts";
 import { messages, uniqueChannel } from "../../../conformance/harness.ts";
 import { withBroker } from "../../../services/broker.ts";
-import { certify } from "../../../services/certificate.ts";
-import { serverUser, start } from "../../../services/postgres.ts";
+import { start } from "../../../services/postgres.ts";
+import { TestDatabase } from "../log/database.ts";
 
 withBroker("postgres", (url) => {
-  for (const scheme of ["postgres", "postgres-stream"]) {
-    Deno.test(`${scheme}: TLS as sslmode says, and an authority that is named`, async () => {
-      const folder = await Deno.makeTempDir();
-      const { certificate, key } = await certify(folder);
-      const user = await serverUser();
-      for (const path of user ? [folder, certificate, key] : []) {
-        await Deno.chown(path, user!.uid, user!.gid);
-      }
-      await Deno.chmod(key, 0o600);
-      await using server = await start({
-        settings: { ssl: "on", ssl_cert_file: certificate, ssl_key_file: key },
-      });
-      const at = (parameters: string) =>
-        `${scheme}://postgres@localhost:${server.port}/postgres${parameters}`;
-      for (const parameters of ["?sslmode=require", `?ca=${certificate}`]) {
-        await using broadcast = new Broadcast(at(parameters));
-        const subscription = await broadcast.subscribe("chatroom");
-        await broadcast.publish("chatroom", parameters);
-        assertEquals(await messages(subscription, 1), [parameters]);
-      }
-      const sql = postgres(at("").replace("-stream", ""), { ssl: "require", max: 1 });
-      const [{ ssl } = { ssl: false }] = await sql`select ssl from pg_stat_ssl
-        where pid = pg_backend_pid()`;
-      assertEquals(ssl, true);
-      await sql.end();
-      await using distrustful = new Broadcast(at("?sslmode=verify-full"));
-      await assertRejects(() => distrustful.connect(), Error, "certificate");
-      await Deno.remove(folder, { recursive: true });
-    });
-  }
-
   Deno.test("postgres: 7,999 bytes arrive and 8,000 are refused, in bytes", async () => {
     await using broadcast = new Broadcast(url);
     const channel = uniqueChannel();
@@ -119,7 +88,8 @@ withBroker("postgres", (url) => {
     const error = await assertRejects(() => broadcast.connect(), RefusedError);
     assertEquals(
       error.message,
-      `Cannot connect to postgres://127.0.0.1:${server.port}/postgres: password authentication failed for user "${username}"`,
+      `Cannot connect to postgres://127.0.0.1:${server.port}/postgres: password authentication failed for user "${username}"; ` +
+        "write the login before the host: postgres://user:password@host/database",
     );
     assertEquals(Deno.inspect(error, { depth: 10 }).includes("s3cret"), false);
   });
@@ -179,6 +149,34 @@ withBroker("postgres", (url) => {
     // Equal messages are equal in channel and payload.
     const turn = [...messagesOf("a", "x", "y"), ...messagesOf("b", "x"), ...messagesOf("a", "x")];
     assertEquals(batches(turn), [turn.slice(0, 3), turn.slice(3)]);
+  });
+
+  Deno.test("postgres: a role without the right to publish listens, and stays connected", async () => {
+    await using database = await TestDatabase.create(url);
+    const role = `broadcaster_${crypto.randomUUID().replaceAll("-", "")}`;
+    await database.sql.unsafe(`create role ${role} login`);
+    await database.sql.unsafe("revoke execute on function pg_notify(text, text) from public");
+    try {
+      await using broadcast = new Broadcast(
+        database.url.replace(/\/\/[^@]*@/, `//${role}@`) + "?probe=1s",
+      );
+      const states: string[] = [];
+      broadcast.addEventListener("statechange", ({ state }) => states.push(state));
+      const subscription = await broadcast.subscribe("chatroom");
+      await assertRejects(() => broadcast.publish("chatroom", "x"), RefusedError, "pg_notify");
+      const heard = (async () => {
+        for await (const { message } of subscription) if (message === "last") return message;
+      })();
+      // Three probes.
+      for (const end = performance.now() + 3_500; performance.now() < end;) {
+        await database.sql.notify("chatroom", "one of many");
+      }
+      await database.sql.notify("chatroom", "last");
+      assertEquals(await heard, "last");
+      assertEquals(states, ["connecting", "connected"]);
+    } finally {
+      await database.sql.unsafe(`drop role ${role}`);
+    }
   });
 
   Deno.test("postgres: the wire carries the payload alone", async () => {

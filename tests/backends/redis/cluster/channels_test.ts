@@ -173,7 +173,7 @@ function channels(): void {
         await until(async () => await cluster.ownerOf(channel) === 4, "No failover");
         await until(async () => (await clients(cluster, 1)) === 0, "The old master is not left");
         const subscription = await broadcast.subscribe(channel);
-        const channels = await cluster.call(4, "PUBSUB", "SHARDCHANNELS") as string[];
+        const channels = await cluster.call(4, "PUBSUB", "SHARDCHANNELS", "test-*") as string[];
         assertEquals(channels, [channel]);
         await broadcast.publish(channel, "after");
         assertEquals(await messages(subscription, 1), ["after"]);

@@ -57,7 +57,7 @@ function rig() {
   let owner = "old";
   const route = () => ({ node: owner, asking: false }) as unknown as Route<Node>;
   const redirect = () => Promise.resolve((owner = "new", route()));
-  const cluster = { route, redirect } as unknown as Cluster<Node>;
+  const cluster = { route, redirect, doubt: () => {} } as unknown as Cluster<Node>;
   const redirects = new Redirects<Node, unknown>(
     cluster,
     ({ node }, messages) => {

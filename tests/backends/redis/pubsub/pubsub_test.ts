@@ -14,7 +14,7 @@ withBroker("redis", (url) => {
     const error = await assertRejects(() => broadcast.connect(), RefusedError);
     assertEquals(
       error.message,
-      `Cannot connect to redis://127.0.0.1:${server.port}: WRONGPASS invalid username-password pair or user is disabled.`,
+      `Cannot connect to redis://127.0.0.1:${server.port}: WRONGPASS invalid username-password pair or user is disabled; write the login before the host: redis://user:password@host or redis://:password@host`,
     );
     assertEquals(Deno.inspect(error, { depth: 10 }).includes("s3cret"), false);
   });
@@ -25,7 +25,7 @@ withBroker("redis", (url) => {
     const error = await assertRejects(() => broadcast.connect(), RefusedError);
     assertEquals(
       error.message,
-      `Cannot connect to redis://127.0.0.1:${server.port}: NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time`,
+      `Cannot connect to redis://127.0.0.1:${server.port}: NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time; write the login before the host: redis://user:password@host or redis://:password@host`,
     );
   });
 
