@@ -1,0 +1,8 @@
+/**
+ * The version of this package, as `broadcaster --version` shows it.
+ *
+ * @module
+ */
+
+/** The same as in `deno.json`. */
+export const VERSION = "0.1.0";
