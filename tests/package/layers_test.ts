@@ -9,12 +9,15 @@ import { PROJECT } from "../runtimes/tarball.ts";
 import { published } from "./published.ts";
 
 /** The folders of the core, from the ground up: each imports itself, and those before it. */
-const LAYERS = ["util", "backend", "codec", "broker", "log", "fanout", "api", "sse"];
+const LAYERS = [
+  ...["util", "backend", "codec", "broker", "log", "fanout", "api"],
+  ...["delivery", "sse", "websocket", "otel"],
+];
 /** What a backend may import of the core. */
 const GROUND = ["util", "backend"];
 /** All that is at the top level: the code, and the single files that people look for. */
 const TOP_LEVEL = [
-  ...["backends", "core", "docs", "examples", "tests"],
+  ...["backends", "cli", "core", "docs", "examples", "tests"],
   ...["deno.json", "mod.ts", "README.md", "LICENSE"],
   ...["CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"],
 ];
@@ -28,7 +31,7 @@ interface Import {
 }
 
 const MODULES = (await published())
-  .filter(({ path }) => /^(mod\.ts|core\/.*|backends\/.*)$/.test(path));
+  .filter(({ path }) => /^(mod\.ts|(core|backends|cli)\/.*)$/.test(path));
 const PATHS = new Set(MODULES.map(({ path }) => path));
 const IMPORTS = await importsFrom(
   ...Object.values(config.exports).filter((path) => !path.startsWith("./tests/")),
@@ -56,6 +59,11 @@ Deno.test("a backend imports its own folder and the ground, and no other backend
       !GROUND.some((layer) => to.startsWith(`core/${layer}/`));
   });
   assertEquals(beyond, []);
+});
+
+Deno.test("nothing that applications import imports the terminal command", () => {
+  const found = IMPORTS.filter(({ from, to }) => to.startsWith("cli/") && !from.startsWith("cli/"));
+  assertEquals(found, []);
 });
 
 Deno.test("no folders import each other in a circle", () => {

@@ -2,10 +2,11 @@
 
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { type Outcome, run, succeed } from "../runtimes/process.ts";
 import { PROJECT } from "../runtimes/tarball.ts";
 import { withBroker } from "../services/broker.ts";
+import { filesOf } from "./published.ts";
 
 const MODULE = pathToFileURL(join(PROJECT, "mod.ts"));
 
@@ -37,7 +38,15 @@ Deno.test("memory:// downloads nothing where it could, and runs no other backend
   const outcome = await place.run("memory://", "-A");
   assertEquals(outcome, { code: 0, stdout: "made\nhello\n", stderr: "" });
   assertEquals(await place.packages(), []);
-  assertEquals((await place.compiled()).sort(), ["memory"]);
+  const compiled = await place.compiled();
+  // The table of URL parameters is no backend.
+  const backends = compiled.filter((path) => path.startsWith("backends/"));
+  assertEquals(backends.filter((path) => !path.startsWith("backends/memory/")), [
+    "backends/parameters.ts",
+  ]);
+  const other = /^core\/(sse|websocket|delivery)|several_channels|merge|msgpack/;
+  assertEquals(compiled.filter((path) => other.test(path)), []);
+  assert(compiled.length > 40 && compiled.length <= 80, `${compiled.length} files`);
 });
 
 Deno.test("memory:// needs neither npm nor a network", async () => {
@@ -63,6 +72,19 @@ withBroker("redis", (url) => {
     const clients = ["ioredis", "kafkajs", "postgres"];
     assertEquals(clients.filter((name) => packages.includes(name)), ["ioredis"]);
   });
+
+  for (const scheme of ["redis", "redis-stream"]) {
+    Deno.test(`${scheme}:// to one host runs no code of clusters or sentinels`, async () => {
+      await using place = await Place.create();
+      const { stdout, stderr } = await place.run(url.replace("redis", scheme), "-A");
+      assertEquals(stdout, "made\nhello\n", stderr);
+      const compiled = (await place.compiled()).filter((path) =>
+        path.startsWith("backends/redis/")
+      );
+      assert(compiled.length > 5, `${compiled.length} files`);
+      assertEquals(compiled.filter((path) => /cluster|sentinel/.test(path)), []);
+    });
+  }
 });
 
 Deno.test("a client that cannot be loaded is named, with the reason", async () => {
@@ -71,8 +93,8 @@ Deno.test("a client that cannot be loaded is named, with the reason", async () =
   assertEquals([code, stdout], [1, "made\n"]);
   assertStringIncludes(
     stderr,
-    'Cannot load client "ioredis": npm specifiers were requested; but --no-npm is specified, ' +
-      "or pass the client that you have: redis({ client })",
+    'Cannot load client "ioredis": npm specifiers were requested; but --no-npm is specified. ' +
+      "In a bundle, pass a factory with your own client: new Broadcast(redis({ client }))",
   );
   assertStringIncludes(stderr, "Caused by");
 });
@@ -128,9 +150,10 @@ class Place implements AsyncDisposable {
     return found;
   }
 
-  /** The backends that were compiled, which is done to what runs. */
-  compiled(): Promise<string[]> {
-    return namesIn(join(this.#cache, "gen", "file", PROJECT, "backends"));
+  /** The modules that were compiled, which is done to what runs. */
+  async compiled(): Promise<string[]> {
+    const files = await filesOf(join(this.#cache, "gen", "file", PROJECT));
+    return files.map((path) => path.replace(/\.js$/, ""));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -5,6 +5,9 @@ import config from "../../deno.json" with { type: "json" };
 /** Where the source is. */
 export const REPOSITORY = "https://github.com/broadcaster/broadcaster";
 
+/** The terminal command, by its name: what `npx` runs. */
+export const BIN = { broadcaster: "./cli/mod.js" };
+
 const KEYWORDS = [
   "broadcast",
   "pubsub",
@@ -46,6 +49,7 @@ export function complete({ name, version, exports, ...rest }: Packed): Record<st
     ...rest,
     sideEffects: false,
     engines: { node: ">=20" },
+    bin: BIN,
     exports: { ...exports, "./package.json": "./package.json" },
     files: config.publish.include.flatMap(emitted),
     ...optionalPeers(),

@@ -1,16 +1,17 @@
 /**
  * Packs the package for npm: `deno task pack [--output file] [--allow-dirty]`.
  *
- * `deno pack` turns the modules into JavaScript and declarations. Added here are the fields of
- * `package.json` that it does not write, the module docs that it drops from declarations, and
- * absolute links in the README.
+ * `deno pack` turns the modules into JavaScript and declarations. Here the scripts become fewer files.
+ * Added are the fields of `package.json` that it does not write, the module docs that it drops from
+ * declarations, the line by which a shell runs the terminal command, and absolute links in the README.
  */
 
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { succeed } from "../runtimes/process.ts";
 import { PROJECT } from "../runtimes/tarball.ts";
-import { complete, REPOSITORY } from "./manifest.ts";
+import { bundle } from "./bundle.ts";
+import { BIN, complete, REPOSITORY } from "./manifest.ts";
 import { filesOf } from "./published.ts";
 
 const { values } = parseArgs({
@@ -27,6 +28,10 @@ try {
     if (!path.endsWith(".d.ts")) continue;
     const source = await Deno.readTextFile(join(PROJECT, path.replace(/\.d\.ts$/, ".ts")));
     await rewrite(join(folder, path), (text) => withModuleDoc(text, source));
+  }
+  await bundle(folder);
+  for (const path of Object.values(BIN)) {
+    await rewrite(join(folder, path), (text) => `#!/usr/bin/env node\n${text}`);
   }
   const packed = await succeed("npm", ["pack", "--silent", "--ignore-scripts"], { cwd: folder });
   const name = packed.stdout.trim();
@@ -47,9 +52,12 @@ async function draft(allowDirty: boolean): Promise<string> {
   return join(scratch, "package");
 }
 
-/** Links to files, most of which the package lacks, lead to the repository. */
+/** Links to files, most of which the package lacks, lead to the repository; pictures are shown from there. */
 function withAbsoluteLinks(text: string): string {
-  return text.replace(/(?<=\]\()(?![a-z]+:|#)(?=[^\s)]+\))/g, `${REPOSITORY}/blob/HEAD/`);
+  return text
+    .replace(/(?<=!\[[^\]]*\]\()(?![a-z]+:)(?=[^\s)]+\))/g, `${REPOSITORY}/raw/HEAD/`)
+    .replace(/(?<=<[^>]* (?:src|srcset)=")(?![a-z]+:)/g, `${REPOSITORY}/raw/HEAD/`)
+    .replace(/(?<=\]\()(?![a-z]+:|#)(?=[^\s)]+\))/g, `${REPOSITORY}/blob/HEAD/`);
 }
 
 /** `deno pack` drops the head of a module together with its first import. */

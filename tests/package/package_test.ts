@@ -2,6 +2,7 @@
 
 import { join } from "node:path";
 import { assertEquals, assertMatch } from "@std/assert";
+import { VERSION } from "../../cli/version.ts";
 import { CLIENTS } from "../../core/backend/kit/client_library.ts";
 import config from "../../deno.json" with { type: "json" };
 import standIns from "../import_map.json" with { type: "json" };
@@ -92,10 +93,12 @@ const { kafka } = await import("npm:kafkajs");
 Deno.exit(console.log(1 as any));
 async () => { await using file = open(); };
 Promise.withResolvers(Array.fromAsync([]));
-enum Color { Red }`;
+enum Color { Red }
+new TypeError(\`\${JSON.stringify(1)}: no "\${channel.name}", "\${NAME}", \${quote(name)}\`);
+error instanceof Error;`;
   const lines = Deno.lint.runPlugin(rules, join(PROJECT, "mod.ts"), text)
     .map(({ range }) => text.slice(0, range[0]).split("\n").length);
-  assertEquals(lines.sort(), [1, 3, 4, 5, 5, 5, 6, 7, 7, 8]);
+  assertEquals(lines.sort((one, other) => one - other), [1, 3, 4, 5, 5, 5, 6, 7, 7, 8, 9, 9, 10]);
   assertEquals(Deno.lint.runPlugin(rules, join(PROJECT, "tests/run.ts"), text), []);
 });
 
@@ -104,6 +107,7 @@ Deno.test("the package has a description that JSR takes, and a README with examp
   assertMatch(TEXTS.get("README.md")!, /^```ts\n/m);
 });
 
-Deno.test("the version is a version", () => {
+Deno.test("the version is a version, and the one that the terminal command tells", () => {
   assertMatch(config.version, /^\d+\.\d+\.\d+(-[\w.]+)?$/);
+  assertEquals(VERSION, config.version);
 });

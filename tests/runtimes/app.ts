@@ -29,9 +29,10 @@ export class App implements AsyncDisposable {
     await Deno.writeTextFile(join(this.folder, name), text);
   }
 
-  /** Copies a file of the tests into it. */
-  async add(path: string): Promise<void> {
-    await Deno.copyFile(path, join(this.folder, basename(path)));
+  /** Copies a file of the tests into it, or into a folder of it. */
+  async add(path: string, folder = ""): Promise<void> {
+    await Deno.mkdir(join(this.folder, folder), { recursive: true });
+    await Deno.copyFile(path, join(this.folder, folder, basename(path)));
   }
 
   /** Every file of this project's package, as it is installed. */

@@ -16,13 +16,17 @@ export class Installed {
   /**
    * @param files Files of this folder that are added.
    * @param withClients Whether the clients are installed, in the versions that `client_library.ts` names.
+   * @param packages Other packages that are installed.
    */
-  constructor(files: readonly string[], { withClients = false } = {}) {
+  constructor(
+    files: readonly string[],
+    { withClients = false, packages = [] as readonly string[] } = {},
+  ) {
     const clients = Object.entries(CLIENTS).map(([name, version]) => `${name}@${version}`);
     let tarball: Tarball | undefined;
     Deno.test.beforeAll(async () => {
       tarball = await Tarball.pack();
-      this.#app = await tarball.install(...withClients ? clients : []);
+      this.#app = await tarball.install(...withClients ? clients : [], ...packages);
       for (const file of files) await this.#app.add(join(import.meta.dirname!, file));
     });
     Deno.test.afterAll(async () => {

@@ -7,8 +7,14 @@ import { pathToFileURL } from "node:url";
 
 const { default: server } = await import(pathToFileURL(process.argv[2]).href);
 
-createServer(async ({ headers, url }, response) => {
-  const answer = await server.fetch(new Request(new URL(url, "http://localhost"), { headers }));
+createServer(async (request, response) => {
+  const { headers, method, url } = request;
+  const body = method === "GET" || method === "HEAD" ? undefined : Readable.toWeb(request);
+  const answer = await server.fetch(
+    new Request(new URL(url, "http://localhost"), { headers, method, body, duplex: "half" }),
+  );
   response.writeHead(answer.status, Object.fromEntries(answer.headers));
-  Readable.fromWeb(answer.body).pipe(response);
+  if (answer.body && method !== "HEAD") return Readable.fromWeb(answer.body).pipe(response);
+  response.end();
+  await answer.body?.cancel();
 }).listen(Number(process.env.PORT));

@@ -17,6 +17,7 @@ import type { Backend } from "@broadcaster/broadcaster/backend";
 import { conformance } from "@broadcaster/broadcaster/conformance";
 import { MemoryBackend } from "@broadcaster/broadcaster/memory";
 import { eventStreamResponse, lastEventId } from "@broadcaster/broadcaster/sse";
+import { sendTo } from "@broadcaster/broadcaster/websocket";
 
 interface Chat {
   user: string;
@@ -40,6 +41,19 @@ export async function first(url: string): Promise<string | undefined> {
     return `${id} ${message.toUpperCase()}`;
   }
   return undefined;
+}
+
+/** The platform's socket, where there is one. */
+type PlatformSocket = typeof globalThis extends { WebSocket: { prototype: infer Socket } } ? Socket
+  : never;
+
+/** Events as binary messages. */
+export async function sent(
+  socket: PlatformSocket,
+  subscription: Subscription<Chat>,
+): Promise<void> {
+  const encoder = new TextEncoder();
+  await sendTo(socket, subscription, { map: ({ message }) => encoder.encode(message.text) }).ended;
 }
 
 /** One type for all channels. */
