@@ -65,7 +65,7 @@ export function postgresLog(url: string): LogUnderTest {
     bare: () => barePostgres(url),
     async clean(channels) {
       const sql = postgres(url, { max: 1, onnotice: () => {} });
-      await sql`DELETE FROM broadcaster_log WHERE channel = ANY(${[...channels]})`;
+      await sql`DELETE FROM broadcaster.log WHERE channel = ANY(${[...channels]})`;
       await sql.end();
     },
   };

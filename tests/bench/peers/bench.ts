@@ -7,22 +7,36 @@
 import { availableParallelism, cpus, loadavg } from "node:os";
 import { provide, RUNTIMES } from "../../runtimes/runtime.ts";
 import { PROJECT } from "../../runtimes/tarball.ts";
-import * as redis from "../../services/redis.ts";
-import type { Found } from "../../services/service.ts";
+import { Proxy } from "../../services/proxy.ts";
 import { print } from "../report.ts";
 import { rounds } from "../rounds.ts";
 import { Worker } from "../runtime.ts";
+import { type Broker, brokerOf, locate } from "./brokers.ts";
 import { type Commands, Library, PEERS } from "./library.ts";
-import { type Record, type Result, summaryOf, tableOf } from "./record.ts";
+import {
+  type Figures,
+  ONLY,
+  type Record,
+  type Result,
+  resultsOf,
+  type Run,
+  summaryOf,
+} from "./record.ts";
 import type { Contender, Row, Where } from "./rows.ts";
-import { progress, show } from "./screen.ts";
+import { progress, show, showRow } from "./screen.ts";
 
 /** How long a race may take, in milliseconds: some are of 10,000 messages, however long they take. */
 const PATIENCE = 120_000;
 
+/** Turns that warm a contender up do not grow beyond this. */
+const WARMTH = 1_000;
+
+/** Milliseconds from one cut to the next, how long each lasts, and what comes before and after all. */
+const CUTS = { every: 700, last: 150, around: 500 };
+
 /** What a race brought, or why it broke. */
 interface Answer {
-  readonly value?: number;
+  readonly value?: number | Figures;
   readonly error?: string;
 }
 
@@ -41,7 +55,7 @@ export class Bench implements AsyncDisposable {
   readonly #commands: Commands;
   readonly #library: Library;
   readonly #earlier: Library | undefined;
-  readonly #redis: Found | undefined;
+  readonly #brokers: ReadonlyMap<string, Broker>;
   readonly #stack: AsyncDisposableStack;
 
   private constructor(
@@ -51,7 +65,7 @@ export class Bench implements AsyncDisposable {
       commands: Commands;
       library: Library;
       earlier: Library | undefined;
-      redis: Found | undefined;
+      brokers: ReadonlyMap<string, Broker>;
       stack: AsyncDisposableStack;
     },
   ) {
@@ -60,11 +74,11 @@ export class Bench implements AsyncDisposable {
     this.#commands = needs.commands;
     this.#library = needs.library;
     this.#earlier = needs.earlier;
-    this.#redis = needs.redis;
+    this.#brokers = needs.brokers;
     this.#stack = needs.stack;
   }
 
-  /** Installs the library and its peers, and finds the runtimes and Redis. */
+  /** Installs the library and its peers, and finds the runtimes and the brokers. */
   static async prepare(rows: readonly Row[], count: number, before?: string): Promise<Bench> {
     await using stack = new AsyncDisposableStack();
     // What a run that is interrupted leaves behind lies in here.
@@ -81,30 +95,32 @@ export class Bench implements AsyncDisposable {
     const commands = await runtimes(rows);
     const library = stack.use(await Library.install(PROJECT));
     const earlier = before === undefined ? undefined : stack.use(await Library.install(before));
-    const needsRedis = rows.some(({ topic }) => topic === "redis");
-    const located = needsRedis ? await redis.locate() : undefined;
-    if (located && "skip" in located) throw new Error(`Cannot race on Redis: ${located.skip}`);
-    if (located) stack.defer(() => located.stop());
-    return new Bench(rows, count, {
-      commands,
-      library,
-      earlier,
-      redis: located,
-      stack: stack.move(),
-    });
+    const brokers = new Map<string, Broker>();
+    for (const name of new Set(rows.flatMap((row) => brokerOf(row) ?? []))) {
+      const broker = await locate(name);
+      stack.defer(() => broker.stop());
+      brokers.set(name, broker);
+    }
+    return new Bench(rows, count, { commands, library, earlier, brokers, stack: stack.move() });
   }
 
-  /** Races all rows, and prints each. */
-  async run(): Promise<Record> {
-    const date = new Date().toISOString();
-    const surroundings = await this.#surroundings();
-    for (const line of surroundings) print(line);
+  /**
+   * Races all rows, and prints each.
+   *
+   * @param keep Is called with what there is after each row.
+   */
+  async run(keep: (record: Record) => Promise<void>): Promise<Record> {
+    const run = await this.#describe();
+    for (const line of [run.machine, ...run.platforms]) print(line);
+    print(run.peers.join(", "));
+    print(`${run.rounds} rounds`);
     const results: Result[] = [];
     for (const [index, row] of this.#rows.entries()) {
       try {
-        const result = await this.#race(row, `${index + 1} of ${this.#rows.length}`);
-        results.push(result);
-        show(`${row.name}: ${row.title}; ${row.unit}, ${row.where}`, tableOf(result));
+        const brought = await this.#race(row, run.date, `${index + 1} of ${this.#rows.length}`);
+        results.push(...brought);
+        await keep({ runs: [run], results: brought });
+        showRow(row, brought);
       } catch (error) {
         this.broken.push(`${row.name}: ${error instanceof Error ? error.message : error}`);
         print(`\n${this.broken.at(-1)}`);
@@ -112,7 +128,7 @@ export class Bench implements AsyncDisposable {
     }
     if (results.length > 0) show("Ours beside the best: median (least–most)", summaryOf(results));
     print(`\n${this.broken.length > 0 ? `Broken: ${this.broken.join("\n  ")}` : "No race broke"}`);
-    return { date, surroundings, results };
+    return { runs: [run], results };
   }
 
   /** Ends what was started, and removes what was installed. */
@@ -120,36 +136,75 @@ export class Bench implements AsyncDisposable {
     await this.#stack.disposeAsync();
   }
 
-  async #race(row: Row, place: string): Promise<Result> {
+  async #race(row: Row, date: string, place: string): Promise<Result[]> {
     await using stack = new AsyncDisposableStack();
-    const racers = this.#field(row).map(({ contender, command }): Racer => ({
+    const link = row.cuts ? stack.use(await Proxy.start(portOf(this.#url(row)!))) : undefined;
+    const racers = this.#field(row, link).map(({ contender, command }): Racer => ({
       contender,
       worker: stack.use(new Worker(command)),
     }));
-    let turns = 0;
-    const all = await rounds(this.#rounds, racers, async ({ contender, worker }) => {
-      const round = Math.floor(turns++ / racers.length) || "warm-up";
-      progress(`${place}, ${row.name}: round ${round} of ${this.#rounds}`, contender.name);
-      const { milliseconds = 0, ...race } = row.race;
-      const warmth = round === "warm-up" ? 2 : 1;
-      const question = JSON.stringify({ ...race, milliseconds: milliseconds * warmth });
-      const answer = JSON.parse(await answerOf(worker, question)) as Answer;
-      if (typeof answer.value === "number") return answer.value;
-      throw new Error(`${contender.name}: ${answer.error ?? "it brought no figure"}`);
-    });
+    const results: Result[] = [];
+    for (const count of row.growth?.counts ?? [undefined]) {
+      const present = racers.filter(({ contender: { most = Infinity } }) => (count ?? 0) <= most);
+      const told = count === undefined ? place : `${place}, ${count.toLocaleString("en")}`;
+      const figures = link
+        ? await this.#cut(row, present, link, place)
+        : await this.#takeTurns(row, present, told, count);
+      const contenders = present.map(({ contender }) => contender);
+      results.push(...resultsOf(row, date, contenders, figures, count));
+    }
     progress("", "");
-    const { name, title, unit, fewer = false } = row;
-    const contenders = racers.map(({ contender }, index) => ({
-      ...contender,
-      rounds: all[index]!,
-    }));
-    return { name, title, unit, fewer, contenders };
+    return results;
+  }
+
+  /** Races with contenders that take turns. */
+  async #takeTurns(row: Row, racers: readonly Racer[], place: string, count: number | undefined) {
+    let turns = 0;
+    return await rounds(this.#rounds, racers, async (racer) => {
+      const round = Math.floor(turns++ / racers.length);
+      this.#tell(row, place, round, racer.contender.name);
+      const { milliseconds = 0, ...race } = row.race;
+      const isWarmUp = round === 0;
+      return await ask(racer, {
+        ...race,
+        milliseconds: milliseconds * (isWarmUp ? 2 : 1),
+        ...count !== undefined && { count: isWarmUp ? Math.min(count, WARMTH) : count },
+      });
+    });
+  }
+
+  /** Races with all contenders at the same time, while their link is cut. Nothing here is a speed. */
+  async #cut(row: Row, racers: readonly Racer[], link: Proxy, place: string): Promise<Figures[][]> {
+    const all = racers.map((): Figures[] => []);
+    const milliseconds = row.cuts! * (CUTS.every + CUTS.last) + 2 * CUTS.around;
+    // Before the first round, all connect.
+    await Promise.all(racers.map((racer) => ask(racer, { milliseconds: CUTS.around })));
+    for (let round = 1; round <= this.#rounds; round++) {
+      this.#tell(row, place, round, "all at once");
+      const answers = Promise.all(racers.map((racer) => ask(racer, { milliseconds })));
+      answers.catch(() => {});
+      await pause(CUTS.around);
+      for (let cuts = 0; cuts < row.cuts!; cuts++) {
+        await pause(CUTS.every);
+        link.refuse();
+        link.cut();
+        await pause(CUTS.last);
+        await link.accept();
+      }
+      for (const [index, figures] of (await answers).entries()) all[index]!.push(figures);
+    }
+    return all;
+  }
+
+  #tell({ name }: Row, place: string, round: number, turn: string): void {
+    progress(`${place}, ${name}: round ${round || "warm-up"} of ${this.#rounds}`, turn);
   }
 
   /** Who takes part, and how each is started. */
-  #field(row: Row): { contender: Contender; command: string[] }[] {
-    const url = this.#redis?.url;
-    const told = url === undefined ? row : { ...row, options: { ...row.options, url } };
+  #field(row: Row, link?: Proxy): { contender: Contender; command: string[] }[] {
+    const url = this.#url(row);
+    const options = { ...row.options, ...url && { url }, ...link && { link: link.url(url!) } };
+    const told = { ...row, options };
     const command = (library: Library, contender: Contender) =>
       library.command(contender, told, this.#commands);
     const field = row.contenders.map((contender) => ({
@@ -163,20 +218,44 @@ export class Bench implements AsyncDisposable {
     return [...field, { contender: before, command: command(earlier, ours) }];
   }
 
-  async #surroundings(): Promise<string[]> {
-    const versions = await Promise.all(
-      Object.entries(this.#commands).map(async ([where, command]) =>
-        `${where} ${await versionOf(command)}`
-      ),
-    );
-    const [load] = loadavg();
-    return [
-      `${availableParallelism()} cores, ${cpus()[0]?.model ?? "?"}, load ${load!.toFixed(2)}`,
-      versions.join(", "),
-      Object.entries(PEERS).map(([name, version]) => `${name} ${version}`).join(", "),
-      `${this.#rounds} rounds`,
-    ];
+  #url(row: Row): string | undefined {
+    const broker = brokerOf(row);
+    return broker === undefined ? undefined : this.#brokers.get(broker)!.url;
   }
+
+  async #describe(): Promise<Run> {
+    const runtimes = Object.entries(this.#commands).map(async ([where, command]) => {
+      const version = (await outputOf(command, "--version"))?.replace(/^v|^deno | \(.*$/g, "");
+      return `${where === "newest node" ? "node" : where} ${version ?? "?"}`;
+    });
+    const brokers = [...this.#brokers].map(([name, { version }]) => `${name} ${version}`);
+    const [load] = loadavg();
+    const model = `${availableParallelism()} cores, ${cpus()[0]?.model.trim() ?? "?"}`;
+    return {
+      date: new Date().toISOString(),
+      commit: await outputOf("git", "-C", PROJECT, "rev-parse", "--short", "HEAD") ?? "unknown",
+      machine: `${model}, load ${load!.toFixed(2)}`,
+      platforms: [...await Promise.all(runtimes), ...brokers],
+      peers: Object.entries(PEERS).map(([name, version]) => `${name} ${version}`),
+      rounds: this.#rounds,
+    };
+  }
+}
+
+/** The figures of one turn. */
+async function ask({ contender, worker }: Racer, race: Figures): Promise<Figures> {
+  const { value, error } = JSON.parse(await answerOf(worker, JSON.stringify(race))) as Answer;
+  if (typeof value === "number") return { [ONLY]: value };
+  if (value) return value;
+  throw new Error(`${contender.name}: ${error ?? "it brought no figure"}`);
+}
+
+function portOf(url: string): number {
+  return Number(new URL(url).port || 6379);
+}
+
+function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
 /** What a racer says, unless it hangs. */
@@ -212,7 +291,8 @@ async function path(where: Exclude<Where, "deno">): Promise<string> {
   return provided.path;
 }
 
-async function versionOf(command: string): Promise<string> {
-  const { stdout } = await new Deno.Command(command, { args: ["--version"] }).output();
-  return new TextDecoder().decode(stdout).split("\n")[0]!;
+/** The first line of what a command says, if there is one. */
+async function outputOf(command: string, ...args: string[]): Promise<string | undefined> {
+  const { success, stdout } = await new Deno.Command(command, { args, stderr: "null" }).output();
+  return success ? new TextDecoder().decode(stdout).split("\n")[0] : undefined;
 }

@@ -1,5 +1,5 @@
 /**
- * A server of event streams, for Node, Deno and Bun: `event_stream_server.mjs contender`. It prints
+ * A server of event streams or WebSockets, for Node, Deno and Bun: `event_stream_server.mjs contender`. It prints
  * its port; a number on its input publishes so many messages in one turn, and `memory` prints what
  * it holds.
  *
@@ -18,22 +18,24 @@ const HEAD = { "content-type": "text/event-stream", "cache-control": "no-cache" 
 /** Each serves, and returns its port and how to publish. */
 const CONTENDERS = {
   /** Ours on Node, as the README says. */
+  async "sendEventStream()"() {
+    const { Broadcast } = await import("@broadcaster/broadcaster");
+    const { sendEventStream } = await import("@broadcaster/broadcaster/sse");
+    const broadcast = new Broadcast("memory://");
+    const port = await listen(async (_request, response) => {
+      await sendEventStream(response, (signal) => broadcast.subscribe(CHANNEL, { signal }));
+    });
+    return { port, publish: (message) => broadcast.publish(CHANNEL, message) };
+  },
+
+  /** Ours as a web stream. */
   async "pipeline()"() {
     const { Broadcast } = await import("@broadcaster/broadcaster");
     const { eventStream } = await import("@broadcaster/broadcaster/sse");
     const broadcast = new Broadcast("memory://");
     const port = await listen(async (_request, response) => {
-      const left = new AbortController();
-      response.on("close", () => left.abort());
-      try {
-        const { signal } = left;
-        const subscription = await broadcast.subscribe(CHANNEL, { signal });
-        response.writeHead(200, HEAD);
-        await pipeline(eventStream(subscription), response);
-      } catch {
-        if (!response.headersSent) response.writeHead(503);
-        response.end();
-      }
+      response.writeHead(200, HEAD);
+      await pipeline(eventStream(await broadcast.subscribe(CHANNEL)), response);
     });
     return { port, publish: (message) => broadcast.publish(CHANNEL, message) };
   },
@@ -99,6 +101,39 @@ const CONTENDERS = {
       },
     };
   },
+
+  /** Ours over WebSockets. */
+  async "sendTo()"() {
+    const { Broadcast } = await import("@broadcaster/broadcaster");
+    const { sendTo } = await import("@broadcaster/broadcaster/websocket");
+    const broadcast = new Broadcast("memory://");
+    const map = ({ message }) => message;
+    const { port, server } = await listenToSockets();
+    server.on("connection", (socket) => {
+      sendTo(socket, (signal) => broadcast.subscribe(CHANNEL, { signal }), { map });
+    });
+    return { port, publish: (message) => broadcast.publish(CHANNEL, message) };
+  },
+
+  async "Socket.IO"() {
+    const { Server } = await import("socket.io");
+    const server = createServer();
+    // The client answers no pings.
+    const io = new Server(server, { transports: ["websocket"], pingInterval: 3_600_000 });
+    const port = await listening(server);
+    return { port, publish: (message) => io.emit("message", message) };
+  },
+
+  /** The limit of WebSockets: a loop over all of them. */
+  async "ws.send()"() {
+    const { port, server } = await listenToSockets();
+    return {
+      port,
+      publish(message) {
+        for (const socket of server.clients) socket.send(message);
+      },
+    };
+  },
 };
 
 let id = 0;
@@ -128,10 +163,20 @@ function held() {
 }
 
 function listen(handle) {
+  return listening(createServer(handle));
+}
+
+function listening(server) {
   return new Promise((resolve) => {
-    const server = createServer(handle);
     server.listen(0, "127.0.0.1", 2_048, () => resolve(server.address().port));
   });
+}
+
+async function listenToSockets() {
+  const { WebSocketServer } = await import("ws");
+  const http = createServer();
+  const server = new WebSocketServer({ server: http });
+  return { port: await listening(http), server };
 }
 
 /** Serves web responses, on Deno or Bun. */

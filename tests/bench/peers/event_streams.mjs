@@ -1,5 +1,6 @@
 /**
- * The client of event streams, the same for all servers: many sockets, on which it counts frames.
+ * The client of event streams and WebSockets, the same for all servers: many sockets, on which it
+ * counts messages.
  *
  * @module
  */
@@ -18,13 +19,34 @@ const BATCH = 100;
 /** Connections that stand before memory is weighed: what the first ones load is not theirs. */
 const FIRST = 50;
 
+/** What opens a WebSocket. */
+const UPGRADE = "host: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n" +
+  "sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+/** What is asked for, the status of the answer, and what is sent after it. */
+const HANDSHAKES = {
+  "event stream": {
+    request: "GET / HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n\r\n",
+    status: "HTTP/1.1 200",
+  },
+  "WebSocket": { request: `GET / HTTP/1.1\r\n${UPGRADE}`, status: "HTTP/1.1 101" },
+  "Socket.IO": {
+    request: `GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\n${UPGRADE}`,
+    status: "HTTP/1.1 101",
+    // A text frame with the packet `40`, which connects to the namespace.
+    then: Buffer.from([0x81, 0x82, 0, 0, 0, 0, 0x34, 0x30]),
+  },
+};
+
 /** Starts a server, and the connections to it. */
-export async function open(_contender, { server, connections, memory }) {
-  return memory ? { race: () => weigh(server, connections) } : await start(server, connections);
+export async function open(contender, { server, connections, memory, sockets }) {
+  const kind = contender === "Socket.IO" ? contender : sockets ? "WebSocket" : "event stream";
+  const shake = HANDSHAKES[kind];
+  if (memory) return { race: () => weigh(server, connections, shake) };
+  return await start(server, connections, shake);
 }
 
-async function start(command, connections) {
-  const { tally, publish, connect, stop } = await serve(command, connections);
+async function start(command, connections, shake) {
+  const { tally, publish, connect, stop } = await serve(command, connections, shake);
   await connect(0, connections);
   await ready({ publish: () => publish(1), tally });
   return {
@@ -43,8 +65,8 @@ async function start(command, connections) {
 }
 
 /** How many bytes the server's process grows by with each connection. */
-async function weigh(command, connections) {
-  const { tally, publish, ask, connect, stop } = await serve(command, FIRST + connections);
+async function weigh(command, connections, shake) {
+  const { tally, publish, ask, connect, stop } = await serve(command, FIRST + connections, shake);
   await connect(0, FIRST);
   publish(10);
   await pause(500);
@@ -56,7 +78,7 @@ async function weigh(command, connections) {
   return (after - before) / connections;
 }
 
-async function serve([command, ...args], connections) {
+async function serve([command, ...args], connections, shake) {
   const child = spawn(command, args, { stdio: ["pipe", "pipe", "inherit"] });
   const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
   const { done, value: port } = await lines.next();
@@ -97,8 +119,10 @@ async function serve([command, ...args], connections) {
         callback(size) {
           if (status.length < 12) {
             status += buffer.latin1Slice(0, Math.min(size, 12));
-            if (status.startsWith("HTTP/1.1 200")) resolve(socket);
-            else if (status.length >= 12) reject(new Error(`Cannot follow a stream: ${status}`));
+            if (status.startsWith(shake.status)) {
+              if (shake.then) socket.write(shake.then);
+              resolve(socket);
+            } else if (status.length >= 12) reject(new Error(`Cannot follow a stream: ${status}`));
           }
           let signs = 0;
           for (let at = 0; at < size; at++) if (buffer[at] === SIGN) signs++;
@@ -108,7 +132,7 @@ async function serve([command, ...args], connections) {
       };
       const socket = connectTo({ host: "127.0.0.1", port, onread });
       socket.on("error", reject);
-      socket.write("GET / HTTP/1.1\r\nhost: localhost\r\naccept: text/event-stream\r\n\r\n");
+      socket.write(shake.request);
     });
   }
 }

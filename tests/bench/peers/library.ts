@@ -13,21 +13,33 @@ import type { Contender, Row, Where } from "./rows.ts";
 
 /** What is installed for the bench alone, and nowhere else. */
 export const PEERS: Readonly<Record<string, string>> = {
+  "@nats-io/transport-node": "3.4.0",
+  "@orpc/client": "1.14.7",
   "@orpc/experimental-publisher": "1.14.7",
+  "@socket.io/redis-streams-adapter": "0.3.1",
   "better-sse": "0.16.1",
   "graphql": "16.15.0",
   "graphql-redis-subscriptions": "2.7.0",
   "graphql-subscriptions": "3.0.0",
   "graphql-yoga": "5.24.1",
   "ioredis": "6.0.0",
+  "postgres": "3.4.9",
+  "socket.io": "4.8.4",
+  "socket.io-client": "4.8.4",
+  "ws": "8.23.0",
 };
 
 /** The programs and what they import; they run in the app, or from here. */
 const FILES = [
+  "broker",
+  "cuts",
   "event_stream_server",
   "event_streams",
+  "growth",
   "in_process",
+  "nats",
   "pace",
+  "postgres",
   "program",
   "racer",
   "redis",

@@ -5,8 +5,7 @@
  */
 
 import { Redis } from "ioredis";
-import { inFlight, message, ready, timed } from "./pace.mjs";
-import { Tally } from "./tally.mjs";
+import { follow, ours } from "./broker.mjs";
 
 /** Nothing may be lost here, however far a reader is behind. */
 const MORE = 1 << 20;
@@ -15,24 +14,14 @@ const LIFETIME = 3_600;
 
 /** Each gives its readers to `read`, and returns how to publish, and how to close. */
 const CONTENDERS = {
-  async "redis://"({ url, channel, readers, read }) {
-    const { Broadcast } = await import("@broadcaster/broadcaster");
-    const broadcast = new Broadcast(url);
-    for (let reader = 0; reader < readers; reader++) {
-      read(reader, await broadcast.subscribe(channel));
-    }
-    return {
-      publish: (message) => broadcast.publish(channel, message),
-      close: () => broadcast.disconnect(),
-    };
-  },
+  "redis://": ours,
 
   async "redis-stream://"({ url, ...rest }) {
-    const contender = await CONTENDERS["redis://"]({
+    const contender = await ours({
       url: url.replace(/^redis/, "redis-stream"),
       ...rest,
     });
-    return { ...contender, key: rest.channel };
+    return temporary(contender, url, rest.channel);
   },
 
   /** The client alone: a callback that calls every reader. */
@@ -80,56 +69,25 @@ const CONTENDERS = {
   async "oRPC, resumable"(field) {
     const prefix = "broadcaster-bench:";
     const contender = await CONTENDERS.oRPC(field, { resumeRetentionSeconds: 60 * 2, prefix });
-    return { ...contender, key: `${prefix}${field.channel}` };
+    return temporary(contender, field.url, `${prefix}${field.channel}`);
   },
 };
 
 /** Starts the readers of a contender. */
-export async function open(name, { url, readers }) {
-  const tally = new Tally(readers);
-  const channel = `broadcaster_bench_${crypto.randomUUID()}`;
-  let seen;
-  function receive(reader) {
-    seen?.();
-    tally.add(reader);
-  }
-  async function follow(reader, messages) {
-    for await (const _ of messages) receive(reader);
-  }
-  const read = (reader, messages) => void follow(reader, messages);
-  const contender = await CONTENDERS[name]({ url, channel, readers, receive, read });
-  const { publish, close, key } = contender;
-  await ready({ publish, tally });
-  const redis = key && new Redis(url);
-  await redis?.expire(key, LIFETIME);
+export function open(name, options) {
+  return follow(CONTENDERS[name], options);
+}
+
+/** A contender whose stream does not outlive it for long. */
+function temporary({ publish, close }, url, key) {
+  const redis = new Redis(url);
   return {
-    race: ({ part, ...race }) =>
-      part === undefined ? inFlight({ publish, tally }, race) : latency(race, part),
+    publish,
+    ready: () => redis.expire(key, LIFETIME),
     async close() {
       await close();
-      await redis?.del(key);
-      await redis?.quit();
+      await redis.del(key);
+      await redis.quit();
     },
   };
-
-  /**
-   * The milliseconds from publish to receive that such a part of the messages stays below. There is
-   * one reader, who gets them in the order in which they were sent.
-   */
-  async function latency({ least }, part) {
-    const sentAt = [];
-    const delays = [];
-    seen = () => delays.push(performance.now() - sentAt[delays.length]);
-    await timed(tally, async () => {
-      for (let sent = 1; sent <= least; sent++) {
-        tally.owe(1);
-        sentAt.push(performance.now());
-        await publish(message(sent));
-      }
-      await tally.settle();
-      return least;
-    });
-    seen = undefined;
-    return delays.sort((a, b) => a - b)[Math.floor(least * part)];
-  }
 }
