@@ -1,16 +1,15 @@
 // deno run -A examples/chat.ts [url] [--port 8000], with redis://localhost:6379 for example
-// deno-lint-ignore-file no-console
 
-import process from "node:process";
-import { parseArgs } from "node:util";
 import {
   Broadcast,
+  type BroadcastEvent,
   type Codec,
   ConnectionError,
   OutcomeUnknownError,
-  type Subscription,
   text,
 } from "@broadcaster/broadcaster";
+import { sendTo } from "@broadcaster/broadcaster/websocket";
+import { later, run } from "./server.ts";
 
 const KINDS = ["message", "join", "here", "missed", "leave"] as const;
 
@@ -20,6 +19,14 @@ const TALK = "chatroom";
 const PRESENCE = "chatroom-presence";
 /** Number of recent messages that a page starts with. */
 const PAST = 100;
+/** Number of messages that a page gets at most when it comes back. */
+const MOST_MISSED = 1_000;
+/** Number of messages of a page that wait for the broker at a time. */
+const MOST_SENDING = 100;
+/** Number of characters of a frame that a page sends. */
+const LONGEST = 20_000;
+/** Number of pages at a time. */
+const MOST_VISITS = 1_000;
 
 /** Message of the channels. `id` identifies the entry, `from` the page that sent it. */
 interface Entry {
@@ -55,22 +62,35 @@ function check(value: unknown): Entry {
   return { kind, id, from, name, text, at };
 }
 
+/** What pages get of an event; those of messages have an id to resume after. */
+function map({ channel, id, message }: BroadcastEvent<Entry>): string {
+  return JSON.stringify(channel === TALK ? { ...message, event: id } : message);
+}
+
 type Room = Broadcast<Record<string, Entry>>;
 
 /** Functions that end the visit of each connected page. */
 const visits = new Set<(code: number) => void>();
 
+/** What pages are told first: how many past messages there are at most, and on which broker. */
+interface Welcome {
+  history: number;
+  address: string;
+}
+
 /** Serves one page and its subscriptions, until either ends. */
-function visit(broadcast: Room, history: number, request: Request): Response {
+function visit(broadcast: Room, { history, address }: Welcome, request: Request): Response {
   const { socket, response } = Deno.upgradeWebSocket(request);
   const left = new AbortController();
   let guest: Entry | undefined;
+  let sending = 0;
 
   function tell(frame: object): void {
     if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(frame));
   }
 
   async function publish(entry: Entry): Promise<void> {
+    sending++;
     try {
       await broadcast.publish(entry.kind === "message" ? TALK : PRESENCE, entry);
     } catch (error) {
@@ -78,6 +98,8 @@ function visit(broadcast: Room, history: number, request: Request): Response {
       // Pages identify an entry by its id, so an entry that was published after all is shown once.
       const again = error instanceof ConnectionError || error instanceof OutcomeUnknownError;
       tell({ kind: "failed", id: entry.id, reason, again });
+    } finally {
+      sending--;
     }
   }
 
@@ -87,19 +109,13 @@ function visit(broadcast: Room, history: number, request: Request): Response {
     const talk = await broadcast.subscribe(TALK, {
       history,
       after: new URL(request.url).searchParams.get("after") || undefined,
+      maxResume: MOST_MISSED,
       onGap: ({ missed }) => tell({ kind: "gap", missed }),
       signal,
     });
-    tell({ kind: "ready", history });
-    await Promise.race([relay(present), relay(talk)]);
-  }
-
-  async function relay(subscription: Subscription<Entry>): Promise<void> {
-    for await (const { channel, id, message } of subscription) {
-      tell(channel === TALK ? { ...message, event: id } : message);
-      // A page that does not keep up is disconnected; it reconnects and resumes.
-      if (socket.bufferedAmount > 1_000_000) break;
-    }
+    tell({ kind: "ready", history, address });
+    // A page that does not keep up is disconnected; it reconnects and resumes.
+    await Promise.race([present, talk].map((events) => sendTo(socket, events, { map }).ended));
   }
 
   function end(code = 1000): void {
@@ -117,6 +133,8 @@ function visit(broadcast: Room, history: number, request: Request): Response {
     listen().catch(() => {}).then(() => end(1013));
   };
   socket.onmessage = ({ data }) => {
+    if (typeof data !== "string" || data.length > LONGEST) return end(1009);
+    if (sending >= MOST_SENDING) return end(1013);
     try {
       const entry = check(JSON.parse(data));
       guest = { ...entry, from: guest?.from ?? entry.from };
@@ -140,45 +158,22 @@ async function countPast(broadcast: Room): Promise<number> {
   }
 }
 
-/** Serves on the given port; otherwise on 8000 or the next free port. */
-function serve(port: string | undefined, handler: (request: Request) => Response) {
-  for (let next = 8_000;; next++) {
-    try {
-      return Deno.serve({ port: Number(port ?? next), onListen() {} }, handler);
-    } catch (error) {
-      if (port || next === 8_099 || !(error instanceof Deno.errors.AddrInUse)) throw error;
-    }
-  }
-}
-
-try {
-  const options = { port: { type: "string" } } as const;
-  const { values: { port }, positionals } = parseArgs({ options, allowPositionals: true });
-  const url = positionals[0] ?? Deno.env.get("BROADCASTER_URL") ?? "memory://";
+await run("Chat", async (url, address) => {
   const broadcast = new Broadcast(url, { codec });
   await broadcast.connect();
   const history = await countPast(broadcast);
-
-  const page = await Deno.readTextFile(new URL("chat.html", import.meta.url));
-  const server = serve(port, (request) => {
-    const { pathname } = new URL(request.url);
-    if (pathname === "/") return new Response(page, { headers: { "content-type": "text/html" } });
-    const isSocket = pathname === "/chat" && request.headers.get("upgrade") === "websocket";
-    return isSocket
-      ? visit(broadcast, history, request)
-      : new Response("Not found", { status: 404 });
-  });
-  const broker = url.replace(/\/\/.*@/, "//").replace(/\?.*/, "");
-  console.log(`Chat on http://localhost:${server.addr.port} over ${broker}`);
-
-  const stop = async () => {
-    for (const end of visits) end(1012);
-    await broadcast.disconnect();
-    await server.shutdown();
+  return {
+    page: "chat.html",
+    async stop() {
+      for (const end of visits) end(1012);
+      await broadcast.disconnect();
+    },
+    answer(request, path) {
+      const isSocket = path === "/chat" && request.headers.get("upgrade") === "websocket";
+      if (!isSocket) return new Response("Not found", { status: 404 });
+      return visits.size < MOST_VISITS
+        ? visit(broadcast, { history, address }, request)
+        : later(request);
+    },
   };
-  process.once("SIGINT", stop);
-  process.once("SIGTERM", stop);
-} catch (error) {
-  console.error((error as Error).message);
-  Deno.exit(1);
-}
+});

@@ -1,8 +1,9 @@
 // deno run -A examples/resume.ts [url], with redis-stream://localhost to survive a restart
 
 import { setTimeout as pause } from "node:timers/promises";
-import { Broadcast, json } from "@broadcaster/broadcaster";
+import { Broadcast, ClosedError, json } from "@broadcaster/broadcaster";
 import { eventStreamResponse, lastEventId } from "@broadcaster/broadcaster/sse";
+import { later, run } from "./server.ts";
 
 /** Message of a run's channel. The index of the newest one tells where to continue writing. */
 interface Token {
@@ -28,65 +29,84 @@ someone who was away for long, the place where words are missing is marked.
 
 That is all there is to it.`.match(/\S+\s*/g)!;
 
-const broadcast = new Broadcast(Deno.args[0] ?? "memory://", { codec: json<Token>() });
-// Fails early if the broker cannot be reached or has no log.
-await broadcast.history("run", { limit: 1 });
-const page = await Deno.readTextFile(new URL("resume.html", import.meta.url));
+/** The log has nothing of a run. */
+class NoRunError extends Error {}
 
-/** Channels that this process writes to. Several servers must agree on one writer per channel. */
-const writing = new Set<string>();
+/** Answers that are written at a time. */
+const MOST_RUNS = 100;
 
-function publish(channel: string, index: number): Promise<unknown> {
-  const done = index === TOKENS.length - 1;
-  return broadcast.publish(channel, { index, text: TOKENS[index]!, done });
-}
+await run("A stream that resumes", async (url) => {
+  const broadcast = new Broadcast(url, { codec: json<Token>() });
+  // Fails early if the broker cannot be reached or has no log.
+  await broadcast.history("run", { limit: 1 });
 
-async function countWritten(channel: string): Promise<number> {
-  const [newest] = await broadcast.history(channel, { limit: 1 });
-  return newest ? newest.message.index + 1 : 0;
-}
+  /** Channels that this process writes to. Several servers must agree on one writer per channel. */
+  const writing = new Set<string>();
 
-/** Writes the tokens that the log lacks, also those of a run that another process started. */
-async function write(channel: string): Promise<void> {
-  if (writing.has(channel)) return;
-  writing.add(channel);
-  for (let index; index !== TOKENS.length;) {
-    try {
-      for (index = await countWritten(channel); index < TOKENS.length; index++) {
-        await publish(channel, index);
-        await pause(30 + Math.random() * 30);
+  function publish(channel: string, index: number): Promise<unknown> {
+    const done = index === TOKENS.length - 1;
+    return broadcast.publish(channel, { index, text: TOKENS[index]!, done });
+  }
+
+  async function countWritten(channel: string): Promise<number> {
+    const [newest] = await broadcast.history(channel, { limit: 1 });
+    return newest ? newest.message.index + 1 : 0;
+  }
+
+  /** Writes the tokens that the log lacks, also those of a run that another process started. */
+  async function write(channel: string): Promise<void> {
+    if (writing.has(channel)) return;
+    writing.add(channel);
+    for (let index; index !== TOKENS.length;) {
+      try {
+        for (index = await countWritten(channel); index < TOKENS.length; index++) {
+          await publish(channel, index);
+          await pause(30 + Math.random() * 30);
+        }
+      } catch (error) {
+        if (error instanceof ClosedError) break;
+        // The broker may have stored a token without confirming it: count again in the log.
+        index = undefined;
+        await pause(1_000);
       }
-    } catch {
-      // The broker may have stored a token without confirming it: count again in the log.
-      index = undefined;
-      await pause(1_000);
     }
+    writing.delete(channel);
   }
-  writing.delete(channel);
-}
 
-Deno.serve({ onError: () => new Response("Try again later", { status: 503 }) }, async (request) => {
-  const { pathname } = new URL(request.url);
-  if (request.method === "POST" && pathname === "/run") {
-    const run = crypto.randomUUID();
-    await publish(`run.${run}`, 0);
-    write(`run.${run}`);
-    return new Response(null, { status: 303, headers: { location: `/?run=${run}` } });
-  }
-  const run = pathname.match(/^\/run\/([\w-]{36})$/)?.[1];
-  if (run) {
-    const channel = `run.${run}`;
-    if (await countWritten(channel) === 0) {
-      // An event, since `EventSource` does not expose the status of a failed response.
-      const headers = { "content-type": "text/event-stream" };
-      return new Response("event: gone\ndata:\n\n", { headers });
-    }
+  /** The run, as far as it is written, and then live. */
+  async function follow(channel: string, after: string | undefined, signal: AbortSignal) {
+    if (await countWritten(channel) === 0) throw new NoRunError();
     write(channel);
-    const after = lastEventId(request);
-    return eventStreamResponse(
-      await broadcast.subscribe(channel, { after, history: TOKENS.length }),
-    );
+    const history = TOKENS.length;
+    return await broadcast.subscribe(channel, { after, history, maxResume: history, signal });
   }
-  if (pathname === "/") return new Response(page, { headers: { "content-type": "text/html" } });
-  return new Response("Not found", { status: 404 });
+
+  return {
+    page: "resume.html",
+    stop: () => broadcast.disconnect(),
+    async answer(request, path) {
+      const run = path.match(/^\/run\/([\w-]{36})$/)?.[1];
+      switch (`${request.method} ${run ? "run" : path}`) {
+        case "POST /run": {
+          if (writing.size >= MOST_RUNS) return later(request);
+          const run = crypto.randomUUID();
+          await publish(`run.${run}`, 0);
+          write(`run.${run}`);
+          return new Response(null, { status: 303, headers: { location: `/?run=${run}` } });
+        }
+        case "GET run":
+          try {
+            const after = lastEventId(request);
+            return await eventStreamResponse((signal) => follow(`run.${run}`, after, signal));
+          } catch (error) {
+            if (!(error instanceof NoRunError)) throw error;
+            // An event, since `EventSource` does not expose the status of a failed response.
+            const headers = { "content-type": "text/event-stream" };
+            return new Response("event: gone\ndata:\n\n", { headers });
+          }
+        default:
+          return new Response("Not found", { status: 404 });
+      }
+    },
+  };
 });

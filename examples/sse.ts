@@ -2,24 +2,31 @@
 
 import { Broadcast } from "@broadcaster/broadcaster";
 import { eventStreamResponse, lastEventId } from "@broadcaster/broadcaster/sse";
+import { read, run } from "./server.ts";
 
-const broadcast = new Broadcast(Deno.args[0] ?? "memory://");
-await broadcast.connect();
-const page = await Deno.readTextFile(new URL("sse.html", import.meta.url));
-
-Deno.serve(async (request) => {
-  switch (`${request.method} ${new URL(request.url).pathname}`) {
-    case "GET /":
-      return new Response(page, { headers: { "content-type": "text/html" } });
-    case "GET /events": {
-      const after = lastEventId(request);
-      const subscription = await broadcast.subscribe("news", { after });
-      return eventStreamResponse(subscription);
-    }
-    case "POST /publish":
-      await broadcast.publish("news", await request.text());
-      return new Response(null, { status: 204 });
-    default:
-      return new Response("Not found", { status: 404 });
-  }
+await run("News", async (url) => {
+  const broadcast = new Broadcast(url);
+  await broadcast.connect();
+  return {
+    page: "sse.html",
+    stop: () => broadcast.disconnect(),
+    async answer(request, path) {
+      switch (`${request.method} ${path}`) {
+        case "GET /events": {
+          const after = lastEventId(request);
+          return await eventStreamResponse((signal) =>
+            broadcast.subscribe("news", { after, maxResume: 100, signal })
+          );
+        }
+        case "POST /publish": {
+          const text = await read(request, 2_000);
+          if (text === undefined) return new Response("Too long", { status: 413 });
+          await broadcast.publish("news", text);
+          return new Response(null, { status: 204 });
+        }
+        default:
+          return new Response("Not found", { status: 404 });
+      }
+    },
+  };
 });

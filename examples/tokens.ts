@@ -3,10 +3,10 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { Broadcast } from "@broadcaster/broadcaster";
 import { eventStreamResponse, lastEventId } from "@broadcaster/broadcaster/sse";
+import { later, read, run } from "./server.ts";
 
-const broadcast = new Broadcast(Deno.args[0] ?? "memory://");
-await broadcast.connect();
-const page = await Deno.readTextFile(new URL("tokens.html", import.meta.url));
+/** Answers that are written at a time. */
+const MOST_ANSWERS = 100;
 
 /** Stands in for the output of a language model. */
 async function* answer(question: string): AsyncGenerator<string> {
@@ -19,27 +19,46 @@ where it broke. I write into a stream, and closing it ends the channel.`;
   }
 }
 
-Deno.serve(async (request) => {
-  const { pathname } = new URL(request.url);
-  const run = pathname.match(/^\/runs\/([\w-]{36})$/)?.[1];
-  switch (`${request.method} ${run ? "run" : pathname}`) {
-    case "GET /":
-      return new Response(page, { headers: { "content-type": "text/html" } });
-    case "POST /runs": {
-      const run = crypto.randomUUID();
-      const tokens = ReadableStream.from(answer(await request.text()));
+await run("Tokens", async (url) => {
+  const broadcast = new Broadcast(url);
+  await broadcast.connect();
+  let writing = 0;
+
+  async function write(channel: string, question: string): Promise<void> {
+    writing++;
+    try {
+      const tokens = ReadableStream.from(answer(question));
+      await tokens.pipeTo(broadcast.writable(channel, { end: true }));
+    } catch {
       // If the broker is lost for long, the answer ends early; the response was already sent.
-      tokens.pipeTo(broadcast.writable(`run.${run}`, { end: true })).catch(() => {});
-      return new Response(run);
+    } finally {
+      writing--;
     }
-    case "GET run":
-      return eventStreamResponse(
-        await broadcast.subscribe(`run.${run}`, {
-          after: lastEventId(request),
-          history: 1_000,
-        }),
-      );
-    default:
-      return new Response("Not found", { status: 404 });
   }
+
+  return {
+    page: "tokens.html",
+    stop: () => broadcast.disconnect(),
+    async answer(request, path) {
+      const run = path.match(/^\/runs\/([\w-]{36})$/)?.[1];
+      switch (`${request.method} ${run ? "run" : path}`) {
+        case "POST /runs": {
+          const question = await read(request, 1_000);
+          if (question === undefined) return new Response("Too long", { status: 413 });
+          if (writing >= MOST_ANSWERS) return later(request);
+          const run = crypto.randomUUID();
+          write(`run.${run}`, question);
+          return new Response(run);
+        }
+        case "GET run": {
+          const after = lastEventId(request);
+          return await eventStreamResponse((signal) =>
+            broadcast.subscribe(`run.${run}`, { after, history: 1_000, maxResume: 1_000, signal })
+          );
+        }
+        default:
+          return new Response("Not found", { status: 404 });
+      }
+    },
+  };
 });

@@ -10,7 +10,13 @@ const CHAT = "examples/chat.ts";
 test("Chat: two people meet, talk and part", async () => {
   await using chat = await Example.start(CHAT);
   await using visitors = await Visitors.start();
-  const ada = await join(visitors, chat.url, "Ada");
+  const ada = await visitors.open(chat.url);
+  await live(ada);
+  // Whoever has no name yet is there all the same, in front of the room.
+  assertEquals(await ada.locator("#people h2").textContent(), "1 here");
+  await look(ada, "chat-naming");
+  await introduce(ada, "Ada");
+  await ada.getByText("on memory://", { exact: true }).waitFor();
   await look(ada, "chat-empty");
   const bo = await join(visitors, chat.url, "Bo");
   await person(ada, "Bo").waitFor();
@@ -20,7 +26,7 @@ test("Chat: two people meet, talk and part", async () => {
   await message(bo, "Good morning").waitFor();
   await say(bo, "Good evening");
   await message(ada, "Good evening").waitFor();
-  await look(ada, "chat-two");
+  await look(ada, "chat");
   await bo.close();
   await note(ada, "Bo left").waitFor();
   await person(ada, "Bo").waitFor({ state: "detached" });

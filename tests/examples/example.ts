@@ -50,10 +50,8 @@ export class Example implements AsyncDisposable {
   /** Starts it, again; resolves once it serves. */
   async start(): Promise<void> {
     const process = new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "--no-prompt", this.#file, ...this.#args],
+      args: ["run", "-A", "--no-prompt", this.#file, ...this.#args, "--port", `${this.#port}`],
       cwd: ROOT,
-      // How `Deno.serve` is told where to listen, by those who do not say.
-      env: { DENO_SERVE_ADDRESS: `tcp:0.0.0.0:${this.#port}` },
       stdin: "null",
       stdout: "piped",
       stderr: "piped",

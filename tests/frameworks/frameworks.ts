@@ -1,0 +1,174 @@
+/** The frameworks that have an example, and how one speaks to it. */
+
+/** What the example gives to its framework. */
+export type Glue = "`Response`" | "`ServerResponse`" | "`Observable`" | "async iterator";
+
+/** What a client asks. */
+export type Ask = (base: string, after?: string) => Request;
+
+/** A framework with an example. */
+export interface Framework {
+  readonly name: string;
+  /** The file in `examples/frameworks`. */
+  readonly file: string;
+  readonly glue: Glue;
+  /** What runs it. */
+  readonly runtime: "Node 20" | "Deno" | "Bun";
+  /** Where the file goes in an app that has a place for it. */
+  readonly place?: string;
+  /** What Node is told in place of the file. */
+  readonly command?: (port: number) => string[];
+  /** What it needs from npm. */
+  readonly packages: readonly string[];
+  /** Whether it is the one of its glue that `test:all` starts; `test:long` starts the others. */
+  readonly isFirst?: boolean;
+  /** Asks for the events. */
+  readonly ask: Ask;
+  /** Asks to publish a text. */
+  readonly publish: (base: string, text: string) => Request;
+  /** What it answers to HEAD. */
+  readonly head: number;
+  /** Whether `EventSource` can ask, and its reconnecting is answered from where it was. */
+  readonly eventSource: boolean;
+}
+
+const ask: Ask = (base, after) =>
+  new Request(`${base}/news`, {
+    headers: {
+      "accept": "text/event-stream",
+      "accept-encoding": "gzip, br",
+      ...after !== undefined && { "last-event-id": after },
+    },
+  });
+
+const publish = (base: string, text: string) =>
+  new Request(`${base}/news`, {
+    method: "POST",
+    body: text,
+    headers: { "content-type": "text/plain" },
+  });
+
+function call(url: string, body: unknown, headers: HeadersInit = {}): Request {
+  const type = { "content-type": "application/json" };
+  const init = { method: "POST", body: JSON.stringify(body), headers: { ...type, ...headers } };
+  return new Request(url, init as RequestInit);
+}
+
+const PLAIN = { runtime: "Node 20", ask, publish, head: 200, eventSource: true } as const;
+
+/** All of them. */
+export const FRAMEWORKS: readonly Framework[] = [
+  {
+    ...PLAIN,
+    name: "`node:http`",
+    file: "node_http.mjs",
+    glue: "`ServerResponse`",
+    packages: [],
+  },
+  {
+    ...PLAIN,
+    name: "Express 5",
+    file: "express.mjs",
+    glue: "`ServerResponse`",
+    packages: ["express@5", "compression@1"],
+    isFirst: true,
+  },
+  {
+    ...PLAIN,
+    name: "Fastify 5",
+    file: "fastify.mjs",
+    glue: "`ServerResponse`",
+    packages: ["fastify@5"],
+  },
+  { ...PLAIN, name: "Koa 3", file: "koa.mjs", glue: "`ServerResponse`", packages: ["koa@3"] },
+  {
+    ...PLAIN,
+    name: "Hono 4",
+    file: "hono.mjs",
+    glue: "`Response`",
+    packages: ["hono@4", "@hono/node-server@2"],
+    isFirst: true,
+  },
+  { ...PLAIN, name: "h3 2", file: "h3.mjs", glue: "`Response`", packages: ["h3@2"] },
+  {
+    ...PLAIN,
+    name: "Next.js 16",
+    file: "nextjs_route.ts",
+    glue: "`Response`",
+    place: "app/news/route.ts",
+    command: (
+      port,
+    ) => ["node_modules/next/dist/bin/next", "dev", "--hostname", "127.0.0.1", "--port", `${port}`],
+    packages: [
+      ...["next@16", "react@19", "react-dom@19"],
+      ...["typescript@5", "@types/node@20", "@types/react@19"],
+    ],
+  },
+  {
+    ...PLAIN,
+    name: "`Deno.serve`",
+    file: "deno_serve.ts",
+    glue: "`Response`",
+    runtime: "Deno",
+    packages: [],
+  },
+  {
+    ...PLAIN,
+    name: "`Bun.serve`",
+    file: "bun_serve.mjs",
+    glue: "`Response`",
+    runtime: "Bun",
+    packages: [],
+  },
+  {
+    ...PLAIN,
+    name: "NestJS 12 `@Sse`",
+    file: "nestjs.ts",
+    glue: "`Observable`",
+    packages: [
+      ...["@nestjs/core@12", "@nestjs/common@12", "@nestjs/platform-express@12"],
+      ...["rxjs@7", "reflect-metadata@0.2", "typescript@5", "@types/node@20"],
+    ],
+    isFirst: true,
+  },
+  {
+    ...PLAIN,
+    name: "oRPC 1",
+    file: "orpc.mjs",
+    glue: "async iterator",
+    packages: ["@orpc/server@1"],
+    ask: (base, after) =>
+      call(`${base}/news`, {}, after === undefined ? {} : { "last-event-id": after }),
+    publish: (base, text) => call(`${base}/publish`, { json: text }),
+    head: 405,
+    eventSource: false,
+    isFirst: true,
+  },
+  {
+    ...PLAIN,
+    name: "tRPC 11 `tracked`",
+    file: "trpc.mjs",
+    glue: "async iterator",
+    packages: ["@trpc/server@11"],
+    publish: (base, text) => call(`${base}/publish`, text),
+    head: 204,
+  },
+  {
+    ...PLAIN,
+    name: "GraphQL Yoga 5",
+    file: "graphql_yoga.mjs",
+    glue: "async iterator",
+    packages: ["graphql-yoga@5", "graphql@16"],
+    ask: (base, after) => {
+      const query = `subscription ($after: ID) { news(after: $after) { id message } }`;
+      return call(`${base}/news`, { query, variables: { after } }, { accept: "text/event-stream" });
+    },
+    publish: (base, text) =>
+      call(`${base}/news`, {
+        query: `mutation ($text: String!) { publish(message: $text) }`,
+        variables: { text },
+      }),
+    head: 405,
+    eventSource: false,
+  },
+];
