@@ -1,6 +1,6 @@
 /**
- * The README's tables of brokers are true: each cell that says something exact is compared with
- * the backend. For what can be lost, `tests/losses` does it.
+ * What the documents say about each scheme is true: what is exact is compared with the backend. For
+ * what can be lost, `tests/losses` does it.
  */
 
 import { dirname, join } from "node:path";
@@ -10,25 +10,20 @@ import type { Backend, BackendSource } from "../../core/backend/contract.ts";
 import { CLIENTS } from "../../core/backend/kit/client_library.ts";
 import { Broadcast } from "../../mod.ts";
 import { SCHEMES } from "../package/schemes.ts";
-import { FACTORIES, METADATA, ROOT, ROWS } from "./readme.ts";
+import { factoryOf, FACTS } from "./facts.ts";
+import { ROOT } from "./pages.ts";
 
 /** The files of the backends, by scheme. */
 const FILES = new Map(SCHEMES.map(({ name, file }) => [name, file]));
 
-Deno.test("the README's table has every scheme, with its other name", () => {
+Deno.test("every scheme is documented, with its other name", () => {
   assertEquals(
-    ROWS.map(({ schemes }) => schemes).sort(),
-    SCHEMES.map(({ name, alias }) => alias === undefined ? [name] : [name, alias]).sort(),
+    FACTS.map(({ schemes: [name, alias] }) => ({ name, alias })),
+    SCHEMES.map(({ name, alias }) => ({ name, alias })),
   );
 });
 
-Deno.test("the README's table of factories has that of every scheme, and its module", async () => {
-  const rows = FACTORIES.map(({ cells }) => [cells.factory, cells.module]);
-  const expected = SCHEMES.map(({ name }) => [
-    `\`${factoryOf(name)}()\``,
-    `\`@broadcaster/broadcaster/${name}\``,
-  ]);
-  assertEquals(rows, expected);
+Deno.test("every scheme has a factory of its name", async () => {
   for (const { name, file } of SCHEMES) {
     const exported: Record<string, () => BackendSource> = await import(`../../${file}`);
     const factory = exported[factoryOf(name)]!;
@@ -36,14 +31,12 @@ Deno.test("the README's table of factories has that of every scheme, and its mod
   }
 });
 
-Deno.test("logs, headers and keys are where the README says, and where the errors say", async () => {
-  const named = new Map(METADATA.map(({ schemes: [scheme], cells }) => [scheme, cells]));
+Deno.test("logs, headers and keys are where the documents say, and where the errors say", async () => {
   const having = { log: [] as string[], headers: [] as string[], keys: [] as string[] };
-  for (const [scheme, file] of FILES) {
-    const { features, read } = await open(scheme, file);
-    const cells = named.get(scheme) ?? { headers: "no", keys: "no" };
+  for (const { schemes: [scheme], headers, keys } of FACTS) {
+    const { features, read } = await open(scheme, FILES.get(scheme)!);
     assertEquals(
-      [cells.headers !== "no", /^yes/.test(cells.keys!)],
+      [headers !== "no", /^yes/.test(keys)],
       [features.headers === true, features.keys === true],
       scheme,
     );
@@ -71,35 +64,34 @@ Deno.test("logs, headers and keys are where the README says, and where the error
   }
 });
 
-for (const { schemes, cells } of ROWS) {
-  const [scheme] = schemes;
-  const file = FILES.get(scheme!)!;
+for (const { schemes: [scheme], ...facts } of FACTS) {
+  const file = FILES.get(scheme)!;
 
   Deno.test(`${scheme}://: the clients that it needs are those that it loads`, async () => {
     const sources = await sourcesOf(file);
     const loaded = Object.keys(CLIENTS).filter((name) => sources.includes(`"${name}"`));
-    const named = [...cells.needs!.matchAll(/`((?:@[\w-]+\/)?[\w-]+)(?:@[\d.]+)?`/g)];
+    const named = [...facts.needs.matchAll(/`((?:@[\w-]+\/)?[\w-]+)(?:@[\d.]+)?`/g)];
     assertEquals(named.map(([, name]) => name).sort(), loaded.sort());
   });
 
   Deno.test(`${scheme}://: order, log, patterns and payloads are as its features say`, async () => {
-    const { features, read } = await open(scheme!, file);
+    const { features, read } = await open(scheme, file);
     assertEquals(
-      [/^per publisher/.test(cells.order!), cells.log !== "none", cells.patterns],
+      [/^per publisher/.test(facts.order), facts.log !== "none", facts.patterns],
       [
         features.orderPerPublisher === true,
         read !== undefined,
         features.patternLog ? "yes, resumable" : features.patterns ? "yes" : "no",
       ],
     );
-    assertEquals(/^any bytes/.test(cells.payload!), features.binary);
+    assertEquals(/^any bytes/.test(facts.payload), features.binary);
   });
 
-  const longest = /(?<!\d)([\d,]+) bytes|: (\d+) of/.exec(cells["channel name"]!);
+  const longest = /(?<!\d)([\d,]+) bytes|: (\d+) of/.exec(facts.channel);
   Deno.test(`${scheme}://: channel names are as long as it says`, async () => {
-    const backend = await open(scheme!, file);
+    const backend = await open(scheme, file);
     if (!longest) {
-      assertEquals(cells["channel name"], "any");
+      assertEquals(facts.channel, "any");
       backend.check?.("any 🎉\0*#>".repeat(1_000));
       return;
     }
@@ -108,10 +100,10 @@ for (const { schemes, cells } of ROWS) {
     assertThrows(() => backend.check!("x".repeat(length + 1)), RangeError);
   });
 
-  const limit = /([\d,]+) (bytes|MiB)$/.exec(cells.payload!);
+  const limit = /([\d,]+) (bytes|MiB)$/.exec(facts.payload);
   if (!limit) continue;
   Deno.test(`${scheme}://: payloads are as large as it says`, async () => {
-    const backend = await open(scheme!, file);
+    const backend = await open(scheme, file);
     const bytes = count(limit[1]!) * (limit[2] === "MiB" ? 1024 ** 2 : 1);
     const payload = (length: number) =>
       backend.features.binary ? new Uint8Array(length) : "x".repeat(length);
@@ -155,9 +147,4 @@ async function sourcesOf(file: string): Promise<string> {
 
 function count(text: string): number {
   return Number(text.replaceAll(",", ""));
-}
-
-/** `redis-stream` is `redisStream`. */
-function factoryOf(scheme: string): string {
-  return scheme.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
 }
