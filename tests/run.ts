@@ -108,7 +108,12 @@ interface Run {
 interface Counts {
   readonly passed: number;
   readonly failed: number;
-  readonly ignored: number;
+}
+
+/** What a run came to. */
+interface Result extends Counts {
+  /** What it said of the tests that failed. */
+  readonly failures: readonly string[];
 }
 
 /** Which tests are run, and how often one that fails. */
@@ -124,16 +129,25 @@ const SILENCE = 900_000;
 /** A leak is a bug: these make one fail the test, and show where it began. */
 const LEAKS = ["--sanitize-ops", "--sanitize-resources", "--trace-leaks"];
 
+/** How many lines of a run's failures are shown again after all runs: the last of them are the names. */
+const FAILURE_LINES = 60;
+
 const REQUIRED = Boolean(Deno.env.get("REQUIRE_BROKERS"));
 
-/** How many tests and steps passed, failed and were ignored, by the summary of a run, if it got that far. */
+/** How many tests and steps passed and failed, by the summary of a run, if it got that far. */
 export function count(output: string): Counts | undefined {
   const summary = stripVTControlCharacters(output).match(/^(ok|FAILED) \| .*$/gm)?.at(-1);
   return summary === undefined ? undefined : {
     passed: tally(summary, "passed"),
     failed: tally(summary, "failed"),
-    ignored: tally(summary, "ignored"),
   };
+}
+
+/** What a run said of the tests that failed, or else its last lines, without more lines than are read. */
+export function failuresIn(output: string): string[] {
+  const lines = stripVTControlCharacters(output).trimEnd().split("\n");
+  const start = lines.lastIndexOf(" ERRORS ");
+  return lines.slice(Math.max(start, lines.length - FAILURE_LINES, 0));
 }
 
 if (import.meta.main) Deno.exit(await main());
@@ -168,22 +182,23 @@ async function main(): Promise<number> {
       );
       return 2;
     }
-    let total: Counts = { passed: 0, failed: 0, ignored: 0 };
+    const results: Result[] = [];
     for (const run of runs) {
       const jobs = values.jobs === undefined ? run.jobs : Number(values.jobs);
-      const counts = run.files.length > 0
-        ? await perform({ ...run, jobs }, values, interrupt.signal)
-        : await chaos(interrupt.signal);
+      results.push(
+        run.files.length > 0
+          ? await perform({ ...run, jobs }, values, interrupt.signal)
+          : await chaos(interrupt.signal),
+      );
       if (interrupt.signal.aborted) return 130;
-      total = {
-        passed: total.passed + counts.passed,
-        failed: total.failed + counts.failed,
-        ignored: total.ignored + counts.ignored,
-      };
     }
-    if (total.passed + total.failed === 0) print("No test ran");
-    print(`${total.passed} passed, ${total.failed} failed`);
-    return total.failed > 0 || total.passed === 0 ? 1 : 0;
+    const passed = results.reduce((sum, result) => sum + result.passed, 0);
+    const failed = results.reduce((sum, result) => sum + result.failed, 0);
+    if (passed + failed === 0) print("No test ran");
+    // The output of a run that is not the last is far above.
+    for (const line of results.flatMap(({ failures }) => failures)) print(line);
+    print(`${passed} passed, ${failed} failed`);
+    return failed > 0 || passed === 0 ? 1 : 0;
   } finally {
     await Deno.remove(scratch, { recursive: true }).catch(() => {});
   }
@@ -257,14 +272,14 @@ async function testsIn(folder: string): Promise<string[]> {
 }
 
 /** Starts what the tests need, runs them, and ends what was started. */
-async function perform(run: Run, choice: Choice, signal: AbortSignal): Promise<Counts> {
+async function perform(run: Run, choice: Choice, signal: AbortSignal): Promise<Result> {
   const needed = SERVICES.filter(({ name, files }) =>
     !run.without?.includes(name) &&
     run.files.some((file) => files.test(file) || SEVERAL.test(file) && !APART.includes(name))
   );
   const located = await Promise.all(needed.map(locate));
   try {
-    if (signal.aborted) return { passed: 0, failed: 0, ignored: 0 };
+    if (signal.aborted) return { passed: 0, failed: 0, failures: [] };
     const env = Object.fromEntries(needed.map(({ name, variable }, index) => {
       const service = located[index]!;
       return "skip" in service
@@ -276,12 +291,15 @@ async function perform(run: Run, choice: Choice, signal: AbortSignal): Promise<C
     }
     const { code, output } = await test(run, choice, env, signal);
     const missing = REQUIRED ? located.filter((service) => "skip" in service).length : 0;
-    if (missing) print(`REQUIRE_BROKERS is set, and ${missing} of the services above are missing`);
     const counts = count(output);
-    if (!counts) print("The tests did not run to their end");
-    const { passed, failed, ignored } = counts ?? { passed: 0, failed: 0, ignored: 0 };
+    const { passed, failed } = counts ?? { passed: 0, failed: 0 };
+    const failures = code === 0 ? [] : failuresIn(output);
+    if (!counts) failures.push("The tests did not run to their end");
+    if (missing) {
+      failures.push(`REQUIRE_BROKERS is set, and ${missing} of the services are missing`);
+    }
     // What fails outside of a test, such as a module that cannot be loaded, is a failure all the same.
-    return { passed, failed: Math.max(failed, code === 0 ? 0 : 1) + missing, ignored };
+    return { passed, failed: Math.max(failed, code === 0 ? 0 : 1) + missing, failures };
   } finally {
     await Promise.all(located.map((service) => "stop" in service && service.stop()));
   }
@@ -328,11 +346,15 @@ async function test(
 }
 
 /** Runs a minute of chaos: two seeds on each of three schemes. */
-async function chaos(signal: AbortSignal): Promise<Counts> {
+async function chaos(signal: AbortSignal): Promise<Result> {
   const args = ["run", "-A", "--no-check", join(TESTS, "chaos", "run.ts"), "--suite", "all"];
   const { code, output } = await show([...guard(), Deno.execPath(), ...args], {}, signal);
   const [, passed = 0, failed = 1] = /^(\d+) passed, (\d+) failed$/m.exec(output) ?? [];
-  return { passed: Number(passed), failed: Math.max(Number(failed), code), ignored: 0 };
+  return {
+    passed: Number(passed),
+    failed: Math.max(Number(failed), code),
+    failures: code === 0 ? [] : failuresIn(output),
+  };
 }
 
 /** Runs a command, and shows what it says. */

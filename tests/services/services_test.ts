@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { deadline } from "@std/async";
-import { count } from "../run.ts";
+import { count, failuresIn } from "../run.ts";
 import { Proxy } from "./proxy.ts";
 import { start } from "./redis.ts";
 import { find } from "./service.ts";
@@ -104,19 +104,30 @@ Deno.test("count() adds tests and steps", () => {
   assertEquals(count("ok | 12 passed (34 steps) | 0 failed (5s)"), {
     passed: 46,
     failed: 0,
-    ignored: 0,
   });
   assertEquals(count("FAILED | 1 passed | 2 failed (1 step) | 3 ignored (2 steps) (9ms)"), {
     passed: 1,
     failed: 3,
-    ignored: 5,
   });
   assertEquals(count("\x1b[32mok\x1b[0m | 1 passed | 0 failed \x1b[90m(1ms)\x1b[0m\n"), {
     passed: 1,
     failed: 0,
-    ignored: 0,
   });
   assertEquals(count("error: Type checking failed."), undefined);
+});
+
+Deno.test("failuresIn() is what a run says of its failures, or else how it ended", () => {
+  const failures = [
+    " ERRORS ",
+    "",
+    "a => a_test.ts:1:1",
+    " FAILURES ",
+    "",
+    "FAILED | 1 failed (2s)",
+  ];
+  assertEquals(failuresIn(`a ... FAILED\n\x1b[0m${failures.join("\n")}\n\n`), failures);
+  const lines = Array.from({ length: 100 }, (_, index) => `${index}`);
+  assertEquals(failuresIn(lines.join("\n")), lines.slice(-60));
 });
 
 /** A test that needs a Redis server of its own. */
