@@ -17,6 +17,8 @@ import { Outbox } from "./outbox.ts";
 
 /** The limit for the server to confirm that a connection is closed, in milliseconds. */
 const FAREWELL = 1_000;
+/** The time without any answer after which requests that wait are given up, in milliseconds. */
+const SILENCE = 30_000;
 
 /** One connection. A lost one stays lost. */
 export class Link {
@@ -46,6 +48,9 @@ export class Link {
     this.#reason ??= error;
     this.#lose();
   };
+  /** The number of requests that wait for an answer. */
+  #asked = 0;
+  #stopWaiting = () => {};
   readonly #blocking = new Set<() => void>();
   readonly #onBlocked = (reason: string) => {
     this.blocked = reason;
@@ -102,8 +107,13 @@ export class Link {
     return () => void this.#blocking.delete(callback);
   }
 
-  /** Settles as the request does, or rejects if the connection is lost first. */
+  /**
+   * Settles as the request does, or rejects if the connection is lost first. A server may answer
+   * probes and never a request, such as `queue.declare` for a stream that had just been recovered:
+   * without any answer for half a minute, the connection is given up.
+   */
   async ask<Value>(request: Promise<Value>): Promise<Value> {
+    if (this.#asked++ === 0) this.#wait();
     try {
       return await unlessAborted(this.loss, request);
     } catch (error) {
@@ -111,6 +121,9 @@ export class Link {
       const explained = explain(error);
       if (explained instanceof UnknownReplyError) this.#fail(error);
       throw explained;
+    } finally {
+      this.#stopWaiting();
+      if (--this.#asked > 0 && !this.lost) this.#wait();
     }
   }
 
@@ -218,6 +231,14 @@ export class Link {
     this.#reason = reason;
     if (!this.#borrowed) this.#cut();
     this.#lose();
+  }
+
+  /** Gives the connection up if no request is answered in time. A server that blocks answers none. */
+  #wait(): void {
+    this.#stopWaiting = after(SILENCE, () => {
+      if (this.blocked !== undefined) this.#wait();
+      else this.#fail(new Error(`the server has answered no request for ${SILENCE / 1_000} s`));
+    });
   }
 
   /** Destroys the socket with an error: otherwise the client would keep sending heartbeats. */

@@ -8,6 +8,8 @@ export class Proxy implements AsyncDisposable {
   readonly port: number = freePort();
   /** What becomes of what the broker says. */
   rewrite: (chunk: Uint8Array) => Uint8Array = (chunk) => chunk;
+  /** What becomes of what the clients say. */
+  rewriteRequests: (chunk: Uint8Array) => Uint8Array = (chunk) => chunk;
   #target: number;
   #server: Server | undefined;
   #sockets = new Set<Socket>();
@@ -94,7 +96,7 @@ export class Proxy implements AsyncDisposable {
 
   #join(client: Socket): void {
     const broker = connect({ port: this.#target, host: "127.0.0.1", allowHalfOpen: true });
-    this.#pass(client, broker, (chunk) => chunk);
+    this.#pass(client, broker, (chunk) => this.rewriteRequests(chunk));
     this.#pass(broker, client, (chunk) => this.rewrite(chunk));
   }
 

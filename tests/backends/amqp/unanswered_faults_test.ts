@@ -1,0 +1,76 @@
+/** Requests that RabbitMQ never answers, on a connection that lives. */
+
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { Broadcast, type Subscription } from "../../../mod.ts";
+import { uniqueChannel } from "../../conformance/harness.ts";
+import { withBroker } from "../../services/broker.ts";
+import { Proxy } from "../../services/proxy.ts";
+
+/** The class and the method of the request `queue.declare`. */
+const QUEUE_DECLARE = [0, 50, 0, 10];
+
+/** The bytes of a frame beside its payload: the type, the channel, the size and the end. */
+const FRAMING = 8;
+
+withBroker("amqp", (url) => {
+  for (const scheme of ["amqp", "amqp-stream"]) {
+    Deno.test(`${scheme}: a request that is never answered, on a connection that lives, is asked again on another one`, async () => {
+      await using proxy = await Proxy.start(Number(new URL(url).port));
+      await using broadcast = new Broadcast(proxy.url(url).replace(/^amqp/, scheme));
+      const errors: unknown[] = [];
+      broadcast.addEventListener("statechange", ({ state, error }) => {
+        if (state === "reconnecting") errors.push((error as Error).cause);
+      });
+      const channel = uniqueChannel();
+      await using subscription = await broadcast.subscribe(channel);
+      await broadcast.publish(channel, "before");
+      // The lock of a stream is a queue, too. The first declaration alone is lost.
+      let dropped = 0;
+      proxy.rewriteRequests = (chunk) => {
+        const frames = framesOf(chunk);
+        const kept = frames.filter((frame) => dropped > 0 || !isDeclaration(frame));
+        dropped += frames.length - kept.length;
+        return Buffer.concat(kept);
+      };
+      proxy.cut();
+      await heard(broadcast, channel, subscription);
+      assertEquals(dropped, 1);
+      assertEquals(errors.length, 2);
+      assertStringIncludes(`${errors[1]}`, "answered no request for 30 s");
+    });
+  }
+});
+
+/** Publishes until a subscription has heard of it: what is published meanwhile may be lost. */
+async function heard(
+  broadcast: Broadcast,
+  channel: string,
+  subscription: Subscription<string>,
+): Promise<void> {
+  let isHeard = false;
+  const listening = (async () => {
+    for await (const { message } of subscription) if (message === "after") return isHeard = true;
+  })();
+  while (!isHeard) {
+    await broadcast.publish(channel, "after").catch(() => {});
+    await Promise.race([listening, new Promise((resolve) => setTimeout(resolve, 100))]);
+  }
+}
+
+/** The frames of what a client has sent. It sends whole ones while it sends little. */
+function framesOf(chunk: Uint8Array): Uint8Array[] {
+  const frames: Uint8Array[] = [];
+  for (let start = 0; start < chunk.length;) {
+    // The greeting of the protocol is no frame.
+    const size = chunk[start] === 0x41
+      ? chunk.length
+      : new DataView(chunk.buffer, chunk.byteOffset + start).getUint32(3) + FRAMING;
+    frames.push(chunk.subarray(start, start + size));
+    start += size;
+  }
+  return frames;
+}
+
+function isDeclaration(frame: Uint8Array): boolean {
+  return frame[0] === 1 && QUEUE_DECLARE.every((byte, index) => frame[7 + index] === byte);
+}
