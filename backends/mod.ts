@@ -43,6 +43,7 @@ export {
 export type { GapCause } from "../core/backend/event.ts";
 export type { MessageHeaders } from "../core/backend/headers.ts";
 export { lifetimeOf, type Once } from "../core/backend/idempotency_key.ts";
+export { AnswerLimit } from "../core/backend/kit/answer_limit.ts";
 export { checkClient, type WantedClient } from "../core/backend/kit/given_client.ts";
 export { fingerprintOf } from "../core/backend/kit/fingerprint.ts";
 export { Loopback, type LoopbackOptions } from "../core/backend/kit/loopback.ts";

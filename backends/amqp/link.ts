@@ -8,6 +8,7 @@ import type { Socket } from "node:net";
 import type { Channel, ChannelModel, ConfirmChannel } from "amqplib";
 import type { ServerFacts } from "../../core/backend/contract.ts";
 import { ConnectionError, UnknownReplyError } from "../../core/backend/errors.ts";
+import { AnswerLimit } from "../../core/backend/kit/answer_limit.ts";
 import { tlsVersionOf } from "../../core/backend/kit/tls_version.ts";
 import { onAbort, unlessAborted } from "../../core/util/abort.ts";
 import { after } from "../../core/util/timer.ts";
@@ -17,8 +18,6 @@ import { Outbox } from "./outbox.ts";
 
 /** The limit for the server to confirm that a connection is closed, in milliseconds. */
 const FAREWELL = 1_000;
-/** The time without any answer after which requests that wait are given up, in milliseconds. */
-const SILENCE = 30_000;
 
 /** One connection. A lost one stays lost. */
 export class Link {
@@ -48,9 +47,8 @@ export class Link {
     this.#reason ??= error;
     this.#lose();
   };
-  /** The number of requests that wait for an answer. */
-  #asked = 0;
-  #stopWaiting = () => {};
+  // A server that blocks answers nothing.
+  readonly #limit = new AnswerLimit((error) => this.#fail(error), () => this.blocked !== undefined);
   readonly #blocking = new Set<() => void>();
   readonly #onBlocked = (reason: string) => {
     this.blocked = reason;
@@ -107,13 +105,9 @@ export class Link {
     return () => void this.#blocking.delete(callback);
   }
 
-  /**
-   * Settles as the request does, or rejects if the connection is lost first. A server may answer
-   * probes and never a request, such as `queue.declare` for a stream that had just been recovered:
-   * without any answer for half a minute, the connection is given up.
-   */
+  /** Settles as the request does, or rejects if the connection is lost first. */
   async ask<Value>(request: Promise<Value>): Promise<Value> {
-    if (this.#asked++ === 0) this.#wait();
+    this.#limit.sent();
     try {
       return await unlessAborted(this.loss, request);
     } catch (error) {
@@ -122,8 +116,7 @@ export class Link {
       if (explained instanceof UnknownReplyError) this.#fail(error);
       throw explained;
     } finally {
-      this.#stopWaiting();
-      if (--this.#asked > 0 && !this.lost) this.#wait();
+      this.#limit.answered();
     }
   }
 
@@ -233,14 +226,6 @@ export class Link {
     this.#lose();
   }
 
-  /** Gives the connection up if no request is answered in time. A server that blocks answers none. */
-  #wait(): void {
-    this.#stopWaiting = after(SILENCE, () => {
-      if (this.blocked !== undefined) this.#wait();
-      else this.#fail(new Error(`the server has answered no request for ${SILENCE / 1_000} s`));
-    });
-  }
-
   /** Destroys the socket with an error: otherwise the client would keep sending heartbeats. */
   #cut(): void {
     const socket = this.#socket;
@@ -249,6 +234,7 @@ export class Link {
 
   #lose(): void {
     if (this.lost) return;
+    this.#limit.end();
     this.#loss.abort(
       new ConnectionError("the connection to the server was lost", { cause: this.#reason }),
     );

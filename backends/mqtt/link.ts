@@ -6,6 +6,7 @@
 
 import type { IConnackPacket, IDisconnectPacket, IPublishPacket, MqttClient } from "mqtt";
 import { TemporaryError, UnknownReplyError } from "../../core/backend/errors.ts";
+import { AnswerLimit } from "../../core/backend/kit/answer_limit.ts";
 import { unlessAborted } from "../../core/util/abort.ts";
 import {
   closedFor,
@@ -51,6 +52,7 @@ export class Link {
   readonly #window: number;
   /** What the server has not answered, in the order in which it was asked. */
   readonly #requests = new Set<Request>();
+  readonly #limit = new AnswerLimit((error) => this.#giveUp(error));
   #unanswered = 0;
   readonly #waiting: (() => void)[] = [];
   #reason: unknown;
@@ -109,7 +111,11 @@ export class Link {
       if (this.lost || this.#isBroken) return reject(notSent(this.loss.reason ?? this.#reason));
       const request: Request = { answer, reject };
       this.#requests.add(request);
+      // Silence about a message is told by the publisher.
+      const isLimited = answer !== "puback";
+      if (isLimited) this.#limit.sent();
       ask((error, value) => {
+        if (isLimited) this.#limit.answered();
         if (!this.#requests.delete(request)) return;
         if (error) reject(explain(answer, error));
         else resolve(value);
@@ -158,9 +164,7 @@ export class Link {
       client.sendPing();
       await unlessAborted(signal, unlessAborted(this.loss, heard));
     } catch (error) {
-      this.#reason = error;
-      client.stream?.destroy();
-      this.#lose();
+      this.#giveUp(error);
       throw this.loss.reason;
     } finally {
       client.off("packetreceive", hear);
@@ -200,8 +204,16 @@ export class Link {
     }, 0);
   }
 
+  /** Cuts the socket, also that of a user's client, which connects again. */
+  #giveUp(reason: unknown): void {
+    this.#reason = reason;
+    this.client.stream?.destroy();
+    this.#lose();
+  }
+
   #lose(): void {
     if (this.lost) return;
+    this.#limit.end();
     const lost = connectionLost(this.#reason);
     this.#loss.abort(lost);
     const { code } = Object(this.#reason) as { code?: unknown };

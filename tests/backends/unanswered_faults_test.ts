@@ -1,0 +1,95 @@
+/** Requests that a server never answers, on a connection that lives. */
+
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { Broadcast, type Subscription } from "../../mod.ts";
+import { uniqueChannel } from "../conformance/harness.ts";
+import { withBroker } from "../services/broker.ts";
+import { Proxy } from "../services/proxy.ts";
+
+/** The class and the method of the AMQP request `queue.declare`. */
+const QUEUE_DECLARE = [0, 50, 0, 10];
+/** The bytes of an AMQP frame beside its payload: the type, the channel, the size and the end. */
+const FRAMING = 8;
+/** The first byte of the MQTT request SUBSCRIBE. */
+const SUBSCRIBE = 0x82;
+
+withBroker("amqp", (url) => {
+  for (const scheme of ["amqp", "amqp-stream"]) {
+    test(scheme, url, (chunk) => framesOf(chunk).find(isDeclaration));
+  }
+});
+
+withBroker(
+  "mqtt",
+  (url) => test("mqtt", url, (chunk) => chunk[0] === SUBSCRIBE ? chunk : undefined),
+);
+
+/**
+ * @param scheme The scheme of the URL.
+ * @param url Of the broker.
+ * @param find Finds the request that is lost in what a client sends, which is whole requests while it
+ * sends little.
+ */
+function test(
+  scheme: string,
+  url: string,
+  find: (chunk: Uint8Array) => Uint8Array | undefined,
+): void {
+  Deno.test(`${scheme}: a request that is never answered, on a connection that lives, is asked again on another one`, async () => {
+    await using proxy = await Proxy.start(Number(new URL(url).port));
+    await using broadcast = new Broadcast(proxy.url(url).replace(/^\w+/, scheme));
+    const errors: unknown[] = [];
+    broadcast.addEventListener("statechange", ({ state, error }) => {
+      if (state === "reconnecting") errors.push((error as Error).cause);
+    });
+    const channel = uniqueChannel();
+    await using subscription = await broadcast.subscribe(channel);
+    await broadcast.publish(channel, "before");
+    let lost: Uint8Array | undefined;
+    proxy.rewriteRequests = (chunk) => {
+      if (lost) return chunk;
+      lost = find(chunk);
+      if (!lost) return chunk;
+      const start = lost.byteOffset - chunk.byteOffset;
+      return Buffer.concat([chunk.subarray(0, start), chunk.subarray(start + lost.length)]);
+    };
+    proxy.cut();
+    await heard(broadcast, channel, subscription);
+    assertEquals(errors.length, 2);
+    assertStringIncludes(`${errors[1]}`, "not answered a request for 30 s");
+  });
+}
+
+/** Publishes until a subscription has heard of it: what is published meanwhile may be lost. */
+async function heard(
+  broadcast: Broadcast,
+  channel: string,
+  subscription: Subscription<string>,
+): Promise<void> {
+  let isHeard = false;
+  const listening = (async () => {
+    for await (const { message } of subscription) if (message === "after") return isHeard = true;
+  })();
+  while (!isHeard) {
+    await broadcast.publish(channel, "after").catch(() => {});
+    await Promise.race([listening, new Promise((resolve) => setTimeout(resolve, 100))]);
+  }
+}
+
+/** The frames of AMQP. */
+function framesOf(chunk: Uint8Array): Uint8Array[] {
+  const frames: Uint8Array[] = [];
+  for (let start = 0; start < chunk.length;) {
+    // The greeting of the protocol is no frame.
+    const size = chunk[start] === 0x41
+      ? chunk.length
+      : new DataView(chunk.buffer, chunk.byteOffset + start).getUint32(3) + FRAMING;
+    frames.push(chunk.subarray(start, start + size));
+    start += size;
+  }
+  return frames;
+}
+
+function isDeclaration(frame: Uint8Array): boolean {
+  return frame[0] === 1 && QUEUE_DECLARE.every((byte, index) => frame[7 + index] === byte);
+}
