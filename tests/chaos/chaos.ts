@@ -213,7 +213,7 @@ class Run {
   }
 
   #verdict(nemesis: Nemesis): Verdict {
-    const { log, total, drops, late, settling } = this.#kind;
+    const { log, total, drops, keys, late, settling } = this.#kind;
     const readers = [...this.#items].map(([name, items]) => {
       const [process, channel, kind] = name.split(" ") as [string, string, string];
       return { process, channel, kind, items, settled: this.#settled.get(name) };
@@ -222,7 +222,8 @@ class Run {
       log,
       total,
       drops: drops !== undefined,
-      late: late !== undefined,
+      // Bytes of a lost connection may arrive after those of the next one.
+      late: late !== undefined || !keys,
       outcomes: this.#outcomes,
       readers,
       logs: this.#logs,

@@ -88,8 +88,8 @@ export interface Kind {
    */
   readonly drops?: string;
   /**
-   * That a message with an unknown outcome may be stored behind later ones, by which sentence of
-   * its backend.
+   * That a message with an unknown outcome may be stored after later ones although there are keys,
+   * by which sentence of its backend.
    */
   readonly late?: string;
   readonly start: () => Promise<World>;
