@@ -1,11 +1,12 @@
 /** The channels of a cluster whose slots move and whose masters die. Each case has its own. */
 
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { deadline } from "@std/async";
 import { Cluster } from "ioredis";
 import { redis } from "../../../../backends/redis/pubsub.ts";
 import { Broadcast } from "../../../../mod.ts";
 import { messages, numbered, take, uniqueChannel } from "../../../conformance/harness.ts";
+import { broadcaster } from "../../../cli/command.ts";
 import { withBroker } from "../../../services/broker.ts";
 import { Proxy } from "../../../services/proxy.ts";
 import { Trust } from "../../../services/redis.ts";
@@ -24,6 +25,16 @@ function channels(): void {
     await cluster.call(owner, "SPUBLISH", channel, "from another program");
     await broadcast.publish(channel, "from here");
     assertEquals(await messages(subscription, 2), ["from another program", "from here"]);
+  });
+
+  each("check names the server, and counts the masters", {}, async (cluster) => {
+    for (const url of [cluster.url, cluster.url.replace("redis", "redis-stream")]) {
+      const { code, stdout } = await broadcaster(["check", url, "--json"]);
+      assertEquals(code, 0, stdout);
+      const { server, warnings } = JSON.parse(stdout);
+      assertMatch(server.server, /^(Redis|Valkey) \d+\.\d+/);
+      assertEquals([server.cluster, server.role, warnings], ["3 masters", undefined, []]);
+    }
   });
 
   each("one host is enough, and no database but 0", {}, async (cluster) => {
