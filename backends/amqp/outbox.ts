@@ -9,7 +9,7 @@ import type { ConfirmChannel, Message } from "amqplib";
 import { OutcomeUnknownError, RefusedError, TemporaryError } from "../../core/backend/errors.ts";
 import { onAbort } from "../../core/util/abort.ts";
 import { random } from "../../core/util/random.ts";
-import { after } from "../../core/util/timer.ts";
+import { after, soon } from "../../core/util/timer.ts";
 import { codeOf, explain } from "./errors.ts";
 import type { Table } from "./headers.ts";
 import type { Link } from "./link.ts";
@@ -197,7 +197,7 @@ export class Outbox {
       entry.reject(isClosed ? notSent(error) : new RefusedError(String(error), { cause: error }));
       this.#isTrying = false;
       // Those that wait behind it.
-      queueMicrotask(() => this.#flush());
+      soon(() => this.#flush());
     }
   }
 
@@ -215,7 +215,7 @@ export class Outbox {
     channel.on("error", (error: Error) => reason = error);
     channel.on("return", (message: Message) => this.onReturned(message));
     // The client closes the channels of a connection first: a moment later, both are known.
-    channel.on("close", () => queueMicrotask(() => this.#end(channel, reason)));
+    channel.on("close", () => soon(() => this.#end(channel, reason)));
   }
 
   /** The channel was closed. */

@@ -24,6 +24,7 @@ import {
   WITHDRAWN,
 } from "./reader.ts";
 import { isThenable } from "../util/realm.ts";
+import { soon } from "../util/timer.ts";
 
 /** Options for a `Merge`. */
 export interface MergeOptions<Message> {
@@ -216,7 +217,7 @@ export class Merge<Message> implements EventReader<Message> {
         if (isThenable(result)) return void result.then(() => this.#serve(), () => {});
         this.#reading.delete(index);
         if (!result.done) this.#arrived.push({ index, event: result.value });
-        queueMicrotask(() => this.#serve());
+        soon(() => this.#serve());
       });
     });
   }

@@ -15,6 +15,7 @@ import type {
 import { byteLength, headersOf } from "../../../core/backend/headers.ts";
 import { Position } from "../../../core/backend/position.ts";
 import { inBackground } from "../../../core/util/background.ts";
+import { soon } from "../../../core/util/timer.ts";
 import { isOfValue } from "../errors.ts";
 import { arrayOf, type Row } from "../statement.ts";
 import type { Query } from "./database.ts";
@@ -145,7 +146,7 @@ export class Reader {
       this.#waiting.push({ channel, after, before, count, resolve, reject });
       if (this.#running) return;
       this.#running = true;
-      queueMicrotask(() => inBackground(this.#run()));
+      soon(() => inBackground(this.#run()));
     });
   }
 

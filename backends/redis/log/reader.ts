@@ -9,6 +9,7 @@ import type { Item, LogBreak, Page, ReadOptions } from "../../../core/backend/co
 import { comparePlaces, type Place, Position } from "../../../core/backend/position.ts";
 import { TemporaryError } from "../../../core/backend/errors.ts";
 import { inBackground } from "../../../core/util/background.ts";
+import { soon } from "../../../core/util/timer.ts";
 import { isNoSuchKey } from "../errors.ts";
 import type { Link } from "../link.ts";
 import { type Entry, idBefore, idOf, isReadable, placeOf, recordOf } from "./record.ts";
@@ -169,7 +170,7 @@ export class Reader {
       this.#asked.push({ range, succeed, fail });
       if (this.#busy) return;
       this.#busy = true;
-      queueMicrotask(() => inBackground(this.#flush()));
+      soon(() => inBackground(this.#flush()));
     });
   }
 
