@@ -68,10 +68,23 @@ const SIDEBAR = [
   },
 ];
 
-/** Links that leave this folder lead to the repository; code that no test runs by itself is code. */
+/** A chart for the light and one for the dark page. */
+const CHARTS =
+  /<picture>\s*<source media="\(prefers-color-scheme: dark\)" srcset="([^"]+)">\s*<img alt="([^"]*)" src="([^"]+)">\s*<\/picture>/g;
+
+/**
+ * Links that leave this folder lead to the repository; code that no test runs by itself is code. Of
+ * two charts, the page shows the one for its switch, where a `<picture>` follows the system.
+ */
 function adapted(md) {
   md.core.ruler.push("adapted", ({ tokens, env }) => {
-    for (const token of tokens) token.info = token.info.replace(/ ignore$/, "");
+    for (const token of tokens) {
+      token.info = token.info.replace(/ ignore$/, "");
+      token.content = token.content.replace(
+        CHARTS,
+        '<img class="light-only" alt="$2" src="$3"><img class="dark-only" alt="$2" src="$1">',
+      );
+    }
     const depth = (env.relativePath ?? "").split("/").length;
     for (const token of tokens.flatMap(({ children }) => children ?? [])) {
       if (token.type !== "link_open") continue;

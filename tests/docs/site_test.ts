@@ -18,5 +18,10 @@ Deno.test("the site has every page, and loads nothing of other servers", async (
     const loaded = [...text.matchAll(/(?:src="|<link[^>]*href="|url\()(https?:[^")]*)/g)];
     assertEquals(loaded.map(([, url]) => url), [], file);
   }
+  const charts = await Deno.readTextFile(join(DIST, "benchmarks.html"));
+  assertEquals([charts.includes("<picture"), /class="dark-only" alt="[^"]+"/.test(charts)], [
+    false,
+    true,
+  ]);
   assert(files.some((file) => file.includes("VPLocalSearch")), "there is no search");
 });
