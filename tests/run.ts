@@ -27,7 +27,7 @@ const TESTS = import.meta.dirname!;
 const PROJECT = join(TESTS, "..");
 
 /** Tests that go to one broker after the other. */
-const SEVERAL = /^backends\/\w+_test|^runtimes\/(suite|cli)|^cli\//;
+const SEVERAL = /^backends\/\w+_test|^runtimes\/(bundlers|suite|cli)|^cli\//;
 /** What they do without. */
 const APART = ["redis_cluster", "kafka4", "chromium", "pgbouncer"];
 
@@ -43,7 +43,7 @@ const SERVICES = [
     name: "redis_cluster",
     variable: "REDIS_CLUSTER_URL",
     locate: redisCluster.locate,
-    files: /redis\/cluster/,
+    files: /redis\/cluster|^runtimes\/bundlers/,
   },
   { name: "postgres", variable: "POSTGRES_URL", locate: postgres.locate, files: /postgres/ },
   {
@@ -87,7 +87,7 @@ const REST: readonly RegExp[] = [
 ];
 
 /** What installs hundreds of packages. */
-const LONG = /^frameworks\/others/;
+const LONG = /^frameworks\/others|^runtimes\/bundlers/;
 
 /** Topics that are run on both lines of Kafka: on the first one in `test`, on the second in `rest`. */
 const BOTH_LINES = /^backends\/kafka\/(headers|pages|patterns|positions|resuming)_test/;

@@ -57,7 +57,7 @@ export async function clientsOf(
 ): Promise<Clients> {
   const prefix = address.parameters.get("prefix") ?? "";
   if (client !== undefined) {
-    return { address: String(address), prefix, ...await duplicates(client) };
+    return { address: String(address), prefix, ...duplicates(client) };
   }
   const { hosts, parameters, password, scheme, username } = address;
   const seeds = seedsOf(address);
@@ -98,21 +98,15 @@ export async function clientsOf(
 }
 
 /** Clients with the settings of the user's client. */
-async function duplicates(
-  client: RedisClient,
-): Promise<Omit<Clients, "address" | "prefix">> {
+function duplicates(client: RedisClient): Omit<Clients, "address" | "prefix"> {
   const { keyPrefix = "" } = client.options;
   if (!isCluster(client)) return { make: () => client.duplicate(OPTIONS), keyPrefix };
   const cluster = client;
   const { natMap, redisOptions = {} } = cluster.options;
-  // A cluster that has not connected has no nodes that a client could be made of.
-  const [node] = cluster.nodes();
-  const { Redis } = node ? {} : await importClient<typeof import("ioredis")>("ioredis");
+  const node = cluster.nodes()[0] ?? unconnected(cluster);
   return {
-    make: (host = { hostname: "localhost" }) => {
-      const options = { ...OPTIONS, ...at(host, redisOptions.tls) };
-      return node?.duplicate(options) ?? new Redis!({ ...redisOptions, ...options });
-    },
+    make: (host = { hostname: "localhost" }) =>
+      node.duplicate({ ...OPTIONS, ...at(host, redisOptions.tls) }),
     keyPrefix,
     seeds: {
       hosts: cluster.nodes().length > 0
@@ -129,6 +123,17 @@ async function duplicates(
 
 function isCluster(client: RedisClient): client is Cluster {
   return client.isCluster;
+}
+
+/**
+ * A client of a cluster that has not connected, and so has no nodes to make clients of. Its pool
+ * makes one that does not connect; ioredis cannot be imported for it in a bundle.
+ */
+function unconnected(cluster: Cluster): Redis {
+  const { connectionPool } = cluster as unknown as {
+    connectionPool: { createRedisFromOptions(node: RedisOptions, readOnly: boolean): Redis };
+  };
+  return connectionPool.createRedisFromOptions({}, false);
 }
 
 /** The nodes that a cluster was given, which it knows before it has connected. */

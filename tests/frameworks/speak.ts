@@ -9,9 +9,8 @@ import { CLIENTS } from "../../core/backend/kit/client_library.ts";
 import { Broadcast } from "../../mod.ts";
 import { parsed, PATIENCE } from "../core/sse/parsed.ts";
 import type { App } from "../runtimes/app.ts";
-import { PROVIDED, testOn } from "../runtimes/apps.ts";
+import { DENO, PROVIDED, testOn } from "../runtimes/apps.ts";
 import { said } from "../runtimes/process.ts";
-import type { Provided } from "../runtimes/runtime.ts";
 import { PROJECT, Tarball } from "../runtimes/tarball.ts";
 import { Proxy } from "../services/proxy.ts";
 import { start } from "../services/redis.ts";
@@ -23,11 +22,6 @@ import type { Framework } from "./frameworks.ts";
 const AT_ONCE = 5_000;
 
 const EXAMPLES = join(PROJECT, "examples", "frameworks");
-
-const DENO: Provided = {
-  ...{ name: "Deno", command: "deno", version: "2", package: "deno" },
-  path: Deno.execPath(),
-};
 
 /** Registers the tests of some frameworks. They share an app with all their packages, and a Redis. */
 export function speakTo(frameworks: readonly Framework[]): void {

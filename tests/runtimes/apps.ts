@@ -9,6 +9,12 @@ import { Tarball } from "./tarball.ts";
 /** The runtimes that the package has to work on: each found, or why it is not. */
 export const PROVIDED: readonly Provided[] = await Promise.all(RUNTIMES.map(provide));
 
+/** The runtime that runs the tests. */
+export const DENO: Provided = {
+  ...{ name: "Deno", command: "deno", version: "2", package: "deno" },
+  path: Deno.execPath(),
+};
+
 /** Installs the packed package before the tests of a file, and removes it behind them. */
 export class Installed {
   #app: App | undefined;

@@ -7,8 +7,7 @@ import { SNIPPETS as ALL } from "../docs/pages.ts";
 import { start } from "../services/redis.ts";
 import { Server } from "../services/server.ts";
 import { ask, freePort } from "../services/service.ts";
-import { Installed, PROVIDED, testOn } from "./apps.ts";
-import type { Provided } from "./runtime.ts";
+import { DENO, Installed, PROVIDED, testOn } from "./apps.ts";
 import { said } from "./process.ts";
 import { PROJECT } from "./tarball.ts";
 
@@ -58,12 +57,7 @@ Deno.test("the snippets of the documents have correct types", () => {
   assertEquals(compiled, "");
 });
 
-/** Deno reads the snippets as they are printed, in the same folder. */
-const DENO: Provided = {
-  ...{ name: "Deno", command: "deno", version: "2", package: "deno" },
-  path: Deno.execPath(),
-};
-
+// Deno reads the snippets as they are printed, in the same folder.
 for (const runtime of [DENO, ...PROVIDED]) {
   const { command } = runtime;
 

@@ -23,6 +23,8 @@ export class AnswerLimit {
   #stop = () => {};
 
   /**
+   * Limits the requests of one connection.
+   *
    * @param onSilence Called with the reason once the time is over.
    * @param isExcused Whether the server is known to answer nothing at present; then the time starts again.
    */
