@@ -1,6 +1,7 @@
 /** Requests that a server never answers, on a connection that lives. */
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
+import { delay } from "@std/async";
 import { Broadcast, type Subscription } from "../../mod.ts";
 import { uniqueChannel } from "../conformance/harness.ts";
 import { withBroker } from "../services/broker.ts";
@@ -72,8 +73,9 @@ async function heard(
   })();
   while (!isHeard) {
     await broadcast.publish(channel, "after").catch(() => {});
-    await Promise.race([listening, new Promise((resolve) => setTimeout(resolve, 100))]);
+    await delay(100);
   }
+  await listening;
 }
 
 /** The frames of AMQP. */
