@@ -14,6 +14,11 @@ export interface Service {
   readonly stop: () => Promise<void>;
 }
 
+/** A broadcast, whatever its messages are. */
+interface Log {
+  history(channel: string, options: { limit: number }): Promise<unknown>;
+}
+
 /** Requests that are answered at a time, event streams and sockets included. */
 const MOST_OPEN = 1_000;
 
@@ -92,6 +97,17 @@ export async function read(request: Request, most: number): Promise<string | und
     if (text.length > most) return undefined;
   }
   return text;
+}
+
+/** Whether the broker keeps the events of a channel. Without a log, pages start with none. */
+export async function hasLog(broadcast: Log, channel: string): Promise<boolean> {
+  try {
+    await broadcast.history(channel, { limit: 1 });
+    return true;
+  } catch (error) {
+    if (error instanceof TypeError) return false;
+    throw error;
+  }
 }
 
 /** Asks a client to come back. An error status would make an `EventSource` give up. */

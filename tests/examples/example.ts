@@ -142,6 +142,11 @@ export class Visitors implements AsyncDisposable {
   }
 }
 
+/** By how many pixels a page is wider than its screen. */
+export function overflow(page: Page): Promise<number> {
+  return page.evaluate("document.documentElement.scrollWidth - innerWidth");
+}
+
 /** Keeps what a page looks like, in the folder that `SCREENSHOTS` names, if it does. */
 export async function look(page: Page, name: string): Promise<void> {
   const folder = Deno.env.get("SCREENSHOTS");
