@@ -52,7 +52,7 @@ export async function run(
     const isLocal = LOCAL.includes(hostname);
     const answer = handlerOf(service, page, isLocal);
     const server = listen(hostname, port, answer);
-    const host = isLocal ? "localhost" : hostname;
+    const host = isLocal ? "localhost" : reachable(hostname);
     console.log(`${title} on http://${host}:${server.addr.port} over ${broker}`);
 
     const stop = async () => {
@@ -86,6 +86,15 @@ function handlerOf({ answer }: Service, page: string, isLocal: boolean): Deno.Se
       return new Response("Cannot answer", { status: 500 });
     }
   };
+}
+
+/** The host at which other devices find this machine, if it listens on all of its addresses. */
+function reachable(hostname: string): string {
+  if (hostname !== "0.0.0.0") return hostname;
+  const own = Deno.networkInterfaces().find(({ family, address }) =>
+    family === "IPv4" && !address.startsWith("127.")
+  );
+  return own?.address ?? hostname;
 }
 
 /** Reads a body as text; undefined if it is too long. */
