@@ -9,7 +9,7 @@ import {
   text,
 } from "@broadcaster/broadcaster";
 import { sendTo } from "@broadcaster/broadcaster/websocket";
-import { later, run } from "./server.ts";
+import { hasLog, later, run } from "./server.ts";
 
 const KINDS = ["message", "join", "here", "missed", "leave"] as const;
 
@@ -147,21 +147,10 @@ function visit(broadcast: Room, { history, address }: Welcome, request: Request)
   return response;
 }
 
-/** Number of recent messages to start with: 0 if the broker has no log. */
-async function countPast(broadcast: Room): Promise<number> {
-  try {
-    await broadcast.history(TALK, { limit: 1 });
-    return PAST;
-  } catch (error) {
-    if (error instanceof TypeError) return 0;
-    throw error;
-  }
-}
-
 await run("Chat", async (url, address) => {
   const broadcast = new Broadcast(url, { codec });
   await broadcast.connect();
-  const history = await countPast(broadcast);
+  const history = await hasLog(broadcast, TALK) ? PAST : 0;
   return {
     page: "chat.html",
     async stop() {

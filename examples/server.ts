@@ -14,6 +14,11 @@ export interface Service {
   readonly stop: () => Promise<void>;
 }
 
+/** A broadcast, whatever its messages are. */
+interface Log {
+  history(channel: string, options: { limit: number }): Promise<unknown>;
+}
+
 /** Requests that are answered at a time, event streams and sockets included. */
 const MOST_OPEN = 1_000;
 
@@ -47,7 +52,7 @@ export async function run(
     const isLocal = LOCAL.includes(hostname);
     const answer = handlerOf(service, page, isLocal);
     const server = listen(hostname, port, answer);
-    const host = isLocal ? "localhost" : hostname;
+    const host = isLocal ? "localhost" : reachable(hostname);
     console.log(`${title} on http://${host}:${server.addr.port} over ${broker}`);
 
     const stop = async () => {
@@ -83,6 +88,15 @@ function handlerOf({ answer }: Service, page: string, isLocal: boolean): Deno.Se
   };
 }
 
+/** The host at which other devices find this machine, if it listens on all of its addresses. */
+function reachable(hostname: string): string {
+  if (hostname !== "0.0.0.0") return hostname;
+  const own = Deno.networkInterfaces().find(({ family, address }) =>
+    family === "IPv4" && !address.startsWith("127.")
+  );
+  return own?.address ?? hostname;
+}
+
 /** Reads a body as text; undefined if it is too long. */
 export async function read(request: Request, most: number): Promise<string | undefined> {
   const decoder = new TextDecoder();
@@ -92,6 +106,17 @@ export async function read(request: Request, most: number): Promise<string | und
     if (text.length > most) return undefined;
   }
   return text;
+}
+
+/** Whether the broker keeps the events of a channel. Without a log, pages start with none. */
+export async function hasLog(broadcast: Log, channel: string): Promise<boolean> {
+  try {
+    await broadcast.history(channel, { limit: 1 });
+    return true;
+  } catch (error) {
+    if (error instanceof TypeError) return false;
+    throw error;
+  }
 }
 
 /** Asks a client to come back. An error status would make an `EventSource` give up. */

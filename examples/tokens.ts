@@ -10,18 +10,27 @@ const MOST_ANSWERS = 100;
 
 /** Stands in for the output of a language model. */
 async function* answer(question: string): AsyncGenerator<string> {
-  const words = `You have asked: “${question}” I have no idea. But everyone who opens this page, \
-now or when I am done, reads the same words from the first one on, and a lost connection resumes \
-where it broke. I write into a stream, and closing it ends the channel.`;
+  const words =
+    `You have asked: “${question}” I have no idea. But I can tell what happens while you \
+wait for a better answer.
+
+Each word is an event on a channel that belongs to this answer alone, and the channel keeps them. \
+Reload this page now: it gets all words from the first one on, and then those that are still to \
+come. Open its address in a second browser, or on your phone: both read the same, word by word. \
+Where the connection breaks, it resumes, and no word is lost or repeated.
+
+I write into a stream, and closing it ends the channel. Whoever comes later still reads all of it, \
+and nobody waits for more.`;
   for (const token of words.match(/\S+\s*/g)!) {
     yield token;
-    await pause(60);
+    await pause(80);
   }
 }
 
 await run("Tokens", async (url) => {
   const broadcast = new Broadcast(url);
-  await broadcast.connect();
+  // Fails early if the broker cannot be reached or has no log.
+  await broadcast.history("run", { limit: 1 });
   let writing = 0;
 
   async function write(channel: string, question: string): Promise<void> {

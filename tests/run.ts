@@ -45,7 +45,12 @@ const SERVICES = [
     locate: redisCluster.locate,
     files: /redis\/cluster|^runtimes\/bundlers/,
   },
-  { name: "postgres", variable: "POSTGRES_URL", locate: postgres.locate, files: /postgres/ },
+  {
+    name: "postgres",
+    variable: "POSTGRES_URL",
+    locate: postgres.locate,
+    files: /postgres|^examples\/orders/,
+  },
   {
     name: "pgbouncer",
     variable: "PGBOUNCER_URL",

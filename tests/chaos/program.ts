@@ -87,7 +87,7 @@ async function install(kinds: readonly Kind[]): Promise<NodeApp> {
   const [oldest] = RUNTIMES;
   const runtime = await provide(oldest!);
   if ("skip" in runtime) throw new Error(`${runtime.name} is missing: ${runtime.skip}`);
-  const imports: Record<string, string> = config.imports;
+  const imports: Record<string, string> = config.scopes["./"];
   const clients = new Set(kinds.flatMap(({ clients }) => clients));
   await using tarball = await Tarball.pack();
   const app = await tarball.install(

@@ -3,7 +3,7 @@ import { assertEquals, assertMatch } from "@std/assert";
 import type { Locator, Page } from "npm:playwright-core@1.64.1";
 import { Proxy } from "../services/proxy.ts";
 import { start as startRedis } from "../services/redis.ts";
-import { Example, look, run, test, Visitors } from "./example.ts";
+import { Example, look, overflow, run, test, Visitors } from "./example.ts";
 
 const CHAT = "examples/chat.ts";
 
@@ -350,9 +350,4 @@ function state(page: Page, words: string): Locator {
 
 async function live(page: Page): Promise<void> {
   await state(page, "Live").waitFor();
-}
-
-/** By how many pixels a page is wider than its screen. */
-function overflow(page: Page): Promise<number> {
-  return page.evaluate("document.documentElement.scrollWidth - innerWidth");
 }

@@ -7,14 +7,15 @@ import { freePort, until } from "../services/service.ts";
 const PATIENCE = 60_000;
 const ROOT = join(import.meta.dirname!, "../..");
 
-/** Defines a test that needs a browser, and perhaps Redis; without them it is skipped, with the reason. */
+/** Defines a test that needs a browser, and perhaps a broker; without them it is skipped, with the reason. */
 export function test(
   name: string,
   fn: () => Promise<void>,
-  needed: "redis" | undefined = undefined,
+  needed: "redis" | "postgres" | undefined = undefined,
 ) {
+  const broker = needed?.toUpperCase();
   const skip = Deno.env.get("BROADCASTER_SKIP_CHROMIUM") ??
-    (needed && (Deno.env.get("BROADCASTER_SKIP_REDIS") ?? missing("REDIS_URL")));
+    (broker && (Deno.env.get(`BROADCASTER_SKIP_${broker}`) ?? missing(`${broker}_URL`)));
   Deno.test({ name: skip ? `${name} (skipped: ${skip})` : name, ignore: skip !== undefined, fn });
 }
 
@@ -140,6 +141,11 @@ export class Visitors implements AsyncDisposable {
     await this.#browser.close();
     if (this.errors.length > 0) throw new AggregateError(this.errors, "A page threw");
   }
+}
+
+/** By how many pixels a page is wider than its screen. */
+export function overflow(page: Page): Promise<number> {
+  return page.evaluate("document.documentElement.scrollWidth - innerWidth");
 }
 
 /** Keeps what a page looks like, in the folder that `SCREENSHOTS` names, if it does. */

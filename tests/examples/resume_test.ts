@@ -1,7 +1,7 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import type { Page } from "npm:playwright-core@1.64.1";
 import { start as startRedis } from "../services/redis.ts";
-import { Example, look, run, test, Visitors } from "./example.ts";
+import { Example, look, overflow, run, test, Visitors } from "./example.ts";
 
 const RESUME = "examples/resume.ts";
 const END = "That is all there is to it.";
@@ -30,7 +30,7 @@ test("Resume: a reload, a second page and an end lose and repeat nothing", async
   assertEquals(await page.locator(".seam").allTextContents(), ["reloaded", "reloaded"]);
   for (const one of [page, other]) {
     assertEquals(await one.locator(".gap").count(), 0);
-    assertEquals(await one.evaluate("document.documentElement.scrollWidth - innerWidth"), 0);
+    assertEquals(await overflow(one), 0);
   }
   await page.emulateMedia({ colorScheme: "dark" });
   await look(page, "resume-dark");

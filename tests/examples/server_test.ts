@@ -39,7 +39,7 @@ Deno.test("Examples: what a client sends is bounded", async () => {
   assertEquals(statuses, new Set([200, 503]));
 });
 
-for (const name of ["chat", "resume", "sse", "tokens"]) {
+for (const name of ["chat", "dashboard", "resume", "sse", "tokens"]) {
   Deno.test(`Examples: ${name} listens on localhost, and a port that is taken is a line`, async () => {
     const file = `examples/${name}.ts`;
     using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -56,7 +56,7 @@ for (const name of ["chat", "resume", "sse", "tokens"]) {
 }
 
 Deno.test("Examples: they end in good order", async () => {
-  for (const name of ["resume", "sse", "tokens"]) {
+  for (const name of ["dashboard", "resume", "sse", "tokens"]) {
     await using example = await Example.start(`examples/${name}.ts`);
     const { code } = await example.stop("SIGTERM");
     assertEquals(code, 0);

@@ -3,6 +3,7 @@
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { CLIENTS } from "../../core/backend/kit/client_library.ts";
 import { type Outcome, run, succeed } from "../runtimes/process.ts";
 import { PROJECT } from "../runtimes/tarball.ts";
 import { withBroker } from "../services/broker.ts";
@@ -61,6 +62,20 @@ Deno.test("memory:// downloads nothing with the import map that is published", a
   const outcome = await place.run("memory://", "-A", "--config", join(PROJECT, "deno.json"));
   assertEquals(outcome, { code: 0, stdout: "made\nhello\n", stderr: "" });
   assertEquals(await place.packages(), []);
+});
+
+Deno.test("deno task chat downloads nothing for memory://, and the client of another URL", async () => {
+  await using place = await Place.create();
+  // A port that is taken ends it, after it has connected.
+  using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const memory = await place.task("chat", "memory://", "--port", `${taken.addr.port}`);
+  assertStringIncludes(memory.stderr, "the port is in use");
+  assertEquals(await place.packages(), []);
+  const redis = await place.task("chat", "redis://127.0.0.1:1");
+  assertStringIncludes(redis.stderr, "Cannot connect to redis://127.0.0.1:1");
+  const clients = Object.keys(CLIENTS);
+  const packages = await place.packages();
+  assertEquals(packages.filter((name) => clients.includes(name)), ["ioredis"]);
 });
 
 withBroker("redis", (url) => {
@@ -135,6 +150,14 @@ class Place implements AsyncDisposable {
   run(url: string, ...flags: string[]): Promise<Outcome> {
     return run(Deno.execPath(), ["run", ...flags, "main.ts", url], {
       cwd: this.#folder,
+      env: { DENO_DIR: this.#cache, DENO_NO_UPDATE_CHECK: "1" },
+    });
+  }
+
+  /** Runs a task of this project. */
+  task(...args: string[]): Promise<Outcome> {
+    return run(Deno.execPath(), ["task", ...args], {
+      cwd: PROJECT,
       env: { DENO_DIR: this.#cache, DENO_NO_UPDATE_CHECK: "1" },
     });
   }

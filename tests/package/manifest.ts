@@ -63,7 +63,7 @@ function emitted(path: string): string[] {
 
 /** The clients, in the versions of `deno.json`: an application installs those of its brokers. */
 function optionalPeers() {
-  const peers = Object.values(config.imports).flatMap((target) => {
+  const peers = Object.values(config.scopes["./"]).flatMap((target) => {
     const [, name, range] = /^npm:(@?[^@]+)@(.+)$/.exec(target) ?? [];
     return name && range ? [[name, range] as const] : [];
   });

@@ -59,9 +59,8 @@ Deno.test("every published module is exported, or used by one that is", async ()
 });
 
 Deno.test("the list of clients and deno.json name the same clients, in the same versions", () => {
-  const imports = Object.entries(config.imports).filter(([, target]) => target.startsWith("npm:"));
   const clients = Object.entries(CLIENTS).map(([name, range]) => [name, `npm:${name}@${range}`]);
-  assertEquals(Object.fromEntries(imports), Object.fromEntries(clients));
+  assertEquals(config.scopes["./"] as object, Object.fromEntries(clients));
 });
 
 Deno.test("the import map of the tests says what deno.json says", async () => {
@@ -70,7 +69,7 @@ Deno.test("the import map of the tests says what deno.json says", async () => {
     const path = target.startsWith("./tests/") ? target.replace("tests/", "") : `.${target}`;
     expected.set(config.name + subpath.slice(1), path);
   }
-  for (const [name, target] of Object.entries(config.imports)) {
+  for (const [name, target] of Object.entries({ ...config.imports, ...config.scopes["./"] })) {
     const standIn = name.replace(/^@std\/(.*)$/, "./std/$1.ts");
     expected.set(name, target.startsWith("jsr:") ? standIn : target);
   }

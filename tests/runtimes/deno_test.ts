@@ -98,7 +98,7 @@ function ofSource(): Record<string, string> {
     config.name + subpath.slice(1),
     pathToFileURL(join(PROJECT, target)).href,
   ]);
-  return { ...config.imports, ...Object.fromEntries(exports) };
+  return { ...config.imports, ...config.scopes["./"], ...Object.fromEntries(exports) };
 }
 
 /** What Deno finds wrong with files of the application, or with ours. What is wrong within a client's types is not ours. */

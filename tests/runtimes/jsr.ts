@@ -44,7 +44,7 @@ export class Registry implements AsyncDisposable {
 
 /** JSR knows no import map: `deno publish` writes each specifier out. */
 function withSpecifiers(text: string): string {
-  const targets = new Map(Object.entries(config.imports));
+  const targets = new Map(Object.entries({ ...config.imports, ...config.scopes["./"] }));
   return text.replace(/(?<=\b(?:from |import\())"([^"]+)"/g, (written, name) => {
     return targets.has(name) ? `"${targets.get(name)}"` : written;
   });

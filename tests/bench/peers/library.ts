@@ -121,12 +121,14 @@ export type Commands = Readonly<Partial<Record<Where, string>>>;
 
 /** By its public name, the source of a folder, whichever folder imports it. */
 async function importMap(project: string): Promise<{ imports: Record<string, string> }> {
-  const { name, exports, imports } = JSON.parse(
+  const { name, exports, imports, scopes } = JSON.parse(
     await Deno.readTextFile(join(project, "deno.json")),
-  ) as { name: string; exports: Record<string, string>; imports: Record<string, string> };
+  ) as { name: string } & Record<"exports" | "imports", Record<string, string>> & {
+    scopes?: Record<string, Record<string, string>>;
+  };
   const entries = Object.entries(exports).map(([subpath, file]) => [
     join(name, subpath),
     pathToFileURL(join(project, file)).href,
   ]);
-  return { imports: { ...imports, ...Object.fromEntries(entries) } };
+  return { imports: { ...imports, ...scopes?.["./"], ...Object.fromEntries(entries) } };
 }
