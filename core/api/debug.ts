@@ -10,14 +10,14 @@ import { reasonOf } from "../backend/errors.ts";
 import { nodeModule } from "../util/environment.ts";
 import type { Observer } from "./observers.ts";
 
-/** What is used of `node:util`. */
+/** The used parts of `node:util`. */
 interface Util {
   debuglog(section: string): ((format: string, text: string) => void) & {
     readonly enabled: boolean;
   };
 }
 
-/** What is used of `node:process`. */
+/** The used parts of `node:process`. */
 interface Process {
   readonly pid: number;
   readonly stderr: { write(text: string): unknown };

@@ -16,13 +16,13 @@ import { kindOf } from "../util/kind.ts";
 import { checkKnown, type Names } from "../util/known_options.ts";
 import { quote } from "../util/quote.ts";
 
-/** The maximum number of events that one call asks for. All of them may be in memory at a time. */
+/** The maximum number of events of one call. All of them may be in memory at once. */
 const MOST_EVENTS = 100_000;
 
 /** Options for `publish()`. */
 export interface PublishOptions {
   /**
-   * Metadata of the message, on backends whose broker supports headers. Headers are neither
+   * The headers of the message, on backends whose broker supports headers. Headers are neither
    * encoded nor encrypted.
    *
    * Names are HTTP tokens, but case-sensitive, and must not start with `broadcaster-`. Values must
@@ -31,9 +31,9 @@ export interface PublishOptions {
    */
   readonly headers?: MessageHeaders | undefined;
   /**
-   * Key that makes retries safe, on backends that store keys. While the key is remembered,
-   * publishing with it again to the same channel stores nothing, from any process and with any
-   * message, and resolves with the id of the first event.
+   * Key that makes retries safe, on backends that store keys. While the key is remembered, another
+   * publish with it to the same channel stores nothing, and resolves with the id of the first
+   * event. This holds for all processes, and for any message.
    *
    * Messages with a key are retried automatically if the connection drops before they are
    * acknowledged, unless a later message to the channel has been accepted. At most 256 bytes,
@@ -104,9 +104,9 @@ export interface SubscribeOptions {
    */
   readonly after?: string | null | undefined;
   /**
-   * Maximum number of events to resume with, of each channel, at most 100,000. If more were published
-   * after `after`, the subscription starts with a gap, and with the newest ones. Set it wherever
-   * `after` comes from a client, which can send an id from long ago.
+   * Maximum number of events to resume with, for each channel, at most 100,000. If more events
+   * follow `after`, the subscription starts with a gap, and with the newest events. Set it wherever
+   * `after` comes from a client, which can send a very old id.
    *
    * @default {no limit}
    */
@@ -117,8 +117,9 @@ export interface SubscribeOptions {
    * - `"continue"`: the next event carries the gap. If the channel ends before another event, the
    *   subscription ends with a `GapError`.
    * - `"error"`: the subscription ends with a `GapError`.
-   * - A function: called for each gap, in order, as soon as the reader waits at the gap. The next
-   *   event carries the gap as well. An error that the function throws ends the subscription.
+   * - A function: it is called for each gap, in order, as soon as the reader has reached the gap.
+   *   The next event carries the gap as well. An error that the function throws ends the
+   *   subscription.
    *
    * @default {"continue"}
    */
@@ -189,8 +190,7 @@ export interface BroadcastOptions<
    * event.
    *
    * The first message of each schema is also decoded and validated again before it is sent. If the
-   * schema refuses what the codec has made of it, such as text of a `Date` in JSON, `publish()`
-   * rejects.
+   * schema rejects the decoded message, such as a string for a `Date` in JSON, `publish()` rejects.
    */
   readonly channels?: Schemas | undefined;
   /**
@@ -209,7 +209,7 @@ export interface BroadcastOptions<
   readonly linger?: number | undefined;
   /**
    * Time in milliseconds for which a message or a new subscription waits while the connection is
-   * lost. Also the time that the codec and the schema get for one message, but at least 1,000.
+   * lost. Also the time limit of the codec and the schema for one message, but at least 1,000.
    *
    * @default {10000}
    */
@@ -222,13 +222,12 @@ export interface BroadcastOptions<
    */
   readonly probe?: number | undefined;
   /**
-   * Maximum size of an encoded message in bytes. `publish()` rejects a larger one with a
-   * `RangeError`; a larger one that is received is skipped, with a `messageerror` event, before
-   * anything is built of it. The limits of brokers are often lower.
+   * Maximum size of an encoded message in bytes. `publish()` rejects a larger message with a
+   * `RangeError`. A larger message that is received is skipped before it is decoded, with a
+   * `messageerror` event. The limits of brokers are often lower.
    *
-   * A message of a stranger can take about 25 times its size in memory as JSON. MessagePack is
-   * limited to a million values besides, and `compressed()` has a limit of its own for what a message
-   * expands to.
+   * An untrusted JSON message can take about 25 times its size in memory. MessagePack is also
+   * limited to a million values, and `compressed()` has its own limit for the decompressed size.
    *
    * @default {16777216}
    */
@@ -319,9 +318,9 @@ export function checkDuration(what: string, duration: unknown): number {
  * Validates an argument `options`, and the `signal` in it.
  *
  * @param what The action, as it appears in the error message.
- * @param known The names of the options. Without it, others are ignored.
+ * @param known The names of the options. Without it, unknown options are ignored.
  * @returns The options; an empty object if none are given.
- * @throws {TypeError} If it is not an object, if an option is not known, or if its signal is no
+ * @throws {TypeError} If it is not an object, if an option is not known, or if its signal is not an
  * `AbortSignal`.
  */
 export function readOptions<Options extends object>(

@@ -44,8 +44,9 @@ export class RefusedError extends Error {
 }
 
 /**
- * The broker cannot serve a call for now, and has done nothing: it starts, it is read-only, it has
- * no leader, its memory or a quota is exhausted. Only backends throw it; callers never see it.
+ * The broker cannot serve a call for now, and has done nothing. For example, it is starting, is
+ * read-only, has no leader, or has exhausted its memory or a quota. Only backends throw it; callers
+ * never see it.
  *
  * - From `publish()`: the message is not stored. The core holds back the message and those after it
  *   in the channel, and retries for up to the option `timeout`. If a later message of the channel is
@@ -79,7 +80,7 @@ export class ClosedError extends Error {
 
 /**
  * Ends a subscription with `onGap: "error"` at its first gap. Also ends a subscription without an
- * `onGap` callback if its channel ends right after a gap: no event follows that could carry it.
+ * `onGap` callback if its channel ends right after a gap, since no event can carry the gap.
  */
 export class GapError extends Error {
   /** Always `"GapError"`. */
@@ -104,7 +105,10 @@ export function isPassing(error: unknown): boolean {
   return error instanceof ConnectionError || error instanceof TemporaryError;
 }
 
-/** `true` if a call got the same unknown answer twice, on two sessions: the broker refuses it. */
+/**
+ * `true` if a call got the same unknown answer on two sessions, which means that the broker refuses
+ * it.
+ */
 export function isSameReply(before: unknown, now: unknown): boolean {
   return now instanceof UnknownReplyError && before instanceof UnknownReplyError &&
     before.message === now.message;

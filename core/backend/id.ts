@@ -38,7 +38,7 @@ export function foreignReason({ kind }: { readonly kind: Found["kind"] }): strin
     : "an id of a tail that had no log";
 }
 
-/** The ids of one channel, or of all that match a pattern. */
+/** The ids of one channel, or of all channels that match a pattern. */
 export class Scope {
   /** The hash that every id begins with. */
   readonly hash: string;
@@ -60,12 +60,12 @@ export class Scope {
     return this.#prefix + position.toString();
   }
 
-  /** The part of an epoch's ids before the number. */
+  /** The part of an id before its number. */
   prefix(epoch: string): string {
     return `${this.hash}-${epoch}.`;
   }
 
-  /** Parses an id; `foreign` means another channel or backend. */
+  /** Parses an id. `foreign` means another channel or backend. */
   find(id: string): Found {
     const match = id.length <= LONGEST_ID ? PATTERN.exec(id) : null;
     if (!match) return { kind: "malformed" };
@@ -80,8 +80,8 @@ export class Scope {
 }
 
 /**
- * The ids of several channels together: `<scope>`, then for each channel `..` and its own id
- * without the scope.
+ * Joint ids of several channels: `<scope>`, then `..` and the id without its scope for each
+ * channel.
  */
 export class JointScope {
   readonly #hash: string;
@@ -103,7 +103,10 @@ export class JointScope {
     return joint;
   }
 
-  /** Splits an id into those of the channels; `undefined` if it is of other channels. */
+  /**
+   * Splits a joint id into the ids of the channels. Returns `undefined` if it belongs to other
+   * channels.
+   */
   find(id: string): readonly string[] | undefined {
     if (id.length > LONGEST_ID || !id.startsWith(`${this.#hash}..`)) return undefined;
     const parts = id.slice(SCOPE + 2).split("..");
@@ -131,7 +134,7 @@ export class Epoch {
     return this.#prefix + base36(number);
   }
 
-  /** Returns `true` if it is this epoch. */
+  /** Returns `true` if this is the name of the epoch. */
   is(epoch: string): boolean {
     return epoch === this.#name;
   }

@@ -94,7 +94,7 @@ export class Capabilities {
     );
   }
 
-  /** A scheme that is listed itself lacks the capability only with `history=0`. */
+  /** A listed scheme lacks the capability only with `history=0`. */
   #elsewhere(name: string, feature: keyof Alternatives): string {
     const schemes = this.#alternatives[feature];
     if (schemes.includes(name)) return " with history=0";

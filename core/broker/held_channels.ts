@@ -15,7 +15,7 @@ export interface HeldChannelsOptions {
   readonly ready: (attempt: number) => Promise<void>;
   /** `true` while connected. */
   readonly isReady: () => boolean;
-  /** `true` while the backend has a message of the channel and has not answered. */
+  /** `true` while the backend has not answered a message of the channel. */
   readonly isUnanswered: (channel: string) => boolean;
   /** Limits the wait of a message. `channel` has the latest reason. */
   readonly limit: (entry: Outgoing, channel: HeldChannel) => void;
@@ -23,7 +23,7 @@ export interface HeldChannelsOptions {
   readonly send: (entry: Outgoing) => void;
   /** Sends the messages that were held back. */
   readonly release: (entries: Iterable<Outgoing>) => void;
-  /** Fails a message: the connection is closed. */
+  /** Fails a message, since the connection is closed. */
   readonly fail: (entry: Outgoing, error: unknown) => void;
 }
 
@@ -73,18 +73,18 @@ export class HeldChannels {
     return true;
   }
 
-  /** Adds those messages whose channels are held back, and returns the others. */
+  /** Adds the messages whose channels are held back, and returns the others. */
   without(entries: Outgoing[]): Outgoing[] {
     return this.#channels.size === 0 ? entries : entries.filter((entry) => !this.join(entry));
   }
 
-  /** A message got an answer, or is settled. */
+  /** Reports that a message got an answer, or is settled. */
   answered(entry: Outgoing): void {
     const { channel } = entry.message;
     const held = this.#channels.size > 0 && this.#channels.get(channel);
     if (!held) return;
     if (entry.state === "settled") held.entries.delete(entry);
-    // Nothing waits any more: the next message must not wait for the next attempt.
+    // Nothing waits any more, so the next message must not wait for a retry.
     if (held.entries.size === 0 && entry.state === "settled") this.#channels.delete(channel);
     held.wake?.();
   }

@@ -4,7 +4,7 @@
  * @module
  */
 
-/** Limits of a ring: the one that is reached first applies. */
+/** Limits of a ring. The limit that is reached first applies. */
 export interface RingLimits {
   /** The number of cells. */
   readonly count: number;
