@@ -92,7 +92,7 @@ export class SubscriptionCursor<
       if (this.#reader && this.#source.stranded) return this.#readStranded(this.#reader);
       return this.branch.next() as Promise<IteratorResult<Event, undefined>>;
     });
-    // Cleared only then. Otherwise a concurrent call would be resolved before this one.
+    // `#settling` is cleared last. Otherwise a concurrent call would be resolved before this one.
     const settle = () => {
       if (this.#settling === settled) this.#settling = undefined;
     };

@@ -65,7 +65,7 @@ export function msgpack<Message = unknown>(): SyncCodec<Message> {
       if (message === undefined) refuse(message);
       const found = { values: 0, hasMinusZero: false };
       check(message, 1, found);
-      // The library writes -0 as the integer 0. As a float it is kept.
+      // The library writes -0 as the integer 0. A float keeps it.
       return library.encode(message, { ...options, forceIntegerToFloat: found.hasMinusZero });
     },
     decode(payload) {
@@ -76,7 +76,7 @@ export function msgpack<Message = unknown>(): SyncCodec<Message> {
   };
 }
 
-/** The extension for dates, for those of every realm: that of the library uses `instanceof`. */
+/** The extension for dates of every realm. The extension of the library uses `instanceof`. */
 function extensions() {
   const codec = new library.ExtensionCodec();
   codec.register({
@@ -90,11 +90,11 @@ function extensions() {
   return codec;
 }
 
-/** What a message has. */
+/** What `check()` has found in a message. */
 interface Found {
-  /** The number of values, with the keys of objects. */
+  /** The number of values, including the keys of objects. */
   values: number;
-  /** It has the number -0. */
+  /** Whether there is a number -0. */
   hasMinusZero: boolean;
 }
 

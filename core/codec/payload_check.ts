@@ -34,8 +34,8 @@ export function checkEncoded(
 }
 
 /**
- * Checks the size of a payload. Runs before anything is built of it: a few bytes of JSON or
- * MessagePack can become a hundred times as many in memory.
+ * Checks the size of a payload before it is decoded. A few bytes of JSON or MessagePack can take a
+ * hundred times as many in memory.
  *
  * @param what The failed action, as shown in the message.
  * @param limit The maximum size in bytes.
@@ -43,7 +43,7 @@ export function checkEncoded(
  */
 export function checkSize(what: string, payload: Payload, limit: number): void {
   if (isSmall(payload, limit)) return;
-  // The bytes of a text are counted only if that decides.
+  // The bytes of a text are counted only if its length does not decide.
   const { length } = payload;
   const isCounted = typeof payload === "string" && length <= limit;
   const size = isCounted ? byteLength(payload) : length;
@@ -55,7 +55,7 @@ export function checkSize(what: string, payload: Payload, limit: number): void {
   );
 }
 
-/** Returns `true` if a payload is within the limit for sure: a character has up to three bytes. */
+/** Returns `true` if a payload is certainly within the limit. A character has up to three bytes. */
 function isSmall(payload: Payload, limit: number): boolean {
   return (typeof payload === "string" ? payload.length * 3 : payload.length) <= limit;
 }

@@ -23,7 +23,7 @@ export class EndMarkers {
   count = 0;
   #markers: Marker[] = [];
 
-  /** Adds a marker. Drops those before the event `oldest`. */
+  /** Adds a marker. Drops the markers before the event `oldest`. */
   add(marker: Marker, oldest: number): void {
     this.#markers = this.#markers.filter(({ before }) => before >= oldest);
     this.#markers.push(marker);

@@ -49,10 +49,10 @@ export class TailPosition {
     return this.position;
   }
 
-  /** Passes a record that is no event, before event `number`. */
+  /** Passes a record that is not an event, before event `number`. */
   pass(place: Place, number: number): void {
     this.advance(place);
-    // It may stand for removed records: a reader must have passed it, too, to enter here.
+    // It may stand for removed records, so a reader must also have passed it to enter here.
     if (number === this.floor) this.from = this.position;
   }
 
@@ -99,7 +99,7 @@ export class TailPosition {
 export interface Cut {
   /** The shard; all shards if undefined. */
   readonly shard: number | undefined;
-  /** The newest shared place; none if the shard is all new. */
+  /** The newest shared place. None if the shard is all new. */
   readonly place: Place | undefined;
 }
 
