@@ -38,7 +38,7 @@ export function channelOf(key: string): string | undefined {
   return channel.replace(RESERVED, encode) === key ? channel : undefined;
 }
 
-/** The narrowest binding for a channel, or for all that match a pattern: whole words at both ends. */
+/** The narrowest binding for a channel, or for a pattern: its whole words at both ends. */
 export function bindingOf(target: Target): string {
   if (typeof target === "string") return keyOf(target);
   const { pieces } = target;

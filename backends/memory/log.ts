@@ -65,7 +65,7 @@ export class MemoryBackend implements Backend {
   readonly #patterns = new Map<Pattern, QueueTail>();
 
   /**
-   * Creates a private backend, or one that shares everything with others of the same name.
+   * Creates a private backend, or one that shares everything with other backends of the same name.
    *
    * @param history The number of events to keep for each channel; 0 for no log. If the name is
    * already in use, the value of the first backend applies.
@@ -108,7 +108,9 @@ export class MemoryBackend implements Backend {
     return Promise.resolve(tail);
   }
 
-  /** Deletes the data; that of a name is deleted 10 seconds after its last backend has closed. */
+  /**
+   * Deletes the data. The data of a name is deleted 10 seconds after its last backend has closed.
+   */
   close(): Promise<void> {
     this.#tails.clear();
     this.#patterns.clear();

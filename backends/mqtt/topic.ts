@@ -43,7 +43,7 @@ export function channelOf(topic: string): string | undefined {
   }
 }
 
-/** The narrowest filter for a channel, or for the whole levels before the first `*` of a pattern. */
+/** The narrowest filter for a channel, or for a pattern: the whole levels before its first `*`. */
 export function filterOf(target: Target): string {
   return typeof target === "string" ? topicOf(target) : filterOfPattern(target);
 }

@@ -9,11 +9,13 @@ import { nameOf } from "../../../core/backend/name.ts";
 
 /**
  * The limit for the names of a queue and its virtual host together, in bytes. The server names a
- * folder after both and the time: it accepts longer names, and never stores anything.
+ * folder after both and the time. It accepts longer names, but then stores nothing.
  */
 const LONGEST = 234;
 
-/** Characters that the server reserves or drops in a name, and the one that starts an escape. */
+/**
+ * Characters that the server reserves or drops in a name, and the character that starts an escape.
+ */
 const RESERVED = /^a(?=mq\.)|[%\r\n]/g;
 
 /**

@@ -103,7 +103,7 @@ async function backward(
   return { from: Position.of(...places), items: items.reverse() };
 }
 
-/** Takes items from the sources, each time the one that comes before those of the others. */
+/** Takes items from the sources, in their common order. */
 async function merge(
   sources: readonly Source[],
   limit: number,

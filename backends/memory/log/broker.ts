@@ -23,7 +23,7 @@ const LINGER = 10_000;
  */
 const BROKERS = Symbol.for("@broadcaster/broadcaster/memory/1");
 
-/** A record that is delivered; without a log it has no place. */
+/** A delivered record. Without a log it has no place. */
 export type Delivered = Added | BackendRecord & { readonly order?: undefined };
 
 /** A record that is to be delivered. */
@@ -48,7 +48,7 @@ export class MemoryBroker {
   readonly listeners: Set<MemoryListener> = new Set();
   readonly #name: string | undefined;
   #isDelivering = false;
-  /** What was published while another record is being delivered, by a codec or a listener. */
+  /** Records that are published while another one is being delivered, by a codec or a listener. */
   readonly #later: Published[] = [];
   /** The time of `performance.now()` when the last backend left; `undefined` while it has one. */
   #left: number | undefined;
@@ -72,8 +72,8 @@ export class MemoryBroker {
     if (name === undefined) return new MemoryBroker(history);
     const brokers = named();
     const known = brokers.get(name);
-    // Its timer may be late. It is asked with a method, not by its private fields: it may be an
-    // instance of another copy of this class.
+    // Its timer may be late. A method is called, since another copy of this class has other private
+    // fields.
     if (known && !known.isOver()) return known;
     const broker = new MemoryBroker(history, name);
     brokers.set(name, broker);
@@ -108,7 +108,7 @@ export class MemoryBroker {
     return position;
   }
 
-  /** Delivers a record to all backends. What is published meanwhile follows it. */
+  /** Delivers a record to all backends. Records that are published meanwhile follow it. */
   #deliver(channel: string, record: Delivered): void {
     if (this.#isDelivering) return void this.#later.push({ channel, record });
     this.#isDelivering = true;

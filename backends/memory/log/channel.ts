@@ -25,7 +25,7 @@ const LOG = 512;
 export interface Stored {
   /** The published payload. */
   readonly payload: Payload;
-  /** Metadata of the message, if it has any. */
+  /** The headers of the message, if any. */
   readonly headers: MessageHeaders | undefined;
   /** The time of publishing, in milliseconds since the Unix epoch. */
   readonly timestamp: number;
