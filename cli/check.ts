@@ -1,5 +1,5 @@
 /**
- * `broadcaster check`: tells whether a broker can be used, what it can do, and what is missing.
+ * `broadcaster check`: checks whether a broker can be used, what it can do, and what is missing.
  *
  * @module
  */
@@ -15,14 +15,14 @@ import { type Connection, openBroadcast } from "./connection.ts";
 import { jsonText } from "./event_lines.ts";
 import type { Colour, Terminal } from "./terminal.ts";
 
-/** The channel of the check unless another one is given. On logs it stays, with some messages. */
+/** The default channel of the check. On logs, it remains with some messages. */
 const CHANNEL = "broadcaster-check";
 /** The number of messages that are published. */
 const MESSAGES = 5;
-/** How long a message may take to come back, in milliseconds. */
+/** The time limit for a message to come back, in milliseconds. */
 const PATIENCE = 5_000;
 
-/** What became of a step: it works, this broker does not have it, or it fails. */
+/** The result of a step: it works, this broker does not have it, or it fails. */
 type Result = "ok" | "absent" | "failed";
 
 /** One step of the check. */
@@ -31,7 +31,7 @@ interface Step {
   readonly result: Result;
   /** How long it took, in milliseconds. */
   readonly milliseconds?: number | undefined;
-  /** What was found, or why it fails. */
+  /** Details of the result, or the reason why it failed. */
   readonly detail?: string | undefined;
 }
 
@@ -71,7 +71,7 @@ Examples:
   },
 };
 
-/** What a check has found. */
+/** The result of a check. */
 interface Report {
   readonly ok: boolean;
   readonly url: string | undefined;
@@ -92,7 +92,7 @@ class Check {
   /**
    * @param broadcast The broadcast.
    * @param channel The channel to use.
-   * @param terminal Where each step is told, if it is.
+   * @param terminal Where the steps are written, if at all.
    */
   constructor(broadcast: Connection, channel: string, terminal: Terminal | undefined) {
     this.#broadcast = broadcast;
@@ -103,7 +103,7 @@ class Check {
     });
   }
 
-  /** Takes all steps. */
+  /** Runs all steps. */
   async run(ending: AbortSignal): Promise<Report> {
     const broadcast = this.#broadcast;
     const backend = await this.#step("connect, client library included", async () => {
@@ -174,7 +174,7 @@ class Check {
     } else await this.#tell({ name: "subscribe to patterns", result: "absent" });
   }
 
-  /** Takes a step, and tells how it went. */
+  /** Runs a step, and writes its result. */
   async #step<Value>(
     name: string,
     take: () => Promise<Value>,
@@ -256,13 +256,13 @@ function withoutLog({ name }: Backend): string {
     : `there is no log, ${name}-stream:// has one`;
 }
 
-/** What a backend can do, beside the steps. */
+/** The features of a backend that have no step. */
 function featuresOf({ features, read }: Backend): Readonly<Record<string, boolean>> {
   const { binary, headers = false, keys = false, patterns = false, crossProcess } = features;
   return { log: read !== undefined, patterns, headers, keys, binary, crossProcess };
 }
 
-/** What is not proven by a step, in words. */
+/** The features without a step, in words. */
 function inWords({ headers, keys, binary, crossProcess }: Report["features"]): ServerFacts {
   return {
     headers: headers ? "yes" : "no",

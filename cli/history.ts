@@ -1,5 +1,5 @@
 /**
- * `broadcaster history`: writes the past events of a channel, one a line.
+ * `broadcaster history`: writes the past events of a channel, one per line.
  *
  * @module
  */

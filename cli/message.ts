@@ -1,5 +1,5 @@
 /**
- * Messages as the command has them: text, or bytes that are no text.
+ * Messages of the command: text, or bytes that are not text.
  *
  * @module
  */

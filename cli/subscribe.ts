@@ -1,5 +1,5 @@
 /**
- * `broadcaster sub`: writes the events of channels, one a line, until it is interrupted.
+ * `broadcaster sub`: writes the events of channels, one per line, until it is interrupted.
  *
  * @module
  */
