@@ -45,7 +45,7 @@ export function checkPayload(channel: string, payload: Payload): void {
   );
 }
 
-/** The length in UTF-8. For a text that cannot be too long, its units will do. */
+/** The length in UTF-8. If a text cannot be too long, its number of UTF-16 units is enough. */
 function lengthOf(payload: Payload): number {
   if (typeof payload !== "string" || payload.length * 3 <= PAYLOAD_LIMIT) return payload.length;
   return new TextEncoder().encode(payload).length;
