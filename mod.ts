@@ -252,9 +252,9 @@ export interface Broadcast<
    * Publishes a message to a channel.
    *
    * Messages of one publisher keep their order, even if they are not awaited. With an asynchronous
-   * codec, they keep it only within each channel. Messages that are published without an `await` in
-   * between are sent as one batch. While the connection is being re-established, messages wait for
-   * up to the option `timeout`.
+   * codec, the order is kept only within each channel. Messages that are published without an
+   * `await` in between are sent as one batch. While the connection is being re-established,
+   * messages wait for up to the option `timeout`.
    *
    * @param channel The channel to publish to.
    * @param message The message to publish.
@@ -412,8 +412,9 @@ export interface Broadcast<
   health(options?: { signal?: AbortSignal | undefined }): Promise<BroadcastHealth>;
 
   /**
-   * Ends all subscriptions after the events that have arrived, waits for pending publishes, and
-   * closes the connection. Idempotent. A disconnected broadcast cannot be used again.
+   * Ends all subscriptions once they have delivered the events that have arrived. Waits for pending
+   * publishes, and closes the connection. Idempotent. A disconnected broadcast cannot be used
+   * again.
    */
   disconnect(): Promise<void>;
 
@@ -533,7 +534,7 @@ function openerOf(target: string | URL | Backend | BackendSource): Opener {
     checkKnown(address as Address);
     return { address: source.address, open: async () => await source.open() };
   }
-  // Not `instanceof`: each realm has its own `URL` class.
+  // `instanceof` is not used, since each realm has its own `URL` class.
   const url = typeof target === "string" ? target : href;
   if (typeof url !== "string") {
     throw new TypeError(

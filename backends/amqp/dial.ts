@@ -1,5 +1,5 @@
 /**
- * Connects to an AMQP server, or uses the connection that the user gives.
+ * Connects to an AMQP server, or uses the user's connection.
  *
  * @module
  */
@@ -212,7 +212,7 @@ interface Dialled {
 
 /** The error of a connection that could not be opened. */
 function dialError(error: unknown, { vhost, ...server }: Dialled): unknown {
-  // The client's message for a silent server. The system's own message would have an address.
+  // The client's message for a silent server. A timeout of the system has another message.
   if ((Object(error) as Error).message === "connect ETIMEDOUT") {
     return silentError({ ...server, product: "AMQP" });
   }

@@ -41,7 +41,7 @@ export class Link {
   #reason: unknown;
   #isClosed = false;
   readonly #onError = (error: Error) => this.#reason = error;
-  // If the server closes the connection regularly, only `close` has the error.
+  // If the server closes the connection with a reason, only the event `close` has it.
   readonly #onClose = (error?: Error) => {
     this.#isClosed = true;
     this.#reason ??= error;
@@ -195,7 +195,7 @@ export class Link {
         ? undefined
         : Promise.all([...this.#lanes, this.outbox].map((lane) => lane.close()));
       this.#lose();
-      // A server that blocks publishing confirms this only later.
+      // A server that blocks publishing confirms the close only later.
       if (this.blocked === undefined) await closed;
       this.#model.off("close", this.#onClose);
       this.#model.off("error", this.#onError);

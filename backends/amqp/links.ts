@@ -112,8 +112,8 @@ export class Links {
   }
 
   /**
-   * The error of a request. If a virtual host or a user is deleted, the server first revokes the
-   * rights, and later closes the connection.
+   * Makes a refusal temporary right after a consumer has ended. If a virtual host or a user is
+   * deleted, the server first revokes the rights, and later closes the connection.
    */
   judged(error: unknown): unknown {
     const isPassing = error instanceof RefusedError &&

@@ -30,8 +30,8 @@
  * events were removed before they were read (`trimmed`), or that the stream was deleted or lost its
  * end (`reset` or `rollback`). The number of missing events is not known.
  *
- * If the server removes a file before it has sent it, it sends nothing more, without an error. A
- * tail that receives nothing for five seconds therefore checks whether the stream has more.
+ * If the server removes a file before sending it, it sends nothing more, without an error. So a
+ * tail that receives nothing for five seconds checks whether the stream has more.
  *
  * The server does not report the offset of a published message, so `publish()` resolves without an
  * id. It does not report the end of a stream either. So a subscription that starts at the end, and
@@ -133,7 +133,7 @@ export class AmqpStreamBackend implements Backend {
    *
    * @param dial Connects to the server.
    * @param limits The arguments that streams are created with.
-   * @param vhost The virtual host. Its name shortens the names of channels.
+   * @param vhost The virtual host. Its name reduces the maximum length of channel names.
    * @param creation Which streams may be created.
    */
   constructor(dial: Dial, limits: Limits, vhost = "/", creation: Creation = CREATION) {

@@ -219,7 +219,7 @@ export class Outbox {
     this.#isAccepted = false;
     channel.on("error", (error: Error) => reason = error);
     channel.on("return", (message: Message) => this.onReturned(message));
-    // The client closes the channels before the connection. A moment later, both are known.
+    // The client closes the channels before the connection. Both closes are known a moment later.
     channel.on("close", () => soon(() => this.#end(channel, reason)));
   }
 

@@ -60,7 +60,7 @@
  * again.
  *
  * Each message has its number in a header. If a policy drops messages from the queue
- * (`max-length`), a gap has their number, once a later message of the same publisher arrives,
+ * (`max-length`), a gap reports how many, once a later message of the same publisher arrives,
  * provided that an earlier one had arrived. Messages of other programs have no number.
  *
  * A pattern is bound by its whole words at both ends. `room.*.end` is bound as `room.#.end`.

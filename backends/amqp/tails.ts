@@ -80,8 +80,8 @@ export class Tails {
   }
 
   /**
-   * Called when the server has confirmed a message of this process, which the queue of its channel
-   * must receive.
+   * Called when the server has confirmed a message of this process. The queue of its channel must
+   * then receive the message.
    */
   expect(channel: string, sequence: unknown): void {
     const listener = this.#channels.get(channel);

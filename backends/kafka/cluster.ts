@@ -84,7 +84,7 @@ export class Cluster {
     let failure: unknown;
     for (let index = 0;; index++) {
       const { seeds } = this.#options;
-      // Without a destination the client's own servers take turns.
+      // Without a destination, kafkajs tries the client's own servers in turn.
       const destination = seeds?.[index % seeds.length] ?? {};
       const pool = await this.#kafka.connectionPoolBuilder.build(destination);
       const name = `${pool.host}:${pool.port}`;

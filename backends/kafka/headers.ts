@@ -8,7 +8,7 @@ import { headersOf, lengthOfHeaders, type MessageHeaders } from "../../core/back
 import type { Message } from "./kafkajs.ts";
 import { isBytes } from "../../core/util/realm.ts";
 
-/** The bytes around a name and its value in a record, at most. */
+/** The maximum overhead of a header in a record, in bytes. */
 const OVERHEAD = 8;
 
 /** The bytes that headers add to a record. */
@@ -41,8 +41,8 @@ export function lengthOf({ value, headers = {} }: Message): number {
 }
 
 /**
- * The last value. kafkajs makes an array of a repeated name. It begins with an inherited property
- * of that name, if there is one.
+ * The last value. kafkajs makes an array of a repeated name. The array begins with an inherited
+ * property of that name, if there is one.
  */
 function lastOf(values: unknown): unknown {
   return Array.isArray(values) ? values.at(-1) : values;

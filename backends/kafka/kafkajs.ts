@@ -254,9 +254,9 @@ export function throttleTime({ requestQueue }: Connection): number {
 const RENEWAL = 10_000;
 
 /**
- * Prepares a connection. Failures are kept from the client's logger, since the core reports them.
- * Short SASL sessions are renewed here: kafkajs would renew a session of less than ten seconds with
- * every request, and brokers refuse that within a second.
+ * Prepares a connection. Keeps failures out of the client's logger, since the core reports them.
+ * Renews short SASL sessions: kafkajs would renew a session of less than ten seconds with every
+ * request, and brokers refuse that within a second.
  */
 export function prepare(connection: Connection): void {
   const { requestQueue } = connection;

@@ -67,8 +67,8 @@
  *
  * ## Escape hatch
  *
- * Pass your own client of kafkajs 2.2.4 for settings that the URL does not have. Its connections
- * stay its own: this backend opens others, with the same configuration. On Deno, kafkajs needs
+ * Pass your own client of kafkajs 2.2.4 for settings that the URL does not have. This backend does
+ * not use its connections, but opens others with the same configuration. On Deno, kafkajs needs
  * `--allow-net` and `--allow-env`.
  *
  * ```ts

@@ -42,7 +42,7 @@ export async function openLog(): Promise<Observer> {
   };
 }
 
-/** `util.debuglog()` if `NODE_DEBUG` is set; otherwise the same line to standard error. */
+/** `util.debuglog()` if `NODE_DEBUG` is set. Otherwise writes the same line to standard error. */
 async function writer(): Promise<(text: string) => void> {
   const log = (await nodeModule<Util>("util"))?.debuglog("broadcaster");
   if (log?.enabled) return (text) => log("%s", text);

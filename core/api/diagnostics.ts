@@ -9,7 +9,7 @@ import type { BroadcastState } from "../backend/state.ts";
 import { nodeModule } from "../util/environment.ts";
 import { isThenable } from "../util/realm.ts";
 
-/** The messages of the channels, by their names after `broadcaster:`. */
+/** The messages of the channels, by channel name without `broadcaster:`. */
 export interface Notices {
   /** `publish()` has settled. */
   readonly publish: {
@@ -35,7 +35,7 @@ export interface Notices {
     /** How long the call took, in milliseconds. */
     readonly duration: number;
   };
-  /** Events may be missing: once for each `gap` event of the broadcast. */
+  /** Published for each `gap` event of the broadcast. */
   readonly gap: {
     /** The broadcast. */
     readonly broadcast: object;

@@ -10,7 +10,7 @@ import type { Connection } from "../broker/connection.ts";
 import { unlessAborted } from "../util/abort.ts";
 import { after } from "../util/timer.ts";
 
-/** How long the broker has to answer, in milliseconds. */
+/** The time limit for the broker's answer, in milliseconds. */
 const LIMIT = 5_000;
 
 /** The health of a broadcast, as plain data for `JSON.stringify()`. */
@@ -24,8 +24,8 @@ export interface BroadcastHealth {
   /** How long the broker took to answer, in milliseconds. Absent if it was not asked. */
   readonly latency?: number;
   /**
-   * Why the broadcast is not ok, or is degraded, for example to polling. Contains the address of
-   * the broker, but no credentials.
+   * Why the broadcast is not ok, or why it is degraded. Contains the address of the broker, but no
+   * credentials.
    */
   readonly reason?: string;
 }

@@ -10,7 +10,7 @@ import type { BroadcastState } from "../backend/state.ts";
 
 /**
  * Dispatched when the state of the connection to the broker changes. Also dispatched when the
- * backend is degraded, for example to polling: the state is then unchanged, and there is an error.
+ * backend is degraded, such as to polling. The state is then unchanged, and there is an error.
  */
 export class StateChangeEvent extends Event {
   /** The new state. */

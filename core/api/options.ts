@@ -145,9 +145,11 @@ export interface HistoryOptions {
    * @default {100}
    */
   readonly limit?: number | undefined;
-  /** Only events before the event with this id: the newest ones, unless `after` is given. */
+  /**
+   * Only events before the event with this id. Without `after`, the newest of them are returned.
+   */
   readonly before?: string | null | undefined;
-  /** Only events after the event with this id: the oldest ones. */
+  /** Only events after the event with this id. The oldest of them are returned. */
   readonly after?: string | null | undefined;
   /** Aborts the call. */
   readonly signal?: AbortSignal | undefined;
@@ -285,7 +287,7 @@ export function checkLimit(channel: string, limit: unknown): void {
  * Validates a whole number.
  *
  * @param what The action and the option, as they appear in the error message.
- * @throws {RangeError} If it is not a whole number, too small or too large.
+ * @throws {RangeError} If it is not a whole number, or if it is out of range.
  */
 export function checkCount(
   what: string | (() => string),
@@ -333,7 +335,7 @@ export function readOptions<Options extends object>(
     throw new TypeError(`Cannot ${what}: options must be an object, it is ${kindOf(given)}`);
   }
   if (known) checkKnown(what, given, known);
-  // Not `instanceof`: each realm has its own `AbortSignal` class.
+  // `instanceof` is not used, since each realm has its own `AbortSignal` class.
   const signal = (given as { readonly signal?: unknown }).signal ?? undefined;
   const { addEventListener, aborted } = Object(signal) as Partial<AbortSignal>;
   const isSignal = typeof addEventListener === "function" && typeof aborted === "boolean";

@@ -33,11 +33,11 @@ export interface BroadcastStats {
   readonly subscribers: number;
   /** Number of unread events of the slowest subscription of all channels. */
   readonly lag: number;
-  /** Number of messages that the broker has accepted, of all channels. */
+  /** Number of messages that the broker has accepted, in all channels. */
   readonly published: number;
-  /** Number of events that the broker has delivered, for all channels and patterns. */
+  /** Number of events that the broker has delivered, in all channels and patterns. */
   readonly received: number;
-  /** Number of events that subscriptions have read, of all channels and patterns. */
+  /** Number of events that subscriptions have read, in all channels and patterns. */
   readonly delivered: number;
   /** Number of `gap` events of the broadcast, by their cause. */
   readonly gaps: Readonly<Record<GapCause, number>>;

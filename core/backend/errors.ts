@@ -25,7 +25,7 @@ export class ConnectionError extends Error {
  * may have been published, so publishing it again could deliver it twice. This is not a
  * `ConnectionError`, which means that the message was not published.
  *
- * Messages without an `idempotencyKey` are never retried automatically. Those with one were
+ * Messages without an `idempotencyKey` are never retried automatically. Messages with a key were
  * retried for as long as that was safe. They are safe to publish again while the broker remembers
  * the key.
  */
@@ -48,9 +48,9 @@ export class RefusedError extends Error {
  * read-only, has no leader, or has exhausted its memory or a quota. Only backends throw it; callers
  * never see it.
  *
- * - From `publish()`: the message is not stored. The core holds back the message and those after it
- *   in the channel, and retries for up to the option `timeout`. If a later message of the channel is
- *   stored already, the message is refused.
+ * - From `publish()`: the message is not stored. The core holds back the message and all later
+ *   messages of the channel, and retries for up to the option `timeout`. If a later message of the
+ *   channel is stored already, the message is refused.
  * - From `tail()`, its reads and `read()`: the core retries. An open subscription is retried
  *   indefinitely, a first `subscribe()` and `history()` for up to the option `timeout`.
  *
@@ -121,7 +121,7 @@ export function isArgumentError(cause: unknown): cause is Error {
 
 /** The message of an error, or any other thrown value as text. */
 export function reasonOf(cause: unknown): string {
-  // Not `instanceof`: each realm has its own `Error` class.
+  // `instanceof` is not used, since each realm has its own `Error` class.
   const { message } = Object(cause) as { readonly message?: unknown };
   return typeof message === "string" && message !== "" ? message : String(cause);
 }

@@ -30,7 +30,7 @@ export type Found =
   | { readonly kind: "number"; readonly epoch: string; readonly number: number }
   | { readonly kind: "position"; readonly position: Position };
 
-/** The reason why an id is not one of a channel's log, for messages. */
+/** The reason why an id does not belong to a channel's log, for messages. */
 export function foreignReason({ kind }: { readonly kind: Found["kind"] }): string {
   if (kind === "malformed") return "not an event id";
   return kind === "foreign"
@@ -129,7 +129,7 @@ export class Epoch {
     this.#prefix = scope.prefix(this.#name);
   }
 
-  /** The id of the event with a number. */
+  /** The id of the event with this number. */
   id(number: number): string {
     return this.#prefix + base36(number);
   }

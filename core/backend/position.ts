@@ -52,7 +52,7 @@ export class Position {
   /**
    * Parses the text of a position, as written by `toString()`.
    *
-   * @returns `undefined` if it is not one.
+   * @returns `undefined` if the text is not a position.
    */
   static parse(text: string): Position | undefined {
     if (text === "") return Position.start;

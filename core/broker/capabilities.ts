@@ -30,8 +30,8 @@ export class Capabilities {
   /**
    * Checks a subscription.
    *
-   * @param history The number of past events that it starts with.
-   * @throws {TypeError} If it needs a log or patterns, and the backend has none.
+   * @param history The number of past events to start with.
+   * @throws {TypeError} If the subscription needs a log or patterns, and the backend has none.
    */
   checkSubscribing(
     backend: Backend,
@@ -62,7 +62,8 @@ export class Capabilities {
   /**
    * Checks the options of a message.
    *
-   * @throws {TypeError} If it has headers or an idempotency key that the backend does not support.
+   * @throws {TypeError} If the message has headers or an idempotency key that the backend does not
+   * support.
    */
   checkPublishing({ name, features }: Backend, { channel, headers, once }: OutgoingPayload): void {
     if (headers && !features.headers) {

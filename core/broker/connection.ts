@@ -174,7 +174,7 @@ export class Connection {
     this.#stopProbe();
     this.#asking = undefined;
     // The backoff restarts only if the connection lasted longer than the pause before it. A server
-    // that accepts and then closes connections is retried ever less.
+    // that accepts and then closes connections is retried less and less often.
     if (Date.now() - this.since > longestPause(this.#attempts)) this.#attempts = 0;
     this.#ready = this.#connectAgain();
     this.#ready.catch(() => {});
@@ -298,7 +298,7 @@ export function closedError(): ClosedError {
   return new ClosedError("Cannot use broadcast: it is disconnected, make a new one");
 }
 
-/** Wraps an error of a backend's `connect()`, once. */
+/** Wraps an error of a backend's `connect()`, unless it is wrapped already. */
 function connectionError(backend: Backend, cause: unknown): Error {
   if (cause instanceof ClosedError) return cause;
   return cause instanceof RefusedError

@@ -29,7 +29,7 @@ export interface HeldChannelsOptions {
 
 /** A held channel. */
 export interface HeldChannel {
-  /** Its messages, except the one that is retried. */
+  /** The messages, except the one that is being retried. */
   readonly entries: Set<Outgoing>;
   /** The latest temporary error. */
   reason: TemporaryError;

@@ -147,7 +147,7 @@ export class Outgoing {
 
   /** Makes it wait for a retry, since the broker cannot store it for now. */
   postpone(refusal: TemporaryError): void {
-    // The refusal of a retry says nothing about the first attempt.
+    // If a retry is refused, the first attempt may still have succeeded.
     this.#state = this.#loss ? "lost" : "ready";
     this.#refusal = refusal;
   }
@@ -258,7 +258,7 @@ export function doubtError({ message }: Outgoing, cause: unknown): Error {
   );
 }
 
-/** Wraps an error of a backend's `publish()`, once. */
+/** Wraps an error of a backend's `publish()`, unless it is wrapped already. */
 export function publishError(backend: Backend, entry: Outgoing, cause: unknown): Error {
   const { channel } = entry.message;
   if (cause instanceof ConnectionError) {
@@ -278,7 +278,7 @@ export function publishError(backend: Backend, entry: Outgoing, cause: unknown):
       { cause },
     );
   }
-  // Neither the refusal of a retry nor a closed backend says anything about the first attempt.
+  // A refused retry or a closed backend does not show whether the first attempt succeeded.
   if (entry.loss || cause instanceof ClosedError) return doubtError(entry, cause);
   if (isArgumentError(cause)) return cause;
   const later = cause instanceof TemporaryError && entry.mayBeOvertaken

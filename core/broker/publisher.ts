@@ -100,7 +100,7 @@ export class Publisher {
       // Messages that the backend cannot carry are rejected before they wait.
       if (backend && !this.#check(backend, entry, whole)) return;
       entry.follow(signal);
-      // An array literal has room for one entry, but an array that grows for seventeen.
+      // An array literal allocates room for one entry, but a growing array for seventeen.
       if (whole && this.#given.length === 0) this.#given = [entry];
       else if (whole) this.#given.push(entry);
       else this.#hold(entry);

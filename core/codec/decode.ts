@@ -113,7 +113,7 @@ function settled<Value, Result>(
     const limit = codecLimit(timeout);
     const fail = (error: unknown) => void onMessageError(channel, record.payload, error);
     let isSettled = false;
-    /** Settles the first time that it is called. */
+    /** Only the first call settles. */
     const settle = (outcome: () => void) => {
       if (isSettled) return;
       isSettled = true;
@@ -153,7 +153,7 @@ function endOf(payload: Uint8Array): End {
   throw new Error("Cannot decode payload: the sealed payload is of an unknown kind");
 }
 
-/** A pattern goes on when one of its channels ends. */
+/** A pattern continues when one of its channels ends. */
 function checkEnd(payload: Uint8Array): undefined {
   endOf(payload);
 }

@@ -131,7 +131,10 @@ export class Branch<Message> implements EventReader<Message> {
     } else this.#serveFirst(waiter);
   }
 
-  /** Creates a branch at the same position, with the same pending gaps. Pending reads stay here. */
+  /**
+   * Creates a branch at the same position, with the same pending gaps. Pending reads stay with this
+   * branch.
+   */
   fork(): Branch<Message> {
     const { onGap } = this;
     const options = { gap: this.#first, onGap, onOwnGap: this.#onOwnGap };

@@ -136,7 +136,7 @@ export class Channel<Message> {
     }
   }
 
-  /** Ends all subscriptions after the events in the ring, and closes the tail. */
+  /** Ends all subscriptions once they have read the ring, and closes the tail. */
   stop(): void {
     this.#stop({});
   }
@@ -301,8 +301,8 @@ export class Channel<Message> {
       await (reader.forward ? reader.forward(take) : forward(reader, take));
       return this.stopping ? undefined : new ConnectionError("the broker ended the subscription");
     } catch (error) {
-      // The error is not one of the tail, but for example of a read that examines a break. The tail
-      // is still open.
+      // The error does not come from the tail but, for example, from a read that examines a break.
+      // The tail is still open.
       if (isTaking) await (this.#cancelled ?? reader.cancel().catch(() => {}));
       return error;
     } finally {
@@ -347,7 +347,7 @@ export class Channel<Message> {
    * Returns a promise once half a ring has moved since readers last had a turn.
    *
    * Clients push thousands of records before any microtask runs. Readers get a turn of the event
-   * loop for each half ring, so that only a reader that does not read can overflow.
+   * loop for each half ring, so that the ring overflows only for a reader that does not read.
    */
   #push(record: BackendRecord, value: Decoded<Message>): Promise<void> | undefined {
     const { limits } = this.#options;

@@ -43,7 +43,7 @@ export class Channels<Message> {
   /**
    * Creates a branch of a target's tee. If the channel is closing, waits until it is closed.
    *
-   * A channel is found and joined in the same turn, so that it cannot close in between, and an abort
+   * A channel is found and joined in the same turn. So it cannot close in between, and an abort
    * cannot leave it open without a subscriber.
    *
    * @param start Returns the start of the branch; called once the tail is open.
@@ -87,7 +87,10 @@ export class Channels<Message> {
     return branch;
   }
 
-  /** Ends all subscriptions after the events that have arrived. Joins are rejected from now on. */
+  /**
+   * Ends all subscriptions once they have read the events that have arrived. Later joins are
+   * rejected.
+   */
   async stop(): Promise<void> {
     this.#stopped = true;
     for (const channel of this.#all) {

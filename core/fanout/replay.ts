@@ -39,8 +39,8 @@ const PATIENCE = 8;
  * every shard, the position before the ring's first event. Ends once the ring has caught up in
  * every shard.
  *
- * Switching at the ring's first event by identity would not work: it would lose and repeat events
- * if the log has several shards, and never succeed if the log has removed that event.
+ * Entering the ring at its first event, found by identity, would not work. It would lose and repeat
+ * events if the log has several shards, and never succeed if the log has removed that event.
  *
  * @typeParam Message Type of the messages.
  */
@@ -309,14 +309,14 @@ export class Replay<Message> {
   }
 
   /**
-   * Proves that the position is in the tail's log of an era in which a page was read. A later check
-   * that the log still holds the tail's position proves it.
+   * Proves the era of the position. A page was read in that era, and afterwards the log must still
+   * hold the tail's position.
    */
   async #prove(era: number): Promise<boolean> {
     const { position } = this;
     if (this.#certain || this.#tee.holds(position)) return true;
     const { position: reached } = this.#tailPosition;
-    // In a shard where the tail has seen nothing, logs cannot be told apart.
+    // In a shard where the tail has seen nothing, logs cannot be distinguished.
     if (!position.places.every(({ shard }) => reached.in(shard))) return false;
     const isHere = await this.#tee.log!.holds(reached);
     if (!isHere || era !== this.#tailPosition.era || position !== this.position) return false;

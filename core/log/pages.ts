@@ -76,7 +76,7 @@ export interface LogPage<Message> {
 
 /**
  * Reads the log for all subscriptions of a channel. Subscriptions that replay the same part share
- * its pages, so that a thousand that resume at once read the log once.
+ * its pages, so a thousand subscriptions that resume at once read the log once.
  *
  * @typeParam Message Type of the messages.
  */
@@ -269,7 +269,7 @@ function eventsIn({ cells }: LogPage<unknown>): number {
   return cells.filter(({ result }) => result).length;
 }
 
-/** Whether a cell is a gap at the position before it, which a reader there has not met yet. */
+/** Whether a cell is a gap that a reader at the position before it has not met yet. */
 function isUnmet(
   { from, cells }: LogPage<unknown>,
   cell: LogCell<unknown>,

@@ -95,7 +95,7 @@ export class TailPosition {
   }
 }
 
-/** The point in a shard where a log departs from the one before. */
+/** The point in a shard where a log differs from the previous one. */
 export interface Cut {
   /** The shard; all shards if undefined. */
   readonly shard: number | undefined;

@@ -1,5 +1,5 @@
 /**
- * Metrics of a broadcast: those of the semantic conventions, and the numbers of `stats()`.
+ * Metrics of a broadcast: the metrics of the semantic conventions, and the statistics of `stats()`.
  *
  * @module
  */

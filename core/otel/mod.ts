@@ -17,8 +17,8 @@ import { reasonOf } from "../backend/errors.ts";
 import { brokerOf, errorTypeOf, operation } from "./attributes.ts";
 import { Metrics } from "./metrics.ts";
 
-// An API that is newer than the one that the SDK was registered with finds no SDK. So Deno loads
-// the oldest minor version. With npm, the application has one API for both.
+// An API finds only an SDK that was registered with the same or a newer version. So Deno loads the
+// oldest minor version. With npm, the application has one API for both.
 const api = await importClient<typeof import("@opentelemetry/api")>(
   "@opentelemetry/api",
   undefined,
@@ -71,9 +71,9 @@ export interface InstrumentOptions {
  * its own spans in `event.headers`.
  *
  * **Metrics.** `messaging.client.operation.duration`, `messaging.client.sent.messages`,
- * `messaging.client.consumed.messages` and `messaging.process.duration` are those of the conventions.
+ * `messaging.client.consumed.messages` and `messaging.process.duration` follow the conventions.
  * `broadcaster.subscribers`, `.lag`, `.buffer.size`, `.pending`, `.delivered`, `.gaps` and
- * `.reconnects` are the numbers of `stats()`.
+ * `.reconnects` are the statistics of `stats()`.
  *
  * Messages and headers are not recorded. Ends when the broadcast is disconnected.
  *

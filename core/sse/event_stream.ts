@@ -71,7 +71,10 @@ export interface Sink {
   fail(error: unknown): void;
 }
 
-/** An event stream: makes frames of events, joins those of one turn, and writes them to the sink. */
+/**
+ * An event stream: makes frames of events, joins the frames of one turn, and writes them to the
+ * sink.
+ */
 export class EventStream<Message> implements Consumer<Message> {
   readonly #opening: Opening<Message>;
   readonly #framer: Framer<Message>;
@@ -135,7 +138,7 @@ export class EventStream<Message> implements Consumer<Message> {
     }
   }
 
-  /** Writes the opening frame, and from then on all events. */
+  /** Writes the opening frame, and then all events. */
   start(sink: Sink): void {
     this.#sink = sink;
     if (this.#opening.reader) this.#attach(this.#opening.reader);
@@ -199,7 +202,7 @@ export class EventStream<Message> implements Consumer<Message> {
 
   /** Adds the frame of an event. */
   add(event: BroadcastEvent<Message>): void {
-    // `onGap` reports the gaps of a subscription earlier, but not those from before this stream.
+    // `onGap` reports the gaps of a subscription earlier, but not the gaps from before this stream.
     if (event.gap && !this.#gapWritten) this.#chunks.push(gapFrame(event.gap));
     this.#gapWritten = false;
     const size = this.#framer.add(event, this.#chunks, this.#report);
@@ -245,7 +248,10 @@ export class EventStream<Message> implements Consumer<Message> {
     if (this.#pump?.isWaiting) this.#send();
   }
 
-  /** Writes a single frame as is, since all streams share it; joins several into one chunk. */
+  /**
+   * Writes a single frame unchanged, since all streams share it. Joins several frames into one
+   * chunk.
+   */
   #send(now = performance.now()): void {
     const chunks = this.#chunks;
     if (chunks.length === 0) return;

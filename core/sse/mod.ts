@@ -251,7 +251,7 @@ function writeHead(response: ServerResponse, headers: Headers): void {
 export function lastEventId(request: RequestHead): string | undefined {
   const { headers, url = "" } = request;
   const header = isHeaders(headers) ? headers.get("last-event-id") : headers["last-event-id"];
-  // Not `new URL()`, which throws for some of the paths that a client can send to `node:http`.
+  // `new URL()` is not used, since it throws for some paths that a client can send to `node:http`.
   const [, query = ""] = /\?([^#]*)/.exec(url) ?? [];
   return header?.toString() || new URLSearchParams(query).get("lastEventId") || undefined;
 }

@@ -18,7 +18,10 @@ export function quote(text: string): string {
   return JSON.stringify(cut(text, LONGEST)).replace(UNSEEN, escapeOf);
 }
 
-/** Shortens a text that came from elsewhere, such as a reason, and escapes what `quote()` escapes. */
+/**
+ * Shortens a text that came from elsewhere, such as a reason, and escapes the same characters as
+ * `quote()`.
+ */
 export function shorten(text: string, longest: number): string {
   return cut(text, longest).replace(UNSEEN, escapeOf);
 }

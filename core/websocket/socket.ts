@@ -10,9 +10,7 @@
  */
 export type SocketData = string | Uint8Array & { readonly buffer: ArrayBuffer };
 
-/**
- * A WebSocket: the platform's, Deno's, that of `ws`, or Bun's `ServerWebSocket`.
- */
+/** A WebSocket of the platform, of Deno, of the package `ws`, or Bun's `ServerWebSocket`. */
 export interface EventSocket {
   /** Its state: 0 while it connects, 1 while it is open. */
   readonly readyState: number;

@@ -8,8 +8,8 @@ import { Buffer } from "node:buffer";
 import { nameOf } from "../../../core/backend/name.ts";
 
 /**
- * The limit for the names of a queue and its virtual host together, in bytes. The server names a
- * folder after both and the time. It accepts longer names, but then stores nothing.
+ * The limit for the names of a queue and its virtual host together, in bytes. The server stores a
+ * queue in a folder with both names and the time. It accepts longer names, but then stores nothing.
  */
 const LONGEST = 234;
 

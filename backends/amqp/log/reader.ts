@@ -16,7 +16,7 @@ import type { Writer } from "./writer.ts";
 
 /** The maximum number of messages that the server sends ahead. */
 const WINDOW = 1_024;
-/** The number of other records that the first search for the newest events allows for. */
+/** The first search for the newest events expects at most this many records that are not events. */
 const SPARE = 16;
 /** The known end of a stream is too old if this many times more events follow it. */
 const MUCH = 64;

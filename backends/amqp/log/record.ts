@@ -19,7 +19,7 @@ import { headersFrom, type Table } from "../headers.ts";
 
 /** The header of a mark: an empty message that is not an event, but shows the end of the stream. */
 export const MARK_HEADER = "broadcaster-mark";
-/** The header with the time in milliseconds, named as the server's own interceptor names it. */
+/** The header with the time in milliseconds. The server's own interceptor uses the same name. */
 export const TIME_HEADER = "timestamp_in_ms";
 /** The header in which the server gives the offset of a message. */
 const OFFSET_HEADER = "x-stream-offset";

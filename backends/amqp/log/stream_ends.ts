@@ -40,7 +40,7 @@ export class StreamEnds {
     return this.#known.get(queue);
   }
 
-  /** Remembers the last of some records, which are in order. */
+  /** Remembers the last one of these records, which are in order. */
   learn(queue: string, records: readonly Stored[]): void {
     const last = records.at(-1)?.place;
     if (!last) return;

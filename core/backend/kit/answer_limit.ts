@@ -12,8 +12,8 @@ const LIMIT = 30_000;
 /**
  * Gives up a connection if requests are pending and none has been answered for 30 seconds. A server
  * can answer probes and heartbeats, but never a certain request: right after a restart, RabbitMQ
- * 3.10 left a `queue.declare` for a stream unanswered. Many slow answers, one after the other, do
- * not count.
+ * 3.10 left a `queue.declare` for a stream unanswered. Slow answers are fine, as long as one
+ * arrives in that time.
  */
 export class AnswerLimit {
   readonly #onSilence: (error: Error) => void;

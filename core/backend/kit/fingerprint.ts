@@ -11,8 +11,8 @@ import type { Payload } from "../contract.ts";
 export const HEAD = 64;
 
 /**
- * Hashes the length and the first 64 bytes of a payload. The result distinguishes it from the
- * payload that takes its place when a log is recreated or rolled back. A text is hashed as UTF-8.
+ * Hashes the length and the first 64 bytes of a payload. The result distinguishes it from another
+ * payload at the same place of a recreated or rolled back log. A text is hashed as UTF-8.
  *
  * @param payload The published payload.
  * @param mark More data to hash, such as a timestamp, in ASCII.

@@ -80,7 +80,7 @@ export class QueueTail implements Tail, RecordReader {
   push(item: Item): void {
     if (this.#done || this.#failure) return;
     if (!this.#isBusy) return this.#give([item]);
-    // An array literal has room for one item, but an array that grows for seventeen.
+    // An array literal allocates room for one item, but a growing array for seventeen.
     if (this.#waiting.length === 0) this.#waiting = [item];
     else this.#waiting.push(item);
     this.#bytes += (item.kind === "record" ? weightOf(item) : 0) + OVERHEAD;
