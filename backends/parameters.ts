@@ -46,7 +46,7 @@ const IN_USERINFO = "write it before the host: postgres://user:password@host/dat
 const IN_OPTIONS = "write options=-c%20name=value";
 const NO_FILE = "libpq's files are not read, write user, password and host into the URL";
 
-/** Parameters of the Postgres schemes: those of libpq, of hosting providers and of Prisma. */
+/** Parameters of the Postgres schemes, from libpq, hosting providers and Prisma. */
 export const POSTGRES = {
   parameters: [
     ...[

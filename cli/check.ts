@@ -229,7 +229,7 @@ const MARKS: Readonly<Record<Result, readonly [mark: string, colour: Colour]>> =
   failed: ["✗", "red"],
 };
 
-/** Settles as the work does, or rejects after `PATIENCE`. */
+/** Settles like the work, or rejects after `PATIENCE`. */
 async function inTime(ending: AbortSignal, work: () => Promise<void>): Promise<void> {
   const late = new AbortController();
   const stop = after(PATIENCE, () => {

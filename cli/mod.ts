@@ -1,8 +1,8 @@
 /**
  * The terminal command `broadcaster`: publishes, subscribes, reads the past, and checks a broker.
  *
- * With npm: `npx @broadcaster/broadcaster`. The client of the broker is a separate package: `npx -p
- * @broadcaster/broadcaster -p ioredis broadcaster sub redis://localhost:6379 chatroom`.
+ * With npm: `npx @broadcaster/broadcaster`. The client of the broker is a separate package:
+ * `npx -p @broadcaster/broadcaster -p ioredis broadcaster sub redis://localhost:6379 chatroom`.
  *
  * With Deno: `deno run -A jsr:@broadcaster/broadcaster/cli`.
  *

@@ -130,7 +130,7 @@ export class Output {
     stream.on("error", (error: Error & { readonly code?: string }) => {
       if (this.#isGone) return;
       this.#isGone = true;
-      // The reader has all that it wants, such as `head`.
+      // The reader has read all that it wants, as `head` does.
       if (error.code !== "EPIPE" && error.code !== "EOF") this.error = error;
       onGone();
     });

@@ -36,11 +36,11 @@ export interface SourceOptions {
   readonly lead: Lead;
   /** The oldest stored offset. */
   readonly begin: number;
-  /** The offset that it reads up to, exclusively. */
+  /** The exclusive end offset. */
   readonly end: number;
   /** The size of one fetch, in bytes. */
   readonly share: number;
-  /** The number of records that it will have to find, approximately. */
+  /** The approximate number of records to find. */
   readonly count: number;
 }
 
@@ -205,7 +205,7 @@ export class Backward extends Source {
     return this.next?.item.place ?? before(this.options.lead.partition, this.#lower);
   }
 
-  /** The time of that record, where it is known. */
+  /** The time of that record, if known. */
   get time(): number {
     return this.next?.time ?? -1;
   }

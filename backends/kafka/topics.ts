@@ -43,7 +43,7 @@ export class Topics {
     this.#replication = replication;
   }
 
-  /** The partitions of a topic, as last seen or as they are now. A missing topic is created. */
+  /** The partitions of a topic, as last seen, or as they are now. A missing topic is created. */
   async leads(topic: string, refresh = false): Promise<readonly Lead[]> {
     let leads = this.#leads.get(topic);
     if (!leads || refresh) {
@@ -54,7 +54,7 @@ export class Topics {
     return await leads;
   }
 
-  /** Forgets the partitions of a topic, or of all: they are looked up when needed again. */
+  /** Forgets the partitions of a topic, or of all topics. They are looked up again when needed. */
   forget(topic?: string): void {
     if (topic === undefined) this.#leads.clear();
     else this.#leads.delete(topic);
@@ -96,7 +96,7 @@ export class Topics {
         this.#new.delete(topic);
         return leads;
       } catch (error) {
-        // The brokers do not all know of a new topic at once.
+        // Not all brokers know a new topic at once.
         if (means(error, "gone") && !this.#new.has(topic) && await this.#create(topic)) {
           this.#new.add(topic);
         }

@@ -1,5 +1,5 @@
 /**
- * Connects to an MQTT server, or uses the client that the user gives.
+ * Connects to an MQTT server, or uses the user's client.
  *
  * @module
  */
@@ -204,7 +204,7 @@ const MEANT: Readonly<Record<string, readonly [values: readonly string[], expect
   protocolVersion: [["5"], "5: MQTT 3 cannot tell overlapping subscriptions apart"],
 };
 
-/** Checks parameters of other clients of which one value is supported. */
+/** Checks parameters of other clients that have only one supported value. */
 function checkMeant(address: Address): void {
   for (const [name, [values, expected]] of Object.entries(MEANT)) {
     const value = address.parameters.get(name);

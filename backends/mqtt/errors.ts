@@ -110,7 +110,8 @@ export function meaningOf(packet: Packet, code: number): Meaning {
  * The error of a request.
  *
  * @param packet The packet that answered it.
- * @param error The error of the client, whose `code` is the reason code. Errors of sockets have names.
+ * @param error The error of the client, whose `code` is the reason code. A socket error has a name
+ * as its code.
  */
 export function explain(packet: Packet, error: Error): Error {
   const { code } = error as { code?: unknown };
@@ -139,7 +140,7 @@ export function isUnreadable(error: unknown): boolean {
 export function unreadable(packet: Packet, cause: unknown): Error {
   const { message } = cause as Error;
   return packet === "puback"
-    // A server answers in order, and only the refusal of a message has such an answer.
+    // A server answers in order, and only an answer that refuses the message can be unreadable.
     ? new RefusedError(`the server refuses the message, perhaps as too large: ${message}`, {
       cause,
     })

@@ -32,7 +32,7 @@ export function headersIn(properties: UserProperties | undefined): MessageHeader
 /**
  * Rejects headers for which a server would close the connection.
  *
- * @throws {TypeError} If one of them has a code point that is no character.
+ * @throws {TypeError} If a header has a noncharacter code point.
  */
 export function checkHeaders(channel: string, headers: MessageHeaders | undefined): void {
   for (const name in headers) {

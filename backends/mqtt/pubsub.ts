@@ -4,17 +4,17 @@
  * ## URLs
  *
  * `mqtt://[user[:password]@]host[:port][?parameters]`, or `mqtts://` for TLS. The default port is
- * 1883, with TLS 8883. The parameters are the options of {@linkcode MqttOptions}, and these of
- * other clients: `connectTimeout` in milliseconds, `rejectUnauthorized=false` to accept every
- * certificate, and `clean=true`, `cleanSession=true` and `protocolVersion=5`, which cannot have
- * another value. Accepted, but ignored: `protocolId`, `reconnectPeriod`, `resubscribe`,
+ * 1883, with TLS 8883. The parameters are the options of {@linkcode MqttOptions}, and these
+ * parameters of other clients: `connectTimeout` in milliseconds, `rejectUnauthorized=false` to
+ * accept every certificate, and `clean=true`, `cleanSession=true` and `protocolVersion=5`, which
+ * cannot have another value. Accepted, but ignored: `protocolId`, `reconnectPeriod`, `resubscribe`,
  * `queueQoSZero`. All others are rejected. For MQTT over WebSockets, pass a client.
  *
  * On Deno, `--allow-net=<host>:<port> --ignore-env` is enough. The client looks for variables that
  * it does not need. PEM files need `--allow-read=<path>`.
  *
  * The topic of a channel is its name, of at most 65,535 bytes. `+`, `#`, `%`, control characters
- * and a first `$` are written as their UTF-8 bytes: `%2B`.
+ * and a first `$` are written as their UTF-8 bytes, such as `%2B`.
  *
  * ## Delivery
  *
@@ -23,7 +23,7 @@
  * than the subscription, and are not delivered.
  *
  * A server drops messages, without notice, if this process is too slow. Each message has its number
- * in a user property. A gap has the number of dropped messages, once a later message of the same
+ * in a user property. A gap reports how many were dropped, once a later message of the same
  * publisher arrives, provided that an earlier one had arrived. Messages of other programs have no
  * number. Bridges between servers may lose messages too, and pass the numbers on only if they use
  * MQTT 5.

@@ -134,9 +134,7 @@ const API_ERRORS: ReadonlyMap<number, Meaning> = new Map([
   [10_063, "lost"],
 ]);
 
-/**
- * The code for a stream that took no message, because it is full by its own limits, or temporarily.
- */
+/** The code for a stream that took no message, because its limits are reached, or temporarily. */
 const NOT_STORED = 10_077;
 const FULL = /^maximum |too large/i;
 

@@ -43,7 +43,7 @@ export class Link {
   /** An answer that is not in the table. */
   #unknown: UnknownReplyError | undefined;
   readonly #onComplaint = new Set<(error: Error) => void>();
-  /** Rejects the promises that must settle before the link is lost. */
+  /** Functions that reject pending promises when the link is lost. */
   readonly #pending = new Set<(reason: unknown) => void>();
   /** The subscriptions that are opened one by one. */
   #queue: Promise<unknown> | undefined;
@@ -151,9 +151,7 @@ export class Link {
     return { complaint: this.#complaint! };
   }
 
-  /**
-   * Settles as a request does. Rejects at once if the server refuses the subscription for answers.
-   */
+  /** Settles like a request. Rejects at once if the server refuses the subscription for answers. */
   async unlessRefused<Value>(request: Promise<Value>): Promise<Value> {
     let complain!: (error: Error) => void;
     const complaint = new Promise<never>((_, reject) => {
@@ -215,7 +213,8 @@ export class Link {
   }
 
   /**
-   * Gives the connection up, because the server refuses what it is for, or sent an unknown answer.
+   * Gives the connection up, because the server refuses a necessary subscription, or sent an
+   * unknown answer.
    */
   cut(cause: unknown): void {
     this.#lose(cause);

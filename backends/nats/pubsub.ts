@@ -19,9 +19,9 @@
  *
  * ## Delivery
  *
- * At most once, in the order of each publisher. Events that are published while the connection is
- * lost are lost too, and cause a gap. If this process is too slow, the server drops events and
- * closes the connection, which also causes a gap.
+ * Events arrive at most once, in the order of each publisher. Events that are published while the
+ * connection is lost are lost too, and cause a gap. If this process is too slow, the server drops
+ * events and closes the connection, which also causes a gap.
  *
  * If the server refuses a subscription, it rejects with a `RefusedError`: a right is missing, or
  * the limit `max_subscriptions` is reached. If a right is revoked later, the subscription ends with
@@ -190,7 +190,7 @@ export class NatsBackend implements Backend {
     const denials: Denials = new Map();
     const failures = new Map<OutgoingPayload, unknown>();
     const confirmed = this.#send(link, messages, denials, failures);
-    // There may be no message that waits for it.
+    // A rejection is ignored here, since perhaps no message awaits it.
     confirmed.catch(() => {});
     const answers = new Map<string, Promise<undefined>>();
     return messages.map((message) => {
@@ -214,7 +214,8 @@ export class NatsBackend implements Backend {
   ): Promise<void> {
     link.loss.throwIfAborted();
     this.#unconfirmed.add(denials);
-    // Called before the messages are sent. The PING follows them in the same write.
+    // Requested before the messages are published. The PING is written after them, in the same
+    // write.
     const confirmed = link.confirm();
     for (const message of messages) {
       try {

@@ -121,7 +121,7 @@ const CLOSED = /write after end|ECONNRESET|EPIPE/i;
 /** The pause before a server that has closed the connection is tried again, in milliseconds. */
 const PAUSE = 100;
 
-/** The reasons of errors and advice, by their message and code on the runtimes. */
+/** Advice about errors, by their message and code on each runtime. */
 const WAYS_OUT: readonly (readonly [RegExp, string])[] = [
   [HAS_NO_TLS, "the server has no TLS, leave out ?tls=, ?ca=, ?cert= and ?key="],
   [

@@ -167,7 +167,7 @@ export function errorOf(cause: unknown): Error {
 }
 
 /**
- * Settles as a statement does, with a converted error.
+ * Settles like a statement, with a converted error.
  *
  * @param statement The statement.
  * @param onEnd Called before it rejects, if the session must be closed.

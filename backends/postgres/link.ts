@@ -160,8 +160,7 @@ export class Link implements Statements {
   }
 
   /**
-   * Settles as a statement does. Closes the session after its last statement if the error requires
-   * it.
+   * Settles like a statement. Closes the session after its last statement if the error requires it.
    */
   async #answered<Value>(statement: Promise<Value>): Promise<Value> {
     this.#underway++;

@@ -186,12 +186,12 @@ export class PostgresStreamBackend implements Backend {
    *
    * @param address The server and the database, as shown in messages.
    * @param retention The retention of the URL in milliseconds, if any; 0 for forever.
-   * @param dial Opens a session, which starts to connect.
+   * @param dial Creates a session, which starts to connect.
    * @param pool The number of additional sessions that read pages.
    */
   constructor(address: string, retention: number | undefined, dial: Dial, pool = 0) {
     this.address = address;
-    // Distinguishes the hints of this process from those of others.
+    // Distinguishes the hints of this process from the hints of others.
     const sender = random();
     const onWritten = (channels: readonly string[]) => this.#reading.current?.ends.wake(channels);
     // If a server became read-only, its address may now lead to another one.
@@ -237,7 +237,7 @@ export class PostgresStreamBackend implements Backend {
     await this.#writing.use().ready;
   }
 
-  /** Messages that are published while a statement runs share the next one. */
+  /** Messages that are published during a statement share the next statement. */
   publish(messages: readonly OutgoingPayload[]): readonly Promise<Position>[] {
     return this.#writing.current!.writer.write(messages);
   }

@@ -38,9 +38,9 @@
  *
  * ## Delivery
  *
- * At most once, in the order of commit. Messages that are published while the connection is lost
- * are lost too, and a gap reports this. A payload is text of at most 7,999 bytes without NUL. A
- * channel name has at most 63 bytes. Longer ones are refused.
+ * Events arrive at most once, in the order of commit. Messages that are published while the
+ * connection is lost are lost too, and a gap reports this. A payload is text of at most 7,999 bytes
+ * without NUL. A channel name has at most 63 bytes. Longer ones are refused.
  *
  * ## Escape hatch
  *
@@ -114,7 +114,7 @@ export class PostgresBackend implements Backend {
    * Creates a backend. `connect()` connects it.
    *
    * @param address The server and the database, as shown in messages.
-   * @param dial Opens a session, which starts to connect.
+   * @param dial Creates a session, which starts to connect.
    */
   constructor(address: string, dial: () => Session) {
     this.address = address;

@@ -30,7 +30,7 @@ export class RenewedSession<Session extends Renewable> {
   readonly #leaving = new Set<Promise<void>>();
   #closed = false;
 
-  /** @param open Opens a session, which starts to connect. */
+  /** @param open Creates a session, which starts to connect. */
   constructor(open: () => Session) {
     this.#open = open;
   }

@@ -39,7 +39,7 @@ export interface TlsOptions extends Pem {
   readonly isDirect?: boolean;
 }
 
-/** The request whether the server has TLS: a length, and a number that is not a version. */
+/** The request for TLS: a length, and a number that is not a version of the protocol. */
 const REQUEST = new Uint8Array([0, 0, 0, 8, 4, 210, 22, 47]);
 /** The answers to it. */
 const YES = "S".charCodeAt(0);

@@ -149,7 +149,8 @@ function hostOf({ host = "127.0.0.1", port = 6379 }: Partial<Server>): Host {
 }
 
 /**
- * Several hosts are a cluster unless they are sentinels. A single host is one with `cluster=true`.
+ * Several hosts are a cluster unless they are sentinels. A single host is a cluster with
+ * `cluster=true`.
  */
 function seedsOf(address: Address): Seeds | undefined {
   const isCluster = address.choice("cluster", ["true", "false"]);

@@ -87,7 +87,7 @@ export class Link {
   /**
    * Opens the connection.
    *
-   * @param client A client that is not connected.
+   * @param client A client without a connection.
    * @param options Additional options.
    */
   constructor(client: Redis, { onLost, sentinel = false }: LinkOptions = {}) {
@@ -132,8 +132,8 @@ export class Link {
   }
 
   /**
-   * The reason why nothing can be published now, if any. Only the subscribers of a replica would
-   * receive a message that is published there, so another connection is needed.
+   * The reason why nothing can be published now, if any. A message that is published at a replica
+   * reaches only its own subscribers, so another connection is needed.
    */
   refusal(): TemporaryError | undefined {
     if (this.role === "replica") {
@@ -163,7 +163,7 @@ export class Link {
   }
 
   /**
-   * Sends PING and ROLE. Destroys the socket without an answer, or if the server's role has
+   * Sends PING and ROLE. Destroys the socket if there is no answer, or if the server's role has
    * changed.
    */
   async probe(signal: AbortSignal): Promise<void> {

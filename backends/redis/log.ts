@@ -10,12 +10,12 @@
  *
  * ## Delivery
  *
- * In the order in which the server received the messages. Nothing is lost while the stream keeps
- * the entries, even if a connection is lost. There is a gap if entries were removed before they
- * were read, or if the stream was deleted or recreated. A subscriber that has seen nothing of the
- * stream yet gets no such gap, since it cannot distinguish the two streams. A server that does not
- * persist its data, or a failover to a replica that lags, loses entries. Every subscriber that has
- * seen one of them gets a gap.
+ * Events arrive in the order in which the server received the messages. Nothing is lost while the
+ * stream keeps the entries, even if a connection is lost. There is a gap if entries were removed
+ * before they were read, or if the stream was deleted or recreated. A subscriber that has seen
+ * nothing of the stream yet gets no such gap, since it cannot distinguish the two streams. A server
+ * that does not persist its data, or a failover to a replica that lags, loses entries. Every
+ * subscriber that has seen one of them gets a gap.
  *
  * A channel is the stream of that name, and an event is an entry with the field `message`: other
  * programs may `XADD` and `XREAD` it. Its other fields are the headers. Entries without that field
@@ -163,7 +163,7 @@ class RedisStreamBackend implements Backend {
 
   /**
    * @param address The servers, as shown in messages.
-   * @param make Creates a client that is not connected.
+   * @param make Creates a client, without connecting it.
    * @param options The maximum length of streams, and the prefix of their keys.
    */
   constructor(

@@ -45,13 +45,13 @@
  *
  * ## Delivery
  *
- * At most once, in the order in which the server received the messages. Messages that are published
- * while the connection of a subscriber is lost do not reach it. It gets a gap, and also after a
- * failover. A server closes the connections of slow subscribers (`client-output-buffer-limit`),
- * which also causes a gap. Replication between servers may lose events without notice. Each probe
- * asks for the role of the server. If a master has become a replica, there is a gap, and messages
- * that are published there in the meantime reach only its own subscribers. A replica can be
- * subscribed to. Publishing waits for a master.
+ * Events arrive at most once, in the order in which the server received the messages. Messages that
+ * are published while the connection of a subscriber is lost do not reach it. It gets a gap, and
+ * also after a failover. A server closes the connections of slow subscribers
+ * (`client-output-buffer-limit`), which also causes a gap. Replication between servers may lose
+ * events without notice. Each probe asks for the role of the server. If a master has become a
+ * replica, there is a gap, and messages that are published there in the meantime reach only its own
+ * subscribers. A replica can be subscribed to. Publishing waits for a master.
  *
  * A cluster uses sharded pub/sub (`SPUBLISH`, `SSUBSCRIBE`) at the node that owns the channel's
  * slot. Other programs have to use the same commands. Clusters before Redis 7 lack sharded pub/sub:
@@ -151,7 +151,7 @@ class RedisBackend implements Backend {
 
   /**
    * @param address The servers, as shown in messages.
-   * @param make Creates a client that is not connected.
+   * @param make Creates a client, without connecting it.
    * @param prefix The prefix of channels at the server.
    */
   constructor(address: string, make: () => Redis, prefix: string) {

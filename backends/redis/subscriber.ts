@@ -77,7 +77,7 @@ export class Subscriber {
   /**
    * Opens the connection.
    *
-   * @param client A client that is not connected.
+   * @param client A client without a connection.
    * @param options Additional options.
    */
   constructor(

@@ -13,7 +13,7 @@ import { breakBefore, isSame, itemsOf, type Stored } from "./record.ts";
 
 /** Options for the tail of a stream. */
 export interface StreamTailOptions {
-  /** The position that it starts after. */
+  /** The position to start after. */
   readonly position: Position;
   /** The items after the position that were read already. */
   readonly items: readonly Item[];
@@ -29,7 +29,7 @@ export interface StreamTailOptions {
 
 /** Reads the records of a consumer, with a break where records are missing. */
 export class StreamTail implements Tail, RecordReader {
-  /** The position that it starts after. */
+  /** The position to start after. */
   readonly position: Position;
   readonly #view: Consumer;
   readonly #isBeyond: (at: number) => Promise<boolean>;

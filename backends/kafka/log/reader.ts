@@ -1,5 +1,5 @@
 /**
- * Reads topics without a consumer group: joining one takes seconds for each new channel, leaves
+ * Reads topics without a consumer group. Joining a group takes seconds for each new channel, leaves
  * groups on the broker, and needs rights that users may not have.
  *
  * @module
@@ -34,12 +34,12 @@ export class Reader implements Renewable {
   readonly #tails = new Set<TopicTail>();
   readonly #fetches = new Map<number, Fetches>();
   readonly #runs = new Set<Promise<void>>();
-  /** The tails of patterns among them, for which topics are listed. */
+  /** The tails of patterns, for which topics are listed. */
   readonly #patterns = new Set<TopicTail>();
   #isListing = false;
 
   /**
-   * @param cluster The cluster, connected.
+   * @param cluster The connected cluster.
    * @param refresh The interval for using connections and finding new partitions, in milliseconds.
    */
   constructor(cluster: Cluster, refresh: number = REFRESH) {
@@ -75,7 +75,7 @@ export class Reader implements Renewable {
     });
   }
 
-  /** Reads every topic that matches from its end, and topics that appear later from their start. */
+  /** Reads every matching topic from its end, and topics that appear later from their start. */
   tailAll(pattern: Pattern): Promise<TopicTail> {
     const { cluster } = this;
     return this.#settle(async () => {

@@ -14,16 +14,19 @@ import type {
 import type { Position } from "../../../core/backend/position.ts";
 import { weightOf } from "../headers.ts";
 
-/** The bytes that may wait in a tail before its partitions are left out of the fetches. */
+/**
+ * The maximum size of the waiting items of a tail, in bytes. Beyond that, its partitions are not
+ * fetched.
+ */
 const MAX_WAITING = 4 * 1024 * 1024;
-/** The bytes of an item without its payload, approximately. */
+/** The approximate size of an item without its payload, in bytes. */
 const OVERHEAD = 100;
 
 /** Options for a tail. */
 export interface TopicTailOptions {
   /** The topic, or the pattern. */
   readonly target: Target;
-  /** The position that it starts after. A pattern has none, since no position covers all topics. */
+  /** The position to start after. A pattern has none, since no position covers all topics. */
   readonly position?: Position | undefined;
   /** Called when the tail may have room. */
   readonly wake: () => void;

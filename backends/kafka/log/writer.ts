@@ -42,7 +42,7 @@ export class Writer {
   readonly #connect: () => Promise<Cluster>;
   readonly #outboxes = new Map<string, Call[]>();
 
-  /** @param connect Resolves with the cluster, connected. Called for each request. */
+  /** @param connect Resolves with the connected cluster. Called for each request. */
   constructor(connect: () => Promise<Cluster>) {
     this.#connect = connect;
   }

@@ -18,8 +18,8 @@ import { MemoryStore } from "./store.ts";
 const LINGER = 10_000;
 
 /**
- * The key of the named brokers on `globalThis`. It ends with the version of the shape of everything
- * reachable from there: copies of this module with another shape do not share brokers.
+ * The key of the named brokers on `globalThis`. It ends with the version of the shared data
+ * structures. Copies of this module with other structures do not share brokers.
  */
 const BROKERS = Symbol.for("@broadcaster/broadcaster/memory/1");
 

@@ -21,7 +21,7 @@ import { Keys } from "./keys.ts";
 /** The limit of all logs together, in bytes. */
 const BYTES = 64 * 1024 * 1024;
 
-/** Holds the logs of all channels, and one order of all their records. */
+/** Holds the logs of all channels, and the common order of their records. */
 export class MemoryStore {
   readonly #count: number;
   readonly #epoch = random();

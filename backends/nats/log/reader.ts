@@ -97,7 +97,7 @@ export class Reader {
 
   /**
    * Whether the last record of a target is at a position, so that a page after it is empty. This
-   * takes one request, a page several. `false` can also mean that it is not known.
+   * takes one request, and a page takes several. `false` can also mean that it is not known.
    */
   async isAtEnd(target: Target, position: Position): Promise<boolean> {
     const place = position.in(0);
@@ -278,7 +278,7 @@ export class Reader {
     return { from: Position.of(placeOf(earlier, epoch)), items: items.slice(start) };
   }
 
-  /** The newest record of a channel. This is the most frequent question, and needs no view. */
+  /** The newest record of a channel. This is the most frequent request, and needs no view. */
   async #last(channel: string, to: number, epoch: string): Promise<Page> {
     const message = await this.#store.find({
       last_by_subj: filterOf(this.#store.name, channel),

@@ -156,7 +156,7 @@ export class Store {
     return { data, seq, subject, timestamp: time.getTime(), headers };
   }
 
-  /** Settles as a request does, with converted errors. */
+  /** Settles like a request, with converted errors. */
   async call<Value>(request: Promise<Value>): Promise<Value> {
     try {
       return await this.link.unlessRefused(request);
@@ -183,7 +183,7 @@ export class Store {
       if (!isMissingStream(error)) throw this.#explained(error);
     }
     // A stream that is created while its old files are being deleted loses the new files too.
-    // Servers 2.9 report too early that a stream is deleted.
+    // Servers of version 2.9 report too early that a stream is deleted.
     if (this.#presence.wasThere) await this.#pause();
     this.#presence.wasThere = false;
     const created = streams.add({

@@ -36,7 +36,7 @@ const SUBJECTS = 4_096;
 
 /** Options for a live tail. */
 export interface LiveTailOptions {
-  /** The position that it starts after. */
+  /** The position to start after. */
   readonly position: Position;
   /** Whether the stream may have messages after the position. */
   readonly isBehind: boolean;
@@ -67,14 +67,15 @@ interface Live {
  * is read after the last record that was seen, until it reaches the live messages.
  */
 export class LiveTail implements Tail, RecordReader {
-  /** The position that it started after. */
+  /** The position that the tail started after. */
   readonly position: Position;
   readonly #options: LiveTailOptions;
   readonly #pageSize = new PageSize();
   /** The position after everything that the core has. */
   #seen: Position;
   /**
-   * All messages up to it were seen. For each subject, all up to its own last sequence were seen.
+   * All messages up to this sequence were seen. For each subject, all up to its own last sequence
+   * were seen.
    */
   #floor: number;
   /** The epoch of the stream of the live messages. */
@@ -164,9 +165,9 @@ export class LiveTail implements Tail, RecordReader {
   }
 
   /**
-   * Whether the message follows the messages that were seen, and need not be read. A message that
-   * follows an earlier one than the last seen message of its subject proves that the stream lost
-   * its end.
+   * Whether the message follows the messages that were seen, so that the stream need not be read.
+   * If it follows an earlier message than the last seen one of its subject, the stream lost its
+   * end.
    */
   #push({ at, before, message, headers }: Live): boolean {
     const { subject, data: payload } = message;

@@ -31,7 +31,7 @@ export class Pool {
    * Creates a pool without sessions.
    *
    * @param size The maximum number of sessions.
-   * @param dial Opens a session, which starts to connect.
+   * @param dial Creates a session, which starts to connect.
    */
   constructor(size: number, dial: Dial) {
     this.#size = size;

@@ -16,7 +16,7 @@ import { WAKE_CHANNEL } from "./parts.ts";
 import { SessionTails } from "./session_tails.ts";
 import { type Detour, Writer, type WriterOptions } from "./writer.ts";
 
-/** Opens a session, which starts to connect. */
+/** Creates a session, which starts to connect. */
 export type Dial = (events: DatabaseEvents) => Database;
 
 /** The time limit for a token through a pooler, in milliseconds. */

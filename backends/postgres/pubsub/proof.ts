@@ -17,7 +17,9 @@ import type { Session } from "./session.ts";
 const SILENCE =
   "NOTIFY did not come back: is this a transaction pooler? Use a session connection, or postgres-stream://";
 
-/** The time limit for the session's answer after that, in milliseconds. */
+/**
+ * The time limit for another answer of a session whose token did not come back, in milliseconds.
+ */
 const PROBE = 2_000;
 
 /** Sends tokens on the publishing session. They must come back on the listening session. */

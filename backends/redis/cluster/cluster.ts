@@ -15,9 +15,12 @@ import { factsOf } from "../facts.ts";
 import { Link } from "../link.ts";
 import { slotOf, SLOTS } from "./slots.ts";
 
-/** The number of redirections that a command follows before it fails: for some seconds. */
+/** The number of redirections that a command follows before it fails. They take some seconds. */
 export const REDIRECTIONS = 8;
-/** The number of redirections without a pause. After that, the nodes may disagree, and get time. */
+/**
+ * The number of redirections without a pause. After that, the nodes may disagree, and get time to
+ * agree.
+ */
 const SWIFT = 2;
 
 /** The connections to one node. */

@@ -187,7 +187,7 @@ class ChannelQueue<N extends Node, Result> {
     if (departure) this.#onReady(departure);
   }
 
-  /** Returns letters that are certainly not stored to the core, which sends them again in order. */
+  /** Gives letters back that are certainly not stored. The core sends them again in order. */
   #giveUp(cause: unknown): void {
     const error = cause instanceof ClosedError
       ? cause
@@ -220,7 +220,10 @@ function isKeyed({ message }: Pick<Letter<unknown>, "message">): boolean {
   return message.once !== undefined;
 }
 
-/** Takes the letters that can be pending together. None without a key follows one with a key. */
+/**
+ * Takes the letters that can be pending together. A letter without a key never follows one with a
+ * key.
+ */
 function split<Result>(
   letters: readonly Letter<Result>[],
 ): readonly [readonly Letter<Result>[], readonly Letter<Result>[]] {

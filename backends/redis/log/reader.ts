@@ -243,8 +243,8 @@ function isPassedOver(place: Place, { first, deleted }: Info): boolean {
 }
 
 /**
- * A break and the entries after it. If there are none up to the end, a skipped record with the
- * place to continue at follows.
+ * A break and the entries after it. If there are none up to the end, the place to continue at
+ * follows as a skipped record.
  */
 function follow(found: LogBreak, entries: readonly Entry[], { to }: Range): Item[] {
   const { head } = found;

@@ -39,7 +39,7 @@ export class Session {
   #closed = false;
 
   /**
-   * @param make Creates a client that is not connected.
+   * @param make Creates a client, without connecting it.
    * @param options Options for the streams.
    */
   constructor(make: () => Redis, options: StreamOptions) {

@@ -36,7 +36,7 @@ export class StreamTail {
 
   /**
    * @param channel The stream.
-   * @param position The position that it starts after.
+   * @param position The position to start after.
    * @param reader Reads the stream.
    * @param leave Called once the tail has ended or was cancelled.
    */
@@ -88,7 +88,7 @@ export class StreamTail {
   }
 
   /**
-   * Handles a sweep that found nothing after the last entry, and the length of the stream. Only the
+   * Handles the result of a sweep without new entries, which is the length of the stream. Only the
    * length shows that a stream was wiped.
    */
   check(length: number): void {

@@ -138,7 +138,7 @@ export class Writer {
   #learn(replies: readonly [error: unknown, answer: unknown][]): void {
     const [failure] = replies[0]!;
     const [, answer] = replies.at(-1)!;
-    // A stream that cannot be written to shows nothing.
+    // A stream that cannot be written to shows nothing about scripts.
     if (failure) this.#scripts = "untried";
     else this.#scripts = answer === 1 ? "allowed" : "refused";
   }

@@ -59,7 +59,7 @@ export class HeardSubscriber {
   /**
    * Opens the subscriber.
    *
-   * @param client A client that is not connected.
+   * @param client A client without a connection.
    * @param options Options for the subscriber.
    */
   constructor(client: Redis, options: HeardOptions) {
