@@ -14,11 +14,11 @@ import type { Terminal } from "./terminal.ts";
 export interface Option {
   /** The one-letter form. */
   readonly short?: string;
-  /** The placeholder of its value. Without it, the option has no value. */
+  /** The placeholder of the value. Without it, the option has no value. */
   readonly value?: string;
-  /** Whether it may be given several times. */
+  /** Whether the option may be given several times. */
   readonly multiple?: boolean;
-  /** Its meaning, as `--help` shows it. */
+  /** The meaning of the option, as `--help` shows it. */
   readonly help: string;
 }
 
@@ -28,9 +28,9 @@ export interface Command {
   readonly name: string;
   /** What the command does, in one line. */
   readonly summary: string;
-  /** Its arguments, as `--help` shows them. */
+  /** The arguments of the command, as `--help` shows them. */
   readonly usage: string;
-  /** Its options by name. */
+  /** The options of the command, by name. */
   readonly options: Readonly<Record<string, Option>>;
   /** Details and examples, as `--help` shows them. */
   readonly notes: string;
@@ -130,7 +130,7 @@ export class Arguments {
   /**
    * The value of an option, as a number of events.
    *
-   * @throws {UsageError} If it is not such a number.
+   * @throws {UsageError} If the value is not such a number.
    */
   count(name: string): number | undefined {
     const text = this.text(name);

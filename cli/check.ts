@@ -29,7 +29,7 @@ type Result = "ok" | "absent" | "failed";
 interface Step {
   readonly name: string;
   readonly result: Result;
-  /** How long it took, in milliseconds. */
+  /** How long the step took, in milliseconds. */
   readonly milliseconds?: number | undefined;
   /** Details of the result, or the reason why it failed. */
   readonly detail?: string | undefined;

@@ -111,7 +111,7 @@ interface Writing {
 
 /** One of the standard streams for output. */
 export class Output {
-  /** Whether it is a terminal. */
+  /** Whether the stream is a terminal. */
   readonly isTerminal: boolean;
   /** The error of the stream, unless its reader has closed it. */
   error: Error | undefined;

@@ -118,7 +118,9 @@ export function checkConnection(client: unknown, address: Address): void {
   }
 }
 
-/** Whether it is a connection of amqplib's callback API, which has the same method names. */
+/**
+ * Whether the argument is a connection of amqplib's callback API, which has the same method names.
+ */
 function isOfCallbacks(given: unknown): boolean {
   const { close, createChannel } = Object(given) as Record<string, unknown>;
   return typeof close === "function" && close.length === 1 &&
@@ -206,7 +208,7 @@ interface Dialled {
   readonly isSecure: boolean;
   /** The server, as `host:port`. */
   readonly server: string;
-  /** The time limit for its answer, in milliseconds. */
+  /** The time limit for the server's answer, in milliseconds. */
   readonly limit: number;
 }
 

@@ -50,7 +50,7 @@ export type Table = Readonly<Record<string, unknown>>;
  * Rejects headers that the server would interpret.
  *
  * @throws {TypeError} If a name is reserved.
- * @throws {RangeError} If it is too long.
+ * @throws {RangeError} If a name is too long.
  */
 export function checkHeaders(
   backend: string,
@@ -78,7 +78,7 @@ export function checkHeaders(
  *
  * @param headers The headers of a message.
  * @param frame The size of a frame of the connection, in bytes.
- * @throws {Error} If they do not fit.
+ * @throws {Error} If the headers do not fit.
  */
 export function checkFrame(headers: MessageHeaders, frame: number): void {
   const length = lengthOfHeaders(headers, OVERHEAD) + lengthOfHeaders(againOf(headers), OVERHEAD);

@@ -167,9 +167,7 @@ export class Link {
     };
   }
 
-  /**
-   * Sends a request without an effect. Destroys the socket if the signal aborts before the answer.
-   */
+  /** Sends a no-op request. Destroys the socket if the signal aborts before the answer. */
   async probe(signal: AbortSignal): Promise<void> {
     // A server that blocks publishing does not answer, but its heartbeats arrive.
     this.loss.throwIfAborted();

@@ -121,7 +121,7 @@ export class Links {
     return isPassing ? new TemporaryError(error.message, { cause: error }) : error;
   }
 
-  /** Sends a request without an effect on both connections. */
+  /** Sends a no-op request on both connections. */
   async probe(signal: AbortSignal): Promise<void> {
     const links = new Set([this.#publishing.current, this.#listening.current]);
     await Promise.all(Array.from(links, (link) => link?.probe(signal)));

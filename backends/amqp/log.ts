@@ -192,7 +192,7 @@ export class AmqpStreamBackend implements Backend {
     return await this.#reading(({ reader }) => reader.read(queueOf(channel, this.#vhost), options));
   }
 
-  /** Sends a request without an effect on both connections. */
+  /** Sends a no-op request on both connections. */
   probe(signal: AbortSignal): Promise<void> {
     return this.#links.probe(signal);
   }

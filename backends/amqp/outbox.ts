@@ -33,7 +33,7 @@ export interface Sending {
 /** A message, from `send()` to its answer. */
 interface Entry {
   readonly sending: Sending;
-  /** Its headers, once it was sent. */
+  /** The headers, once the message was sent. */
   headers?: Table;
   readonly resolve: (headers: Table) => void;
   readonly reject: (reason: unknown) => void;

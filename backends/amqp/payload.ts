@@ -14,7 +14,7 @@ const LARGEST = 128 * 1024 * 1024;
 /**
  * Rejects a payload that the server would not accept.
  *
- * @throws {RangeError} If it is too long.
+ * @throws {RangeError} If the payload is too long.
  */
 export function checkPayload(name: string, channel: string, payload: Payload): void {
   const length = Buffer.byteLength(payload);

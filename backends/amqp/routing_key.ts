@@ -19,7 +19,7 @@ const ESCAPED = /%(?:2A|23|25)/g;
  * The routing key of a channel: its name, with `%2A` and `%23` in place of a word that is `*` or
  * `#` alone, and `%25` in place of each `%`.
  *
- * @throws {RangeError} If it is too long.
+ * @throws {RangeError} If the key is too long.
  */
 export function keyOf(channel: string): string {
   const key = channel.replace(RESERVED, encode);

@@ -38,7 +38,7 @@ interface Listener {
   heard: unknown;
   /** The number of the last message that this process has published, until it is received. */
   awaited: unknown;
-  /** When it received a message of this process, or began to wait for one. */
+  /** The time when the queue received a message of this process, or began to wait for one. */
   since: number;
 }
 

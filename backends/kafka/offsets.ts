@@ -91,7 +91,7 @@ export const MAX_PARTITIONS: number = (() => {
 /**
  * Checks that an id has room for a topic.
  *
- * @throws {RangeError} If it has too many partitions.
+ * @throws {RangeError} If the topic has too many partitions.
  */
 export function checkPartitions(topic: string, count: number): void {
   if (count <= MAX_PARTITIONS) return;

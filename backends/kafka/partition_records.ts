@@ -90,7 +90,7 @@ export abstract class Source {
     return !this.next && !this.isDone;
   }
 
-  /** Whether its next entry comes before the next entry of another source. */
+  /** Whether the next entry comes before the next entry of another source. */
   abstract isBefore(other: Source | undefined): boolean;
   /** Takes the next entry. */
   abstract shift(): Entry;

@@ -147,7 +147,7 @@ export class Topics {
 /**
  * Checks the name of a channel by the rules for topics.
  *
- * @throws {RangeError} If it is too long.
+ * @throws {RangeError} If the name is too long.
  * @throws {TypeError} If no topic can have the name.
  */
 export function checkName(channel: string): void {

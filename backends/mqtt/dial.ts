@@ -272,7 +272,7 @@ function dialError(error: Error, server: Omit<Opening, "clientId">): Error {
 /**
  * Checks the properties of a server.
  *
- * @throws {RefusedError} If it cannot confirm messages.
+ * @throws {RefusedError} If the server cannot confirm messages.
  */
 function checkServer({ maximumQoS }: { maximumQoS?: number } = {}): void {
   if (maximumQoS !== 0) return;

@@ -19,7 +19,7 @@ const RESERVED = /[%+#\u0000-\u001f\u007f-\u009f\p{Noncharacter_Code_Point}]|^\$
  * The topic of a channel: its name, with `%XX` for each byte of reserved characters and of a first
  * `$`.
  *
- * @throws {RangeError} If it is too long.
+ * @throws {RangeError} If the topic is too long.
  */
 export function topicOf(channel: string): string {
   const topic = channel.replace(RESERVED, encode);

@@ -126,7 +126,7 @@ export function dialOver(client: NatsConnection, address: Address): Dial {
 /**
  * Checks that a client is a connection of `@nats-io`.
  *
- * @throws {TypeError} If it is not. The message says what was given.
+ * @throws {TypeError} If the client is not one. The message says what was given.
  */
 export function checkConnection(client: unknown): void {
   checkClient(client, {

@@ -91,9 +91,9 @@ export const CLIENT_EVENTS: Readonly<Record<string, Meaning | undefined>> = {
   close: "lost",
   staleConnection: "lost",
   forceReconnect: "lost",
-  // Its text has the meaning: see `SERVER_ERRORS`.
+  // The text of the error has the meaning: see `SERVER_ERRORS`.
   error: undefined,
-  // It follows a `disconnect`. A user's client then has another connection.
+  // This event follows a `disconnect`. A user's client then has another connection.
   reconnecting: undefined,
   reconnect: undefined,
   // The server itself closes the connection when its lame duck mode ends.

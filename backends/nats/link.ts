@@ -58,7 +58,7 @@ export class Link {
     this.loss = this.#loss.signal;
     this.#notices = client.status();
     this.#watch().catch((error) => this.cut(error));
-    // It resolves without an error if the user has closed the client.
+    // The promise resolves without an error if the user has closed the client.
     inBackground(client.closed().then((error) => this.#lose(error)));
   }
 

@@ -199,7 +199,7 @@ export class NatsStreamBackend implements Backend {
   }
 }
 
-/** Options for `natsStream()`: a connection, and the stream with the limits of a new one. */
+/** Options for `natsStream()`: the connection, the stream, and the limits of a new stream. */
 export interface NatsStreamOptions extends NatsOptions {
   /**
    * The function of this name of `@nats-io/jetstream`, for bundlers and `deno compile`, which do

@@ -118,7 +118,7 @@ function tlsOf(server: string, { login: { pem } }: Connecting): Tls {
 
 const HAS_NO_TLS = /does not support 'tls'/;
 const CLOSED = /write after end|ECONNRESET|EPIPE/i;
-/** The pause before a server that has closed the connection is tried again, in milliseconds. */
+/** The pause before another attempt at a server that has closed the connection, in milliseconds. */
 const PAUSE = 100;
 
 /** Advice about errors, by their message and code on each runtime. */

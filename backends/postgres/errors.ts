@@ -61,7 +61,7 @@ const SERVER: ReadonlyMap<string, Meaning> = tableOf({
     "08",
     // The server is starting or stopping, or has ended the session.
     "25P03 25P04 57",
-    // It is not known whether a transaction was rolled back.
+    // Whether a transaction was rolled back is not known.
     "40003",
   ],
   unknown: [

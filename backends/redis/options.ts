@@ -66,7 +66,7 @@ const NODE_REDIS = "a client of node-redis, the package `redis`";
 /**
  * Checks that a client, if given, is one of ioredis.
  *
- * @throws {TypeError} If it is not one. The message says what was given.
+ * @throws {TypeError} If the client is not one. The message says what was given.
  */
 export function checkRedis(client: unknown): void {
   if (client === undefined) return;

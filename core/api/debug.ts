@@ -1,7 +1,7 @@
 /**
  * The debug log: `NODE_DEBUG=broadcaster` or `DEBUG=broadcaster`.
  *
- * It names channels, states, times and errors. Messages, headers and credentials are not written.
+ * The log names channels, states, times and errors, but no messages, headers or credentials.
  *
  * @module
  */

@@ -322,8 +322,8 @@ export function checkDuration(what: string, duration: unknown): number {
  * @param what The action, as it appears in the error message.
  * @param known The names of the options. Without it, unknown options are ignored.
  * @returns The options; an empty object if none are given.
- * @throws {TypeError} If it is not an object, if an option is not known, or if its signal is not an
- * `AbortSignal`.
+ * @throws {TypeError} If the argument is not an object, if an option is not known, or if the signal
+ * is not an `AbortSignal`.
  */
 export function readOptions<Options extends object>(
   what: string,

@@ -10,7 +10,7 @@ import { comparePlaces, type Place, Position } from "./position.ts";
 
 /** Records are missing after a position. */
 export interface LogGap {
-  /** Why they are missing. */
+  /** Why records are missing. */
   readonly cause: GapCause & ("trimmed" | "rollback" | "reset");
   /** The exact number of missing records, if known. */
   readonly missed?: number;

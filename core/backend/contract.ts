@@ -42,7 +42,7 @@ export interface BackendRecord {
   readonly kind: "record";
   /** Exactly the bytes that were published. */
   readonly payload: Payload;
-  /** Its place in the log. Absent without a log. */
+  /** The place in the log. Absent without a log. */
   readonly place?: Place;
   /** The channel that it was published to. Required in tails and pages of patterns. */
   readonly channel?: string;
@@ -56,7 +56,7 @@ export interface BackendRecord {
 export interface SkippedRecord {
   /** The tag of this item. */
   readonly kind: "skip";
-  /** Its place in the log. */
+  /** The place in the log. */
   readonly place: Place;
 }
 

@@ -96,7 +96,7 @@ export class Connection {
   /**
    * Resolves with the connected backend. Connects at first use, and waits while reconnecting.
    *
-   * @throws {ClosedError} If it is closed, or is closed before it is connected.
+   * @throws {ClosedError} If the connection is closed, or is closed before it is open.
    * @throws {ConnectionError} If the first connection cannot be opened.
    */
   ready(): Promise<Backend> {

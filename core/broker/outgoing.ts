@@ -81,7 +81,7 @@ export class Outgoing {
     return this.#state;
   }
 
-  /** `true` if it was passed to the backend at least once, so it may be stored. */
+  /** `true` if the message was passed to the backend at least once, so it may be stored. */
   get wasSent(): boolean {
     return this.#state === "sent" || this.#state === "lost" || this.#state === "resent";
   }
@@ -123,12 +123,12 @@ export class Outgoing {
     return this.#mayBeStored;
   }
 
-  /** Reports that the backend's check has accepted it. */
+  /** Reports that the backend's check has accepted the message. */
   approve(): void {
     if (this.#state === "new") this.#state = "ready";
   }
 
-  /** Reports that it is passed to the backend. A retry does not extend its time. */
+  /** Reports that the message is passed to the backend. A retry does not extend its time. */
   send(): void {
     if (this.#state === "lost") {
       this.#state = "resent";
@@ -139,13 +139,15 @@ export class Outgoing {
     if (this.message.once) this.#sentAt = performance.now();
   }
 
-  /** Makes it wait for a retry, after the connection was lost before the acknowledgement. */
+  /**
+   * Makes the message wait for a retry, after the connection was lost before the acknowledgement.
+   */
   lose(loss: ConnectionError): void {
     this.#state = "lost";
     this.#loss = loss;
   }
 
-  /** Makes it wait for a retry, since the broker cannot store it for now. */
+  /** Makes the message wait for a retry, since the broker cannot store it for now. */
   postpone(refusal: TemporaryError): void {
     // If a retry is refused, the first attempt may still have succeeded.
     this.#state = this.#loss ? "lost" : "ready";
@@ -171,12 +173,14 @@ export class Outgoing {
     return once ? this.#sentAt + lifetimeOf(once, window) / 2 - performance.now() : 0;
   }
 
-  /** Limits its wait, unless it is limited already. */
+  /** Limits the wait of the message, unless it is limited already. */
   limit(milliseconds: number, onLate: () => void): void {
     this.#timer ??= setTimeout(onLate, Math.min(milliseconds, LONGEST));
   }
 
-  /** Fails immediately when the signal aborts. If it is still waiting, it is never sent. */
+  /**
+   * Fails immediately when the signal aborts. If the message is still waiting, it is never sent.
+   */
   follow(signal: AbortSignal | undefined): void {
     if (signal) this.#forgetSignal = onAbort(signal, () => this.fail(signal.reason));
   }

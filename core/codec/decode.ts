@@ -22,7 +22,7 @@ export interface DecodeOptions<Message> {
   readonly maxMessage: number;
   /** The time that the codec may take, in milliseconds; at least a second. */
   readonly timeout: number;
-  /** When it aborts, decoding that takes another second rejects with its reason. */
+  /** When this signal aborts, decoding that takes another second rejects with its reason. */
   readonly closing: AbortSignal;
   /** Called for each payload that cannot be decoded. */
   readonly onMessageError: (channel: string, payload: Payload, error: unknown) => void;
@@ -31,7 +31,7 @@ export interface DecodeOptions<Message> {
 /** An event whose id is still to be set. */
 export type Unnamed<Message> = Omit<BroadcastEvent<Message>, "id" | "gap"> & {
   id?: string;
-  /** Distinguishes it from an `End`. */
+  /** Distinguishes the event from an `End`. */
   readonly kind?: undefined;
 };
 

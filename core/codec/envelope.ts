@@ -82,7 +82,7 @@ export function looksWrapped(bytes: Uint8Array): boolean {
 /**
  * Unwraps a payload. Returns `undefined` if it is not wrapped.
  *
- * @throws {Error} If its kind is unknown.
+ * @throws {Error} If the kind is unknown.
  */
 export function unwrap(
   payload: Payload,

@@ -29,8 +29,8 @@ const COUNTED: Readonly<Record<number, readonly [size: number, extra: number]>> 
  *
  * The format: https://github.com/msgpack/msgpack/blob/master/spec.md
  *
- * @throws {RangeError} If it claims more values than it has bytes, or has too many values, or is
- * nested too deeply.
+ * @throws {RangeError} If the payload claims more values than it has bytes, has too many values, or
+ * is nested too deeply.
  */
 export function checkClaims(bytes: Uint8Array): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);

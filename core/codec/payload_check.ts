@@ -13,8 +13,8 @@ import { isBytes } from "../util/realm.ts";
 /**
  * Checks what a codec has returned for a message.
  *
- * @throws {TypeError} If it is neither a string nor bytes.
- * @throws {RangeError} If it is larger than the limit, in bytes.
+ * @throws {TypeError} If the payload is neither a string nor bytes.
+ * @throws {RangeError} If the payload is larger than the limit, in bytes.
  */
 export function checkEncoded(
   channel: string,
@@ -39,7 +39,7 @@ export function checkEncoded(
  *
  * @param what The failed action, as shown in the message.
  * @param limit The maximum size in bytes.
- * @throws {RangeError} If it is larger.
+ * @throws {RangeError} If the payload is larger.
  */
 export function checkSize(what: string, payload: Payload, limit: number): void {
   if (isSmall(payload, limit)) return;

@@ -140,7 +140,7 @@ export class Channels<Message> {
       const { tee } = channel;
       this.#past.received += tee.ring.head - 1;
       this.#past.delivered += tee.tally.delivered;
-      // Its subscriptions may still read the events in the ring.
+      // Subscriptions of the channel may still read the events in the ring.
       tee.tally = this.#past;
     }));
     return channel;

@@ -120,9 +120,9 @@ export function instrument(
 interface Known {
   /** Attributes of its broker, and the attributes that the user gave. */
   readonly attributes: () => Attributes;
-  /** Whether its broker supports headers, once that is known. */
+  /** Whether the broker supports headers, once that is known. */
   readonly carriesHeaders: () => boolean | undefined;
-  /** Called when it is disconnected. */
+  /** Called when the broadcast is disconnected. */
   readonly onClosed: () => void;
 }
 

@@ -31,9 +31,9 @@ export interface FrameOptions<
    * Called once per event for all streams that share the function, so the result must not depend on
    * `event.id` or `event.gap`, which may differ per stream.
    *
-   * If it throws, or if a message has no JSON, such as a bigint or a value that is nested too
-   * deeply, the event is skipped. The broadcast then dispatches a `messageerror`, and the stream
-   * has a gap of one.
+   * If the function throws, or if a message has no JSON, such as a bigint or a value that is nested
+   * too deeply, the event is skipped. The broadcast then dispatches a `messageerror`, and the
+   * stream has a gap of one.
    */
   readonly data?: ((message: Message, event: Event) => string) | undefined;
 }

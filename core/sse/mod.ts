@@ -40,8 +40,8 @@ export type { EventsInput } from "../delivery/opening.ts";
 export type { ClientSocket, ServerResponse } from "./server_response.ts";
 
 /**
- * How long a response waits for its subscription, in milliseconds. Within this time, a broker that
- * refuses has answered, and a browser does not give up.
+ * How long a response waits for its subscription, in milliseconds. This is enough for a broker to
+ * refuse, and a browser waits as long.
  */
 const MOMENT = 1_000;
 

@@ -8,7 +8,7 @@ import type { EventStream } from "./event_stream.ts";
 
 /** The socket of a client: it emits `close` when the connection is closed. */
 export interface ClientSocket {
-  /** Whether it is closed. */
+  /** Whether the socket is closed. */
   readonly destroyed?: boolean | undefined;
   /** Adds a listener. */
   on(event: "close", listener: () => void): unknown;
@@ -28,7 +28,7 @@ export interface ServerResponse {
     /** Socket of the client. */
     readonly socket: ClientSocket | null | undefined;
   };
-  /** Whether it was destroyed, for example because the client has left. */
+  /** Whether the response was destroyed, for example because the client has left. */
   readonly destroyed?: boolean | undefined;
   /** Stream of HTTP/2. */
   readonly stream?: { readonly destroyed: boolean } | undefined;

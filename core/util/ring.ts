@@ -8,7 +8,7 @@
 export interface RingLimits {
   /** The number of cells. */
   readonly count: number;
-  /** The payload in bytes. A single larger cell is still held, alone. */
+  /** The payload in bytes. A larger cell is kept as the only one. */
   readonly bytes: number;
 }
 

@@ -12,7 +12,7 @@ export type SocketData = string | Uint8Array & { readonly buffer: ArrayBuffer };
 
 /** A WebSocket of the platform, of Deno, of the package `ws`, or Bun's `ServerWebSocket`. */
 export interface EventSocket {
-  /** Its state: 0 while it connects, 1 while it is open. */
+  /** The state of the socket: 0 while it connects, 1 while it is open. */
   readonly readyState: number;
   /** Number of bytes that wait to be sent. */
   readonly bufferedAmount?: number | undefined;

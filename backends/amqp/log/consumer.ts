@@ -26,7 +26,7 @@ export interface ConsumerOptions {
   readonly link: Link;
   /** The stream. */
   readonly queue: string;
-  /** Where it starts. */
+  /** The offset to start at. */
   readonly from: Offset;
   /** The number of messages that the server sends ahead. */
   readonly window: number;

@@ -22,7 +22,7 @@ const RESERVED = /^a(?=mq\.)|[%\r\n]/g;
  * The queue of a channel: its name, with `%25` in place of each `%`, `%0A` and `%0D` in place of
  * line breaks, and `%61` in place of the first letter of a name that begins with `amq.`.
  *
- * @throws {RangeError} If it is too long.
+ * @throws {RangeError} If the name is too long.
  */
 export function queueOf(channel: string, vhost: string): string {
   const queue = channel.replace(

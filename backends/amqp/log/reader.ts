@@ -24,7 +24,7 @@ const MUCH = 64;
 /** The part of a stream to read. */
 interface Range {
   readonly queue: string;
-  /** Where it starts. A record is known to be there, or after it. */
+  /** The offset to start at. A record is known to be there, or after it. */
   readonly from: Offset;
   /** The offset before which it ends, unless the stream ends first. */
   readonly to: number;
@@ -38,7 +38,7 @@ interface Range {
 
 /** A part of a stream, as it was read. */
 interface Part {
-  /** Its records, without the marks at its end. */
+  /** The records, without the marks at the end. */
   readonly records: readonly Stored[];
   /** The place of the first record, even if it is a mark. */
   readonly first: Place;

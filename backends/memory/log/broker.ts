@@ -34,7 +34,7 @@ interface Published {
 
 /** A backend, as seen by its broker. */
 export interface MemoryListener {
-  /** Returns `true` if it has a tail of a channel. */
+  /** Returns `true` if the backend has a tail of a channel. */
   hears(channel: string): boolean;
   /** Delivers a record to its tails of the channel and of matching patterns. */
   deliver(channel: string, record: Delivered): void;
@@ -50,7 +50,7 @@ export class MemoryBroker {
   #isDelivering = false;
   /** Records that are published while another one is being delivered, by a codec or a listener. */
   readonly #later: Published[] = [];
-  /** The time of `performance.now()` when the last backend left; `undefined` while it has one. */
+  /** The time of `performance.now()` when the last backend left; `undefined` while there is one. */
   #left: number | undefined;
 
   private constructor(history: number, name?: string) {
@@ -72,8 +72,8 @@ export class MemoryBroker {
     if (name === undefined) return new MemoryBroker(history);
     const brokers = named();
     const known = brokers.get(name);
-    // Its timer may be late. A method is called, since another copy of this class has other private
-    // fields.
+    // The timer of the broker may be late. A method is called, since another copy of this class has
+    // other private fields.
     if (known && !known.isOver()) return known;
     const broker = new MemoryBroker(history, name);
     brokers.set(name, broker);
@@ -118,7 +118,7 @@ export class MemoryBroker {
     this.#isDelivering = false;
   }
 
-  /** Returns `true` if it has been without backends for too long. */
+  /** Returns `true` if the broker has been without backends for too long. */
   isOver(): boolean {
     return this.#left !== undefined && performance.now() - this.#left >= LINGER;
   }

@@ -29,7 +29,7 @@ export interface Stored {
   readonly headers: MessageHeaders | undefined;
   /** The time of publishing, in milliseconds since the Unix epoch. */
   readonly timestamp: number;
-  /** Its place among the records of all channels. */
+  /** The place among the records of all channels. */
   readonly order: number;
 }
 

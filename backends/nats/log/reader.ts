@@ -70,12 +70,12 @@ export class Reader {
     this.#store = store;
   }
 
-  /** Its connection. */
+  /** The connection of the reader. */
   get link(): Link {
     return this.#store.link;
   }
 
-  /** Whether its connection is lost. */
+  /** Whether the connection is lost. */
   get lost(): boolean {
     return this.link.lost;
   }

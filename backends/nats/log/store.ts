@@ -46,7 +46,7 @@ export interface StoreOptions {
 
 /** The state of the stream at one moment. */
 export interface State {
-  /** Distinguishes it from an earlier stream of the same name. */
+  /** Distinguishes the stream from an earlier one of the same name. */
   readonly epoch: string;
   /** The sequence of the oldest message, or one more than `last` if there is none. */
   readonly first: number;

@@ -17,9 +17,9 @@ const BYTES = 8 * 1024 * 1024;
 export interface Entry {
   /** The message. */
   readonly message: OutgoingPayload;
-  /** Called with its position once it is stored. */
+  /** Called with the position of the message once it is stored. */
   readonly resolve: (position: Position) => void;
-  /** Called if it is not stored. */
+  /** Called if the message is not stored. */
   readonly reject: (error: unknown) => void;
 }
 

@@ -48,7 +48,7 @@ export class PatternTail {
    *
    * @param pattern The pattern that the channels match.
    * @param options Options for the tails.
-   * @param onCancel Called when it is cancelled.
+   * @param onCancel Called when the tail is cancelled.
    */
   constructor(pattern: Pattern, options: TailsOptions, onCancel: () => void) {
     this.#pattern = pattern;

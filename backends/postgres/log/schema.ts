@@ -127,7 +127,7 @@ grant execute on function broadcaster.state() to public;
  * others.
  *
  * @param schema The schema of the log.
- * @throws {TypeError} If it cannot be the name of a schema.
+ * @throws {TypeError} If the text cannot be the name of a schema.
  */
 export function migration(schema: string = SCHEMA): string {
   const name = checkSchema(schema);

@@ -18,7 +18,7 @@ const SPECIAL = /["'\\$\p{Cc}]/u;
 /**
  * The schema that an address names.
  *
- * @throws {TypeError} If it cannot be the name of a schema.
+ * @throws {TypeError} If the text cannot be the name of a schema.
  */
 export function schemaOf({ parameters }: Address): string {
   return checkSchema(parameters.get("schema") ?? SCHEMA);
@@ -27,8 +27,8 @@ export function schemaOf({ parameters }: Address): string {
 /**
  * Checks the name of a schema, and returns it.
  *
- * @throws {TypeError} If it is empty, longer than 63 bytes, reserved by Postgres, or if it has a
- * quote, a backslash, a dollar sign or a control character.
+ * @throws {TypeError} If the name is empty, longer than 63 bytes, or reserved by Postgres, or if it
+ * has a quote, a backslash, a dollar sign or a control character.
  */
 export function checkSchema(name: string): string {
   const bytes = new TextEncoder().encode(name).length;

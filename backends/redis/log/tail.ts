@@ -56,7 +56,7 @@ export class StreamTail {
     });
   }
 
-  /** Whether it reads nothing until it is woken. */
+  /** Whether the tail reads nothing until it is woken. */
   get idle(): boolean {
     return !this.#woken && !this.#reading && this.#carried.length === 0;
   }
@@ -88,8 +88,8 @@ export class StreamTail {
   }
 
   /**
-   * Handles the result of a sweep without new entries, which is the length of the stream. Only the
-   * length shows that a stream was wiped.
+   * Compares the length of the stream after a sweep without new entries. Only the length shows that
+   * a stream was wiped.
    */
   check(length: number): void {
     if (length !== this.#length) this.wake();

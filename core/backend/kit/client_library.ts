@@ -21,13 +21,13 @@ export const CLIENTS = {
 
 /** A client library cannot be loaded. */
 export class MissingClientError extends Error {
-  /** The name of its package. */
+  /** The name of the client's package. */
   readonly client: keyof typeof CLIENTS;
 
   /**
-   * @param client The name of its package.
+   * @param client The name of the client's package.
    * @param message What to do.
-   * @param cause Why it cannot be loaded.
+   * @param cause Why the client cannot be loaded.
    */
   constructor(client: keyof typeof CLIENTS, message: string, cause: unknown) {
     super(message, { cause });

@@ -8,7 +8,7 @@ import { ConnectionError } from "../errors.ts";
 
 /** A server that does not answer. */
 export interface SilentServer {
-  /** Its address: `localhost:6379`. */
+  /** The address of the server: `localhost:6379`. */
   readonly server: string;
   /** How long the client waited, in milliseconds. */
   readonly limit: number;

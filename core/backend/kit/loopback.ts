@@ -79,7 +79,7 @@ export class Loopback {
    * then means a lost connection, not a wrong setup.
    * @param signal Aborts the wait with its reason.
    * @throws {RefusedError} If the token does not come back.
-   * @throws {ConnectionError} If it does not come back, but an earlier session was proven.
+   * @throws {ConnectionError} If the token does not come back, but an earlier session was proven.
    */
   async prove(wasProven: boolean, signal?: AbortSignal): Promise<void> {
     const { limit = 5_000, silence } = this.#options;

@@ -37,7 +37,7 @@ export class BacklogError extends Error {
 /** Takes the items of a tail, and settles when it ends. */
 interface Taker {
   readonly take: (items: readonly Item[]) => Promise<void> | undefined;
-  /** Whether it takes once. Later items then wait for the next read. */
+  /** Whether `take` is called only once. Later items then wait for the next read. */
   readonly once: boolean;
   readonly resolve: () => void;
   readonly reject: (reason: unknown) => void;

@@ -8,9 +8,9 @@ import { ClosedError } from "../errors.ts";
 
 /** A connection, or anything with the same lifetime. */
 export interface Renewable {
-  /** `true` once it can no longer be used. */
+  /** `true` once the connection can no longer be used. */
   readonly lost: boolean;
-  /** Resolves once its sockets are closed. */
+  /** Closes the connection. Resolves once the sockets are closed. */
   close(): Promise<void>;
 }
 

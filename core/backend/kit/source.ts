@@ -58,7 +58,7 @@ export function sourceOf({ schemes, url, parameters = {}, open }: SourceParts): 
  * @param factory The name of the factory, as it appears in the message.
  * @param options The options.
  * @param known The names of the options, each `true`. Without it, unknown options are ignored.
- * @throws {TypeError} If they are not a plain object, or one of them is not known.
+ * @throws {TypeError} If the options are not a plain object, or one of them is not known.
  */
 export function checkOptions<Options extends object>(
   factory: string,
