@@ -293,8 +293,7 @@ export interface Broadcast<
    *
    * @param target The channel, channels or pattern to subscribe to.
    * @param options Additional options.
-   * @returns Resolves once the broker has confirmed the subscription. Everything that is published
-   * after that is received.
+   * @returns Resolves once the broker has confirmed the subscription. Later messages are received.
    * @throws {TypeError} If the target or an option is invalid, or the backend does not support it.
    * @throws {RangeError} If there are more than 32 channels, their joint id is too long, or
    * `history` is not a number of events.

@@ -214,7 +214,8 @@ interface Dialled {
 
 /** The error of a connection that could not be opened. */
 function dialError(error: unknown, { vhost, ...server }: Dialled): unknown {
-  // The client's message for a silent server. A timeout of the system has another message.
+  // The client's message for a silent server. A timeout of the operating system has another
+  // message.
   if ((Object(error) as Error).message === "connect ETIMEDOUT") {
     return silentError({ ...server, product: "AMQP" });
   }

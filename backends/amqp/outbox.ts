@@ -51,10 +51,10 @@ const PATIENCE = 10_000;
  * The messages of one connection, in their order.
  *
  * A server that is short of memory or disk stops reading a connection at its next message, and
- * reports it. Messages that are sent after that may be stored once it reads again. So after a
- * pause, a message without a receiver is sent first. If the server blocks, nothing else was sent.
- * For the same reason, the first message on an AMQP channel is sent alone: a missing exchange or
- * right then concerns only that message.
+ * reports it. Later messages may be stored once it reads again. So after a pause, a message without
+ * a receiver is sent first. If the server blocks, nothing else was sent. For the same reason, the
+ * first message on an AMQP channel is sent alone: a missing exchange or right then concerns only
+ * that message.
  */
 export class Outbox {
   /** Called for each mandatory message that no queue took. */

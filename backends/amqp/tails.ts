@@ -18,7 +18,7 @@ import type { Link } from "./link.ts";
 import type { Links } from "./links.ts";
 import { bindingOf, channelOf } from "./routing_key.ts";
 
-/** The header of a token: a message that proves that a queue receives messages. */
+/** The header of a token, which proves that a queue receives messages. */
 const TOKEN_HEADER = "broadcaster-token";
 
 /** The reason that is shown if no token comes back. */

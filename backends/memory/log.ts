@@ -18,9 +18,9 @@
  * As on a real broker, messages are encoded and decoded, arrive in the order in which they were
  * published, and can be read again while they are kept.
  *
- * All channels together keep at most 64 MiB of payload. Beyond that, the channels that were
- * published to least recently lose their events first. Lost events are reported as a gap, with the
- * exact count. Nothing outlives the process or reaches its workers.
+ * All channels together keep at most 64 MiB of payload. Beyond that, the least recently used
+ * channels lose their events first. Lost events are reported as a gap, with the exact count.
+ * Nothing outlives the process or reaches its workers.
  *
  * ## Escape hatch
  *

@@ -14,7 +14,7 @@ import type { Link } from "./link.ts";
  * define it.
  */
 const VERSION = "$SYS/broker/version";
-/** The time limit for its message, in milliseconds. */
+/** The time limit for the message of that topic, in milliseconds. */
 const LIMIT = 500;
 
 /** The facts about the server of a connection. */

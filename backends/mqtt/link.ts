@@ -56,10 +56,7 @@ export class Link {
   #unanswered = 0;
   readonly #waiting: (() => void)[] = [];
   #reason: unknown;
-  /**
-   * Whether the client could not read an answer. Everything that it reads after that is
-   * meaningless.
-   */
+  /** Whether the client could not read an answer. Later data is then meaningless. */
   #isBroken = false;
   /** Resolves once the backend's own client has ended. */
   #ended: Promise<void> | undefined;

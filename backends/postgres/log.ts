@@ -51,10 +51,10 @@
  * delete. The newest event of each channel is always kept. The newest of the expired events is kept
  * too, so that readers that have seen it know that they missed nothing.
  *
- * A row that is deleted by hand is not delivered any more. A subscription that resumes exactly
- * there continues without a gap if it was the newest row of its channel that was ever removed,
- * otherwise with a gap (`trimmed`). `TRUNCATE`, a table that is created again, and a copy of the
- * log in another database, such as by `pg_dump`, count as another log (`reset`).
+ * A row that is deleted by hand is not delivered any more. If a subscription resumes exactly there,
+ * it has no gap if the row was the newest one of its channel that was ever removed. Otherwise it
+ * has a gap (`trimmed`). `TRUNCATE`, a table that is created again, and a copy of the log in
+ * another database, such as by `pg_dump`, count as another log (`reset`).
  *
  * ## Schema
  *
@@ -86,8 +86,8 @@
  *
  * Functions run with the rights of the owner of the log, so ids cannot be forged. The owner of a
  * log could also run code with the rights of its users. So connecting is refused unless the objects
- * belong to the connecting role, to a superuser, to the owner of the database or to a role that the
- * connecting one is a member of. A superuser trusts only superusers. It is also refused if anyone
+ * belong to the connecting role, to a superuser, to the owner of the database or to a role of which
+ * the connecting role is a member. A superuser trusts only superusers. It is also refused if anyone
  * else may create objects in the schema, or triggers on its tables.
  *
  * ## Locks
@@ -250,7 +250,7 @@ export class PostgresStreamBackend implements Backend {
     return await ends.open(target, options);
   }
 
-  /** Reads that are requested together share a statement. */
+  /** Requests that come together share a statement. */
   async read(channel: string, options: ReadOptions): Promise<Page> {
     if (this.#pool) return await this.#pool.read(channel, options);
     const { ready, reader } = this.#reading.use();

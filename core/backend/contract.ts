@@ -297,8 +297,8 @@ export interface Backend {
   ): Promise<void> | readonly (Promise<Position | undefined> | Position | null)[];
 
   /**
-   * Opens the tail of a channel or pattern. Resolves once the broker has confirmed. Everything that
-   * is published after that must arrive. Rejects with a `RefusedError` if a retry would not help.
+   * Opens the tail of a channel or pattern. Resolves once the broker has confirmed. Every later
+   * message must arrive. Rejects with a `RefusedError` if a retry would not help.
    *
    * `after` is passed only to backends with a log, and a pattern only to backends with the feature
    * `patterns`. The tail of a pattern may deliver records that do not match. Each of its records

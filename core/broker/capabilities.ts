@@ -1,5 +1,5 @@
 /**
- * Rejects calls that need a capability that the backend lacks: history, patterns, headers, keys.
+ * Rejects calls for capabilities that the backend lacks: history, patterns, headers, keys.
  *
  * @module
  */

@@ -139,7 +139,7 @@ export class Publisher {
   drain(): Promise<void> {
     if (this.#underway === 0) return Promise.resolve();
     return new Promise((resolve) => {
-      // Messages that are never acknowledged fail when the connection is closed afterwards.
+      // Messages without an acknowledgement fail when the connection is closed afterwards.
       const timer = setTimeout(resolve, Math.min(this.#timeout, LONGEST));
       this.#drained.push(() => {
         clearTimeout(timer);

@@ -45,7 +45,7 @@ export interface Codec<Message> {
   unseal?(payload: Uint8Array, channel: string): Uint8Array | Promise<Uint8Array>;
 }
 
-/** The two methods that a codec passes on from the codec that it wraps. */
+/** The two methods that a wrapping codec passes on. */
 export function sealingOf(
   codec: Pick<Codec<unknown>, "seal" | "unseal">,
 ): Pick<Codec<unknown>, "seal" | "unseal"> {

@@ -1,5 +1,5 @@
 /**
- * Checks of payloads: their type and their size.
+ * Checks the type and the size of payloads.
  *
  * @module
  */

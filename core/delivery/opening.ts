@@ -12,8 +12,8 @@ import { kindOf } from "../util/kind.ts";
 import { after } from "../util/timer.ts";
 
 /**
- * Events that are sent to a client: a subscription, a stream that a subscription was piped through,
- * a promise of either, or a function that returns one of these.
+ * Events that are sent to a client: a subscription, the result of its `pipeThrough()`, a promise of
+ * either, or a function that returns one of these.
  *
  * A function is called once. Its signal aborts when nothing more is sent, for example because the
  * client has left. Pass it to `subscribe()`.
@@ -27,7 +27,7 @@ export type EventsInput<Event> =
 
 /** Reads the events of a stream. */
 export interface EventsReader<Message> {
-  /** The cursor of a subscription. A stream that a subscription was piped through has none. */
+  /** The cursor of a subscription. The result of `pipeThrough()` has none. */
   readonly cursor?: SubscriptionCursor<Message>;
   /** Reads the next event. */
   next(): Promise<IteratorResult<BroadcastEvent<Message>, undefined>>;

@@ -38,7 +38,7 @@ export class Branch<Message> implements EventReader<Message> {
    */
   #base: number;
   #waiter: Waiter<Message> | undefined;
-  /** Reads after the waiting one; rarely used. */
+  /** The reads behind the waiting one. Rarely used. */
   #queue: Waiter<Message>[] | undefined;
   /** Position after the last record read, if there is a log. */
   #position: Position | undefined;

@@ -74,7 +74,7 @@ export class Tee<Message> {
   changes = 0;
   /** Number of gaps so far. */
   gapCount = 0;
-  /** Ends of the channel. */
+  /** The ends of the channel. */
   readonly ends: EndMarkers = new EndMarkers();
   /** Outcome, once the tail has ended. Branches read the ring to its end first. */
   outcome: Outcome | undefined;
@@ -180,7 +180,7 @@ export class Tee<Message> {
   }
 
   /**
-   * Records that events may be missing here. Waiting branches are notified immediately.
+   * Notes that events may be missing here. Waiting branches are notified immediately.
    *
    * @param cause Why events may be missing.
    * @param missed Number of missing events, if known.
@@ -294,7 +294,7 @@ export class Tee<Message> {
     });
   }
 
-  /** Places in a shard of the current log that the ring holds, oldest first. */
+  /** The places that the ring holds in a shard of the current log, oldest first. */
   held(shard: number): Place[] {
     const { ring, tailPosition } = this;
     const { floor, from, position } = tailPosition!;

@@ -86,7 +86,7 @@ export class PageReader<Message> {
   readonly #pages = new Map<string, Promise<LogPage<Message>>>();
   /** Cached pages, by the id that they start after; the newest last. */
   readonly #kept = new Map<string, LogPage<Message>>();
-  /** Checks of positions by id, before their read has started. */
+  /** The position checks whose read has not started, by id. */
   readonly #checks = new Map<string, Promise<LogPage<Message>>>();
   readonly #pageSize = new PageSize();
   #stopRest: () => void = () => {};

@@ -1,5 +1,5 @@
 /**
- * Finds the newest record that this process holds and that is still in a log that was rolled back.
+ * Finds the newest record of this process that a rolled back log still has.
  *
  * @module
  */

@@ -97,8 +97,8 @@ const RESPONSE_OPTIONS: Names<EventStreamResponseOptions<unknown>> = {
  * the stream. If the stream is cancelled first, the subscription is closed as soon as it is open.
  *
  * @typeParam Event Type of the events.
- * @param events A subscription, a stream that a subscription was piped through, a promise of
- * either, or a function that returns one of these.
+ * @param events A subscription, the result of its `pipeThrough()`, a promise of either, or a
+ * function that returns one of these.
  * @param options Additional options.
  * @returns The event stream, encoded as UTF-8.
  * @throws {TypeError} If the stream is locked, the event name has a line break or a NUL, or an
@@ -122,7 +122,7 @@ export function eventStream<Event extends BroadcastEvent<unknown>>(
  * back, or ends so that the browser reconnects. An error status would make `EventSource` give up.
  *
  * @typeParam Event Type of the events.
- * @param events A subscription, or a stream that a subscription was piped through.
+ * @param events A subscription, or the result of its `pipeThrough()`.
  * @param options Additional options.
  * @returns The response.
  * @throws {TypeError} If the stream is locked, the event name has a line break or a NUL, or an
@@ -173,9 +173,9 @@ export function eventStreamResponse<Event extends BroadcastEvent<unknown>>(
  *
  * @typeParam Event Type of the events.
  * @param response The response. Its headers must not be sent yet. Headers that are set are kept.
- * @param events A subscription, a stream that a subscription was piped through, a promise of
- * either, or a function that returns one of these. The function gets a signal that aborts when the
- * client leaves. It is not called if the client has left already, or for a `HEAD` request.
+ * @param events A subscription, the result of its `pipeThrough()`, a promise of either, or a
+ * function that returns one of these. The function gets a signal that aborts when the client
+ * leaves. It is not called if the client has left already, or for a `HEAD` request.
  * @param options Additional options.
  * @returns Resolves once the stream has ended or the client has left.
  * @throws If the subscription fails, and a retry would not help. Unless `headersSent`, nothing was

@@ -57,7 +57,7 @@ export class Consumer {
     channel.on("close", () => this.#end(channelClosed()));
   }
 
-  /** Resolves once the server reads the stream. Messages that are published after that arrive. */
+  /** Resolves once the server reads the stream. Later messages arrive. */
   static async open(options: ConsumerOptions): Promise<Consumer> {
     const { link, queue, from, window } = options;
     const channel = await link.open();

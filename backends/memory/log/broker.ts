@@ -48,7 +48,7 @@ export class MemoryBroker {
   readonly listeners: Set<MemoryListener> = new Set();
   readonly #name: string | undefined;
   #isDelivering = false;
-  /** Records that are published while another one is being delivered, by a codec or a listener. */
+  /** Records that a codec or a listener publishes while another record is being delivered. */
   readonly #later: Published[] = [];
   /** The time of `performance.now()` when the last backend left; `undefined` while there is one. */
   #left: number | undefined;

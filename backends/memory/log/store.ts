@@ -38,8 +38,8 @@ export class MemoryStore {
   #forgotten = 0;
   /**
    * The shared log of all channels without records. Reading a channel does not create a log, since
-   * untrusted clients may read any name. A new log takes its epoch. It is replaced when a log is
-   * deleted, so that the next log of that channel has another epoch.
+   * untrusted clients may read any name. A new log takes over the epoch of this one. When a log is
+   * deleted, this one is replaced, so that the next log of that channel has another epoch.
    */
   #empty: MemoryLog;
 

@@ -10,7 +10,7 @@ import { type Once, TTL } from "../../../core/backend/idempotency_key.ts";
 import { nameOf } from "../../../core/backend/name.ts";
 import { subjectOf } from "../subject.ts";
 
-/** The header by which the server recognizes a message that the stream already has. */
+/** The header with which the server recognizes duplicates. */
 const ID_HEADER = "Nats-Msg-Id";
 
 /** The duplicate window of a new stream, in nanoseconds. It cannot be longer than the retention. */

@@ -205,8 +205,8 @@ export class Store {
   }
 
   /**
-   * Requests the state of the stream. A stream without a leader never answers a request, even once
-   * it has a leader. The request is repeated until one has failed.
+   * Requests the state of the stream. A request that arrives while the stream has no leader is
+   * never answered. So the request is repeated until one has failed.
    */
   async #asked(): Promise<StreamInfo> {
     const { streams } = this.manager;

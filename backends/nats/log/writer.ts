@@ -226,8 +226,9 @@ export class Writer {
 
   /**
    * The reason why nobody received a message, which is therefore not stored. Streams do not listen
-   * while they start, stop or elect a leader, or after they were deleted. The stream is looked up,
-   * and created again if it is missing, for the next attempt. Only a failure of this is a refusal.
+   * while they start, stop or elect a leader, or after they were deleted. The stream is looked up
+   * for the next attempt, and created again if it is missing. The message is refused only if that
+   * fails.
    */
   #reason(): Error {
     const refusal = this.#refusal;

@@ -40,7 +40,7 @@ const TRUST = `with me as (
     where relname::text in (${NAMES})
   )`;
 
-/** Rows of the problem, the role that it concerns, and the object. */
+/** Each row has a problem, the role that it concerns, and the object. */
 const PROBLEMS = `${TRUST}
   select 'owner', pg_catalog.pg_get_userbyid(owner)::text, what from (
     select nspowner, 'schema'::text from space

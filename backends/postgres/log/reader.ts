@@ -130,7 +130,7 @@ export interface Portion extends Page {
   readonly cut: boolean;
 }
 
-/** Reads pages. Reads that are requested together share a statement. */
+/** Reads pages. Requests that come together share a statement. */
 export class Reader {
   readonly #query: Query;
   readonly #waiting: Follow[] = [];

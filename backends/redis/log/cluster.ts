@@ -151,7 +151,7 @@ function readerOf({ node, asking }: Route<StreamNode>): Reader {
   return asking ? node.askingReader : node.reader;
 }
 
-/** Wakes in the slots of their streams. */
+/** Wakes as sharded channels, in the slots of their streams. */
 class ShardWakes implements Wakes {
   readonly #sharded: () => boolean;
 
@@ -178,7 +178,7 @@ class ShardWakes implements Wakes {
   }
 }
 
-/** Keys in the slots of their streams. */
+/** The name of a key in the slot of its stream. */
 function keyName(channel: string, once: Once): string | undefined {
   return beside(channel, (name) => keyNameOf(name, once));
 }

@@ -48,8 +48,8 @@ interface Info {
 }
 
 /**
- * Reads pages that begin with the last entry seen. Reads requested in the same turn share a
- * pipeline. Only one pipeline is pending at a time.
+ * Reads pages that begin with the last seen entry. Requests of the same turn share a pipeline. Only
+ * one pipeline is pending at a time.
  */
 export class Reader {
   readonly #link: Link;

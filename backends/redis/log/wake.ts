@@ -1,5 +1,5 @@
 /**
- * Wakes that carry the entry that they announce, and the place of the previous entry.
+ * Wakes with the entry that they announce, and the place of the previous entry.
  *
  * @module
  */

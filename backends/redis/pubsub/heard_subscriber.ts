@@ -1,5 +1,5 @@
 /**
- * A Redis subscriber that proves that it receives published messages.
+ * A Redis subscriber that checks whether it receives published messages.
  *
  * @module
  */
@@ -28,7 +28,7 @@ export interface Echo {
   readonly isHere: (name: string) => boolean;
 }
 
-/** Options for a subscriber that proves that it receives messages. */
+/** Options for a `HeardSubscriber`. */
 export interface HeardOptions extends SubscriberOptions {
   /** The publishing connection. */
   readonly publisher: () => Link;

@@ -1,5 +1,5 @@
 /**
- * Checks that a client passed by the user is an instance of the library that the backend needs.
+ * Checks that the user's client is an instance of the expected library.
  *
  * @module
  */
