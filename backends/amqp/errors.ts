@@ -32,8 +32,8 @@ export const REPLIES: Readonly<Record<number, readonly [name: string, meaning: M
   320: ["CONNECTION_FORCED", "lost"],
   402: ["INVALID_PATH", "refused"],
   403: ["ACCESS_REFUSED", "refused"],
-  // An exchange, a queue or a stream was deleted, or its node is down. It is created again if it is
-  // missing.
+  // An exchange, a queue or a stream was deleted, or its node is down. Missing ones are created
+  // again.
   404: ["NOT_FOUND", "later"],
   405: ["RESOURCE_LOCKED", "later"],
   406: ["PRECONDITION_FAILED", "refused"],

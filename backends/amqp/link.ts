@@ -31,7 +31,9 @@ export class Link {
   readonly outbox: Outbox;
   /** For publishing tokens, so that a refusal closes no other lane. */
   readonly proving: Lane<ConfirmChannel>;
-  /** The reason while the server blocks publishing. It then reads nothing. */
+  /**
+   * The reason why the server blocks publishing, while it does. A blocking server reads nothing.
+   */
   blocked: string | undefined;
   /** The lanes that were opened for one use. */
   readonly #apart = new Set<Lane<Channel>>();

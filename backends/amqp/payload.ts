@@ -8,7 +8,7 @@ import { Buffer } from "node:buffer";
 import type { Payload } from "../../core/backend/contract.ts";
 import { nameOf } from "../../core/backend/name.ts";
 
-/** The default limit of a server, in bytes. It closes the channel for a longer message. */
+/** The default limit of a server, in bytes. A server closes the channel for a longer message. */
 const LARGEST = 128 * 1024 * 1024;
 
 /**

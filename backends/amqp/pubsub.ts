@@ -45,8 +45,8 @@
  * it blocks.
  *
  * A deleted exchange is declared again, with a gap. A removed binding is noticed only if this
- * process has published to the channel, and has not received its own message for five seconds. It
- * is then bound again, with a gap.
+ * process has published to the channel, and has not received its own message for five seconds. The
+ * queue is then bound again, with a gap.
  *
  * The routing key of a channel is its name, of at most 255 bytes. A word that is `*` or `#` alone,
  * and each `%`, become `%2A`, `%23` and `%25`.

@@ -1,5 +1,5 @@
 /**
- * The tails of `amqp://`. Each has a queue, and is checked to receive messages.
+ * The tails of `amqp://`. Each tail has a queue. Tokens prove that the queue receives messages.
  *
  * @module
  */

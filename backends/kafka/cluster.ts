@@ -132,7 +132,9 @@ export class Cluster {
     }
   }
 
-  /** Opens the connection for fetches. Its end is not a loss while `isIdle()`. */
+  /**
+   * Opens the connection for fetches. The end of this connection is not a loss while `isIdle()`.
+   */
   async openFetches(broker: Broker, isIdle: () => boolean): Promise<void> {
     const connection = await this.request(() => broker.connectionPool.getConnection(1));
     this.#watch(broker, connection, isIdle);

@@ -131,7 +131,7 @@ export type KafkaClient = InstanceType<(typeof import("kafkajs"))["Kafka"]>;
 export interface KafkaOptions extends SourceOptions {
   /**
    * A client of kafkajs 2.2.4, for settings that are not listed here. Its servers, TLS, SASL and
-   * name apply, instead of those of the URL and of these options. It is not closed.
+   * name apply, instead of those of the URL and of these options. The client is not closed.
    */
   readonly client?: KafkaClient | undefined;
   /**

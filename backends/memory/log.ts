@@ -97,7 +97,7 @@ export class MemoryBackend implements Backend {
     return messages.map((message) => this.#broker.publish(message));
   }
 
-  /** Opens a tail. It begins with the events after the position that the log still has. */
+  /** Opens a tail. The tail begins with the events after the position that the log still has. */
   tail(target: Target, { after }: TailOptions = {}): Promise<Tail> {
     const tails: Map<Target, QueueTail> = typeof target === "string" ? this.#tails : this.#patterns;
     const { store } = this.#broker;

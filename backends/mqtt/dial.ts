@@ -50,7 +50,8 @@ export type MqttClient = InstanceType<(typeof import("mqtt"))["MqttClient"]>;
 export interface MqttOptions extends SourceOptions {
   /**
    * A client of the package `mqtt` to use, connected with `protocolVersion: 5`. The backend never
-   * closes it. It may reconnect by itself. The server of `url` is then only shown in messages.
+   * closes the client. The client may reconnect by itself. The server of `url` is then only shown
+   * in messages.
    *
    * @default {undefined} A client of the backend's own.
    */

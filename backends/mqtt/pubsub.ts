@@ -40,8 +40,8 @@
  *
  * ## Escape hatch
  *
- * Pass an `MqttClient` that uses MQTT 5 to the factory: `mqtt({ client })`. It is never closed. It
- * may reconnect by itself. Events that it loses meanwhile cause a gap.
+ * Pass an `MqttClient` that uses MQTT 5 to the factory: `mqtt({ client })`. The client is never
+ * closed. It may reconnect by itself. Events that it loses meanwhile cause a gap.
  *
  * @example
  * ```ts

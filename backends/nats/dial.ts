@@ -31,9 +31,9 @@ const LIMIT = 10_000;
 /** Options for a connection to NATS. */
 export interface NatsOptions extends SourceOptions {
   /**
-   * A connection of `@nats-io/transport-node`, or of another transport of `@nats-io`. It is never
-   * closed. It reconnects by itself. The servers, the login and the TLS options of the URL are then
-   * ignored.
+   * A connection of `@nats-io/transport-node`, or of another transport of `@nats-io`. The
+   * connection is never closed, and reconnects by itself. The servers, the login and the TLS
+   * options of the URL are then ignored.
    *
    * @default {undefined} A connection is made to the servers of the URL.
    */

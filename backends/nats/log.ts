@@ -31,11 +31,11 @@
  * subscriber that had received some of them gets a gap (`rollback`). Each message carries a unique
  * number, so a later message with the same sequence is recognized as a different one.
  *
- * A stream that starts, stops or elects a leader accepts no messages. They wait, up to `timeout`.
- * If a leader accepted messages and lost them, their outcome is unknown two seconds after the
- * stream has another leader. In a cluster, a message with an unknown outcome and no key may still
- * be stored later, after messages that were published since. A message with a key is sent again
- * first, so that a late one is a duplicate.
+ * A stream that starts, stops or elects a leader accepts no messages. Messages wait, up to
+ * `timeout`. If a leader accepted messages and lost them, their outcome is unknown two seconds
+ * after the stream has another leader. In a cluster, a message with an unknown outcome and no key
+ * may still be stored later, after messages that were published since. A message with a key is sent
+ * again first, so that a late one is a duplicate.
  *
  * The server does not record the channel of a removed message. So a channel whose own last event
  * was removed gets a gap if any later message was removed. A pattern that resumes has one position
@@ -50,14 +50,14 @@
  * large as the server allows: 1 MiB by default.
  *
  * Headers are NATS headers. Names that start with `Nats-` are refused, since servers interpret
- * them. An idempotency key becomes a `Nats-Msg-Id`, made of the channel and the key. It is known
- * within the stream's duplicate window. A stream that is created here has a window of 5 minutes, or
- * of the retention if that is shorter. Keys survive a restart of the server.
+ * them. An idempotency key becomes a `Nats-Msg-Id`, made of the channel and the key. The key is
+ * known within the stream's duplicate window. A stream that is created here has a window of 5
+ * minutes, or of the retention if that is shorter. Keys survive a restart of the server.
  *
  * ## Escape hatch
  *
- * Pass a `NatsConnection` to the factory: `natsStream({ client })`. It is never closed. It
- * reconnects by itself, and events that it loses meanwhile are read from the stream. The library
+ * Pass a `NatsConnection` to the factory: `natsStream({ client })`. The connection is never closed.
+ * It reconnects by itself, and events that it loses meanwhile are read from the stream. The library
  * `@nats-io/jetstream` is loaded when the backend opens. Bundlers do not see that, so pass its
  * function `jetstreamManager` too.
  *
@@ -209,8 +209,8 @@ export interface NatsStreamOptions extends NatsOptions {
    */
   readonly jetstreamManager?: Manage | undefined;
   /**
-   * The name of the stream: up to 64 letters, digits, `-` and `_`. It is the first token of all
-   * its subjects.
+   * The name of the stream: up to 64 letters, digits, `-` and `_`. The name is the first token of
+   * all subjects of the stream.
    *
    * @default {"broadcaster"}
    */

@@ -42,8 +42,8 @@
  *
  * ## Escape hatch
  *
- * Pass a `NatsConnection` to the factory: `nats({ client })`. It is never closed. It reconnects by
- * itself, and events that it loses meanwhile cause a gap.
+ * Pass a `NatsConnection` to the factory: `nats({ client })`. The connection is never closed. It
+ * reconnects by itself, and events that it loses meanwhile cause a gap.
  *
  * @module
  */

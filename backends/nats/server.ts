@@ -50,7 +50,7 @@ export interface Connecting {
   readonly plain: Set<string>;
 }
 
-/** TLS options of the client. It passes unknown ones to `node:tls`. */
+/** TLS options of the client. The client passes unknown options to `node:tls`. */
 type Tls = TlsOptions & { readonly host?: string; readonly servername?: string };
 
 /**

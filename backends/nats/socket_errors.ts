@@ -55,7 +55,8 @@ export async function guard<Value>(open: () => Promise<Value>): Promise<Value> {
 }
 
 /**
- * No diagnostics channel reports sockets with TLS. They are found when their listeners are removed.
+ * No diagnostics channel reports sockets with TLS. Such sockets are found when their listeners are
+ * removed.
  */
 function watchTls(): void {
   const { removeAllListeners } = TLSSocket.prototype;

@@ -20,7 +20,7 @@ export interface ChannelListener {
   readonly onListening: () => void;
 }
 
-/** The sessions of the user's client. It reconnects by itself, and is never closed. */
+/** The sessions of the user's client. The client reconnects by itself, and is never closed. */
 export class BorrowedLink implements Statements {
   /** Settles once the server has answered. */
   readonly ready: Promise<void>;

@@ -290,15 +290,15 @@ export interface PostgresStreamOptions extends ConnectionOptions {
   readonly schema?: string | undefined;
   /**
    * How long events are stored: a number of milliseconds, a text with a unit such as `"30m"`,
-   * `"12h"` or `"7d"`, or `"forever"`. 0 also means forever. It is a property of the log. A process
-   * that connects with another value changes it, if its role may.
+   * `"12h"` or `"7d"`, or `"forever"`. 0 also means forever. The retention is a property of the
+   * log. A process that connects with another value changes it, if its role may.
    *
    * @default {that of the log, 7 days when it is created}
    */
   readonly retention?: number | string | undefined;
   /**
    * The number of additional sessions that read the past. With 0, the listening session also reads.
-   * It cannot be combined with `sql`, which has its own pool.
+   * The option cannot be combined with `sql`, which has its own pool.
    *
    * @default {0}
    */

@@ -14,8 +14,8 @@ const NOTIFY_ALL = `select pg_notify(channel, payload)
   from unnest($1::text[], $2::text[]) as message (channel, payload)`;
 
 /**
- * The first statement of a session. It returns its process, and the time after which it ends if it
- * is idle.
+ * The first statement of a session. Returns the process of the session, and the time after which an
+ * idle session ends.
  */
 export const SESSION =
   "select pg_backend_pid()::text, current_setting('idle_session_timeout', true)";

@@ -70,7 +70,7 @@ export type Removed = number | "some" | "none" | "unknown";
  * The next items are the records after the position if it can still be compared with the log, and
  * all records of the log otherwise. If there are no such records, or if a log of several shards
  * does not start with its first record, a `SkippedRecord` with the place before the start follows
- * the break. It prevents a second report of the same break.
+ * the break. This record prevents a second report of the same break.
  */
 export interface LogBreak {
   /** The tag of this item. */
@@ -282,7 +282,8 @@ export interface Backend {
 
   /**
    * Publishes all messages of one turn of the event loop. Messages of one channel must keep their
-   * order. The next call may come before this one settles. Its messages come after these.
+   * order. The next call may come before this one settles. Its messages must be stored after the
+   * earlier ones.
    *
    * @param messages The messages, of all channels.
    * @returns One promise for all messages, or one for each message with the position of its record,
@@ -310,8 +311,8 @@ export interface Backend {
    * Reads a page of the log. Rejects with a `ConnectionError` if the connection was lost, with a
    * `TemporaryError` if a retry may succeed, and with any other error if the broker refused.
    *
-   * Backends with this method have a log. It is called with a pattern only if they have the
-   * feature `patternLog`.
+   * A backend with this method has a log. The method is called with a pattern only if the backend
+   * has the feature `patternLog`.
    */
   read?(target: Target, options: ReadOptions): Promise<Page>;
 

@@ -45,8 +45,8 @@ export class RefusedError extends Error {
 
 /**
  * The broker cannot serve a call for now, and has done nothing. For example, it is starting, is
- * read-only, has no leader, or has exhausted its memory or a quota. Only backends throw it; callers
- * never see it.
+ * read-only, has no leader, or has exhausted its memory or a quota. Only backends throw this error;
+ * callers never see it.
  *
  * - From `publish()`: the message is not stored. The core holds back the message and all later
  *   messages of the channel, and retries for up to the option `timeout`. If a later message of the

@@ -39,8 +39,8 @@ export interface Gap {
 /**
  * One event of a channel.
  *
- * Each event is decoded once for all subscribers of a process. They share the `message`: treat it
- * as read-only.
+ * Each event is decoded once for all subscribers of a process. Subscribers share the `message`:
+ * treat it as read-only.
  *
  * @typeParam Message The type of the decoded message.
  * @typeParam Channel The names of the channels.

@@ -27,8 +27,8 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
- * Validates and copies the headers of a message. It accepts what every broker with headers
- * delivers unchanged. Errors never show header values.
+ * Validates and copies the headers of a message. Accepts only headers that every broker with
+ * headers delivers unchanged. Errors never show header values.
  *
  * @throws {TypeError} If a name or a value is invalid.
  * @throws {RangeError} If the headers together are too long.
@@ -69,7 +69,7 @@ export function readHeaders(channel: string, given: unknown): MessageHeaders | u
   return entries.length === 0 ? undefined : Object.freeze(Object.fromEntries(entries));
 }
 
-/** Adds optional headers. They are dropped if they are invalid or too long. */
+/** Adds optional headers. Added headers are dropped if they are invalid or too long. */
 export function joinHeaders(
   channel: string,
   headers: MessageHeaders | undefined,

@@ -1,8 +1,8 @@
 /**
  * Event ids: opaque to callers, bound to their backend and channel.
  *
- * An id begins with a scope, a hash of backend and channel. It distinguishes ids of other channels
- * from ids that are merely old.
+ * An id begins with a scope, a hash of backend and channel. The scope distinguishes ids of other
+ * channels from ids that are merely old.
  *
  * - With a log, an id is `<scope>~<position>`, and is valid in every process.
  * - Without a log, it is `<scope>-<epoch>.<number>`. Each tail has a new random epoch.

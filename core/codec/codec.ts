@@ -39,8 +39,8 @@ export interface Codec<Message> {
    */
   seal?(payload: Uint8Array, channel: string): Uint8Array | Promise<Uint8Array>;
   /**
-   * Opens a sealed payload. It also receives end marks that are not sealed, and returns them if it
-   * accepts them. If it throws, the error is reported as a `messageerror`.
+   * Opens a sealed payload. Also receives end marks that are not sealed, and returns those that it
+   * accepts. An error is reported as a `messageerror`.
    */
   unseal?(payload: Uint8Array, channel: string): Uint8Array | Promise<Uint8Array>;
 }

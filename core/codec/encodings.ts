@@ -72,7 +72,7 @@ export class Encodings {
   }
 
   /**
-   * Passes a payload on. It waits only while it, or an earlier payload of its channel, is being
+   * Passes a payload on. Waits only while this payload, or an earlier one of its channel, is being
    * encoded.
    *
    * @param channel The channel whose order is kept.

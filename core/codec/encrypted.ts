@@ -146,7 +146,7 @@ export function encrypted<Message>(codec: Codec<Message>, keys: EncryptionKeys):
   };
 }
 
-/** The authenticated data of a payload. It prevents changes of the key id and of the channel. */
+/** The authenticated data of a payload, which binds it to the key id and the channel. */
 function bound(head: Uint8Array, channel: string): Uint8Array<ArrayBuffer> {
   return concat(head, encoder.encode(channel));
 }

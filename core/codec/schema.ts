@@ -125,9 +125,8 @@ export type ChannelsOf<Given, Side extends "input" | "output" = "output"> = Give
  * Wraps a codec with validation. Published messages are validated but sent unchanged. Subscribers
  * receive the output of the schema.
  *
- * The first message of each schema is also decoded and validated, as by a subscriber. It is
- * rejected before it is sent if the schema rejects the decoded message, such as a string for a
- * `Date` in JSON.
+ * The first message of each schema is also decoded and validated, as by a subscriber. If the schema
+ * then rejects the message, such as a string for a `Date` in JSON, it is not sent.
  *
  * @throws {TypeError} If a schema is not a Standard Schema.
  */

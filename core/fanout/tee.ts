@@ -34,7 +34,7 @@ interface PlacedGaps {
 export interface Cell<Message> {
   /** The event as an iterator result. */
   readonly result: Delivery<Message>;
-  /** Position after the event, if there is a log. Its id is the event's id. */
+  /** Position after the event, if there is a log. The id of this position is the event's id. */
   readonly position: Position | undefined;
   /** Place of the event in the log, if there is one. */
   readonly place: Place | undefined;

@@ -157,7 +157,7 @@ export class EventStream<Message> implements Consumer<Message> {
 
   /**
    * Ends the stream, when the client leaves or the signal aborts. Resolves once the subscription is
-   * closed. An error of a stream that the subscription was piped through is ignored.
+   * closed. An error of the result of `pipeThrough()` is ignored.
    */
   async cancel(): Promise<void> {
     const left = this.#leave();

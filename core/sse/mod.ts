@@ -40,8 +40,8 @@ export type { EventsInput } from "../delivery/opening.ts";
 export type { ClientSocket, ServerResponse } from "./server_response.ts";
 
 /**
- * How long a response waits for its subscription, in milliseconds. This is enough for a broker to
- * refuse, and a browser waits as long.
+ * How long a response waits for its subscription, in milliseconds. A broker can refuse within this
+ * time, and a browser waits as long.
  */
 const MOMENT = 1_000;
 
@@ -238,9 +238,9 @@ function writeHead(response: ServerResponse, headers: Headers): void {
 }
 
 /**
- * Reads the id of the last event that a browser received. It is the header `Last-Event-ID`, or else
- * the query parameter `lastEventId`. Pages that resume with a new `EventSource` use the parameter,
- * since they cannot set headers.
+ * Reads the id of the last event that a browser received. The id is in the header `Last-Event-ID`,
+ * or otherwise in the query parameter `lastEventId`. Pages that resume with a new `EventSource` use
+ * the parameter, since they cannot set headers.
  *
  * @param request The request for the event stream: a `Request`, a request of `node:http`, or a
  * request of a framework with headers and URL.

@@ -36,8 +36,8 @@ export interface ConsumerOptions {
 
 /**
  * Reads a stream from an offset on, at the reader's pace. Messages that were taken are
- * acknowledged, and the server sends as many more. It has its own AMQP channel, so that a refusal
- * ends nothing else.
+ * acknowledged, and the server sends as many more. The consumer has its own AMQP channel, so that a
+ * refusal ends nothing else.
  */
 export class Consumer {
   readonly #link: Link;
@@ -65,7 +65,8 @@ export class Consumer {
     try {
       await link.ask(channel.prefetch(window));
       await link.ask(consume(channel, queue, from, (message) => view.#receive(message)));
-      // The server confirms a consumer before it reads. It answers the next request after that.
+      // The server confirms a consumer before it reads the stream. But it reads the stream before
+      // it answers the next request.
       if (from === "next") await link.ask(channel.prefetch(window));
       return view;
     } catch (error) {

@@ -116,7 +116,8 @@ export class Reader {
   }
 
   /**
-   * Whether a stream has a record after an offset. Its last chunk then starts after that offset.
+   * Whether a stream has a record after an offset. The stream's last chunk then starts after that
+   * offset.
    */
   async isBeyond(queue: string, at: number): Promise<boolean> {
     return (await this.#edge(queue, "last")).at > at;

@@ -82,8 +82,8 @@ export class Reader implements Renewable {
       const all = await cluster.topics.all();
       const topics = new Map([...all].filter(([topic]) => isMatch(pattern, topic)));
       for (const [topic, leads] of topics) {
-        // A topic without a leader is being created, or has lost its leader. This rejects until
-        // there is one.
+        // A topic without a leader is being created, or has lost its leader. The lookup rejects
+        // until there is one.
         if (!isLed(leads)) topics.set(topic, await cluster.topics.look(topic));
       }
       const ends = await endsOf(cluster, topics);

@@ -18,7 +18,7 @@ import { MemoryStore } from "./store.ts";
 const LINGER = 10_000;
 
 /**
- * The key of the named brokers on `globalThis`. It ends with the version of the shared data
+ * The key of the named brokers on `globalThis`. The key ends with the version of the shared data
  * structures. Copies of this module with other structures do not share brokers.
  */
 const BROKERS = Symbol.for("@broadcaster/broadcaster/memory/1");
@@ -137,9 +137,9 @@ function named(): Map<string, MemoryBroker> {
 }
 
 /**
- * Calls back later, without keeping the process alive. It avoids `setTimeout()` where possible:
- * this timer is still pending when everything is closed, and the sanitizers of `deno test` report
- * every pending timer as a leak, even one that does not keep the process alive.
+ * Calls back later, without keeping the process alive. Avoids `setTimeout()` where possible: this
+ * timer is still pending when everything is closed, and the sanitizers of `deno test` report every
+ * pending timer as a leak, even one that does not keep the process alive.
  */
 function later(milliseconds: number, callback: () => void): void {
   if (typeof SharedArrayBuffer === "undefined" || typeof Atomics.waitAsync !== "function") {

@@ -63,8 +63,8 @@ interface Live {
 
 /**
  * Follows the messages that the server republishes. Each has its sequence, and the sequence of the
- * previous message of its channel. If that one was seen, nothing is missing. Otherwise the stream
- * is read after the last record that was seen, until it reaches the live messages.
+ * previous message of its channel. If the previous message was seen, nothing is missing. Otherwise
+ * the stream is read after the last record that was seen, until it reaches the live messages.
  */
 export class LiveTail implements Tail, RecordReader {
   /** The position that the tail started after. */

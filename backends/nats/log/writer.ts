@@ -243,8 +243,8 @@ export class Writer {
   }
 
   /**
-   * The position of the first message with a key, which may have had another payload. It is
-   * certainly stored, even if its payload cannot be read.
+   * The position of the first message with a key, which may have had another payload. That message
+   * is certainly stored, even if its payload cannot be read.
    */
   async #find(seq: number): Promise<Position | undefined> {
     const { epoch } = this.#state;

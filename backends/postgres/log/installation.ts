@@ -25,8 +25,8 @@ export interface LogSettings {
 const ATTEMPTS = 10;
 
 /**
- * The transaction must see what others have committed, whatever the client's isolation level is. It
- * waits for others that create the same objects.
+ * The transaction must see what others have committed, whatever the client's isolation level is.
+ * The transaction waits for others that create the same objects.
  */
 const TRANSACTION =
   `set transaction isolation level read committed; set local lock_timeout = '9s';`;

@@ -20,8 +20,8 @@ export const BATCH = 1_000;
 export const WAKE_CHANNEL = "broadcaster_log";
 
 /**
- * The epoch of a log. It includes the ids of the tables, so that a copy, such as by `pg_dump`, is
- * another log.
+ * The epoch of a log. The epoch includes the ids of the tables, so that a copy, such as by
+ * `pg_dump`, is another log.
  */
 export const EPOCH: string = "left(md5(meta.epoch || meta.tableoid::text " +
   "|| 'broadcaster.log'::regclass::oid::text || 'broadcaster.ids'::regclass::oid::text), 8)";

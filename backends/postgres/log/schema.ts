@@ -121,8 +121,8 @@ grant execute on function broadcaster.state() to public;
  * `psql --single-transaction`. The backend runs it by itself if something is missing when it
  * connects. Print it to create the objects in advance, as their future owner.
  *
- * Ids come from one sequence. They are taken under a lock of the channel that is held until the
- * commit, so in each channel the order of ids is the order of commit. A transaction of the
+ * Ids come from one sequence. An id is taken under a lock of the channel, which is held until the
+ * commit. So in each channel, the order of ids is the order of commit. A transaction of the
  * application takes its locks only when it commits, in order, so an open transaction does not block
  * others.
  *

@@ -72,7 +72,7 @@ export async function importClient<Module>(
 }
 
 /**
- * Deno loads `npm:` specifiers, but not inside npm packages. These find the client in
+ * Deno loads `npm:` specifiers, but not inside npm packages. Such packages find the client in
  * `node_modules`.
  */
 async function importOnDeno(name: string, range: string): Promise<unknown> {
