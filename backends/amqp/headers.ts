@@ -11,7 +11,7 @@ import { quote } from "../../core/util/quote.ts";
 
 /** The limit of the protocol for a name, in bytes. */
 const LONGEST = 255;
-/** The size of a table entry besides its name and its text, in bytes. */
+/** The size of a table entry without its name and its text, in bytes. */
 const OVERHEAD = 6;
 /** The size of all other fields in the header frame of a message, in bytes. */
 const SURROUNDINGS = 256;

@@ -188,7 +188,8 @@ export class Backward extends Source {
   constructor(options: SourceOptions) {
     super(options);
     this.#lower = options.end;
-    // One more than the page, since the record before the page gives the exact place before it.
+    // One more than the page needs. The record before the page gives the exact place before the
+    // page.
     this.#window = options.count + 1;
   }
 

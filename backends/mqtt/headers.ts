@@ -8,7 +8,7 @@ import { headersOf, lengthOfHeaders, type MessageHeaders } from "../../core/back
 import { nameOf } from "../../core/backend/name.ts";
 import { quote } from "../../core/util/quote.ts";
 
-/** The size of a user property besides its name and its value, in bytes. */
+/** The size of a user property without its name and its value, in bytes. */
 const AROUND = 5;
 
 /** User properties, as the client represents them. */

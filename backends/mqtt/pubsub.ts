@@ -100,7 +100,7 @@ export type { MqttClient, MqttOptions } from "./dial.ts";
 
 /** The size of the largest packet of the protocol, in bytes. */
 const LARGEST = 268_435_455;
-/** The maximum size of a packet besides topic, payload and headers, in bytes. */
+/** The maximum size of a packet without topic, payload and headers, in bytes. */
 const OVERHEAD = 128;
 
 /** Uses one connection for any number of channels. */

@@ -16,7 +16,7 @@ import { quote } from "../../core/util/quote.ts";
  */
 export const HEADER_LENGTH = 112;
 /**
- * The size of a header besides name and value, in bytes: a colon, a space, and the end of the line.
+ * The size of a header without name and value, in bytes: a colon, a space, and the end of the line.
  */
 const AROUND = 4;
 const FIRST = "NATS/1.0\r\n";

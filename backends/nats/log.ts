@@ -202,8 +202,8 @@ export class NatsStreamBackend implements Backend {
 /** Options for `natsStream()`: the connection, the stream, and the limits of a new stream. */
 export interface NatsStreamOptions extends NatsOptions {
   /**
-   * The function of this name of `@nats-io/jetstream`, for bundlers and `deno compile`, which do
-   * not see that the library is loaded.
+   * The function `jetstreamManager` of `@nats-io/jetstream`, for bundlers and `deno compile`. They
+   * do not see that the library is loaded.
    *
    * @default {undefined} The library is loaded when the backend opens.
    */

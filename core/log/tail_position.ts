@@ -52,7 +52,7 @@ export class TailPosition {
   /** Passes a record that is not an event, before event `number`. */
   pass(place: Place, number: number): void {
     this.advance(place);
-    // The record may stand for removed records, so a reader must also have passed it to enter here.
+    // The record may stand for removed records. A reader that enters here must have passed it too.
     if (number === this.floor) this.from = this.position;
   }
 

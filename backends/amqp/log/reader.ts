@@ -36,7 +36,7 @@ interface Range {
   readonly seen?: Place | undefined;
 }
 
-/** A part of a stream, as it was read. */
+/** The result of reading a part of a stream. */
 interface Part {
   /** The records, without the marks at the end. */
   readonly records: readonly Stored[];

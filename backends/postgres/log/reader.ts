@@ -31,7 +31,7 @@ const ROWS = 10_000;
  */
 const BYTES = 8 * 1024 * 1024;
 const LEAST = 64 * 1024;
-/** The size of a row besides its payload and headers, in bytes. */
+/** The size of a row without its payload and headers, in bytes. */
 const ROW = 64;
 
 /** The text of a bytea depends on a setting of the session, but its hexadecimal digits do not. */
