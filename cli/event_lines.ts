@@ -86,8 +86,8 @@ export class EventLines {
 }
 
 /**
- * An event as a line of JSON. Some characters are escaped that JSON leaves unchanged and terminals
- * obey.
+ * An event as a line of JSON. Characters that terminals obey are escaped, even if JSON leaves them
+ * unchanged.
  */
 function jsonOf(
   { id, channel, message, timestamp, headers }: BroadcastEvent<string | Uint8Array>,

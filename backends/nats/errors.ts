@@ -182,7 +182,7 @@ export function meaningOf(error: unknown): Meaning | undefined {
   return meaningOfText(message) ?? CLIENT_ERRORS[name ?? ""];
 }
 
-/** More helpful messages than those of the client. */
+/** Messages that replace less helpful ones of the client. */
 const MESSAGES: Readonly<Record<string, string>> = {
   JetStreamNotEnabled: "JetStream does not answer: it is starting, or not enabled for this account",
 };

@@ -106,7 +106,7 @@ export class RedisClusterStreamBackend implements Backend {
     return await this.#cluster.follow(key, ({ node }) => node.tail(key, after, pages));
   }
 
-  /** Sends XRANGE from the last entry that was seen. */
+  /** Sends XRANGE, starting at the last entry that was seen. */
   read(channel: string, options: ReadOptions): Promise<Page> {
     return this.#read(this.#prefix + channel, options);
   }
