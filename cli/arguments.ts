@@ -51,13 +51,13 @@ const COMMON: Readonly<Record<string, Option>> = {
 
 /** Options of commands that write events. */
 export const JSON_OPTION: Option = {
-  help: "write one JSON object a line: id, channel, message, timestamp, headers",
+  help: "write one JSON object per line: id, channel, message, timestamp, headers",
 };
 
 /** The option for status messages. */
 export const VERBOSE_OPTION: Option = {
   short: "v",
-  help: "tell on standard error what happens, also if it is no terminal",
+  help: "write status messages to standard error, even if it is not a terminal",
 };
 
 /** A broker's URL as the first argument. */

@@ -38,15 +38,15 @@ interface Step {
 /** The command. */
 export const CHECK: Command = {
   name: "check",
-  summary: "Tells whether a broker can be used, what it can do, and what is missing.",
+  summary: "Checks whether a broker can be used, what it can do, and what is missing.",
   usage: "[options] [URL]",
   options: {
-    channel: { value: "NAME", help: `the channel that is used; by default ${CHANNEL}` },
+    channel: { value: "NAME", help: `the channel to use; by default ${CHANNEL}` },
     json: { help: "write one JSON object" },
   },
   notes: `
-It connects, subscribes, and publishes ${MESSAGES} messages that have to come back. Where there is a log, it
-reads them again, and they stay there. If the user may not use the channel, name one of your own.
+It connects, subscribes, and publishes ${MESSAGES} messages that must come back. On a broker with a log, it
+reads them again, and they remain there. If the user may not use the channel, choose another one.
 
 The exit code is 0 if everything that this kind of broker has works, otherwise 1.
 

@@ -38,7 +38,7 @@ export async function connected(
   });
   broadcast.addEventListener("messageerror", ({ channel, error }) => {
     inBackground(
-      terminal.warn(`a message of ${quote(channel)} is left out: ${reasonOf(error)}`),
+      terminal.warn(`a message of ${quote(channel)} is skipped: ${reasonOf(error)}`),
     );
   });
   try {

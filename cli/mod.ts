@@ -9,9 +9,9 @@
  * | command | what it does |
  * |---|---|
  * | `pub` | publishes a message, or each line of standard input |
- * | `sub` | writes the events of channels, one a line |
+ * | `sub` | writes the events of channels, one per line |
  * | `history` | writes the past events of a channel |
- * | `check` | tells whether a broker can be used, what it can do, and what is missing |
+ * | `check` | checks whether a broker can be used, what it can do, and what is missing |
  *
  * `--help` after a command lists its options. The URL of the broker is the first argument, or the
  * environment variable `BROADCASTER_URL`, which keeps a password out of the list of processes.
@@ -48,10 +48,10 @@ Usage: broadcaster COMMAND [options] [URL] ...
 Commands:
 ${table(COMMANDS.map(({ name, summary }) => [name, summary]))}
 
-URL is that of the broker, such as redis://localhost:6379. Without it, the environment variable
+URL is the URL of the broker, such as redis://localhost:6379. Without it, the environment variable
 BROADCASTER_URL is used, which keeps a password out of the list of processes.
 
-broadcaster COMMAND --help tells more. The exit code is 1 if something failed, and 2 if the
+broadcaster COMMAND --help shows more. The exit code is 1 if something failed, and 2 if the
 arguments are wrong.
 `;
 
@@ -111,7 +111,7 @@ async function run([name, ...rest]: readonly string[], terminal: Terminal): Prom
     throw new Error(`Cannot write to standard output: ${out.error.message}`, { cause: out.error });
   } catch (error) {
     if (error instanceof UsageError) {
-      await fail(reasonOf(error), `broadcaster ${command.name} --help tells more`);
+      await fail(reasonOf(error), `broadcaster ${command.name} --help shows more`);
       return 2;
     }
     await fail(error instanceof MissingClientError ? missing(error, command) : reasonOf(error), "");

@@ -22,13 +22,16 @@ export const PUBLISH: Command = {
   usage: "[options] [URL] CHANNEL [MESSAGE]",
   options: {
     header: { short: "H", value: "NAME=VALUE", multiple: true, help: "add a header" },
-    key: { value: "KEY", help: "idempotency key: while it is known, nothing is stored again" },
+    key: {
+      value: "KEY",
+      help: "idempotency key: while the broker knows it, nothing is stored again",
+    },
     json: { help: 'write {"channel", "id"} for each message that the broker has accepted' },
     verbose: VERBOSE_OPTION,
   },
   notes: `
-Without MESSAGE, each line of standard input is a message. With - as MESSAGE, all of it is one.
-It ends once the broker has accepted everything, and at the first message that is refused.
+Without MESSAGE, each line of standard input is a message. With - as MESSAGE, all of standard
+input is one message. The command ends once the broker has accepted all, or refused one.
 
 Examples:
   broadcaster pub redis://localhost:6379 chatroom 'hello, everybody'

@@ -23,7 +23,7 @@ const TOKEN_HEADER = "broadcaster-token";
 
 /** The reason that is shown if no token comes back. */
 const SILENCE =
-  "a message to its queue did not come back: does the address lead to several servers that are no cluster?";
+  "a message to its queue did not come back: does the address lead to several servers that are not a cluster?";
 
 /** How long a queue may take to receive what this process has published, in milliseconds. */
 const LIMIT = 5_000;

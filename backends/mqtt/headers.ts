@@ -40,7 +40,7 @@ export function checkHeaders(channel: string, headers: MessageHeaders | undefine
     throw new TypeError(
       `Cannot publish to ${nameOf(channel)} on mqtt: header ${
         quote(name)
-      } has a code point that is no character`,
+      } has a noncharacter code point`,
     );
   }
 }

@@ -55,7 +55,7 @@ export class BorrowedLink implements Statements {
   async listen(channel: string, { onNotify, onListening }: ChannelListener) {
     const [row] = await this.query("select pg_is_in_recovery()::text", []);
     if (row?.[0] === "true") {
-      throw new TemporaryError("the server is a standby, which takes no LISTEN");
+      throw new TemporaryError("the server is a standby, which does not accept LISTEN");
     }
     try {
       await answered(this.#client.listen(channel, onNotify, onListening));

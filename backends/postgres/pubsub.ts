@@ -245,7 +245,7 @@ function checkPayload(channel: string, payload: Payload): void {
     throw new TypeError(
       `Cannot publish to ${
         nameOf(channel)
-      }: the payload is bytes, postgres carries text, use the text() or json() codec`,
+      }: the payload is bytes, postgres supports only text, use the text() or json() codec`,
     );
   }
   if (payload.includes("\0")) {

@@ -434,7 +434,7 @@ export class BroadcastCore<Message> extends EventTarget {
     this.#hasWarned = true;
     const name = nameOf(channel);
     warn(
-      `subscribe(${name}) subscribes to one channel of that name. For all that match, write subscribe({ pattern: ${name} }); if the name is meant, subscribe([${name}]).`,
+      `subscribe(${name}) subscribes to one channel of that name. For all matching channels, write subscribe({ pattern: ${name} }). For this one channel, write subscribe([${name}]).`,
     );
   }
 

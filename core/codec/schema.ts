@@ -161,7 +161,7 @@ export function checked(
       : patterns.find(({ pattern }) => pattern.matches(channel))?.schema;
     if (schema) return schema;
     throw new TypeError(
-      `Cannot use channel ${nameOf(channel)}: it has no schema, those that do are ${
+      `Cannot use channel ${nameOf(channel)}: it has no schema, channels with a schema are ${
         Object.keys(channels).join(", ")
       }`,
     );

@@ -104,7 +104,7 @@ export class Consumer {
   fail(): void {
     // The known end may belong to a deleted stream.
     this.#onDeleted();
-    this.#fail(new ConnectionError("the server sent nothing of what the stream has"));
+    this.#fail(new ConnectionError("the server did not send the records that the stream has"));
   }
 
   /** Stops reading, and closes the channel, also after a failure. */

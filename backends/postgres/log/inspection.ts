@@ -83,7 +83,7 @@ export async function inspect(query: Query, schema: string): Promise<string | un
     throw new RefusedError(
       `the log in schema ${
         quote(schema)
-      } has version ${version}, this library knows version ${VERSION}: update it`,
+      } has version ${version}, this library knows version ${VERSION}: update the library`,
     );
   }
   if (altered !== null) {

@@ -15,7 +15,7 @@ import type { Link } from "../link.ts";
 import { type Kind, Subscriber, type SubscriberOptions } from "../subscriber.ts";
 
 /** The reason if no token comes back. */
-const SILENCE = "what is published at the server does not reach its subscribers: do all " +
+const SILENCE = "published messages do not reach the subscribers of the server: do all " +
   "connections lead to the same server? Use the address of the master, not of a load balancer";
 
 /** The commands for tokens. */
