@@ -131,7 +131,7 @@ export class Tails {
     const consuming = await link.ask(link.consuming.open());
     const source: QueueTail = new QueueTail(async () => {
       if (!this.#forget(listener) || link.lost) return;
-      // The server deletes the queue with its only consumer.
+      // The server deletes the queue when its only consumer ends.
       await link.ask(consuming.cancel(consumerTag));
     });
     const loopback = new Loopback({
@@ -188,7 +188,7 @@ export class Tails {
     if (!this.#forget(listener)) return;
     this.doubt();
     const error = new ConnectionError(reason, { cause });
-    // The server deletes the queue with its consumer.
+    // The server deletes the queue when its consumer ends.
     listener.source.error(error);
   }
 

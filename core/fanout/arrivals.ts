@@ -4,17 +4,14 @@
  * @module
  */
 
-import type { Target } from "../backend/contract.ts";
-import type { MessageHeaders } from "../backend/headers.ts";
+import type { BackendRecord, Target } from "../backend/contract.ts";
 
 /** An arriving event. */
-export interface Arrived {
+export interface Arrived extends Pick<BackendRecord, "headers"> {
   /** The channel that it was published to. */
   readonly channel: string;
   /** The id of the event, once it is delivered. */
   readonly id?: string | undefined;
-  /** The headers of the message, if any. */
-  readonly headers?: MessageHeaders | undefined;
 }
 
 /** The hook for observers, for the events of all channels. */

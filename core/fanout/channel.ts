@@ -74,7 +74,7 @@ export class Channel<Message> {
   readonly scope: Scope;
   /** Resolves once the tail is closed and its resources are released. */
   readonly closed: Promise<void>;
-  /** Whether new subscribers are rejected. */
+  /** Whether the channel accepts no more subscribers. */
   stopping = false;
   /** Tee that the subscriptions read. */
   readonly tee: Tee<Message>;

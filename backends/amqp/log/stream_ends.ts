@@ -21,9 +21,9 @@ export interface Known {
 }
 
 /**
- * The ends of streams. A stream cannot be asked for its end, and a consumer that starts after it
- * waits forever. So the last records that were seen are kept, and a reader that needs the exact
- * end publishes a mark and reads up to it.
+ * The ends of streams. A stream cannot be asked for its end. A consumer that starts after the end
+ * waits forever. So the last records that were seen are kept. A reader that needs the exact end
+ * publishes a mark and reads up to it.
  */
 export class StreamEnds {
   readonly #writer: Writer;

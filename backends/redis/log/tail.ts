@@ -100,7 +100,7 @@ export class StreamTail {
   #read(options: ReadOptions): Promise<Page> | Page {
     const from = options.after!;
     const items = this.#following(from);
-    // Entries that wakes have announced without their content come after these.
+    // Entries without content in their wakes come after these.
     if (items.length > 0 && this.#woken) this.tail.wake();
     return items.length > 0 || !this.#woken ? this.#count({ from, items }) : this.#ask(options);
   }

@@ -23,6 +23,8 @@ export class AnswerLimit {
   #stop = () => {};
 
   /**
+   * Creates the limit of one connection.
+   *
    * @param onSilence Called with the reason once the time is over.
    * @param isExcused Whether the server is known to be unable to answer now. The time then starts
    * again.
