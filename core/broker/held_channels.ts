@@ -50,7 +50,7 @@ export class HeldChannels {
     this.#options = options;
   }
 
-  /** Holds a channel back, with a message that the broker could not store. */
+  /** Holds a channel back, because the broker could not store a message. */
   hold(entry: Outgoing, reason: TemporaryError): void {
     const { channel } = entry.message;
     let held = this.#channels.get(channel);

@@ -269,7 +269,7 @@ function eventsIn({ cells }: LogPage<unknown>): number {
   return cells.filter(({ result }) => result).length;
 }
 
-/** Whether a cell is a gap that a reader at the position before it has not met yet. */
+/** Whether a cell is a gap that is still unreported to a reader at the previous position. */
 function isUnmet(
   { from, cells }: LogPage<unknown>,
   cell: LogCell<unknown>,
