@@ -165,17 +165,17 @@ const SCHEMES: Readonly<Record<string, Scheme>> = {
 interface Scheme {
   /** Loads the backend's module. */
   readonly load: () => Promise<{ open(address: Address): Backend | Promise<Backend> }>;
-  /** Supported features, of those that not every scheme has. */
+  /** The optional features that the scheme supports. */
   readonly has?: readonly (keyof Alternatives)[];
   /** URL parameters, in addition to those of every scheme. */
   readonly parameters?: readonly string[];
-  /** Parameters in URLs of providers and of other clients that mean nothing here. */
+  /** Parameters in URLs of providers and other clients that are ignored here. */
   readonly ignored?: readonly string[];
-  /** What to do about parameters of other clients that would mean something, by name. */
+  /** Advice about other clients' parameters that cannot be ignored, by name. */
   readonly hints?: Readonly<Record<string, string>>;
-  /** Whether `<scheme>+unix` leads to a Unix socket, by its path. */
+  /** Whether `<scheme>+unix` is followed by the path of a Unix socket. */
   readonly unix?: boolean;
-  /** Scheme that this one is an alias of. */
+  /** The scheme that this one is an alias of. */
   readonly alias?: string;
 }
 
@@ -206,10 +206,10 @@ function having(feature: keyof Alternatives): string[] {
  * retried indefinitely, with exponential backoff and jitter. Subscriptions stay open meanwhile, and
  * report a gap if events may have been missed.
  *
- * Dispatches `statechange`, `gap` and `messageerror` events. `node:diagnostics_channel` has them, and
- * more, as `broadcaster:publish`, `broadcaster:subscribe`, `broadcaster:gap` and
- * `broadcaster:reconnect`. With `DEBUG=broadcaster` or `NODE_DEBUG=broadcaster`, a line on standard
- * error says what happens, without messages and credentials.
+ * Dispatches `statechange`, `gap` and `messageerror` events. The channels of
+ * `node:diagnostics_channel` are `broadcaster:publish`, `broadcaster:subscribe`, `broadcaster:gap`
+ * and `broadcaster:reconnect`. `DEBUG=broadcaster` or `NODE_DEBUG=broadcaster` logs to standard
+ * error, without messages and credentials.
  *
  * @typeParam Channels Maps channel names to the messages that are received.
  * @typeParam Published Maps channel names to the messages that may be published. Differs from
@@ -251,10 +251,10 @@ export interface Broadcast<
   /**
    * Publishes a message to a channel.
    *
-   * Messages of one publisher keep their order, even if they are not awaited; if the codec is
-   * asynchronous, within each channel. Messages that are published without an `await` in between are
-   * sent as one batch. While the connection is being re-established, messages wait for up to the
-   * option `timeout`.
+   * Messages of one publisher keep their order, even if they are not awaited. With an asynchronous
+   * codec, the order is kept only within each channel. Messages that are published without an
+   * `await` in between are sent as one batch. While the connection is being re-established,
+   * messages wait for up to the option `timeout`.
    *
    * @param channel The channel to publish to.
    * @param message The message to publish.
@@ -265,7 +265,7 @@ export interface Broadcast<
    * `ValidationError` if the channel's schema rejects the message.
    * @throws {RangeError} If the channel name has more than 2,048 bytes, the message more than
    * `maxMessage`, or one of them is too long for the broker.
-   * @throws {DOMException} If the codec or the schema does not settle in time: a `TimeoutError`. The
+   * @throws {DOMException} A `TimeoutError` if the codec or the schema does not settle in time. The
    * message was not sent.
    * @throws {ConnectionError} If there was no connection. The message was not sent.
    * @throws {OutcomeUnknownError} If the message was sent, but never acknowledged.
@@ -293,8 +293,7 @@ export interface Broadcast<
    *
    * @param target The channel, channels or pattern to subscribe to.
    * @param options Additional options.
-   * @returns Resolves once the broker has confirmed the subscription. Everything published from
-   * then on is received.
+   * @returns Resolves once the broker has confirmed the subscription. Later messages are received.
    * @throws {TypeError} If the target or an option is invalid, or the backend does not support it.
    * @throws {RangeError} If there are more than 32 channels, their joint id is too long, or
    * `history` is not a number of events.
@@ -308,15 +307,15 @@ export interface Broadcast<
   ): Promise<Subscription<Channels[Name], Name, EventOf<Channels, Name>>>;
 
   /**
-   * Reads a page of a channel's history: the most recent events, or those `before` or `after` an
-   * event.
+   * Reads a page of a channel's history: the most recent events, or the events `before` or `after`
+   * an id.
    *
-   * To page backwards, pass the id of the first event as `before`; to page forwards, pass the id of
-   * the last one as `after`.
+   * To page backwards, pass the id of the first event as `before`. To page forwards, pass the id of
+   * the last event as `after`.
    *
    * @param channel The channel to read.
    * @param options Additional options.
-   * @returns The events, oldest first; empty at the end of the log. If events after `after` are no
+   * @returns The events, oldest first. Empty at the end of the log. If events after `after` are no
    * longer in the log, the first event carries a gap.
    * @throws {TypeError} If the backend has no log, or an id is not of this channel.
    * @throws {RangeError} If `limit` is not a whole number of at least 1.
@@ -361,9 +360,9 @@ export interface Broadcast<
   ): WritableStream<Published[Name]>;
 
   /**
-   * Returns the numbers of the broadcast at this moment, for each channel and in all: subscribers,
-   * events, gaps, what waits, and the connection. Counting costs the way of an event next to nothing,
-   * and the call takes time in proportion to the subscriptions.
+   * Returns the current statistics of the broadcast, for each channel and in total: subscribers,
+   * events, gaps, pending messages, and the connection. Counting costs almost nothing for each
+   * event. The call takes time in proportion to the number of subscriptions.
    *
    * @example
    * ```ts
@@ -385,11 +384,11 @@ export interface Broadcast<
   stats(): BroadcastStats;
 
   /**
-   * Asks the broker whether it answers, for a readiness endpoint. Connects if that has not happened
-   * yet; does not wait for a lost connection. A broker that is away, or silent for 5 seconds, is a
-   * result and no error.
+   * Checks whether the broker answers, for a readiness endpoint. Connects if the broadcast was not
+   * used yet, but does not wait for a lost connection. A broker that is unreachable, or silent for
+   * 5 seconds, is a result and not an error.
    *
-   * @param options Additional options: `signal` limits how long the broker has to answer. When it
+   * @param options Additional options: `signal` limits the time for the broker's answer. When it
    * aborts, the result says so.
    * @throws {TypeError} If an option is invalid.
    *
@@ -412,8 +411,9 @@ export interface Broadcast<
   health(options?: { signal?: AbortSignal | undefined }): Promise<BroadcastHealth>;
 
   /**
-   * Ends all subscriptions after the events that have arrived, waits for pending publishes, and
-   * closes the connection. Idempotent. A disconnected broadcast cannot be used again.
+   * Ends all subscriptions once they have delivered the events that have arrived. Waits for pending
+   * publishes, and closes the connection. Idempotent. A disconnected broadcast cannot be used
+   * again.
    */
   disconnect(): Promise<void>;
 
@@ -447,9 +447,9 @@ export interface Broadcast<
 /** Constructor of `Broadcast`. */
 export interface BroadcastConstructor {
   /**
-   * Creates a broadcast of the type expected by a variable, a parameter or a field. Without one,
-   * messages have the type of the codec, or are `unknown`. Both type parameters are inferred; do
-   * not pass them.
+   * Creates a broadcast of the type that a variable, a parameter or a field expects. Without an
+   * expected type, messages have the type of the codec, or are `unknown`. Both type parameters are
+   * inferred; do not pass them.
    *
    * @param target A URL, the result of a factory such as `redis()`, or a custom backend.
    * @param options Additional options.
@@ -533,7 +533,7 @@ function openerOf(target: string | URL | Backend | BackendSource): Opener {
     checkKnown(address as Address);
     return { address: source.address, open: async () => await source.open() };
   }
-  // Not `instanceof`: each realm has its own `URL` class.
+  // `instanceof` is not used, since each realm has its own `URL` class.
   const url = typeof target === "string" ? target : href;
   if (typeof url !== "string") {
     throw new TypeError(
@@ -556,7 +556,7 @@ function openerOf(target: string | URL | Backend | BackendSource): Opener {
   return { address: parsed, open: async () => (await scheme.load()).open(parsed) };
 }
 
-/** Checks the parameters of our schemes. Third-party schemes check their own. */
+/** Checks the parameters of built-in schemes. Third-party schemes check their own. */
 function checkKnown(address: Address): void {
   const scheme = Object.hasOwn(SCHEMES, address.scheme) ? SCHEMES[address.scheme] : undefined;
   if (!scheme) return;

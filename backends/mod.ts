@@ -1,9 +1,9 @@
 /**
  * The contract and the building blocks for custom backends.
  *
- * A backend is a dumb pipe between the core and a broker. It never fans out, buffers for slow
- * readers, encodes, retries, reconnects on its own, or logs: the core does all of this for every
- * backend. Switch off the automatic reconnecting of client libraries.
+ * A backend only connects the core to a broker. It never fans out, buffers for slow readers,
+ * encodes, retries, reconnects on its own, or logs: the core does all of this for every backend.
+ * Switch off the automatic reconnecting of client libraries.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * The URL parameters of each broker: those with a meaning, those of other clients that mean nothing
- * here, and what to do about others.
+ * The URL parameters of each broker: supported ones, ignored ones of other clients, and advice
+ * about others.
  *
  * @module
  */
@@ -46,7 +46,7 @@ const IN_USERINFO = "write it before the host: postgres://user:password@host/dat
 const IN_OPTIONS = "write options=-c%20name=value";
 const NO_FILE = "libpq's files are not read, write user, password and host into the URL";
 
-/** Parameters of the Postgres schemes: those of libpq, of hosting providers and of Prisma. */
+/** Parameters of the Postgres schemes, from libpq, hosting providers and Prisma. */
 export const POSTGRES = {
   parameters: [
     ...[
@@ -67,7 +67,7 @@ export const POSTGRES = {
     ...["connection_limit", "pool_timeout", "pool_mode", "pool_size", "statement_cache_size"],
     ...["max_idle_connection_lifetime", "socket_timeout", "keepalives", "keepalives_idle"],
     ...["keepalives_interval", "keepalives_count", "tcp_user_timeout", "fallback_application_name"],
-    // The client speaks UTF-8, and libpq's `sslmode`.
+    // The client always uses UTF-8, and libpq's meaning of `sslmode`.
     ...["client_encoding", "uselibpqcompat", "supa", "workaround"],
   ],
   hints: {
@@ -117,7 +117,7 @@ export const KAFKA = {
   },
 };
 
-/** Parameters of the AMQP schemes: ours, and other clients' names for the same. */
+/** Parameters of the AMQP schemes: the library's own, and other clients' names for the same. */
 export const AMQP = {
   parameters: [
     ...[...PEM, "cacertfile", "certfile", "keyfile", "verify", "server_name_indication"],
@@ -155,11 +155,11 @@ export const NATS = {
   },
 };
 
-/** What brokers over WebSockets need. */
+/** Advice about brokers over WebSockets. */
 const WEB_SOCKETS =
   "for WebSockets, connect a client of the broker's library and pass it: mqtt({ client }) or nats({ client })";
 
-/** What to do about schemes of other clients. */
+/** Advice about schemes of other clients. */
 export const OTHER_SCHEMES: Readonly<Record<string, string>> = {
   ws: WEB_SOCKETS,
   wss: WEB_SOCKETS,

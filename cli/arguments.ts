@@ -12,33 +12,33 @@ import type { Terminal } from "./terminal.ts";
 
 /** An option of a command. */
 export interface Option {
-  /** One letter for the option. */
+  /** The one-letter form. */
   readonly short?: string;
-  /** The placeholder of its value; without one, the option has no value. */
+  /** The placeholder of the value. Without it, the option has no value. */
   readonly value?: string;
-  /** Whether it may be given several times. */
+  /** Whether the option may be given several times. */
   readonly multiple?: boolean;
-  /** Its meaning, as `--help` shows it. */
+  /** The meaning of the option, as `--help` shows it. */
   readonly help: string;
 }
 
 /** A command, such as `pub`. */
 export interface Command {
-  /** The word that selects it. */
+  /** The name of the command. */
   readonly name: string;
-  /** What it does, in one line. */
+  /** What the command does, in one line. */
   readonly summary: string;
-  /** Its arguments, as `--help` shows them. */
+  /** The arguments of the command, as `--help` shows them. */
   readonly usage: string;
-  /** Its options by name. */
+  /** The options of the command, by name. */
   readonly options: Readonly<Record<string, Option>>;
-  /** More to know, and examples, as `--help` shows them. */
+  /** Details and examples, as `--help` shows them. */
   readonly notes: string;
-  /** Runs it, and resolves with the exit code. */
+  /** Runs the command, and resolves with the exit code. */
   run(given: Arguments, terminal: Terminal): Promise<number>;
 }
 
-/** Wrong arguments: the exit code is 2. */
+/** The arguments are wrong. The exit code is 2. */
 export class UsageError extends Error {
   /** Always `"UsageError"`. */
   override name = "UsageError";
@@ -51,13 +51,13 @@ const COMMON: Readonly<Record<string, Option>> = {
 
 /** Options of commands that write events. */
 export const JSON_OPTION: Option = {
-  help: "write one JSON object a line: id, channel, message, timestamp, headers",
+  help: "write one JSON object per line: id, channel, message, timestamp, headers",
 };
 
 /** The option for status messages. */
 export const VERBOSE_OPTION: Option = {
   short: "v",
-  help: "tell on standard error what happens, also if it is no terminal",
+  help: "write status messages to standard error, even if it is not a terminal",
 };
 
 /** A broker's URL as the first argument. */
@@ -66,7 +66,7 @@ const URL = /^[a-z][a-z0-9+.-]*:\/\//i;
 /** The environment variable with the broker's URL. */
 const VARIABLE = "BROADCASTER_URL";
 
-/** The arguments that a command was given. */
+/** The arguments of a command. */
 export class Arguments {
   /** The arguments without the options, and without the broker. */
   readonly names: readonly string[];
@@ -75,8 +75,8 @@ export class Arguments {
 
   /**
    * @param command The command.
-   * @param args What follows its name.
-   * @throws {UsageError} If an option is unknown, or lacks its value.
+   * @param args The arguments after its name.
+   * @throws {UsageError} If an option is unknown, or has no value.
    */
   constructor(command: Command, args: readonly string[]) {
     const known: Record<string, Option> = { ...command.options, ...COMMON };
@@ -128,9 +128,9 @@ export class Arguments {
   }
 
   /**
-   * The value of an option that is a number of events.
+   * The value of an option, as a number of events.
    *
-   * @throws {UsageError} If it is none.
+   * @throws {UsageError} If the value is not such a number.
    */
   count(name: string): number | undefined {
     const text = this.text(name);
@@ -162,7 +162,7 @@ export class Arguments {
   }
 }
 
-/** An option as `parseArgs()` has found it. */
+/** An option in the result of `parseArgs()`. */
 interface OptionToken {
   readonly name: string;
   readonly rawName: string;
@@ -186,7 +186,7 @@ ${notes.trim()}
 `;
 }
 
-/** Two columns, as lists of commands and options have them. */
+/** Two columns of text, for lists of commands and options. */
 export function table(rows: readonly (readonly [name: string, text: string])[]): string {
   const width = Math.max(...rows.map(([name]) => name.length));
   return rows.map(([name, text]) => `  ${name.padEnd(width)}  ${text}`).join("\n");

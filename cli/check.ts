@@ -1,5 +1,5 @@
 /**
- * `broadcaster check`: tells whether a broker can be used, what it can do, and what is missing.
+ * `broadcaster check`: checks whether a broker can be used, what it can do, and what is missing.
  *
  * @module
  */
@@ -15,38 +15,38 @@ import { type Connection, openBroadcast } from "./connection.ts";
 import { jsonText } from "./event_lines.ts";
 import type { Colour, Terminal } from "./terminal.ts";
 
-/** The channel of the check unless another one is given. On logs it stays, with some messages. */
+/** The default channel of the check. On logs, it remains with some messages. */
 const CHANNEL = "broadcaster-check";
 /** The number of messages that are published. */
 const MESSAGES = 5;
-/** How long a message may take to come back, in milliseconds. */
+/** The time limit for a message to come back, in milliseconds. */
 const PATIENCE = 5_000;
 
-/** What became of a step: it works, this broker does not have it, or it fails. */
+/** The result of a step: it works, this broker does not have it, or it fails. */
 type Result = "ok" | "absent" | "failed";
 
 /** One step of the check. */
 interface Step {
   readonly name: string;
   readonly result: Result;
-  /** How long it took, in milliseconds. */
+  /** How long the step took, in milliseconds. */
   readonly milliseconds?: number | undefined;
-  /** What was found, or why it fails. */
+  /** Details of the result, or the reason why it failed. */
   readonly detail?: string | undefined;
 }
 
 /** The command. */
 export const CHECK: Command = {
   name: "check",
-  summary: "Tells whether a broker can be used, what it can do, and what is missing.",
+  summary: "Checks whether a broker can be used, what it can do, and what is missing.",
   usage: "[options] [URL]",
   options: {
-    channel: { value: "NAME", help: `the channel that is used; by default ${CHANNEL}` },
+    channel: { value: "NAME", help: `the channel to use; by default ${CHANNEL}` },
     json: { help: "write one JSON object" },
   },
   notes: `
-It connects, subscribes, and publishes ${MESSAGES} messages that have to come back. Where there is a log, it
-reads them again, and they stay there. If the user may not use the channel, name one of your own.
+It connects, subscribes, and publishes ${MESSAGES} messages that must come back. On a broker with a log, it
+reads them again, and they remain there. If the user may not use the channel, choose another one.
 
 The exit code is 0 if everything that this kind of broker has works, otherwise 1.
 
@@ -71,7 +71,7 @@ Examples:
   },
 };
 
-/** What a check has found. */
+/** The result of a check. */
 interface Report {
   readonly ok: boolean;
   readonly url: string | undefined;
@@ -92,7 +92,7 @@ class Check {
   /**
    * @param broadcast The broadcast.
    * @param channel The channel to use.
-   * @param terminal Where each step is told, if it is.
+   * @param terminal Where the steps are written, if at all.
    */
   constructor(broadcast: Connection, channel: string, terminal: Terminal | undefined) {
     this.#broadcast = broadcast;
@@ -103,7 +103,7 @@ class Check {
     });
   }
 
-  /** Takes all steps. */
+  /** Runs all steps. */
   async run(ending: AbortSignal): Promise<Report> {
     const broadcast = this.#broadcast;
     const backend = await this.#step("connect, client library included", async () => {
@@ -174,7 +174,7 @@ class Check {
     } else await this.#tell({ name: "subscribe to patterns", result: "absent" });
   }
 
-  /** Takes a step, and tells how it went. */
+  /** Runs a step, and writes its result. */
   async #step<Value>(
     name: string,
     take: () => Promise<Value>,
@@ -229,7 +229,7 @@ const MARKS: Readonly<Record<Result, readonly [mark: string, colour: Colour]>> =
   failed: ["✗", "red"],
 };
 
-/** Settles as the work does, or rejects after `PATIENCE`. */
+/** Settles like the work, or rejects after `PATIENCE`. */
 async function inTime(ending: AbortSignal, work: () => Promise<void>): Promise<void> {
   const late = new AbortController();
   const stop = after(PATIENCE, () => {
@@ -256,13 +256,13 @@ function withoutLog({ name }: Backend): string {
     : `there is no log, ${name}-stream:// has one`;
 }
 
-/** What a backend can do, beside the steps. */
+/** The features of a backend that have no step. */
 function featuresOf({ features, read }: Backend): Readonly<Record<string, boolean>> {
   const { binary, headers = false, keys = false, patterns = false, crossProcess } = features;
   return { log: read !== undefined, patterns, headers, keys, binary, crossProcess };
 }
 
-/** What is not proven by a step, in words. */
+/** The features without a step, in words. */
 function inWords({ headers, keys, binary, crossProcess }: Report["features"]): ServerFacts {
   return {
     headers: headers ? "yes" : "no",

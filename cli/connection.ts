@@ -1,5 +1,5 @@
 /**
- * The broadcast of a command: opened with the URL that was given, and closed when the command ends.
+ * The broadcast of a command: opened with the given URL, and closed when the command ends.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import type { Terminal } from "./terminal.ts";
 export type Connection = Broadcast<Record<string, string | Uint8Array>>;
 
 /**
- * Opens a broadcast, uses it, and closes it in any case. What happens to its connection is told.
+ * Opens a broadcast, uses it, and always closes it. Reports changes of its connection.
  *
  * @throws {UsageError} If the URL cannot be used.
  */
@@ -38,7 +38,7 @@ export async function connected(
   });
   broadcast.addEventListener("messageerror", ({ channel, error }) => {
     inBackground(
-      terminal.warn(`a message of ${quote(channel)} is left out: ${reasonOf(error)}`),
+      terminal.warn(`a message of ${quote(channel)} is skipped: ${reasonOf(error)}`),
     );
   });
   try {

@@ -11,20 +11,20 @@ import type { Colour, Terminal } from "./terminal.ts";
 const CHANNEL_COLOURS: readonly Colour[] = ["cyan", "green", "magenta", "yellow", "blue", "red"];
 /** The widest column of channel names. */
 const WIDEST = 24;
-/** The number of bytes that are shown of a message that is no text. */
+/** The number of shown bytes of a message that is not text. */
 const SHOWN_BYTES = 16;
 
-/** How events are written. */
+/** The format of the events. */
 export interface EventLinesOptions {
   /** Whether each line is a JSON object. */
   readonly isJson: boolean;
-  /** The channels that are known before the first event. One channel alone is not named. */
+  /** The channels that are known before the first event. A single channel is not named. */
   readonly channels: readonly string[];
-  /** Whether channels are named although one is known: there may be others. */
+  /** Whether channels are named even if only one is known, since there may be others. */
   readonly isNamed: boolean;
 }
 
-/** Writes events to standard output, one a line. */
+/** Writes events to standard output, one per line. */
 export class EventLines {
   readonly #terminal: Terminal;
   readonly #options: EventLinesOptions;
@@ -32,8 +32,8 @@ export class EventLines {
   #width = 0;
 
   /**
-   * @param terminal Where they are written.
-   * @param options How they are written.
+   * @param terminal Where to write.
+   * @param options The format.
    */
   constructor(terminal: Terminal, options: EventLinesOptions) {
     this.#terminal = terminal;
@@ -53,7 +53,9 @@ export class EventLines {
     await out.write("\n");
   }
 
-  /** Writes a gap: between the events of JSON, to standard error beside those of text. */
+  /**
+   * Writes a gap. JSON goes to standard output, between the events. Text goes to standard error.
+   */
   async writeGap({ cause, missed, after }: Gap): Promise<void> {
     if (this.#options.isJson) {
       return await this.#terminal.out.write(
@@ -83,7 +85,10 @@ export class EventLines {
   }
 }
 
-/** An event as a line of JSON. Terminals obey some characters that JSON leaves as they are. */
+/**
+ * An event as a line of JSON. Characters that terminals obey are escaped, even if JSON leaves them
+ * unchanged.
+ */
 function jsonOf(
   { id, channel, message, timestamp, headers }: BroadcastEvent<string | Uint8Array>,
 ): string {
@@ -91,7 +96,7 @@ function jsonOf(
   return `${jsonText({ id, channel, ...body, timestamp, headers })}\n`;
 }
 
-/** JSON in which no character is obeyed by a terminal. */
+/** JSON without characters that a terminal obeys. */
 export function jsonText(value: object): string {
   return JSON.stringify(value).replace(/[\x7f-\x9f]/g, (character) => {
     return `\\u00${character.charCodeAt(0).toString(16)}`;

@@ -1,5 +1,5 @@
 /**
- * `broadcaster history`: writes the past events of a channel, one a line.
+ * `broadcaster history`: writes the past events of a channel, one per line.
  *
  * @module
  */
@@ -12,12 +12,12 @@ import type { Terminal } from "./terminal.ts";
 /** The command. */
 export const HISTORY: Command = {
   name: "history",
-  summary: "Writes the past events of a channel, oldest first, one a line.",
+  summary: "Writes the past events of a channel, oldest first, one per line.",
   usage: "[options] [URL] CHANNEL",
   options: {
     limit: { short: "n", value: "N", help: "at most N events, the newest ones; by default 100" },
-    before: { value: "ID", help: "only events before the one with this id" },
-    after: { value: "ID", help: "only events after the one with this id, the oldest ones" },
+    before: { value: "ID", help: "only events before the event with this id" },
+    after: { value: "ID", help: "only the oldest events after the event with this id" },
     json: JSON_OPTION,
   },
   notes: `

@@ -1,5 +1,5 @@
 /**
- * Messages as the command has them: text, or bytes that are no text.
+ * Messages of the command: text, or bytes that are not text.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { type Codec, text } from "../core/codec/codec.ts";
 const TEXT = text();
 const DECODER = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Sends texts, and receives whatever there is. */
+/** Sends text, and receives text or bytes. */
 export const MESSAGES: Codec<string | Uint8Array> = {
   name: "text",
   encode: (message) => typeof message === "string" ? TEXT.encode(message) : message,

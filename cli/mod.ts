@@ -1,7 +1,7 @@
 /**
  * The terminal command `broadcaster`: publishes, subscribes, reads the past, and checks a broker.
  *
- * With npm: `npx @broadcaster/broadcaster`. The client of the broker is a package of its own:
+ * With npm: `npx @broadcaster/broadcaster`. The client of the broker is a separate package:
  * `npx -p @broadcaster/broadcaster -p ioredis broadcaster sub redis://localhost:6379 chatroom`.
  *
  * With Deno: `deno run -A jsr:@broadcaster/broadcaster/cli`.
@@ -9,16 +9,16 @@
  * | command | what it does |
  * |---|---|
  * | `pub` | publishes a message, or each line of standard input |
- * | `sub` | writes the events of channels, one a line |
+ * | `sub` | writes the events of channels, one per line |
  * | `history` | writes the past events of a channel |
- * | `check` | tells whether a broker can be used, what it can do, and what is missing |
+ * | `check` | checks whether a broker can be used, what it can do, and what is missing |
  *
- * `--help` after each of them lists its options. The URL of the broker is the first argument, or the
+ * `--help` after a command lists its options. The URL of the broker is the first argument, or the
  * environment variable `BROADCASTER_URL`, which keeps a password out of the list of processes.
  *
  * The result goes to standard output, everything else to standard error. The exit code is 0, 1 if
- * something failed, or 2 if the arguments are wrong. Colours are shown on terminals, unless
- * `NO_COLOR` is set, and elsewhere with `FORCE_COLOR`.
+ * something failed, or 2 if the arguments are wrong. Colours are shown on terminals unless
+ * `NO_COLOR` is set, and elsewhere if `FORCE_COLOR` is set.
  *
  * @module
  */
@@ -48,10 +48,10 @@ Usage: broadcaster COMMAND [options] [URL] ...
 Commands:
 ${table(COMMANDS.map(({ name, summary }) => [name, summary]))}
 
-URL is that of the broker, such as redis://localhost:6379. Without it, the environment variable
+URL is the URL of the broker, such as redis://localhost:6379. Without it, the environment variable
 BROADCASTER_URL is used, which keeps a password out of the list of processes.
 
-broadcaster COMMAND --help tells more. The exit code is 1 if something failed, and 2 if the
+broadcaster COMMAND --help shows more. The exit code is 1 if something failed, and 2 if the
 arguments are wrong.
 `;
 
@@ -111,7 +111,7 @@ async function run([name, ...rest]: readonly string[], terminal: Terminal): Prom
     throw new Error(`Cannot write to standard output: ${out.error.message}`, { cause: out.error });
   } catch (error) {
     if (error instanceof UsageError) {
-      await fail(reasonOf(error), `broadcaster ${command.name} --help tells more`);
+      await fail(reasonOf(error), `broadcaster ${command.name} --help shows more`);
       return 2;
     }
     await fail(error instanceof MissingClientError ? missing(error, command) : reasonOf(error), "");
@@ -119,11 +119,11 @@ async function run([name, ...rest]: readonly string[], terminal: Terminal): Prom
   }
 }
 
-/** How to run a command together with a client: npm installs only what is named. */
+/** How to run a command together with a client, since npm installs only named packages. */
 function missing({ client, message }: MissingClientError, { name }: Command): string {
   if ("Deno" in globalThis) return message;
   const [reason] = message.split(":", 1);
-  // JetStream needs the client of NATS, which is found to be missing after it.
+  // JetStream also needs the client of NATS, which would be the next missing package.
   const names = client === "@nats-io/jetstream"
     ? [client, "@nats-io/transport-node"] as const
     : [client];
@@ -136,19 +136,19 @@ function missing({ client, message }: MissingClientError, { name }: Command): st
 or install it in your project: npm install ${packages.join(" ")}`;
 }
 
-/** Runs as the program of this process, and ends it as its signal would have. */
+/** Runs as the program of this process. Ends the process as the received signal would have. */
 async function runAsProgram(): Promise<void> {
   const terminal = new Terminal();
   const code = await run(process.argv.slice(2), terminal);
   terminal.release();
   await terminal.out.flush();
   await terminal.err.flush();
-  // Shells look for the signal itself, to end a loop.
+  // A shell checks for the signal itself, to end a loop.
   if (terminal.signal !== undefined) process.kill(process.pid, terminal.signal);
   else process.exit(code);
 }
 
-/** Whether this module is the program. Node before 24 does not tell. */
+/** Whether this module is the program. Node before 24 has no `import.meta.main`. */
 function isProgram(): boolean {
   if (import.meta.main !== undefined) return import.meta.main;
   try {

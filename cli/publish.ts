@@ -12,7 +12,7 @@ import { connected, type Connection } from "./connection.ts";
 import { jsonText } from "./event_lines.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** The number of messages that may wait for the broker's answer. */
+/** The maximum number of messages that wait for the broker's answer. */
 const UNANSWERED = 64;
 
 /** The command. */
@@ -22,13 +22,16 @@ export const PUBLISH: Command = {
   usage: "[options] [URL] CHANNEL [MESSAGE]",
   options: {
     header: { short: "H", value: "NAME=VALUE", multiple: true, help: "add a header" },
-    key: { value: "KEY", help: "idempotency key: while it is known, nothing is stored again" },
+    key: {
+      value: "KEY",
+      help: "idempotency key: while the broker knows it, nothing is stored again",
+    },
     json: { help: 'write {"channel", "id"} for each message that the broker has accepted' },
     verbose: VERBOSE_OPTION,
   },
   notes: `
-Without MESSAGE, each line of standard input is a message. With - as MESSAGE, all of it is one.
-It ends once the broker has accepted everything, and at the first message that is refused.
+Without MESSAGE, each line of standard input is a message. With - as MESSAGE, all of standard
+input is one message. The command ends once the broker has accepted all, or refused one.
 
 Examples:
   broadcaster pub redis://localhost:6379 chatroom 'hello, everybody'
@@ -75,15 +78,15 @@ Examples:
   },
 };
 
-/** Publishes messages in order, without waiting for each. */
+/** Publishes messages in order, without waiting for each answer. */
 class Publishing {
-  /** The number of messages that were accepted. */
+  /** The number of accepted messages. */
   count = 0;
   readonly #broadcast: Connection;
   readonly #channel: string;
   readonly #options: PublishOptions;
   readonly #terminal: Terminal | undefined;
-  /** Settles once everything is accepted, or at the first refusal. */
+  /** Settles once all messages are accepted, or at the first refusal. */
   #last: Promise<void> = Promise.resolve();
   #waiting = 0;
   #error: { readonly reason: unknown } | undefined;
@@ -93,7 +96,7 @@ class Publishing {
    * @param broadcast The broadcast.
    * @param channel The channel.
    * @param options Options of each message.
-   * @param terminal Where ids are written, if they are.
+   * @param terminal Where to write the ids, if at all.
    */
   constructor(
     broadcast: Connection,
@@ -107,7 +110,7 @@ class Publishing {
     this.#terminal = terminal;
   }
 
-  /** Publishes a message. Waits only while many others are not answered. */
+  /** Publishes a message. Waits only while too many messages are unanswered. */
   async publish(message: string): Promise<void> {
     if (this.#error) throw this.#error.reason;
     const published = this.#broadcast.publish(this.#channel, message, this.#options);
@@ -119,7 +122,7 @@ class Publishing {
     if (this.#waiting >= UNANSWERED) await new Promise<void>((resolve) => this.#onRoom = resolve);
   }
 
-  /** Resolves once everything is accepted. */
+  /** Resolves once all messages are accepted. */
   async finished(): Promise<void> {
     await this.#last;
   }
@@ -149,7 +152,7 @@ function headersOf(texts: readonly string[]): Record<string, string> | undefined
   }));
 }
 
-/** The lines of a text, without their ends. */
+/** The lines of a text, without their line endings. */
 async function* linesOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
   let rest = "";
   for await (const text of textOf(chunks)) {

@@ -1,5 +1,5 @@
 /**
- * `broadcaster sub`: writes the events of channels, one a line, until it is interrupted.
+ * `broadcaster sub`: writes the events of channels, one per line, until it is interrupted.
  *
  * @module
  */
@@ -20,10 +20,10 @@ import type { Terminal } from "./terminal.ts";
 /** The command. */
 export const SUBSCRIBE: Command = {
   name: "sub",
-  summary: "Writes the events of channels, one a line, until it is interrupted.",
+  summary: "Writes the events of channels, one per line, until it is interrupted.",
   usage: "[options] [URL] CHANNEL...",
   options: {
-    pattern: { short: "p", value: "PATTERN", help: "all channels that match: 'room.*'" },
+    pattern: { short: "p", value: "PATTERN", help: "all matching channels: 'room.*'" },
     history: { short: "n", value: "N", help: "start with up to N of the most recent events" },
     after: { value: "ID", help: "start after the event with this id" },
     count: { short: "c", value: "N", help: "end after N events" },
@@ -31,8 +31,8 @@ export const SUBSCRIBE: Command = {
     verbose: VERBOSE_OPTION,
   },
   notes: `
-Several channels, and those of a pattern, are written as "channel | message". A gap, which says
-that events may be missing, goes to standard error, or with --json between the events.
+Events of several channels, or of a pattern, are written as "channel | message". A gap, which means
+that events may be missing, goes to standard error. With --json, it is a line between the events.
 
 Examples:
   broadcaster sub redis://localhost:6379 chatroom news

@@ -21,10 +21,10 @@ const COLOURS = {
 /** A colour of text. */
 export type Colour = keyof typeof COLOURS;
 
-/** Signals that end the command in good order. A second one ends it at once. */
+/** Signals that end the command gracefully. A second signal ends it at once. */
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
-/** What a terminal obeys, but for tabs and line breaks. */
+/** Characters that a terminal obeys, except tabs and line breaks. */
 // deno-lint-ignore no-control-regex
 const OBEYED = /[\0-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g;
 
@@ -34,21 +34,21 @@ export class Terminal {
   readonly out: Output;
   /** Standard error: everything else. */
   readonly err: Output;
-  /** Aborts once a signal has come, or nobody reads standard output any more. */
+  /** Aborts after a signal, or when nobody reads standard output any more. */
   readonly ending: AbortSignal;
   /** The signal that ended the command. */
   signal: (typeof SIGNALS)[number] | undefined;
   readonly #ending = new AbortController();
   readonly #staying: ReturnType<typeof setInterval>;
-  /** What ends the listening to signals. */
+  /** Functions that stop listening to signals. */
   readonly #listeners: (() => void)[] = [];
 
-  /** Listens to signals from now on. */
+  /** Starts to listen to signals. */
   constructor() {
     this.ending = this.#ending.signal;
     this.out = new Output(process.stdout, () => this.#ending.abort());
     this.err = new Output(process.stderr, () => {});
-    // A subscription in memory alone would not keep the process alive.
+    // A subscription to `memory://` would not keep the process alive.
     this.#staying = setInterval(() => {}, LONGEST);
     for (const signal of SIGNALS) {
       const listener = () => {
@@ -61,7 +61,7 @@ export class Terminal {
     }
   }
 
-  /** Ends the listening, and lets the process end. */
+  /** Stops listening, and lets the process end. */
   release(): void {
     this.#forget();
     clearInterval(this.#staying);
@@ -72,12 +72,12 @@ export class Terminal {
     for (const remove of this.#listeners.splice(0)) remove();
   }
 
-  /** Whether somebody types the input. */
+  /** Whether the input is typed at a terminal. */
   get isTyped(): boolean {
     return Boolean(process.stdin.isTTY);
   }
 
-  /** The chunks of standard input, until it or the command ends. */
+  /** The chunks of standard input, until the input or the command ends. */
   async *input(): AsyncGenerator<Uint8Array> {
     const { stdin } = process;
     const stop = () => void stdin.destroy();
@@ -91,18 +91,18 @@ export class Terminal {
     }
   }
 
-  /** Says what happens, where somebody looks. */
+  /** Writes a notice to standard error, if it is a terminal or the user asked for it. */
   async notice(text: string, isAsked: boolean): Promise<void> {
     if (isAsked || this.err.isTerminal) await this.err.write(`${this.err.paint("dim", text)}\n`);
   }
 
-  /** Says what a user has to know. */
+  /** Writes a warning to standard error. */
   async warn(text: string): Promise<void> {
     await this.err.write(`${this.err.paint("yellow", this.err.shown(text))}\n`);
   }
 }
 
-/** What is used of a stream of Node. */
+/** The used parts of a stream of Node. */
 interface Writing {
   readonly isTTY?: boolean;
   write(chunk: string | Uint8Array, callback: () => void): boolean;
@@ -111,9 +111,9 @@ interface Writing {
 
 /** One of the standard streams for output. */
 export class Output {
-  /** Whether it is shown on a terminal. */
+  /** Whether the stream is a terminal. */
   readonly isTerminal: boolean;
-  /** The error of the stream, if it failed in another way than that its reader has gone. */
+  /** The error of the stream, unless its reader has closed it. */
   error: Error | undefined;
   readonly #stream: Writing;
   readonly #isColoured: boolean;
@@ -121,7 +121,7 @@ export class Output {
 
   /**
    * @param stream The stream.
-   * @param onGone Called once nothing can be written to it any more.
+   * @param onGone Called once the stream cannot be written to any more.
    */
   constructor(stream: Writing, onGone: () => void) {
     this.#stream = stream;
@@ -130,13 +130,13 @@ export class Output {
     stream.on("error", (error: Error & { readonly code?: string }) => {
       if (this.#isGone) return;
       this.#isGone = true;
-      // Whoever reads has all that was wanted, as `head` does.
+      // The reader has read all that it wants, as `head` does.
       if (error.code !== "EPIPE" && error.code !== "EOF") this.error = error;
       onGone();
     });
   }
 
-  /** Writes a text. Resolves once there is room for more, or nobody reads it any more. */
+  /** Writes a text. Resolves once there is room for more, or the reader has closed the stream. */
   write(text: string | Uint8Array): Promise<void> {
     if (this.#isGone) return Promise.resolve();
     return new Promise((resolve) => {
@@ -144,18 +144,18 @@ export class Output {
     });
   }
 
-  /** Resolves once all that was written is taken. */
+  /** Resolves once everything is written. */
   flush(): Promise<void> {
     if (this.#isGone) return Promise.resolve();
     return new Promise((resolve) => this.#stream.write("", () => resolve()));
   }
 
-  /** A text in a colour, where colours are shown. */
+  /** A text in a colour, if colours are shown. */
   paint(colour: Colour, text: string): string {
     return this.#isColoured ? `\x1b[${COLOURS[colour]}m${text}\x1b[0m` : text;
   }
 
-  /** A text of strangers: on a terminal, what it would obey is escaped. */
+  /** An untrusted text. On a terminal, characters that it would obey are escaped. */
   shown(text: string): string {
     if (!this.isTerminal) return text;
     return text.replace(OBEYED, (character) => {
@@ -164,7 +164,7 @@ export class Output {
   }
 }
 
-/** Whether colours are shown: as `NO_COLOR` and `FORCE_COLOR` say, else on a terminal. */
+/** Whether colours are shown: by `NO_COLOR` and `FORCE_COLOR`, otherwise if it is a terminal. */
 function isColoured(isTerminal: boolean): boolean {
   const { FORCE_COLOR, NO_COLOR, TERM } = process.env as Record<string, string | undefined>;
   if (FORCE_COLOR !== undefined) return !/^(0|false)$/.test(FORCE_COLOR);

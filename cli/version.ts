@@ -4,5 +4,5 @@
  * @module
  */
 
-/** The same as in `deno.json`. */
+/** The same version as in `deno.json`. */
 export const VERSION = "0.1.0";

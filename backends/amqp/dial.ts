@@ -1,5 +1,5 @@
 /**
- * Connects to an AMQP server, or uses the connection that the user gives.
+ * Connects to an AMQP server, or uses the user's connection.
  *
  * @module
  */
@@ -20,18 +20,17 @@ import { connectionNames, wishesOf } from "./parameters.ts";
 
 /** The limit for connecting, in milliseconds. */
 const LIMIT = 10_000;
-/** The interval at which both ends show that they are alive, in seconds. */
+/** The heartbeat interval, in seconds. */
 const HEARTBEAT = 10;
 
-/** A connection of amqplib, a `ChannelModel`: its `connect()` resolves with it. */
+/** A connection of amqplib, a `ChannelModel`, as `connect()` returns it. */
 export type AmqpConnection = Awaited<ReturnType<(typeof import("amqplib"))["connect"]>>;
 
 /** Options for the connection to a server. */
 export interface ConnectionOptions extends SourceOptions {
   /**
-   * A connection of amqplib, to be used in place of one of the backend's own:
-   * `await connect(url)`. Channels are opened on it, and it is never closed. The server of `url`
-   * then only appears in messages.
+   * A connection of amqplib to use: `await connect(url)`. The backend opens channels on it, and
+   * never closes it. The server of `url` is then only shown in messages.
    *
    * @default {the backend opens its own}
    */
@@ -47,20 +46,20 @@ export interface ConnectionOptions extends SourceOptions {
   /** The path of a PEM file with the key of `cert`. Implies TLS. */
   readonly key?: string | undefined;
   /**
-   * The interval at which both ends show that they are alive, in seconds; 0 for never.
+   * The heartbeat interval, in seconds. 0 disables heartbeats.
    *
    * @default {10}
    */
   readonly heartbeat?: number | undefined;
   /**
    * The size of the largest frame, in bytes, at least 4,096. The headers of a message must fit into
-   * one.
+   * one frame.
    *
    * @default {131072}
    */
   readonly frameMax?: number | undefined;
   /**
-   * The number of AMQP channels that a connection may have; 0 for the limit of the server.
+   * The number of AMQP channels that a connection may have. 0 means the limit of the server.
    *
    * @default {0}
    */
@@ -79,7 +78,7 @@ export const CONNECTION_OPTIONS: Names<ConnectionOptions> = {
   channelMax: true,
 };
 
-/** The parameters that are options of the connection. */
+/** The options of the connection as URL parameters. */
 export function connectionParameters(
   { ca, cert, key, heartbeat, frameMax, channelMax }: ConnectionOptions,
 ): Record<string, string | number | undefined> {
@@ -87,7 +86,7 @@ export function connectionParameters(
 }
 
 /**
- * Checks a connection that the user gives.
+ * Checks a connection that the user passes.
  *
  * @throws {TypeError} If it is not a connection of amqplib, or if the address has parameters that
  * have no effect on it.
@@ -119,24 +118,26 @@ export function checkConnection(client: unknown, address: Address): void {
   }
 }
 
-/** The methods of both connections of amqplib have the same names; some of these take a callback. */
+/**
+ * Whether the argument is a connection of amqplib's callback API, which has the same method names.
+ */
 function isOfCallbacks(given: unknown): boolean {
   const { close, createChannel } = Object(given) as Record<string, unknown>;
   return typeof close === "function" && close.length === 1 &&
     typeof createChannel === "function" && createChannel.length >= 1;
 }
 
-/** The server of a backend, and how a connection to it is made. */
+/** The server of a backend, and a function that connects to it. */
 export interface Dial {
   /** The server's address, as shown in error messages. */
   readonly address: string;
-  /** Whether there is one connection only: that of the user. */
+  /** Whether the user's connection is used for everything. */
   readonly isShared: boolean;
-  /** Connects. `prepare` creates what must exist before anything is published. */
+  /** Connects. `prepare` runs before anything is published, for example to create the exchange. */
   readonly connect: (prepare?: (link: Link) => Promise<void>) => Promise<Link>;
 }
 
-/** How the server is reached, for errors of TLS. */
+/** The schemes and ports, for TLS errors. */
 const TLS: TlsHints = {
   secure: "amqps:// (port 5671)",
   plain: "amqp:// (port 5672)",
@@ -144,7 +145,7 @@ const TLS: TlsHints = {
 };
 
 /**
- * A dial to the server of a URL, or over the connection that the user gives.
+ * Creates a `Dial` for the server of a URL, or for the user's connection.
  *
  * @param factory The name of the backend's factory, for the message if amqplib is missing.
  */
@@ -172,7 +173,7 @@ export async function dialOf(
     protocol: isSecure ? "amqps" : "amqp",
     hostname,
     port: port ?? standard,
-    // The client decodes it once more.
+    // The client decodes the name once more.
     vhost: encodeURIComponent(vhost),
     heartbeat,
     ...frameMax !== undefined && { frameMax },
@@ -201,23 +202,24 @@ export async function dialOf(
   };
 }
 
-/** What was dialled. */
+/** An attempt to connect. */
 interface Dialled {
   readonly vhost: string;
   readonly isSecure: boolean;
   /** The server, as `host:port`. */
   readonly server: string;
-  /** How long it may take to answer, in milliseconds. */
+  /** The time limit for the server's answer, in milliseconds. */
   readonly limit: number;
 }
 
 /** The error of a connection that could not be opened. */
 function dialError(error: unknown, { vhost, ...server }: Dialled): unknown {
-  // The client's own words for a server that is silent; those of the system name an address.
+  // The client's message for a silent server. A timeout of the operating system has another
+  // message.
   if ((Object(error) as Error).message === "connect ETIMEDOUT") {
     return silentError({ ...server, product: "AMQP" });
   }
-  // The client does not tell the reason of the server.
+  // The client does not report the server's reason.
   if (/ConnectionOpenOk/.test(String(error))) {
     return new RefusedError(
       `the server refuses virtual host ${

@@ -1,5 +1,5 @@
 /**
- * The answers of RabbitMQ and of amqplib, and what each means.
+ * The errors of RabbitMQ and of amqplib, and their meanings.
  *
  * @module
  */
@@ -12,12 +12,12 @@ import {
 } from "../../core/backend/errors.ts";
 
 /**
- * What an answer means:
+ * The meaning of an answer:
  *
  * - `refused`: this call, or this subscription, fails.
- * - `later`: nothing was done, and asking again may help.
+ * - `later`: nothing was done, and a retry may help.
  * - `lost`: the connection, or the channel of AMQP, is closed.
- * - `unknown`: the protocol broke. The connection is renewed, and the call is asked once more.
+ * - `unknown`: the protocol was violated. The connection is renewed, and the call is retried once.
  */
 export type Meaning = "refused" | "later" | "lost" | "unknown";
 
@@ -25,14 +25,15 @@ export type Meaning = "refused" | "later" | "lost" | "unknown";
 export const REPLIES: Readonly<Record<number, readonly [name: string, meaning: Meaning]>> = {
   200: ["REPLY_SUCCESS", "lost"],
   311: ["CONTENT_TOO_LARGE", "refused"],
-  // Of a message that was returned: its stream was deleted, and is created again.
+  // A message was returned, since its stream was deleted. The stream is created again.
   312: ["NO_ROUTE", "later"],
   313: ["NO_CONSUMERS", "refused"],
-  // The server stops, or somebody closed the connection.
+  // The server is stopping, or an operator closed the connection.
   320: ["CONNECTION_FORCED", "lost"],
   402: ["INVALID_PATH", "refused"],
   403: ["ACCESS_REFUSED", "refused"],
-  // An exchange, a queue or a stream was deleted, or its node is down. What is missing is created.
+  // An exchange, a queue or a stream was deleted, or its node is down. Missing ones are created
+  // again.
   404: ["NOT_FOUND", "later"],
   405: ["RESOURCE_LOCKED", "later"],
   406: ["PRECONDITION_FAILED", "refused"],
@@ -47,17 +48,17 @@ export const REPLIES: Readonly<Record<number, readonly [name: string, meaning: M
   541: ["INTERNAL_ERROR", "unknown"],
 };
 
-/** Answers that mean something else than their code, by the text of RabbitMQ. */
+/** Answers whose meaning differs from their code, by the text of RabbitMQ. */
 export const TEXTS: readonly (readonly [text: RegExp, meaning: Meaning])[] = [
   // Limits of a virtual host, a user or a node: 403, 406 or 530.
   [/\blimit\b.* (?:is|was) reached|reached .*\blimit|connection limit/, "later"],
-  // A virtual host, or the leader of a stream.
+  // A virtual host, or the leader of a stream, is down.
   [/is down\b|is stopped|a replica on the local node|coordinator_unavailable/, "later"],
   // The server closes the channel of a consumer that acknowledges too late.
   [/delivery acknowledgement on channel|unknown delivery tag/, "lost"],
 ];
 
-/** What to do about an answer, by the text of RabbitMQ. */
+/** Advice about an answer, by the text of RabbitMQ. */
 const WAYS_OUT: readonly (readonly [text: RegExp, way: string])[] = [
   // A node that is killed within half a second of the declaration of its first stream forgets where
   // the stream is. `queue.delete` and `rabbitmqctl delete_queue` then say the same.
@@ -68,21 +69,21 @@ const WAYS_OUT: readonly (readonly [text: RegExp, way: string])[] = [
   ],
 ];
 
-/** What amqplib itself says, in errors without a reply code. */
+/** Errors of amqplib itself, which have no reply code. */
 export const CLIENT: readonly (readonly [text: RegExp, meaning: Meaning])[] = [
-  // A request that is refused closes its channel, with everything else that was asked on it.
+  // A refused request closes its channel, and fails all other requests on it.
   [/^Channel (?:ended|closed|closing)\b|^channel closed$/, "later"],
   [/^No channels left to allocate/, "later"],
   [/^Connection clos|^Heartbeat timeout|^Unexpected close|^Socket closed abruptly/, "lost"],
   [/^connect ETIMEDOUT|^Frame on unknown channel|^Unexpected frame on channel 0/, "lost"],
-  // A handshake that the server ends without a text.
+  // The server ended the handshake without a text.
   [/ConnectionOpenOk/, "refused"],
   [/^SASL mechanism|^Server frameMax/, "refused"],
   // `basic.nack`: a queue refused the message.
   [/^message nacked$/, "refused"],
 ];
 
-/** The reply code of an error. A handshake that fails has it in the text alone. */
+/** The reply code of an error. A failed handshake has it only in the text. */
 export function codeOf(error: unknown): number | undefined {
   const { code, message } = Object(error) as { code?: unknown; message?: unknown };
   if (typeof code === "number") return code;
@@ -90,7 +91,7 @@ export function codeOf(error: unknown): number | undefined {
   return found === undefined ? undefined : Number(found);
 }
 
-/** What an error of amqplib means. */
+/** The meaning of an error of amqplib. */
 export function meaningOf(error: unknown): Meaning {
   const { code: name, message } = Object(error) as { code?: unknown; message?: unknown };
   const code = codeOf(error);
@@ -98,11 +99,11 @@ export function meaningOf(error: unknown): Meaning {
   const [, meaning] = texts.find(([text]) => text.test(String(message))) ?? [];
   if (meaning) return meaning;
   if (code !== undefined) return REPLIES[code]?.[1] ?? "unknown";
-  // Errors of sockets and of TLS have names for codes.
+  // Errors of sockets and of TLS have a name as their code.
   return typeof name === "string" ? "lost" : "unknown";
 }
 
-/** An error of amqplib as the contract has it. */
+/** Converts an error of amqplib to an error of the contract. */
 export function explain(error: unknown): unknown {
   if (isOurs(error)) return error;
   const message = withWayOut((error as Error).message);
@@ -118,18 +119,20 @@ export function explain(error: unknown): unknown {
   }
 }
 
-/** The words of an error, and what to do about it. */
+/** The message of an error, with advice. */
 function withWayOut(message: string): string {
   const [, way] = WAYS_OUT.find(([text]) => text.test(message)) ?? [];
   return way === undefined ? message : `${message}. ${way}`;
 }
 
-/** Whether an error was explained already. */
+/** Whether an error was converted already. */
 function isOurs(error: unknown): boolean {
   return [ConnectionError, RefusedError, TemporaryError].some((kind) => error instanceof kind);
 }
 
-/** Whether a stream is not ready yet: the server starts, or another process creates it. */
+/**
+ * Whether a stream is not ready, since the server is starting or another process is creating it.
+ */
 export function isStarting(error: unknown): boolean {
   const { message } = Object(error) as { message?: unknown };
   return /is down or inaccessible|a replica on the local node|RESOURCE_LOCKED/.test(
@@ -147,12 +150,12 @@ export function otherArgument(error: unknown): string | undefined {
   return /inequivalent arg '([\w-]+)'/.exec(String(error))?.[1];
 }
 
-/** The server closed a channel of AMQP, with everything that was under way on it. */
+/** The error for an AMQP channel that the server closed, with all its pending requests. */
 export function channelClosed(cause?: unknown): ConnectionError {
   return new ConnectionError("the server closed the channel", { cause });
 }
 
-/** A stream was deleted while it was in use. The next use creates it again. */
+/** The error for a stream that was deleted while in use. The next use creates it again. */
 export function streamDeleted(cause?: unknown): TemporaryError {
   return new TemporaryError("the stream was deleted", { cause });
 }

@@ -10,10 +10,10 @@ import { codeOf } from "./errors.ts";
 import type { Link } from "./link.ts";
 
 /**
- * Declares the exchange. A user without the right to create one uses the one that exists.
+ * Declares the exchange. A user without the right to create it uses the existing one.
  *
- * @throws {RefusedError} If it has another type.
- * @throws {TemporaryError} If it does not exist, and the user may not create it.
+ * @throws {RefusedError} If the exchange has another type.
+ * @throws {TemporaryError} If the exchange does not exist, and the user may not create it.
  */
 export async function declareExchange(link: Link, exchange: string): Promise<void> {
   try {

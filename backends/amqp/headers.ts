@@ -11,12 +11,14 @@ import { quote } from "../../core/util/quote.ts";
 
 /** The limit of the protocol for a name, in bytes. */
 const LONGEST = 255;
-/** The bytes of an entry in a table beyond its name and its text. */
+/** The size of a table entry without its name and its text, in bytes. */
 const OVERHEAD = 6;
-/** The bytes of other fields in the frame of a message's headers, ours and the server's. */
+/** The size of all other fields in the header frame of a message, in bytes. */
 const SURROUNDINGS = 256;
 
-/** Names that RabbitMQ or one of its plugins reads, sets or drops. Any other `x-…` is free. */
+/**
+ * Names that RabbitMQ or one of its plugins reads, sets or drops. All other `x-…` names are free.
+ */
 const RESERVED = new RegExp(
   `^(?:${
     [
@@ -34,18 +36,21 @@ const RESERVED = new RegExp(
   })$`,
 );
 
-/** The client loses this name on Node.js when it reads it, so it is sent under another one, too. */
+/**
+ * On Node.js, the client loses this name when it reads it. So the header is also sent under another
+ * name.
+ */
 const LOST = "__proto__";
 const FOUND = "broadcaster-proto";
 
-/** A table of AMQP, as the client has it. */
+/** A table of AMQP, as the client represents it. */
 export type Table = Readonly<Record<string, unknown>>;
 
 /**
- * Refuses headers that have a meaning of their own to the server.
+ * Rejects headers that the server would interpret.
  *
  * @throws {TypeError} If a name is reserved.
- * @throws {RangeError} If it is too long.
+ * @throws {RangeError} If a name is too long.
  */
 export function checkHeaders(
   backend: string,
@@ -69,11 +74,11 @@ export function checkHeaders(
 }
 
 /**
- * Checks that headers fit into one frame: a server closes the connection otherwise.
+ * Checks that headers fit into one frame. Otherwise, a server closes the connection.
  *
  * @param headers The headers of a message.
  * @param frame The size of a frame of the connection, in bytes.
- * @throws {Error} If they do not.
+ * @throws {Error} If the headers do not fit.
  */
 export function checkFrame(headers: MessageHeaders, frame: number): void {
   const length = lengthOfHeaders(headers, OVERHEAD) + lengthOfHeaders(againOf(headers), OVERHEAD);
@@ -84,21 +89,21 @@ export function checkFrame(headers: MessageHeaders, frame: number): void {
   );
 }
 
-/** The table of headers and of our own entries. */
+/** A table with the headers and the library's own entries. */
 export function tableOf(headers: MessageHeaders, own: Table): Table {
   return { ...headers, ...againOf(headers), ...own };
 }
 
 /**
- * The headers of a table, whichever program filled it. Newer servers return texts of more than
- * 255 bytes as bytes if they were stored in a stream.
+ * The headers of a table from any program. Newer servers return texts of more than 255 bytes as
+ * bytes if they were stored in a stream.
  */
 export function headersFrom(table: Table = {}): MessageHeaders | undefined {
   let entries: [string, unknown][] | undefined;
   for (const name in table) {
-    // Most messages have no other entries.
+    // Most messages have only these entries.
     if (name === SEQUENCE_HEADER || RESERVED.test(name)) continue;
-    // A table in the entry `__proto__` is inherited from.
+    // If the entry `__proto__` is a table, its properties are inherited.
     if (!Object.hasOwn(table, name)) continue;
     (entries ??= []).push([name === FOUND ? LOST : name, table[name]]);
   }

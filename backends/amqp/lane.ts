@@ -1,5 +1,5 @@
 /**
- * An AMQP channel. It is called a lane, since a channel is what events are published to.
+ * An AMQP channel. It is called a lane here, to distinguish it from the channels of events.
  *
  * @module
  */
@@ -9,8 +9,8 @@ import type { ConnectionError } from "../../core/backend/errors.ts";
 import { channelClosed } from "./errors.ts";
 
 /**
- * A lane of a connection. A request that the server refuses closes the lane, with all that is
- * under way on it; the next use opens it again.
+ * A lane of a connection. A refused request closes the lane, and fails its pending requests. The
+ * next use opens it again.
  *
  * @typeParam Kind The type of the AMQP channel.
  */
@@ -18,30 +18,30 @@ export class Lane<Kind extends Channel> {
   readonly #make: () => Promise<Kind>;
   readonly #told = new Set<(error: ConnectionError) => void>();
   #channel: Promise<Kind> | undefined;
-  /** Why the server has closed it last. */
+  /** The server's latest reason for closing it. */
   reason: Error | undefined;
 
-  /** @param make Opens it. */
+  /** @param make Opens the AMQP channel. */
   constructor(make: () => Promise<Kind>) {
     this.#make = make;
   }
 
-  /** Calls back each time it was closed. Returns a function that removes the callback. */
+  /** Calls back each time the lane is closed. Returns a function that removes the callback. */
   onClosed(callback: (error: ConnectionError) => void): () => void {
     this.#told.add(callback);
     return () => void this.#told.delete(callback);
   }
 
-  /** The channel, open. Callers are answered in their order. */
+  /** Resolves with the open channel. Callers are answered in order. */
   open(): Promise<Kind> {
     return this.#channel ??= this.#open();
   }
 
-  /** Closes it, if it is open. */
+  /** Closes the lane, if it is open. */
   async close(): Promise<void> {
     const channel = await this.#channel?.catch(() => undefined);
     if (!channel) return;
-    // The client never answers if the connection is closed first, nor a second request to close.
+    // The client answers neither a second request to close nor one on a closed connection.
     const closed = new Promise<void>((resolve) => this.onClosed(() => resolve()));
     channel.close().catch(() => {});
     await closed;

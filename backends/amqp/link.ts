@@ -16,22 +16,24 @@ import { explain } from "./errors.ts";
 import { Lane } from "./lane.ts";
 import { Outbox } from "./outbox.ts";
 
-/** The limit for the server to confirm that a connection is closed, in milliseconds. */
+/** The time limit for the server to confirm the close of a connection, in milliseconds. */
 const FAREWELL = 1_000;
 
-/** One connection. A lost one stays lost. */
+/** One connection. Once lost, it stays lost. */
 export class Link {
-  /** Aborts with a `ConnectionError` when it is lost or closed. */
+  /** Aborts with a `ConnectionError` when the connection is lost or closed. */
   readonly loss: AbortSignal;
-  /** Declares and binds. */
+  /** For declaring and binding. */
   readonly control: Lane<Channel>;
-  /** Consumes. */
+  /** For consuming. */
   readonly consuming: Lane<Channel>;
-  /** Publishes. */
+  /** For publishing. */
   readonly outbox: Outbox;
-  /** Publishes tokens: a refusal there closes nothing else. */
+  /** For publishing tokens, so that a refusal closes no other lane. */
   readonly proving: Lane<ConfirmChannel>;
-  /** Why the server blocks publishing, while it does: it does not read then. */
+  /**
+   * The reason why the server blocks publishing, while it does. A blocking server reads nothing.
+   */
   blocked: string | undefined;
   /** The lanes that were opened for one use. */
   readonly #apart = new Set<Lane<Channel>>();
@@ -41,13 +43,13 @@ export class Link {
   #reason: unknown;
   #isClosed = false;
   readonly #onError = (error: Error) => this.#reason = error;
-  // The error of a connection that the server closes in good order comes with `close` alone.
+  // If the server closes the connection with a reason, only the event `close` has it.
   readonly #onClose = (error?: Error) => {
     this.#isClosed = true;
     this.#reason ??= error;
     this.#lose();
   };
-  // A server that blocks answers nothing.
+  // A server that blocks publishing does not answer.
   readonly #limit = new AnswerLimit((error) => this.#fail(error), () => this.blocked !== undefined);
   readonly #blocking = new Set<() => void>();
   readonly #onBlocked = (reason: string) => {
@@ -61,9 +63,9 @@ export class Link {
   };
 
   /**
-   * @param model A connection that is open.
-   * @param borrowed Whether the user gave it: then it is never closed.
-   * @param prepare Creates what must exist before anything is published.
+   * @param model An open connection.
+   * @param borrowed Whether it is the user's connection, which is never closed.
+   * @param prepare Runs before anything is published, for example to create the exchange.
    */
   constructor(
     model: ChannelModel,
@@ -84,22 +86,25 @@ export class Link {
     model.on("close", this.#onClose);
     model.on("blocked", this.#onBlocked);
     model.on("unblocked", this.#onUnblocked);
-    // That of a user may be blocked already.
+    // A user's connection may be blocked already.
     const { blocked } = model.connection as { blocked?: boolean };
     if (blocked) this.blocked = "it has said so earlier";
   }
 
-  /** Whether it was lost or closed. */
+  /** Whether the connection was lost or closed. */
   get lost(): boolean {
     return this.loss.aborted;
   }
 
-  /** The size of a frame in bytes. The headers of a message must fit into one. */
+  /** The size of a frame in bytes. The headers of a message must fit into one frame. */
   get frame(): number {
     return (this.#model.connection as { frameMax?: number }).frameMax ?? Infinity;
   }
 
-  /** Calls back when the server begins to block. Returns a function that removes the callback. */
+  /**
+   * Calls back when the server begins to block publishing. Returns a function that removes the
+   * callback.
+   */
   onBlocked(callback: () => void): () => void {
     this.#blocking.add(callback);
     return () => void this.#blocking.delete(callback);
@@ -120,7 +125,7 @@ export class Link {
     }
   }
 
-  /** Resolves with the link once it can be published on. Closes the link if that is refused. */
+  /** Resolves with the link once it can publish. Closes the link if the server refuses. */
   async opened(): Promise<this> {
     try {
       await this.outbox.open();
@@ -131,7 +136,7 @@ export class Link {
     }
   }
 
-  /** Opens a channel for one use: a refusal there closes nothing else. */
+  /** Opens an AMQP channel for one use, so that a refusal closes no other channel. */
   async open(): Promise<Channel> {
     this.loss.throwIfAborted();
     const lane = new Lane(() => this.#model.createChannel());
@@ -142,7 +147,7 @@ export class Link {
     return await this.ask(opening);
   }
 
-  /** Opens such a channel, uses it, and closes it. */
+  /** Opens an AMQP channel for one use, and closes it afterwards. */
   async apart<Value>(use: (channel: Channel) => Promise<Value>): Promise<Value> {
     const channel = await this.open();
     const value = await this.ask(use(channel));
@@ -150,7 +155,7 @@ export class Link {
     return value;
   }
 
-  /** What the server tells about itself. */
+  /** Facts about the server. */
   describe(): ServerFacts {
     const { serverProperties = {} } = this.#model.connection as {
       readonly serverProperties?: Readonly<Record<string, unknown>>;
@@ -164,9 +169,9 @@ export class Link {
     };
   }
 
-  /** Sends a request without an effect. Cuts the connection if the signal aborts before the answer. */
+  /** Sends a no-op request. Destroys the socket if the signal aborts before the answer. */
   async probe(signal: AbortSignal): Promise<void> {
-    // A server that blocks does not answer. Heartbeats show that it is there.
+    // A server that blocks publishing does not answer, but its heartbeats arrive.
     this.loss.throwIfAborted();
     if (this.blocked !== undefined) return;
     try {
@@ -180,7 +185,7 @@ export class Link {
     }
   }
 
-  /** Resolves with the socket closed, unless the user gave the connection. */
+  /** Closes the connection, unless it is the user's. Resolves once the socket is closed. */
   async close(): Promise<void> {
     const wasLost = this.lost;
     this.#model.off("blocked", this.#onBlocked);
@@ -190,7 +195,7 @@ export class Link {
         ? undefined
         : Promise.all([...this.#lanes, this.outbox].map((lane) => lane.close()));
       this.#lose();
-      // A server that blocks confirms it later.
+      // A server that blocks publishing confirms the close only later.
       if (this.blocked === undefined) await closed;
       this.#model.off("close", this.#onClose);
       this.#model.off("error", this.#onError);
@@ -202,7 +207,7 @@ export class Link {
     const shut = socket && !socket.closed
       ? new Promise<void>((resolve) => socket.once("close", () => resolve()))
       : undefined;
-    // A server that does not answer confirms nothing.
+    // The wait is limited, since the server may never answer.
     const stop = after(FAREWELL, () => this.#cut());
     if (!wasLost) await Promise.race([this.#model.close().catch(() => {}), shut]);
     this.#cut();
@@ -219,7 +224,7 @@ export class Link {
     return (this.#model.connection as { stream?: Socket }).stream;
   }
 
-  /** Gives the connection up. That of a user is only left. */
+  /** Gives the connection up. A user's connection stays open. */
   #fail(reason: unknown): void {
     this.#reason = reason;
     if (!this.#borrowed) this.#cut();

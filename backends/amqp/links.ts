@@ -1,8 +1,8 @@
 /**
- * The connections of a backend: one publishes, the other one is opened to subscribe and to read.
+ * The connections of a backend: one to publish, and another one to subscribe and to read.
  *
- * A server that is short of memory or disk does not read a connection that publishes. Subscriptions
- * go on over the other one.
+ * A server that is short of memory or disk does not read from a publishing connection.
+ * Subscriptions continue on the other one.
  *
  * @module
  */
@@ -15,16 +15,16 @@ import { codeOf } from "./errors.ts";
 import type { Table } from "./headers.ts";
 import type { Link } from "./link.ts";
 
-/** How long the server may refuse what follows the end of a consumer, in milliseconds. */
+/** The time after the end of a consumer in which a refusal is temporary, in milliseconds. */
 const GRACE = 5_000;
 
-/** What a backend does with its connections. */
+/** Options for `Links`. */
 export interface LinksOptions {
-  /** Creates what must exist before anything is published. */
+  /** Runs before anything is published, for example to create the exchange. */
   readonly prepare?: (link: Link) => Promise<void>;
-  /** Called with each connection that publishes, before it is used. */
+  /** Called with each new publishing connection, before it is used. */
   readonly onPublishing: (link: Link) => void;
-  /** Called with each connection that subscribes, before it is used. */
+  /** Called with each new subscribing connection, before it is used. */
   readonly onListening: (link: Link) => void;
 }
 
@@ -38,17 +38,17 @@ export interface Token {
   readonly headers: Table;
 }
 
-/** One connection for each role, or the user's for both. */
+/** One connection for each role, or the user's connection for both. */
 export class Links {
   readonly #publishing: RenewedConnection<Link>;
   readonly #listening: RenewedConnection<Link>;
-  /** The connection on which the user may publish no tokens. */
+  /** The connection on which the user may not publish tokens. */
   #refusing: Link | undefined;
   #endedAt = -Infinity;
 
   /**
-   * @param dial Connects.
-   * @param options What is done with the connections.
+   * @param dial Connects to the server.
+   * @param options Options for the connections.
    */
   constructor(dial: Dial, { prepare, onPublishing, onListening }: LinksOptions) {
     this.#publishing = new RenewedConnection(async () => {
@@ -64,7 +64,7 @@ export class Links {
     });
   }
 
-  /** Whether one of them was lost. */
+  /** Whether one of the connections was lost. */
   get lost(): boolean {
     return this.#publishing.lost || this.#listening.lost;
   }
@@ -81,7 +81,7 @@ export class Links {
     return this.#publishing.current?.blocked !== undefined;
   }
 
-  /** The connection that publishes. */
+  /** The publishing connection. */
   get publishing(): Link {
     return this.#publishing.current!;
   }
@@ -92,13 +92,13 @@ export class Links {
     return current && !current.lost ? current : this.publishing;
   }
 
-  /** Opens the connection that publishes, and the other one if it was lost. */
+  /** Opens the publishing connection, and the other one if it was lost. */
   async renew(): Promise<void> {
     const isHearing = this.#listening.current !== undefined;
     await Promise.all([this.#publishing.renew(), isHearing && this.#listening.renew()]);
   }
 
-  /** The connection that subscribes. It is opened at first use. */
+  /** The subscribing connection. It is opened at first use. */
   async listening(): Promise<Link> {
     if (!this.#listening.current) await this.#listening.renew();
     const link = this.#listening.current!;
@@ -106,14 +106,14 @@ export class Links {
     return link;
   }
 
-  /** The server has ended a consumer: somebody deleted its queue, or everything. */
+  /** Called when the server has ended a consumer, for example because its queue was deleted. */
   ended(): void {
     this.#endedAt = performance.now();
   }
 
   /**
-   * The error of a request. A server that deletes a virtual host or a user takes the rights first,
-   * and closes the connection last.
+   * Makes a refusal temporary right after a consumer has ended. If a virtual host or a user is
+   * deleted, the server first revokes the rights, and later closes the connection.
    */
   judged(error: unknown): unknown {
     const isPassing = error instanceof RefusedError &&
@@ -121,7 +121,7 @@ export class Links {
     return isPassing ? new TemporaryError(error.message, { cause: error }) : error;
   }
 
-  /** Sends a request without an effect on both. */
+  /** Sends a no-op request on both connections. */
   async probe(signal: AbortSignal): Promise<void> {
     const links = new Set([this.#publishing.current, this.#listening.current]);
     await Promise.all(Array.from(links, (link) => link?.probe(signal)));
@@ -130,7 +130,7 @@ export class Links {
   /**
    * Publishes a token.
    *
-   * @throws {RefusedError} If the user may not, or the server blocks publishing.
+   * @throws {RefusedError} If the user may not publish, or the server blocks publishing.
    */
   async prove({ exchange, key, headers }: Token): Promise<void> {
     const link = this.publishing;
@@ -153,7 +153,7 @@ export class Links {
     try {
       await Promise.race([block, link.ask(confirmed)]);
     } catch (error) {
-      // A refusal closes the channel, which tells the client nothing but that.
+      // After a refusal, the client only reports that the AMQP channel was closed.
       if (codeOf(link.proving.reason) === 403) this.#refusing = link;
       if (this.#refusing !== link) throw error;
       throw new RefusedError("the user may not publish a token", { cause: error });
@@ -162,7 +162,7 @@ export class Links {
     }
   }
 
-  /** Closes both. */
+  /** Closes both connections. */
   async close(): Promise<void> {
     await Promise.all([this.#publishing.close(), this.#listening.close()]);
   }

@@ -7,41 +7,42 @@
  * other clients as for `amqp://`. The parameters are the options of
  * {@linkcode AmqpStreamOptions}. On Deno, `--allow-net=<host>:<port>` is enough.
  *
- * A channel is a stream queue of the same name. It is created when it is first used; an existing one
- * keeps its own limits. Other programs can publish to it through the default exchange, and consume
- * it: each message is an event. In the name of the queue, `%`, line breaks, and the first letter of
- * a name that begins with `amq.` are written `%25`, `%0A`, `%0D` and `%61`. A name has at most 234
- * bytes, less those of the virtual host. While a stream is created, an exclusive queue with the
- * suffix `%lock` keeps other processes from creating it, too.
+ * A channel is a stream queue of the same name. It is created when it is first used. An existing
+ * queue keeps its own limits. Other programs can publish to it through the default exchange, and
+ * consume it: each message is an event. In the name of the queue, `%`, line breaks, and the first
+ * letter of a name that begins with `amq.` are written `%25`, `%0A`, `%0D` and `%61`. A name has at
+ * most 234 bytes, minus the length of the virtual host's name. While a stream is created, an
+ * exclusive queue with the suffix `%lock` keeps other processes from creating the same stream.
  *
- * Each stream costs the server a process and files, and stays: it is meant for hundreds of channels,
- * not for a hundred thousand. If strangers choose names of channels, set `create=false` and create
- * the streams yourself, or lower `maxStreams`, the number that one process creates (1,000).
+ * Each stream costs the server a process and files, and is not deleted. It is meant for hundreds of
+ * channels, not for a hundred thousand. If untrusted clients choose names of channels, set
+ * `create=false` and create the streams yourself, or lower `maxStreams`, the number of streams that
+ * one process creates (1,000).
  *
- * A process publishes over one connection, and reads over a second one. While the server is short of
- * memory or disk, messages wait for up to the option `timeout`, and then reject as not published;
- * open subscriptions go on.
+ * A process publishes over one connection, and reads over a second one. While the server is short
+ * of memory or disk, messages wait for up to the option `timeout`, and then reject as not
+ * published. Open subscriptions continue.
  *
  * ## Delivery
  *
- * In one order for all, and without loss while the stream stores the events, also over a lost
- * connection: messages are published with confirms, and read by offset. A gap says that events were
- * removed before they were read (`trimmed`), or that the stream was deleted or lost its end (`reset`
- * or `rollback`). The number of missing events is not known.
+ * All subscribers get the same order. Nothing is lost while the stream stores the events, even if a
+ * connection is lost: messages are published with confirms, and read by offset. A gap means that
+ * events were removed before they were read (`trimmed`), or that the stream was deleted or lost its
+ * end (`reset` or `rollback`). The number of missing events is not known.
  *
- * If the server removes a file before it has sent it, it sends nothing more, without an error. A
- * tail that receives nothing for five seconds therefore checks whether the stream has more.
+ * If the server removes a file before sending it, it sends nothing more, without an error. So a
+ * tail that receives nothing for five seconds checks whether the stream has more.
  *
- * The server does not tell a publisher the offset of its message, so `publish()` resolves without an
- * id. Nor does it tell the end of a stream. So a subscription that starts at the end, and a request
- * for the newest events, publish an empty message with the header `broadcaster-mark` first. It is no
- * event here; other programs see it. Consumers of RabbitMQ's own stream protocol that store their
- * offsets on the server use up offsets: where several of them follow each other, there is a gap
- * although no event is missing.
+ * The server does not report the offset of a published message, so `publish()` resolves without an
+ * id. It does not report the end of a stream either. So a subscription that starts at the end, and
+ * a request for the newest events, first publish an empty message with the header
+ * `broadcaster-mark`. It is not an event here, but other programs see it. Consumers of RabbitMQ's
+ * own stream protocol use up offsets when they store their position on the server. Several such
+ * offsets in a row cause a gap, although no event is missing.
  *
- * Headers are those of `amqp://`, with the same reserved names, and the time of a message is in
- * `timestamp_in_ms`. For consumers of the stream protocol they are application properties, or
- * message annotations if they begin with `x-`, from RabbitMQ 3.13 on.
+ * Headers work as on `amqp://`, with the same reserved names. The time of a message is in
+ * `timestamp_in_ms`. From RabbitMQ 3.13 on, consumers of the stream protocol receive headers as
+ * application properties, or as message annotations if their names begin with `x-`.
  *
  * There are no idempotency keys. AMQP 0-9-1 has no conditional publish, and no lock that excludes
  * its previous owner: in a partitioned cluster, two clients hold the same exclusive queue, and both
@@ -49,7 +50,7 @@
  *
  * ## Escape hatch
  *
- * Pass a connection of amqplib as `client`, and channels are opened on it. It is never closed.
+ * Pass a connection of amqplib as `client`. The backend opens channels on it, and never closes it.
  *
  * @example
  * ```ts
@@ -108,7 +109,7 @@ const CREATION: Creation = { isAllowed: true, most: 1_000 };
 /** The default size of a stream's files, in bytes. */
 const SEGMENT = 16 * 1024 * 1024;
 
-/** Two connections, one of which publishes, however many channels there are. */
+/** Uses two connections for any number of channels. One of them publishes. */
 export class AmqpStreamBackend implements Backend {
   /** The scheme. */
   readonly name = "amqp-stream";
@@ -128,12 +129,12 @@ export class AmqpStreamBackend implements Backend {
   #session: Session | undefined;
 
   /**
-   * A backend that connects with `connect()`.
+   * Creates a backend. `connect()` connects it.
    *
-   * @param dial Connects.
+   * @param dial Connects to the server.
    * @param limits The arguments that streams are created with.
-   * @param vhost The virtual host, which shortens names.
-   * @param creation Which streams are created.
+   * @param vhost The virtual host. Its name reduces the maximum length of channel names.
+   * @param creation Which streams may be created.
    */
   constructor(dial: Dial, limits: Limits, vhost = "/", creation: Creation = CREATION) {
     this.address = dial.address;
@@ -162,12 +163,12 @@ export class AmqpStreamBackend implements Backend {
     return this.#links.connections;
   }
 
-  /** Opens the connection that publishes. */
+  /** Opens the publishing connection. */
   connect(): Promise<void> {
     return this.#links.renew();
   }
 
-  /** Refuses names, payloads and headers that the server would refuse. */
+  /** Rejects names, payloads and headers that the server would refuse. */
   check(channel: string, payload: Payload = "", options?: PayloadOptions): void {
     queueOf(channel, this.#vhost);
     checkPayload(this.name, channel, payload);
@@ -181,7 +182,7 @@ export class AmqpStreamBackend implements Backend {
     );
   }
 
-  /** The live end of the stream. */
+  /** Opens the live end of the stream. */
   async tail(channel: string, { after }: TailOptions = {}): Promise<Tail> {
     return await this.#reading((session) => session.tail(queueOf(channel, this.#vhost), after));
   }
@@ -191,12 +192,12 @@ export class AmqpStreamBackend implements Backend {
     return await this.#reading(({ reader }) => reader.read(queueOf(channel, this.#vhost), options));
   }
 
-  /** Sends a request without an effect on both connections. */
+  /** Sends a no-op request on both connections. */
   probe(signal: AbortSignal): Promise<void> {
     return this.#links.probe(signal);
   }
 
-  /** What the server tells about itself. */
+  /** Facts about the server. */
   describe(): Promise<ServerFacts> {
     return Promise.resolve(this.#links.publishing.describe());
   }
@@ -245,9 +246,9 @@ export interface AmqpStreamOptions extends ConnectionOptions {
    */
   readonly create?: boolean | undefined;
   /**
-   * The number of streams that this process may create: each costs the server a process and files,
-   * and stays. Beyond that, channels without a stream are refused. Streams that existed before they
-   * were first used count, too.
+   * The number of streams that this process may create, since each stream costs the server a
+   * process and files, and is not deleted. Beyond that, channels without a stream are refused.
+   * Streams that existed before their first use also count.
    *
    * @default {1000}
    */
@@ -286,7 +287,7 @@ export function amqpStream(options: AmqpStreamOptions = {}): BackendSource {
   return source;
 }
 
-/** Makes the backend of `amqp-stream://` and `amqps-stream://`. */
+/** Opens the backend of `amqp-stream://` and `amqps-stream://`. */
 export function open(address: Address): Promise<Backend> {
   return make(address);
 }
@@ -307,7 +308,7 @@ function limitsOf(address: Address): Limits {
   const retention = isForever ? 0 : address.duration("retention") ?? RETENTION;
   const maxBytes = address.count("maxBytes");
   return {
-    // The server knows nothing shorter than a second.
+    // The server counts in whole seconds.
     ...retention > 0 && { "x-max-age": `${Math.ceil(retention / 1_000)}s` },
     ...maxBytes !== undefined && { "x-max-length-bytes": maxBytes },
     "x-stream-max-segment-size-bytes": address.count("segmentBytes") ?? SEGMENT,

@@ -1,5 +1,5 @@
 /**
- * Publishes on one connection, with confirms, and tells what became of each message.
+ * Publishes on one connection, with confirms, and reports the outcome of each message.
  *
  * @module
  */
@@ -16,24 +16,24 @@ import type { Link } from "./link.ts";
 
 /** A message to be sent. */
 export interface Sending {
-  /** The exchange. The one without a name delivers to the queue that the routing key names. */
+  /** The exchange. The default exchange, `""`, delivers to the queue that the routing key names. */
   readonly exchange: string;
   /** The routing key. */
   readonly key: string;
   /** The payload. */
   readonly content: Buffer;
-  /** Makes its headers when it is sent: what was never sent uses up no number. */
+  /** Creates the headers when the message is sent, so that an unsent message uses no number. */
   readonly headers: () => Table;
-  /** Called if the server has certainly not stored it, the latest message first. */
+  /** Called if the server has certainly not stored the message. Later messages come first. */
   readonly onUnstored?: (headers: Table) => void;
-  /** Whether it is returned if no queue takes it. */
+  /** Whether the server returns it if no queue takes it. */
   readonly mandatory?: boolean;
 }
 
 /** A message, from `send()` to its answer. */
 interface Entry {
   readonly sending: Sending;
-  /** Its headers, once it was sent. */
+  /** The headers, once the message was sent. */
   headers?: Table;
   readonly resolve: (headers: Table) => void;
   readonly reject: (reason: unknown) => void;
@@ -41,16 +41,20 @@ interface Entry {
 
 /** A pause after which the server may have begun to block publishing, in milliseconds. */
 const PAUSE = 500;
-/** How long messages wait that were sent right before the server blocked, in milliseconds. */
+/**
+ * How long messages wait for an answer if they were sent right before the server blocked, in
+ * milliseconds.
+ */
 const PATIENCE = 10_000;
 
 /**
  * The messages of one connection, in their order.
  *
- * A server that is short of memory or disk stops reading a connection at its next message, and says
- * so. What is sent from then on may be stored once it reads again. So after a pause a message
- * without a receiver goes first: if the server blocks, nothing else was sent. In the same way, the
- * first message on a channel of AMQP goes alone: a missing exchange or right concerns it alone.
+ * A server that is short of memory or disk stops reading a connection at its next message, and
+ * reports it. Later messages may be stored once it reads again. So after a pause, a message without
+ * a receiver is sent first. If the server blocks, nothing else was sent. For the same reason, the
+ * first message on an AMQP channel is sent alone: a missing exchange or right then concerns only
+ * that message.
  */
 export class Outbox {
   /** Called for each mandatory message that no queue took. */
@@ -61,9 +65,9 @@ export class Outbox {
   readonly #make: () => Promise<ConfirmChannel>;
   #channel: ConfirmChannel | undefined;
   #waiting: Entry[] = [];
-  /** What was sent and not answered, in its order. */
+  /** The unanswered messages, in order. */
   readonly #unanswered = new Set<Entry>();
-  /** Whether a message is on its way that others wait for. */
+  /** Whether other messages wait for the answer to one message. */
   #isTrying = false;
   #isOpening = false;
   /** Whether the server has accepted a message on this channel. */
@@ -75,7 +79,7 @@ export class Outbox {
 
   /**
    * @param link The connection.
-   * @param make Opens a channel, and creates what must exist before it is used.
+   * @param make Opens an AMQP channel, and prepares it.
    */
   constructor(link: Link, make: () => Promise<ConfirmChannel>) {
     this.#link = link;
@@ -106,7 +110,7 @@ export class Outbox {
   async close(): Promise<void> {
     const channel = this.#channel;
     if (!channel) return;
-    // The client never answers if the connection is closed first, nor a second request to close.
+    // The client answers neither a second request to close nor one on a closed connection.
     const closed = new Promise<void>((resolve) => channel.once("close", () => resolve()));
     try {
       channel.close().catch(() => {});
@@ -116,7 +120,7 @@ export class Outbox {
     await closed;
   }
 
-  /** The server blocks publishing: nothing else is sent. */
+  /** Called when the server blocks publishing. Nothing else is sent then. */
   block(): void {
     this.#flush();
     this.#stopPatience();
@@ -126,7 +130,7 @@ export class Outbox {
     });
   }
 
-  /** The server reads again. */
+  /** Called when the server reads again. */
   unblock(): void {
     this.#stopPatience();
     this.#flush();
@@ -155,13 +159,13 @@ export class Outbox {
     for (const entry of this.#waiting.splice(0)) this.#post(channel, entry);
   }
 
-  /** Whether nothing shows that the server reads. */
+  /** Whether the server may have stopped reading. */
   #isUnsure(): boolean {
     return this.#mayKnock && this.#unanswered.size === 0 &&
       performance.now() - this.#heard > PAUSE;
   }
 
-  /** Sends a message without a receiver: whether the server blocks is known by its answer. */
+  /** Sends a message without a receiver. The answer shows that the server reads. */
   #knock(channel: ConfirmChannel): void {
     this.#isTrying = true;
     try {
@@ -179,9 +183,9 @@ export class Outbox {
     try {
       const headers = entry.headers = make();
       channel.publish(exchange, key, content, { mandatory, headers }, (error) => {
-        // Of a closed channel, `#end()` tells what is known.
+        // `#end()` settles the messages of a closed channel.
         if (error && error.message === "channel closed") return;
-        // It may have been given up.
+        // The message may have been given up.
         if (this.#unanswered.delete(entry)) {
           if (error) entry.reject(nacked(error));
           else entry.resolve(headers);
@@ -192,16 +196,17 @@ export class Outbox {
     } catch (error) {
       this.#unanswered.delete(entry);
       unstored(entry);
-      // A channel that is closed sends nothing. Anything else, the client cannot send.
+      // A closed channel sends nothing. Any other error means that the client cannot send the
+      // message.
       const isClosed = (error as Error).name === "IllegalOperationError" || this.#link.lost;
       entry.reject(isClosed ? notSent(error) : new RefusedError(String(error), { cause: error }));
       this.#isTrying = false;
-      // Those that wait behind it.
+      // Sends the messages that wait behind it.
       soon(() => this.#flush());
     }
   }
 
-  /** The server has answered. */
+  /** Called when the server has answered. */
   #hear(): void {
     this.#heard = performance.now();
     this.#isTrying = false;
@@ -214,11 +219,11 @@ export class Outbox {
     this.#isAccepted = false;
     channel.on("error", (error: Error) => reason = error);
     channel.on("return", (message: Message) => this.onReturned(message));
-    // The client closes the channels of a connection first: a moment later, both are known.
+    // The client closes the channels before the connection. Both closes are known a moment later.
     channel.on("close", () => soon(() => this.#end(channel, reason)));
   }
 
-  /** The channel was closed. */
+  /** Called when the channel was closed. */
   #end(channel: ConfirmChannel, reason: Error | undefined): void {
     if (this.#channel !== channel) return;
     this.#channel = undefined;
@@ -236,14 +241,14 @@ export class Outbox {
   }
 
   /**
-   * Tells what is known of each message after the server refused one of them, and ignored what
-   * came after that one. It says which one only by its size.
+   * Settles the messages after the server refused one of them, and ignored all later ones. The
+   * refusal identifies the message only by its size.
    */
   #judge(reason: Error): void {
     const entries = this.#taken();
     const size = Number(/message size (\d+) is larger/.exec(reason.message)?.[1]);
     const index = entries.findIndex(({ sending }) => sending.content.length === size);
-    // If the size does not tell, it was the last one, or one before that.
+    // If no message has that size, the refused one is the last, or one before it.
     const refused = index < 0 ? entries.length - 1 : index;
     for (const entry of entries.slice(refused).reverse()) unstored(entry);
     entries.forEach(({ reject }, at) => {

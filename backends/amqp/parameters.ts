@@ -1,5 +1,5 @@
 /**
- * The parameters of AMQP URLs: ours, and those of other clients that mean the same.
+ * The parameters of AMQP URLs: the library's own, and other clients' names for the same.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 import type { Address } from "../../core/backend/address.ts";
 import { quote } from "../../core/util/quote.ts";
 
-/** Parameters with a meaning: ours first, then other clients' names for the same. */
+/** Parameters with a meaning: the library's name first, then other clients' names for the same. */
 const NAMES = {
   heartbeat: ["heartbeat"],
   frameMax: ["frameMax", "frame_max"],
@@ -25,7 +25,7 @@ const NAMES = {
 /** The smallest frame of the protocol, in bytes. */
 const LEAST_FRAME = 4_096;
 
-/** How a connection is made, as a URL has it. */
+/** The connection settings of a URL. */
 export interface Wishes {
   /** The interval of heartbeats in seconds; 0 for none. */
   readonly heartbeat: number | undefined;
@@ -37,7 +37,7 @@ export interface Wishes {
   readonly connectTimeout: number | undefined;
   /** The virtual host. */
   readonly vhost: string;
-  /** How to log in. */
+  /** The login mechanism. */
   readonly mechanism: "plain" | "amqplain" | "external";
   /** Whether the certificate of the server is checked. */
   readonly isVerified: boolean;
@@ -46,9 +46,9 @@ export interface Wishes {
 }
 
 /**
- * Reads the parameters of a URL. Other clients' names for the files of TLS become ours.
+ * Reads the parameters of a URL. Other clients' names for TLS files are converted.
  *
- * @throws {TypeError} If one has a value that cannot be used.
+ * @throws {TypeError} If a parameter has a value that cannot be used.
  */
 export function wishesOf(address: Address): Wishes {
   const { parameters, path } = address;
@@ -80,7 +80,7 @@ export function wishesOf(address: Address): Wishes {
   };
 }
 
-/** The names of the parameters that a connection of the user's makes meaningless. */
+/** The names of the parameters that have no effect on a user's connection. */
 export function connectionNames(address: Address): readonly string[] {
   return Object.values(NAMES).flat().filter((name) =>
     name !== "vhost" && address.parameters.has(name)

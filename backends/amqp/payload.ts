@@ -8,13 +8,13 @@ import { Buffer } from "node:buffer";
 import type { Payload } from "../../core/backend/contract.ts";
 import { nameOf } from "../../core/backend/name.ts";
 
-/** The default limit of a server, in bytes: it closes the channel for a longer message. */
+/** The default limit of a server, in bytes. A server closes the channel for a longer message. */
 const LARGEST = 128 * 1024 * 1024;
 
 /**
- * Refuses a payload that the server would not accept.
+ * Rejects a payload that the server would not accept.
  *
- * @throws {RangeError} If it is too long.
+ * @throws {RangeError} If the payload is too long.
  */
 export function checkPayload(name: string, channel: string, payload: Payload): void {
   const length = Buffer.byteLength(payload);

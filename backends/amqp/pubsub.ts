@@ -5,7 +5,8 @@
  *
  * `amqp://[user[:password]@]host[:port][/vhost][?parameters]`, or `amqps://` for TLS. The default
  * port is 5672, with TLS 5671; the default user and password are `guest`, the default virtual host
- * is `/`. The parameters are the options of {@linkcode AmqpOptions}, and these of other clients:
+ * is `/`. The parameters are the options of {@linkcode AmqpOptions}, and these parameters of other
+ * clients:
  *
  * | parameter | meaning |
  * | --- | --- |
@@ -17,9 +18,9 @@
  * | `verify` | `verify_none` accepts every certificate, `verify_peer` is the default |
  * | `server_name_indication` | the name that the certificate must have, in place of the host |
  *
- * Accepted without a meaning: `locale`, `connection_attempts`, `retry_delay`, `reconnect_interval`,
+ * Accepted, but ignored: `locale`, `connection_attempts`, `retry_delay`, `reconnect_interval`,
  * `socket_timeout`, `blocked_connection_timeout`, `fail_fast`, `fail_if_no_peer_cert`, `name`. All
- * other ones are refused.
+ * others are rejected.
  *
  * ## Permissions
  *
@@ -31,19 +32,21 @@
  *
  * ## Connections
  *
- * A process publishes over one connection. A second one is opened by the first subscription. Once a
- * subscription is open, and at each probe while it is quiet, an empty message goes to its queue: if
- * it does not come back, the subscription is refused at first, and later opened again with a gap.
- * Its routing key ends in `.-control`, and its header is `broadcaster-token`: another program
- * receives it only with a binding such as `#`. A user without the right to publish is not checked.
+ * A process publishes over one connection. The first subscription opens a second one. An empty
+ * message is sent to the queue of a subscription once it is open, and at each probe while it is
+ * quiet. If the message does not come back, a new subscription is refused, and an open one is
+ * opened again with a gap. The routing key of the message ends in `.-control`, and its header is
+ * `broadcaster-token`: another program receives it only with a binding such as `#`. Without the
+ * right to publish, there is no such check.
  *
  * While the server is short of memory or disk, it blocks publishing. Messages wait for up to the
- * option `timeout`, and then reject as not published; subscriptions go on. After a pause of half a
- * second, an empty message without a receiver goes first, so that the server can say so.
+ * option `timeout`, and then reject as not published. Subscriptions continue. After a pause of half
+ * a second, an empty message without a receiver is sent first, so that the server can report that
+ * it blocks.
  *
- * An exchange that is deleted is declared again, with a gap. So is a binding that somebody removes,
- * once this process has published to the channel and has not received it for five seconds; of other
- * publishers' messages, nothing tells.
+ * A deleted exchange is declared again, with a gap. A removed binding is noticed only if this
+ * process has published to the channel, and has not received its own message for five seconds. The
+ * queue is then bound again, with a gap.
  *
  * The routing key of a channel is its name, of at most 255 bytes. A word that is `*` or `#` alone,
  * and each `%`, become `%2A`, `%23` and `%25`.
@@ -52,22 +55,22 @@
  *
  * Messages are published with confirms. Each channel that is subscribed to has a queue of its own,
  * which the server deletes with the connection. Messages that are published while the connection is
- * lost are lost too, and a gap says so; the same applies to a queue that somebody deletes. A message
- * over the limit of the server (`max_message_size`) is refused alone, and those after it are sent
+ * lost are lost too, and a gap reports this. The same applies to a deleted queue. A message over
+ * the limit of the server (`max_message_size`) is refused alone, and the messages after it are sent
  * again.
  *
- * Each message has its number in a header. If a policy drops messages from the queue (`max-length`),
- * a gap says how many, once a later message of the same publisher arrives, provided that an earlier
- * one had arrived. Messages of other programs have no number.
+ * Each message has its number in a header. If a policy drops messages from the queue
+ * (`max-length`), a gap reports how many, once a later message of the same publisher arrives,
+ * provided that an earlier one had arrived. Messages of other programs have no number.
  *
- * A pattern is bound by its whole words at both ends: `room.*.end` as `room.#.end`, `room*` as `#`,
- * which delivers every message to this process.
+ * A pattern is bound by its whole words at both ends. `room.*.end` is bound as `room.#.end`.
+ * `room*` is bound as `#`, which delivers every message to this process.
  *
  * ## Headers
  *
  * Each header is a text under its own name in the message's headers table, and its name has at most
- * 255 bytes. Our own entries begin with `broadcaster-`. Of the entries of other programs, numbers
- * and booleans arrive as text, and bytes if they are UTF-8; arrays and tables do not arrive.
+ * 255 bytes. The library's own entries begin with `broadcaster-`. Entries of other programs arrive
+ * as text if they are numbers, booleans, or bytes that are UTF-8. Arrays and tables do not arrive.
  *
  * Names that RabbitMQ or one of its plugins reads or sets are refused, and left out of received
  * messages: `CC`, `BCC`, `timestamp_in_ms`, and the names in `x-…` of routing, dead letters,
@@ -80,7 +83,7 @@
  *
  * ## Escape hatch
  *
- * Pass a connection of amqplib as `client`, and channels are opened on it. It is never closed.
+ * Pass a connection of amqplib as `client`. The backend opens channels on it, and never closes it.
  *
  * @example
  * ```ts
@@ -134,7 +137,7 @@ export type { AmqpConnection, ConnectionOptions } from "./dial.ts";
 /** The default exchange. */
 const EXCHANGE = "broadcaster";
 
-/** Two connections, one of which publishes, however many channels there are. */
+/** Uses two connections for any number of channels. One of them publishes. */
 export class AmqpBackend implements Backend {
   /** The scheme. */
   readonly name = "amqp";
@@ -154,9 +157,9 @@ export class AmqpBackend implements Backend {
   readonly #tails: Tails;
 
   /**
-   * A backend that connects with `connect()`.
+   * Creates a backend. `connect()` connects it.
    *
-   * @param dial Connects.
+   * @param dial Connects to the server.
    * @param exchange The topic exchange to publish to.
    */
   constructor(dial: Dial, exchange: string = EXCHANGE) {
@@ -187,12 +190,12 @@ export class AmqpBackend implements Backend {
     return this.#links.connections;
   }
 
-  /** Opens the connection that publishes, and creates the exchange. */
+  /** Opens the publishing connection, and creates the exchange. */
   connect(): Promise<void> {
     return this.#links.renew();
   }
 
-  /** Refuses names, payloads and headers that the server would refuse. */
+  /** Rejects names, payloads and headers that the server would refuse. */
   check(channel: string, payload: Payload = "", options?: PayloadOptions): void {
     keyOf(channel);
     checkPayload(this.name, channel, payload);
@@ -231,7 +234,7 @@ export class AmqpBackend implements Backend {
     await Promise.all([this.#links.probe(signal), this.#tails.probe(signal)]);
   }
 
-  /** What the server tells about itself. */
+  /** Facts about the server. */
   describe(): Promise<ServerFacts> {
     return Promise.resolve(this.#links.publishing.describe());
   }
@@ -245,7 +248,7 @@ export class AmqpBackend implements Backend {
 /** Options for RabbitMQ: the parameters of `amqp://`, and a connection. */
 export interface AmqpOptions extends ConnectionOptions {
   /**
-   * The topic exchange to publish to. It is created, durable, if it does not exist.
+   * The topic exchange to publish to. It is created as durable if it does not exist.
    *
    * @default {"broadcaster"}
    */
@@ -273,7 +276,7 @@ export function amqp(options: AmqpOptions = {}): BackendSource {
   return source;
 }
 
-/** Makes the backend of `amqp://` and `amqps://`. */
+/** Opens the backend of `amqp://` and `amqps://`. */
 export function open(address: Address): Promise<Backend> {
   return make(address);
 }

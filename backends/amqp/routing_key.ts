@@ -19,7 +19,7 @@ const ESCAPED = /%(?:2A|23|25)/g;
  * The routing key of a channel: its name, with `%2A` and `%23` in place of a word that is `*` or
  * `#` alone, and `%25` in place of each `%`.
  *
- * @throws {RangeError} If it is too long.
+ * @throws {RangeError} If the key is too long.
  */
 export function keyOf(channel: string): string {
   const key = channel.replace(RESERVED, encode);
@@ -38,7 +38,7 @@ export function channelOf(key: string): string | undefined {
   return channel.replace(RESERVED, encode) === key ? channel : undefined;
 }
 
-/** The narrowest binding for a channel, or for all that match a pattern: whole words at both ends. */
+/** The narrowest binding for a channel, or for a pattern: its whole words at both ends. */
 export function bindingOf(target: Target): string {
   if (typeof target === "string") return keyOf(target);
   const { pieces } = target;

@@ -1,5 +1,5 @@
 /**
- * The tails of `amqp://`: a queue for each, and what proves that it receives.
+ * The tails of `amqp://`. Each tail has a queue. Tokens prove that the queue receives messages.
  *
  * @module
  */
@@ -18,36 +18,36 @@ import type { Link } from "./link.ts";
 import type { Links } from "./links.ts";
 import { bindingOf, channelOf } from "./routing_key.ts";
 
-/** The header of a token: a message that proves that a queue receives what is published. */
+/** The header of a token, which proves that a queue receives messages. */
 const TOKEN_HEADER = "broadcaster-token";
 
-/** What is shown if no token comes back. */
+/** The reason that is shown if no token comes back. */
 const SILENCE =
-  "a message to its queue did not come back: does the address lead to several servers that are no cluster?";
+  "a message to its queue did not come back: does the address lead to several servers that are not a cluster?";
 
 /** How long a queue may take to receive what this process has published, in milliseconds. */
 const LIMIT = 5_000;
 
-/** A tail, and what is known of its queue. */
+/** A tail, and the state of its queue. */
 interface Listener {
   readonly source: QueueTail;
   readonly loopback: Loopback;
   /** The channel, unless it is a pattern. */
   readonly channel: string | undefined;
-  /** The number of the last message of this process that it received. */
+  /** The number of the last message of this process that was received. */
   heard: unknown;
   /** The number of the last message that this process has published, until it is received. */
   awaited: unknown;
-  /** When it received a message of this process, or began to wait for one. */
+  /** The time when the queue received a message of this process, or began to wait for one. */
   since: number;
 }
 
-/** Opens tails, and finds out when one receives nothing any more. */
+/** Opens tails, and detects tails that receive nothing any more. */
 export class Tails {
   readonly #links: Links;
   readonly #exchange: string;
   readonly #listeners = new Set<Listener>();
-  /** Those of channels, by name. */
+  /** The listeners of channels, by name. */
   readonly #channels = new Map<string, Listener>();
   /** Whether a token has come back once. */
   #isProven = false;
@@ -65,7 +65,7 @@ export class Tails {
     this.#exchange = exchange;
   }
 
-  /** The exchange may have been deleted: it is declared before the next tail is opened. */
+  /** Makes the next tail declare the exchange again, since it may have been deleted. */
   doubt(): void {
     this.#declared = undefined;
   }
@@ -79,7 +79,10 @@ export class Tails {
     }
   }
 
-  /** The server has confirmed a message of this process: the queue of its channel must receive it. */
+  /**
+   * Called when the server has confirmed a message of this process. The queue of its channel must
+   * then receive the message.
+   */
   expect(channel: string, sequence: unknown): void {
     const listener = this.#channels.get(channel);
     if (!listener || listener.heard === sequence) return;
@@ -114,7 +117,7 @@ export class Tails {
     try {
       return await this.#consume(link, queue, target);
     } catch (error) {
-      // Without a consumer, it would stay as long as the connection.
+      // Without a consumer, the queue would stay as long as the connection.
       link.apart((channel) => channel.deleteQueue(queue)).catch(() => {});
       throw error;
     }
@@ -128,7 +131,7 @@ export class Tails {
     const consuming = await link.ask(link.consuming.open());
     const source: QueueTail = new QueueTail(async () => {
       if (!this.#forget(listener) || link.lost) return;
-      // The server deletes the queue with its only consumer.
+      // The server deletes the queue when its only consumer ends.
       await link.ask(consuming.cancel(consumerTag));
     });
     const loopback = new Loopback({
@@ -185,7 +188,7 @@ export class Tails {
     if (!this.#forget(listener)) return;
     this.doubt();
     const error = new ConnectionError(reason, { cause });
-    // The server drops the queue, if it is there, with its consumer.
+    // The server deletes the queue when its consumer ends.
     listener.source.error(error);
   }
 
@@ -205,7 +208,7 @@ function hearing(listener: Listener): (message: ConsumeMessage) => void {
   const tracker = new SequenceTracker();
   return ({ fields, properties, content }) => {
     const token: unknown = properties.headers?.[TOKEN_HEADER];
-    // A pattern hears the tokens of others, too.
+    // A pattern also receives the tokens of other tails.
     if (typeof token === "string") return void loopback.receive(token);
     loopback.hear();
     const channel = isPattern ? channelOf(fields.routingKey) : undefined;

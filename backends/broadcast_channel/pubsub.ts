@@ -40,7 +40,9 @@ import { isBytes } from "../../core/util/realm.ts";
 /** The maximum number of open senders. The least recently used are closed first. */
 const KEPT = 256;
 
-/** Uses two objects for each channel: a `BroadcastChannel` does not receive its own messages. */
+/**
+ * Uses two objects for each channel, since a `BroadcastChannel` does not receive its own messages.
+ */
 export class BroadcastChannelBackend implements Backend {
   /** The scheme. */
   readonly name = "broadcast-channel";

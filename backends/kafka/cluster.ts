@@ -25,25 +25,27 @@ import { Topics } from "./topics.ts";
 
 /** Options for a cluster. */
 export interface ClusterOptions {
-  /** The servers to connect to first; by default, those that the client was given. */
+  /** The servers to connect to first. By default, the servers of the user's client. */
   readonly seeds: readonly { readonly host: string; readonly port: number }[] | undefined;
   /** The replication factor of new topics: -1 for the broker's default, 0 to create none. */
   readonly replication: number;
 }
 
-/** The time in which a server must answer first, and check a password, in milliseconds. */
+/**
+ * The time limit for the first answer of a server, and for checking a password, in milliseconds.
+ */
 const HANDSHAKE = 3_000;
 /** The time that a call waits for the election of leaders, in milliseconds. The core waits longer. */
 const PATIENCE = 2_000;
 
 /**
- * The connections to one cluster, from `connect()` to the first loss, with which all of them end.
- * Nothing is opened again: the next connections are another object.
+ * The connections to one cluster. The first loss ends all of them, and nothing is opened again: the
+ * next connections are another object.
  */
 export class Cluster {
   /** Aborted when the connections are lost or closed, with the reason. */
   readonly signal: AbortSignal;
-  /** Its topics. */
+  /** The topics of the cluster. */
   readonly topics: Topics;
   readonly #ending = new AbortController();
   readonly #options: ClusterOptions;
@@ -82,7 +84,7 @@ export class Cluster {
     let failure: unknown;
     for (let index = 0;; index++) {
       const { seeds } = this.#options;
-      // Without a destination the client's own servers take turns.
+      // Without a destination, kafkajs tries the client's own servers in turn.
       const destination = seeds?.[index % seeds.length] ?? {};
       const pool = await this.#kafka.connectionPoolBuilder.build(destination);
       const name = `${pool.host}:${pool.port}`;
@@ -130,13 +132,15 @@ export class Cluster {
     }
   }
 
-  /** Opens the connection for fetches, the end of which is no loss while `isIdle()`. */
+  /**
+   * Opens the connection for fetches. The end of this connection is not a loss while `isIdle()`.
+   */
   async openFetches(broker: Broker, isIdle: () => boolean): Promise<void> {
     const connection = await this.request(() => broker.connectionPool.getConnection(1));
     this.#watch(broker, connection, isIdle);
   }
 
-  /** Sends a request. If its connection is lost meanwhile, all of them end. */
+  /** Sends a request. If its connection is lost meanwhile, all connections end. */
   async request<Response>(send: () => Promise<Response>): Promise<Response> {
     this.signal.throwIfAborted();
     try {
@@ -173,7 +177,7 @@ export class Cluster {
     this.signal.throwIfAborted();
     const { promise, resolve } = deferred();
     const stop = after(milliseconds, resolve);
-    // Many pause at a time, when there are many channels.
+    // With many channels, many callers pause at the same time.
     const forget = onAbort(this.signal, resolve);
     await promise;
     stop();
@@ -182,8 +186,8 @@ export class Cluster {
   }
 
   /**
-   * Sends a request on every open connection but those for fetches. A quota delays requests, but
-   * its connection is well.
+   * Sends a request on every open connection except those for fetches. A connection that a quota
+   * delays counts as alive.
    */
   async ping(): Promise<void> {
     const brokers = await Promise.allSettled(this.#brokers.values());
@@ -195,14 +199,14 @@ export class Cluster {
     }));
   }
 
-  /** Cuts every connection. */
+  /** Destroys every connection. */
   end(reason: Error): void {
     if (this.signal.aborted) return;
     this.#ending.abort(reason);
     for (const pool of this.#pools) this.#cut(pool, reason);
   }
 
-  /** Resolves when the sockets are shut, after `end`. */
+  /** Resolves when the sockets are closed. Call `end()` first. */
   async shut(): Promise<void> {
     await Promise.allSettled(this.#brokers.values());
     await Promise.all(this.#shut);
@@ -248,7 +252,8 @@ export class Cluster {
       const { host, port } = connectionPool;
       this.end(new ConnectionError(`${host}:${port} closed the connection`, { cause }));
     };
-    // Otherwise a small request waits until the one before it is acknowledged.
+    // Disables Nagle's algorithm. Otherwise a small request waits until the one before it is
+    // acknowledged.
     socket.setNoDelay(true);
     for (const event of ["error", "end", "close"]) socket.once(event, lost);
   }
@@ -258,7 +263,7 @@ export class Cluster {
       const { socket } = connection;
       const isConnected = connection.isConnected();
       connection.rejectRequests(reason);
-      // This stops the timers of a connection that is open; the error stops those of others.
+      // This stops the timers of an open connection. The error stops the timers of the others.
       if (isConnected) inBackground(connection.disconnect());
       // A request that is being encoded would otherwise still be written, and wait forever.
       connection.connectionStatus = "disconnected";

@@ -1,5 +1,5 @@
 /**
- * The errors of kafkajs and of the brokers: what each of them means.
+ * The errors of kafkajs and of the brokers, and their meanings.
  *
  * @module
  */
@@ -30,9 +30,9 @@ export interface KafkaError extends Error {
  *
  * - `moved`: nothing was done, since another broker leads the partition, or none does yet.
  * - `later`: nothing was done, and the same request may succeed later.
- * - `doubt`: what was published may be stored, or not.
+ * - `doubt`: the message may or may not be stored.
  * - `gone`: there is no such topic.
- * - `range`: a fetch asked for an offset that is not stored any more, or not yet.
+ * - `range`: a fetch asked for an offset that is no longer stored, or not yet.
  * - `large`: a record exceeds a limit of its topic.
  * - `exists`: there already is such a topic.
  * - `elsewhere`: another broker is the controller.
@@ -52,8 +52,8 @@ type Meaning =
   | "unknown";
 
 /**
- * The meanings of the error codes, by the names that kafkajs gives them. The numbers are those that
- * it does not know. The list of all: https://kafka.apache.org/protocol#protocol_error_codes
+ * The meanings of the error codes, by their names in kafkajs. Codes that kafkajs does not know are
+ * numbers. The list of all: https://kafka.apache.org/protocol#protocol_error_codes
  */
 export const CODES: Readonly<Record<string, readonly Meaning[]>> = {
   ...{ UNKNOWN: ["unknown"], CORRUPT_MESSAGE: ["unknown"] },
@@ -123,19 +123,21 @@ function every(meaning: Meaning, names: readonly string[]): Record<string, reado
 /** The meanings of an error; none if it is not an answer of a broker. */
 function meaningsOf({ type, message }: KafkaError): readonly Meaning[] {
   if (type === undefined) return [];
-  // kafkajs has no name for the codes that are newer than itself.
+  // kafkajs has no name for newer codes.
   const code = /^Unknown error code (\d+)$/.exec(message)?.[1] ?? type;
   return Object.hasOwn(CODES, code) ? CODES[code]! : ["unknown"];
 }
 
 /**
- * The errors of kafkajs after which a connection cannot be used any more: it was lost, or the answer
- * cannot be read.
+ * The errors of kafkajs after which a connection cannot be used: it was lost, or the answer cannot
+ * be read.
  */
 const LOST =
   /^KafkaJS(Connection(Closed)?Error|RequestTimeoutError|LockTimeout|InvariantViolation)$/;
 
-/** A broker cannot be connected to, so nothing was asked of it: another may lead its partitions. */
+/**
+ * A broker cannot be reached, so nothing was sent to it. Another broker may lead its partitions.
+ */
 export class UnreachableError extends ConnectionError {}
 
 /** Whether an error is an answer of a broker with this meaning. */
@@ -149,7 +151,10 @@ export function isLoss(error: unknown): boolean {
   return LOST.test((error as KafkaError).name);
 }
 
-/** Whether a broker that accepts this client has answered, or is too old to be asked. */
+/**
+ * Whether an error is the answer of a broker that accepts this client, or that is too old for the
+ * request.
+ */
 export function isAnswer(error: unknown): boolean {
   const { name, type } = error as KafkaError;
   return type !== undefined || name === "KafkaJSServerDoesNotSupportApiKey";
@@ -168,7 +173,7 @@ export function unreadable(cause: unknown): Error {
   return new RefusedError(`${message}, ${help}`, { cause });
 }
 
-/** An error of kafkajs as one that says whether trying again may help. */
+/** Converts an error of kafkajs to one that shows whether a retry may help. */
 export function explain(cause: unknown): Error {
   const { name, message } = cause as KafkaError;
   if (name === "KafkaJSSASLAuthenticationError") {
@@ -180,7 +185,10 @@ export function explain(cause: unknown): Error {
   return isAnswer(cause) ? new RefusedError(message, { cause }) : cause as Error;
 }
 
-/** The codes of sockets that reject the broker's certificate, and of brokers that reject ours. */
+/**
+ * The codes of sockets that reject the broker's certificate, and of brokers that reject the
+ * client's.
+ */
 const UNTRUSTED = /CERT|ISSUER|VERIFY_LEAF|INVALID_CA|HOSTNAME/;
 const UNWELCOME = /^ERR_SSL_.*ALERT_.*(CERT|UNKNOWN_CA)/;
 const UNKNOWN_AUTHORITY = /SELF_SIGNED|ISSUER|VERIFY_LEAF/;
@@ -206,7 +214,7 @@ export function refusal(
     });
   }
   if (name !== "KafkaJSConnectionClosedError") return explain(cause);
-  // Brokers do so that want TLS or a password, and are not given it.
+  // Brokers do this if they expect TLS or a password.
   return new ConnectionError(
     `${server} closed the connection, perhaps for want of TLS or a password`,
     { cause },

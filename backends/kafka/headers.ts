@@ -8,7 +8,7 @@ import { headersOf, lengthOfHeaders, type MessageHeaders } from "../../core/back
 import type { Message } from "./kafkajs.ts";
 import { isBytes } from "../../core/util/realm.ts";
 
-/** The bytes around a name and its value in a record, at most. */
+/** The maximum overhead of a header in a record, in bytes. */
 const OVERHEAD = 8;
 
 /** The bytes that headers add to a record. */
@@ -16,7 +16,7 @@ export function weightOf(headers: MessageHeaders | undefined): number {
   return lengthOfHeaders(headers, OVERHEAD);
 }
 
-/** The words for a record that is too long. */
+/** The description of a record that is too long. */
 export function excess(headers: MessageHeaders | undefined): string {
   return headers ? "the payload and its headers exceed" : "the payload exceeds";
 }
@@ -40,7 +40,10 @@ export function lengthOf({ value, headers = {} }: Message): number {
   return length;
 }
 
-/** The last value: kafkajs makes an array of a repeated name, led by what objects inherit by it. */
+/**
+ * The last value. kafkajs makes an array of a repeated name. The array begins with an inherited
+ * property of that name, if there is one.
+ */
 function lastOf(values: unknown): unknown {
   return Array.isArray(values) ? values.at(-1) : values;
 }

@@ -1,6 +1,6 @@
 /**
- * Configures kafkajs from a URL, and declares the internals of kafkajs that are used: it can read
- * without a consumer group, but does not export how. The declarations are those of version 2.2.4,
+ * Configures kafkajs from a URL, and declares the internals of kafkajs that are used. kafkajs can
+ * read without a consumer group, but does not export this. The declarations are for version 2.2.4,
  * its last one.
  *
  * @module
@@ -25,10 +25,10 @@ import type { Bounds } from "./offsets.ts";
 /** A record as kafkajs decodes it. */
 export interface Message {
   readonly offset: string;
-  /** When it was made or stored, in milliseconds; -1 if that is not known. */
+  /** The time of creation or storage, in milliseconds. -1 if unknown. */
   readonly timestamp?: string;
   readonly value: Uint8Array | null;
-  /** Bytes or `null`; an array where a name is repeated. Absent in records of old formats. */
+  /** Bytes or `null`; an array if a name is repeated. Absent in records of old formats. */
   readonly headers?: Readonly<Record<string, unknown>>;
   readonly isControlRecord?: boolean;
 }
@@ -117,14 +117,14 @@ export interface FetchResponse {
 export interface PartitionResponse {
   readonly partition: number;
   readonly highWatermark: string;
-  /** The log start offset, misspelt; absent before Kafka 1.0. */
+  /** The log start offset, misspelt by kafkajs. Absent before Kafka 1.0. */
   readonly lastStartOffset?: string;
   readonly messages: readonly Message[];
 }
 
-/** The records that one fetch has brought of a partition, and its bounds at that moment. */
+/** The records of one partition in a fetch, and the bounds of the partition at that moment. */
 export interface Fetched extends Bounds {
-  /** A batch comes whole, also if it starts before the offset that was asked for. */
+  /** A batch is whole, even if it starts before the requested offset. */
   readonly messages: readonly Message[];
 }
 
@@ -141,7 +141,7 @@ export interface ProduceResponse {
   readonly topics: readonly {
     readonly partitions: readonly {
       readonly baseOffset?: string;
-      /** -1 if the records have the time that they were sent with. */
+      /** -1 if the records keep the time of their publisher. */
       readonly logAppendTime?: string;
     }[];
   }[];
@@ -158,7 +158,7 @@ export interface Internals {
   };
 }
 
-/** Makes what kafkajs calls a cluster. */
+/** Creates what kafkajs calls a cluster. */
 export type ClusterFactory = () => Internals;
 
 const WANTED = {
@@ -175,8 +175,8 @@ const WANTED = {
 } as const;
 
 /**
- * Gets the factory of clusters out of a `Kafka`, which keeps it under a private symbol. What it
- * makes has the client's servers, TLS, SASL and logger.
+ * Gets the cluster factory of a `Kafka`, which has it under a private symbol. Its clusters have the
+ * servers, TLS, SASL and logger of the client.
  *
  * @throws {TypeError} If the client is not one of kafkajs 2.2.4.
  */
@@ -194,8 +194,8 @@ export function clusterFactory(client: unknown): ClusterFactory {
 }
 
 /**
- * Asks for nothing, so that any broker that serves this client answers. One that wants a password
- * says nothing until it is asked for something.
+ * Sends an empty request, which any broker that serves this client answers. A broker that expects a
+ * password is silent until it gets a request.
  */
 export async function greet(broker: Broker): Promise<void> {
   try {
@@ -205,7 +205,10 @@ export async function greet(broker: Broker): Promise<void> {
   }
 }
 
-/** The same broker, fetching over the connection of other requests: no long poll holds it up. */
+/**
+ * The same broker, but its fetches use the connection of other requests, where no long poll delays
+ * them.
+ */
 export function besideFetches(broker: Broker): Broker {
   const [connection] = broker.connectionPool.pool;
   const connectionPool = { send: (request: unknown) => connection.send(request) };
@@ -214,13 +217,13 @@ export function besideFetches(broker: Broker): Broker {
 
 /** Topics as a broker describes them. */
 export interface Description {
-  /** All that was asked for, including topics with an error. */
+  /** All requested topics, including topics with an error. */
   readonly metadata: Metadata;
   /** Rejects as kafkajs would if the topic, or one of its partitions, has an error. */
   readonly verify: (topic: Metadata["topicMetadata"][number]) => Promise<unknown>;
 }
 
-/** Describes topics, or all of them. For one with an error, kafkajs would fail all. */
+/** Describes topics, or all of them. kafkajs itself fails if one topic has an error. */
 export async function describe(
   broker: Broker,
   topics: readonly string[] = [],
@@ -247,13 +250,13 @@ export function throttleTime({ requestQueue }: Connection): number {
   return Math.max(0, requestQueue.throttledUntil - Date.now());
 }
 
-/** The time before the end of a SASL session when it is renewed, in milliseconds. */
+/** How long before its end a SASL session is renewed, in milliseconds. */
 const RENEWAL = 10_000;
 
 /**
- * Prepares a connection: keeps failures from the client's logger, since the core reports them, and
- * renews short SASL sessions. kafkajs would renew one of less than ten seconds with every request,
- * and brokers refuse that within a second.
+ * Prepares a connection. Keeps failures out of the client's logger, since the core reports them.
+ * Renews short SASL sessions: kafkajs would renew a session of less than ten seconds with every
+ * request, and brokers refuse that within a second.
  */
 export function prepare(connection: Connection): void {
   const { requestQueue } = connection;
@@ -262,7 +265,7 @@ export function prepare(connection: Connection): void {
   });
   const schedule = requestQueue.scheduleCheckPendingRequests;
   connection.logError = () => {};
-  // It sets a timer in the past after every response, of which Node 24 warns.
+  // kafkajs sets a timer in the past after every response, about which Node 24 warns.
   requestQueue.scheduleCheckPendingRequests = () => {
     if (requestQueue.pending.length > 0) schedule.call(requestQueue);
   };
@@ -275,8 +278,8 @@ export function seeds({ hosts }: Address): { host: string; port: number }[] {
 }
 
 /**
- * Checks the URL now, and returns what makes a configuration for each connect: files are read
- * again, since certificates are renewed.
+ * Checks the URL now. Returns a function that creates a configuration for each connect: files are
+ * read again, since certificates are renewed.
  */
 export function configuration(address: Address): () => Promise<KafkaConfig> {
   const { username, password, parameters } = address;
@@ -333,11 +336,11 @@ function alternative<const Choice extends string>(
 /** Loads kafkajs. */
 export async function load(): Promise<typeof import("kafkajs")> {
   const module = await importClient<typeof import("kafkajs")>("kafkajs", "kafka({ client })");
-  // A CommonJS module: not every runtime finds its named exports.
+  // kafkajs is a CommonJS module. Not every runtime finds its named exports.
   return module.Kafka ? module : (module as unknown as { default: typeof module }).default;
 }
 
-/** Makes a client, without connecting. */
+/** Creates a client, without connecting. */
 export async function createClient(config: KafkaConfig): Promise<Kafka> {
   const { Kafka } = await load();
   return new Kafka(config);

@@ -30,44 +30,45 @@
  *
  * ## Delivery
  *
- * The topic is the log. A tail that is opened again continues after the last event, in every
- * partition: nothing is lost while the broker stores it. Events that an unclean leader election
- * loses are a gap for those who had seen them, and for nobody else. Events that retention,
- * compaction or `DeleteRecords` removed before they were read are a gap, and so is a topic that
- * was deleted and created again. Only the partition that was set back is read again from its
- * start. `missed` is not known, since offsets also count the markers of transactions. Where
- * compaction removed the record that was read last, there is a gap although nothing may be
- * missing. A slow reader loses nothing else: records that it has no room for wait on the broker.
- * A message whose partition changes its leader while it is sent may or may not be published.
+ * The topic is the log. A tail that is opened again continues after the last event in every
+ * partition, so nothing is lost while the broker stores it. If an unclean leader election loses
+ * events, only subscribers that had seen them get a gap. There is a gap if retention, compaction or
+ * `DeleteRecords` removed events before they were read, or if a topic was deleted and created
+ * again. Only the partition that was set back is read again from its start. `missed` is not known,
+ * since offsets also count the markers of transactions. If compaction removed the last record that
+ * was read, there is a gap although nothing may be missing. A slow reader loses nothing else: its
+ * records wait on the broker. If a partition changes its leader while a message is sent, the
+ * message may or may not be published.
  *
  * An id has the offsets of all partitions, each with the time of its record, and room for 43
- * partitions. A channel with more can be published to, but neither read nor subscribed to by its
- * name. `publish()` knows the id on topics of one partition. A recreated topic cannot be told from
- * the old one if it has as many events, with the same time at the same offset; nor if the last
- * place was never read, as at the start of a subscription.
+ * partitions. A channel with more partitions can be published to, but not read or subscribed to by
+ * its name. `publish()` knows the id on topics of one partition. A recreated topic is not noticed
+ * if it has as many events, with the same time at the same offset. It is also not noticed if the
+ * last place was never read, as at the start of a subscription.
  *
- * The key of every event is its channel, so it is stored in the partition in which Java and Python
- * publishers put that key. Order is total on a topic of one partition, and per partition on others;
- * history merges them by the time of their records. All partitions are read, and those that are
- * added later from their start, within half a minute. Records without a value are skipped. Those
- * of open or aborted transactions are not, as in other clients by default. kafkajs decompresses
- * gzip; a tail that meets another codec ends, unless `CompressionCodecs` of kafkajs has it.
+ * The key of every event is its channel, so Java and Python publishers choose the same partition
+ * for that key. Order is total on a topic of one partition, and per partition on others. History
+ * merges partitions by the time of their records. All partitions are read. Partitions that are
+ * added later are read from their start, within half a minute. Records without a value are skipped.
+ * Records of open or aborted transactions are not skipped, as in other clients by default. kafkajs
+ * decompresses gzip. A tail that meets another codec ends, unless `CompressionCodecs` of kafkajs
+ * has it.
  *
  * Headers are record headers, each with the UTF-8 of its text. In records of other programs, a
  * repeated name has its last value, and values that are `null` or not UTF-8 are left out. Headers
  * count towards `max.message.bytes` of the topic.
  *
- * A pattern reads all topics that match, from their ends. Topics are listed once a second, or as
- * often as listing takes a twentieth of the time. A topic that appears is read from its start, so
- * nothing of it is lost; one that this process creates is found at once. A topic that is deleted
- * leaves no gap, unless events of it may not have been read. A topic that may not be read ends the
- * subscription. One that may not be described matches nothing, and neither do the brokers' own,
- * which start with `__`. A pattern has no position: a lost connection is a gap in it.
+ * A pattern reads all matching topics from their ends. Topics are listed once a second, or less
+ * often if listing takes more than a twentieth of the time. A new topic is read from its start, so
+ * nothing of it is lost. A topic that this process creates is found at once. A deleted topic leaves
+ * no gap, unless events of it may not have been read. A topic that the user may not read ends the
+ * subscription. Topics that the user may not describe do not match, and neither do the brokers' own
+ * topics, which start with `__`. A pattern has no position, so a lost connection is a gap in it.
  *
  * ## Escape hatch
  *
- * Pass your own client of kafkajs 2.2.4 for settings that the URL does not have. Its connections
- * stay its own: this backend opens others, with the same configuration. On Deno, kafkajs needs
+ * Pass your own client of kafkajs 2.2.4 for settings that the URL does not have. This backend does
+ * not use its connections, but opens others with the same configuration. On Deno, kafkajs needs
  * `--allow-net` and `--allow-env`.
  *
  * ```ts
@@ -129,8 +130,8 @@ export type KafkaClient = InstanceType<(typeof import("kafkajs"))["Kafka"]>;
 /** Options for `kafka()`. */
 export interface KafkaOptions extends SourceOptions {
   /**
-   * A client of kafkajs 2.2.4, for settings that are not here. Its servers, TLS, SASL and name
-   * count, those of the URL and of these options do not. It is not closed.
+   * A client of kafkajs 2.2.4, for settings that are not listed here. Its servers, TLS, SASL and
+   * name apply, instead of those of the URL and of these options. The client is not closed.
    */
   readonly client?: KafkaClient | undefined;
   /**
@@ -151,7 +152,7 @@ export interface KafkaOptions extends SourceOptions {
    * @default the runtime's authorities
    */
   readonly ca?: string | undefined;
-  /** The path of a PEM file with the client's own certificate. By default, it has none. */
+  /** The path of a PEM file with the client's own certificate. By default, there is none. */
   readonly cert?: string | undefined;
   /** The path of a PEM file with the key of that certificate. */
   readonly key?: string | undefined;
@@ -242,7 +243,7 @@ export class KafkaBackend implements Backend {
   readonly #replication: number;
   readonly #writer: Writer;
   readonly #held: RenewedConnection<Reader> = new RenewedConnection(() => this.#connect());
-  /** The newest one, which may not be connected yet. */
+  /** The newest cluster, which may not be connected yet. */
   #cluster: Cluster | undefined;
   #isClosed = false;
 
@@ -250,7 +251,7 @@ export class KafkaBackend implements Backend {
    * Reads the URL, without connecting.
    *
    * @param address The URL.
-   * @param make Makes clusters as a client of the user would; by default, as the URL says.
+   * @param make Creates clusters of a user's client. By default, the URL configures them.
    * @throws {TypeError} If a parameter of the URL has a value that cannot be used.
    */
   constructor(address: Address, make?: ClusterFactory) {
@@ -284,7 +285,9 @@ export class KafkaBackend implements Backend {
     return this.#held.renew();
   }
 
-  /** Reads every partition of the topic, from its end or a position; or of all that match. */
+  /**
+   * Reads every partition of a topic, or of all matching topics, from the end or from a position.
+   */
   async tail(target: Target, { after }: TailOptions = {}): Promise<Tail> {
     const reader = await this.#reader();
     return await (typeof target === "string" ? reader.tail(target, after) : reader.tailAll(target));
@@ -310,7 +313,7 @@ export class KafkaBackend implements Backend {
     }
   }
 
-  /** What the server tells about itself. */
+  /** Facts about the server. */
   async describe(): Promise<ServerFacts> {
     const { cluster } = await this.#reader();
     const { metadata } = await cluster.request(() => describe(cluster.seed));

@@ -1,5 +1,5 @@
 /**
- * The offsets of a topic: of the oldest record and of the next, in each partition.
+ * The offsets of a topic: of the oldest and of the next record, in each partition.
  *
  * @module
  */
@@ -10,15 +10,15 @@ import type { Cluster } from "./cluster.ts";
 import { fingerprintOf } from "./partition_reader.ts";
 import type { Lead } from "./topics.ts";
 
-/** The offsets of a partition that are stored. */
+/** The stored offsets of a partition. */
 export interface Bounds {
-  /** The offset of the oldest record, or the one that the next will have. */
+  /** The offset of the oldest record, or of the next record if there is none. */
   readonly begin: number;
   /** The offset that the next record will have. */
   readonly end: number;
 }
 
-/** The times that stand for both ends in a request for offsets. */
+/** The times that mean the two ends in a request for offsets. */
 const BEGIN = -2;
 const END = -1;
 
@@ -73,10 +73,12 @@ async function offsets(
   return found;
 }
 
-/** The longest position in an id, of which the rest names the channel. */
+/** The longest position in an id. The rest of the id names the channel. */
 const ROOM = 1024 - 15;
 
-/** The partitions that fit into an id, each with the largest offset and the latest time. */
+/**
+ * The number of partitions that fit into an id, each with the largest offset and the latest time.
+ */
 export const MAX_PARTITIONS: number = (() => {
   const fingerprint = fingerprintOf(String(36n ** 8n - 1n));
   const places = [{ shard: 0, at: Number.MAX_SAFE_INTEGER, sub: 0, fingerprint }];
@@ -89,7 +91,7 @@ export const MAX_PARTITIONS: number = (() => {
 /**
  * Checks that an id has room for a topic.
  *
- * @throws {RangeError} If it has too many partitions.
+ * @throws {RangeError} If the topic has too many partitions.
  */
 export function checkPartitions(topic: string, count: number): void {
   if (count <= MAX_PARTITIONS) return;

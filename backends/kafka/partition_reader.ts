@@ -1,6 +1,6 @@
 /**
- * Reads one partition onwards, for tails and pages, and tells a break where the record that was
- * read last does not come back.
+ * Reads one partition forwards, for tails and pages. Reports a break if the last record does not
+ * come back.
  *
  * @module
  */
@@ -18,31 +18,33 @@ import type { Fetched, Message } from "./kafkajs.ts";
 import type { Bounds } from "./offsets.ts";
 import type { Lead } from "./topics.ts";
 
-/** Number of empty fetches in a row, where records should be, before it moves on. */
+/**
+ * Number of empty fetches in a row after which an offset is skipped, although it should have
+ * records.
+ */
 const PATIENCE = 3;
 
 /**
- * Reads after a place, inclusive: that record must come back and be the same, otherwise a break
- * comes first. A partition that was set back is read from its start; no other partition is
- * affected.
+ * Reads from a place on. The record at the place must come back unchanged, otherwise a break comes
+ * first. A partition that was set back is read from its start. No other partition is affected.
  */
 export class PartitionReader {
   /** The partition. */
   readonly partition: number;
   /** The offset to fetch next. */
   offset: number;
-  /** The last place that was read, or the one before the first. */
+  /** The last place that was read, or the place before the first record. */
   #place: Place | undefined;
-  /** The offset that the next record will have, as the broker said last. */
+  /** The offset that the next record will have, as last reported by the broker. */
   #end: number;
   /** The record that has to come back first. */
   #expected: Place | undefined;
   #failures = 0;
-  /** The time of the last fetch that was taken. */
+  /** The time of the last fetch that was processed. */
   #takenAt = performance.now();
   /** Whether the last answer was late. */
   #wasLate = false;
-  /** Whether a break was told for the offset before, and no record has come since. */
+  /** Whether a break was reported before this offset, and no record has come since. */
   #isTold = false;
 
   /**
@@ -55,7 +57,7 @@ export class PartitionReader {
     this.offset = this.#end = place ? place.at + 1 : 0;
   }
 
-  /** Whether records may be stored that were not read, as far as is known. */
+  /** Whether there may be unread records. */
   get isBehind(): boolean {
     return this.#expected !== undefined || this.offset < this.#end;
   }
@@ -75,14 +77,14 @@ export class PartitionReader {
     this.#advance(at + 1);
     if (at >= begin) this.rewind();
     else if (at >= 0) {
-      // It was the newest of those that were removed, so it cannot be asked for again.
+      // The record was the newest one that was removed, so it cannot be requested again.
       this.#place = before(this.partition, begin);
       return [this.#break("none")];
     }
     return [];
   }
 
-  /** Asks for the last record once more, since the partition was not watched meanwhile. */
+  /** Requests the last record again, since the partition was not watched meanwhile. */
   rewind(): void {
     if (!this.#place) return;
     this.#expected = this.#place;
@@ -90,8 +92,8 @@ export class PartitionReader {
   }
 
   /**
-   * Asks for the last record once more, before a fetch, if nothing was fetched for longer than a
-   * limit, or if the last answer was late.
+   * Requests the last record again, before a fetch, if nothing was fetched for longer than a limit,
+   * or if the last answer was late.
    *
    * @param limit The limit in milliseconds.
    */
@@ -100,8 +102,8 @@ export class PartitionReader {
   }
 
   /**
-   * Whether an answer has come so late that the topic may have been recreated before it was read. The
-   * last record is asked for once more, and the answer must not be taken.
+   * Whether an answer is so late that the topic may have been recreated. The last record is then
+   * requested again, and the answer must be discarded.
    *
    * @param limit The limit in milliseconds.
    */
@@ -110,14 +112,14 @@ export class PartitionReader {
     return this.#wasLate && this.#expected === undefined && this.#verify();
   }
 
-  /** Takes what a fetch from `offset` has brought. */
+  /** Processes the result of a fetch from `offset`. */
   take({ messages, begin, end }: Fetched): Item[] {
     const items: Item[] = [];
     this.#takenAt = performance.now();
     this.#end = end;
     for (const message of messages) {
       const place = placeOf(this.partition, message);
-      // A batch comes whole, also if it starts before the offset that was asked for.
+      // A batch is whole, even if it starts before the requested offset.
       if (place.at < this.offset) continue;
       const expected = this.#expected;
       const isBack = expected?.at === place.at;
@@ -132,9 +134,8 @@ export class PartitionReader {
   }
 
   /**
-   * A fetch of this partition alone brought nothing, although something should be there: the rest
-   * of a batch of which compaction has removed every record. After a few such fetches, it is
-   * passed over.
+   * Handles an empty fetch of this partition, although it should have records. Compaction may have
+   * removed all remaining records of a batch. After a few such fetches, the offset is skipped.
    */
   miss(): Item[] {
     const { offset } = this;
@@ -148,8 +149,8 @@ export class PartitionReader {
   }
 
   /**
-   * Reads from the oldest record on. How many were removed is not known: offsets also count the
-   * markers of transactions, and what compaction had removed before.
+   * Reads from the oldest record on. The number of removed records is not known, since offsets also
+   * count the markers of transactions and compacted records.
    */
   #startOver({ begin, end }: Bounds, isReplaced = false): Item[] {
     this.#end = end;
@@ -158,7 +159,10 @@ export class PartitionReader {
     return [...items, ...this.#passTo(begin)];
   }
 
-  /** Continues at an offset, since nothing is stored before it. Otherwise the break is found again. */
+  /**
+   * Continues at an offset, since nothing is stored before it. Otherwise the same break would be
+   * found again.
+   */
   #passTo(offset: number): SkippedRecord[] {
     const place = this.#place = before(this.partition, offset);
     return place ? [{ kind: "skip", place }] : [];
@@ -166,7 +170,7 @@ export class PartitionReader {
 
   #break(removed: Removed, isReplaced = false): LogBreak {
     const { partition } = this;
-    // -1 in a partition that has never had a record.
+    // -1 if the partition has never had a record.
     const head = { shard: partition, at: this.#end - 1, sub: 0, fingerprint: "" };
     return {
       kind: "break",
@@ -181,7 +185,7 @@ export class PartitionReader {
     return performance.now() - this.#takenAt;
   }
 
-  /** Asks for the last record, unless it was never read: its place has no fingerprint then. */
+  /** Requests the last record, unless it was never read and its place has no fingerprint. */
   #verify(): boolean {
     if (!this.#place || this.#place.fingerprint === "") return false;
     this.rewind();
@@ -202,9 +206,9 @@ export function breakOfMissing(shard: number): LogBreak {
 }
 
 /**
- * The breaks of a position whose partitions do not exist. Kafka never removes a partition: the
- * topic was deleted, and perhaps created again with fewer. Then each of the others shows by itself
- * whether it is the same.
+ * The breaks of a position whose partitions do not exist. Kafka never removes a partition, so the
+ * topic was deleted, and perhaps created again with fewer. Each of the other partitions is checked
+ * by itself.
  */
 export function breaksOfMissing(after: Position, leads: readonly Lead[]): LogBreak[] {
   const existing = new Set(leads.map(({ partition }) => partition));
@@ -226,7 +230,7 @@ export function placeOf(partition: number, { offset, timestamp }: Message): Plac
   return { shard: partition, at: Number(offset), sub: 0, fingerprint: fingerprintOf(timestamp) };
 }
 
-/** The number of fingerprints: eight characters, the whole time until the year 2059. */
+/** The number of fingerprints: eight characters, enough for all times until the year 2059. */
 const FINGERPRINTS = 36n ** 8n;
 
 /** The fingerprint of a record: its time. */
@@ -241,11 +245,11 @@ export function isSame(one: Place, other: Place): boolean {
     other.fingerprint === "";
 }
 
-/** Converts a message for the core. One without a value, or a control record, is skipped. */
+/** Converts a message for the core. A message without a value, or a control record, is skipped. */
 export function itemOf(message: Message, place: Place): BackendRecord | SkippedRecord {
   const { value, isControlRecord, timestamp = "-1" } = message;
   if (value === null || isControlRecord) return { kind: "skip", place };
-  // Copied: a record would keep the whole response in memory.
+  // Copied, since a record would otherwise keep the whole response in memory.
   const payload = new Uint8Array(value);
   const headers = headersFrom(message);
   const record = { kind: "record" as const, payload, place, ...headers && { headers } };

@@ -19,7 +19,10 @@ import type { Bounds } from "./offsets.ts";
 import { before, itemOf, type PartitionReader, placeOf } from "./partition_reader.ts";
 import type { Lead } from "./topics.ts";
 
-/** The size of a first fetch, before that of records is known: in bytes, and more for each record. */
+/**
+ * The size of a first fetch, in bytes: a minimum, and an addition for each record, whose size is
+ * unknown.
+ */
 const FIRST_FETCH = 64 * 1024;
 const FIRST_RECORD = 256;
 
@@ -31,24 +34,27 @@ export interface SourceOptions {
   readonly topic: string;
   /** The partition. */
   readonly lead: Lead;
-  /** The oldest offset. */
+  /** The oldest stored offset. */
   readonly begin: number;
-  /** The offset that it reads up to, exclusively. */
+  /** The exclusive end offset. */
   readonly end: number;
-  /** The bytes that it should fetch at once. */
+  /** The size of one fetch, in bytes. */
   readonly share: number;
-  /** The number of records that it will have to find, approximately. */
+  /** The approximate number of records to find. */
   readonly count: number;
 }
 
 /** An item, and the time of its record. */
 export interface Entry<Kind extends Item = Item> {
   readonly item: Kind;
-  /** `-Infinity` for what comes before all records, and does not count as one. */
+  /** `-Infinity` for an item that comes before all records, and does not count as one. */
   readonly time: number;
 }
 
-/** Fetches from one partition. Not with the tails: their long polls would hold up a page. */
+/**
+ * Fetches from one partition, but not over the connection of the tails, whose long polls would
+ * delay a page.
+ */
 export async function fetchOne(
   cluster: Cluster,
   topic: string,
@@ -65,7 +71,7 @@ export async function fetchOne(
 
 /** The records of a partition, in the order in which a page takes them. */
 export abstract class Source {
-  /** The bytes that it has fetched. */
+  /** The number of fetched bytes. */
   bytes = 0;
   protected readonly options: SourceOptions;
 
@@ -74,24 +80,24 @@ export abstract class Source {
     this.options = options;
   }
 
-  /** The next one. */
+  /** The next entry. */
   protected abstract readonly next: Entry | undefined;
   /** Whether everything has been fetched. */
   protected abstract readonly isDone: boolean;
 
-  /** Whether more has to be fetched before the next one is known. */
+  /** Whether more has to be fetched before the next entry is known. */
   get isDry(): boolean {
     return !this.next && !this.isDone;
   }
 
-  /** Whether its next one comes before that of another source. */
+  /** Whether the next entry comes before the next entry of another source. */
   abstract isBefore(other: Source | undefined): boolean;
-  /** Takes the next one. */
+  /** Takes the next entry. */
   abstract shift(): Entry;
-  /** Fetches more; it may still be dry after that. */
+  /** Fetches more. The source may still be dry after that. */
   abstract fill(): Promise<void>;
 
-  /** The bytes to fetch at first, to find so many records. */
+  /** The size of the first fetch for a number of records, in bytes. */
   protected first(count: number): number {
     return Math.min(this.options.share, FIRST_FETCH + FIRST_RECORD * count);
   }
@@ -132,25 +138,25 @@ export class Forward extends Source {
     return this.#lane.offset >= this.#end;
   }
 
-  /** The older one comes first. */
+  /** The older entry comes first. */
   isBefore(other: Source | undefined): boolean {
     const { next } = this;
     return next !== undefined && (!(other instanceof Forward) || next.time < other.next!.time);
   }
 
-  /** Takes the next one. */
+  /** Takes the next entry. */
   shift(): Entry {
     return this.#entries[this.#index++]!;
   }
 
-  /** Fetches what follows. */
+  /** Fetches the next records. */
   async fill(): Promise<void> {
     const { share, count } = this.options;
     const lane = this.#lane;
     const { offset } = lane;
     const fetched = await this.fetch(offset, this.bytes === 0 ? this.first(count) : share);
     const items = lane.take(fetched);
-    // A leader that has just been elected may know of fewer records.
+    // A newly elected leader may know of fewer records.
     this.#end = Math.min(this.#end, Math.max(fetched.end, lane.offset));
     const isStuck = items.length === 0 && lane.offset === offset;
     this.#index = 0;
@@ -173,7 +179,7 @@ export class Forward extends Source {
 export class Backward extends Source {
   /** Oldest first. */
   #entries: Entry<BackendRecord | SkippedRecord>[] = [];
-  /** Nothing before this offset was fetched. */
+  /** The lowest offset that was fetched. */
   #lower: number;
   /** The number of offsets that are fetched at once. */
   #window: number;
@@ -182,7 +188,8 @@ export class Backward extends Source {
   constructor(options: SourceOptions) {
     super(options);
     this.#lower = options.end;
-    // One more than the page: the record before it gives the exact place before the page.
+    // One more than the page needs. The record before the page gives the exact place before the
+    // page.
     this.#window = options.count + 1;
   }
 
@@ -199,23 +206,23 @@ export class Backward extends Source {
     return this.next?.item.place ?? before(this.options.lead.partition, this.#lower);
   }
 
-  /** The time of that record, where it is known. */
+  /** The time of that record, if known. */
   get time(): number {
     return this.next?.time ?? -1;
   }
 
-  /** The newer one comes first. */
+  /** The newer entry comes first. */
   isBefore(other: Source | undefined): boolean {
     const { next } = this;
     return next !== undefined && (!(other instanceof Backward) || next.time >= other.next!.time);
   }
 
-  /** Takes the next one. */
+  /** Takes the next entry. */
   shift(): Entry {
     return this.#entries.pop()!;
   }
 
-  /** Fetches the records before; if these are too many bytes, those of fewer offsets. */
+  /** Fetches earlier records, from fewer offsets if they have too many bytes. */
   async fill(): Promise<void> {
     const { begin, share, lead: { partition } } = this.options;
     const start = Math.max(begin, this.#lower - this.#window);
@@ -234,7 +241,7 @@ export class Backward extends Source {
         if (place.at >= this.#lower) break;
         entries.push({ item: itemOf(message, place), time: timeOf(message) });
       }
-      // The rest of a batch of which compaction has removed every record.
+      // Compaction has removed all remaining records of a batch.
       if (offset === asked && ++failures > 2) offset++;
       if (offset < this.#lower && this.bytes - bytesBefore > share && this.#window > 1) {
         this.#window = Math.ceil(this.#window / 4);

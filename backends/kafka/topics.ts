@@ -28,21 +28,22 @@ export class Topics {
   readonly #cluster: Cluster;
   readonly #replication: number;
   readonly #leads = new Map<string, Promise<readonly Lead[]>>();
-  /** New topics, of which the leaders may not know yet: they would refuse messages. */
+  /** New topics. Their leaders may not know of them yet, and would refuse messages. */
   readonly #new = new Set<string>();
   readonly #looks = new Together((topics) => this.#describe(topics));
   readonly #creations = new Together((topics) => this.#createAll(topics));
 
   /**
    * @param cluster The cluster.
-   * @param replication The factor of new ones: -1 for the broker's default, 0 to create none.
+   * @param replication The replication factor of new topics: -1 for the broker's default, 0 to
+   * create none.
    */
   constructor(cluster: Cluster, replication: number) {
     this.#cluster = cluster;
     this.#replication = replication;
   }
 
-  /** The partitions of a topic, as last seen or as they are now. A missing topic is created. */
+  /** The partitions of a topic, as last seen, or as they are now. A missing topic is created. */
   async leads(topic: string, refresh = false): Promise<readonly Lead[]> {
     let leads = this.#leads.get(topic);
     if (!leads || refresh) {
@@ -53,7 +54,7 @@ export class Topics {
     return await leads;
   }
 
-  /** Forgets the partitions of a topic, or of all: they are looked up when needed again. */
+  /** Forgets the partitions of a topic, or of all topics. They are looked up again when needed. */
   forget(topic?: string): void {
     if (topic === undefined) this.#leads.clear();
     else this.#leads.delete(topic);
@@ -95,7 +96,7 @@ export class Topics {
         this.#new.delete(topic);
         return leads;
       } catch (error) {
-        // The brokers do not all know of a new topic at once.
+        // Not all brokers know a new topic at once.
         if (means(error, "gone") && !this.#new.has(topic) && await this.#create(topic)) {
           this.#new.add(topic);
         }
@@ -106,7 +107,7 @@ export class Topics {
     return leads;
   }
 
-  /** Creates a topic. Returns `false` if the broker did not do that in time: it still may. */
+  /** Creates a topic. Returns `false` if the broker did not do that in time. It may still do it. */
   async #create(topic: string): Promise<boolean> {
     if (this.#replication === 0) {
       throw new RefusedError(`there is no topic ${quote(topic)}, and create=false`);
@@ -117,7 +118,7 @@ export class Topics {
     throw explain(cause);
   }
 
-  /** Creates topics. Returns the errors of those that could not be created. */
+  /** Creates topics. Returns the errors of the topics that could not be created. */
   async #createAll(names: readonly string[]): Promise<ReadonlyMap<string, KafkaError>> {
     const cluster = this.#cluster;
     const replicationFactor = this.#replication;
@@ -134,7 +135,8 @@ export class Topics {
     };
     let errors = await create(cluster.seed);
     if (errors.some((error) => means(error, "elsewhere"))) {
-      // Only with ZooKeeper. kafkajs cannot ask for the metadata of no topic, so this asks for all.
+      // Only with ZooKeeper. kafkajs cannot request metadata without topics, so this requests all
+      // topics.
       const { metadata } = await cluster.request(() => describe(cluster.seed));
       errors = await create(await cluster.node(metadata.controllerId));
     }
@@ -145,8 +147,8 @@ export class Topics {
 /**
  * Checks the name of a channel by the rules for topics.
  *
- * @throws {RangeError} If it is too long.
- * @throws {TypeError} If no topic can have it.
+ * @throws {RangeError} If the name is too long.
+ * @throws {TypeError} If no topic can have the name.
  */
 export function checkName(channel: string): void {
   if (channel.length > 249) {

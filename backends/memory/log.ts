@@ -18,9 +18,9 @@
  * As on a real broker, messages are encoded and decoded, arrive in the order in which they were
  * published, and can be read again while they are kept.
  *
- * All channels together keep at most 64 MiB of payload. Beyond that, the channels that were
- * published to least recently lose their events first. Lost events are reported as a gap, with the
- * exact count. Nothing outlives the process or reaches its workers.
+ * All channels together keep at most 64 MiB of payload. Beyond that, the least recently used
+ * channels lose their events first. Lost events are reported as a gap, with the exact count.
+ * Nothing outlives the process or reaches its workers.
  *
  * ## Escape hatch
  *
@@ -65,7 +65,7 @@ export class MemoryBackend implements Backend {
   readonly #patterns = new Map<Pattern, QueueTail>();
 
   /**
-   * Creates a private backend, or one that shares everything with others of the same name.
+   * Creates a private backend, or one that shares everything with other backends of the same name.
    *
    * @param history The number of events to keep for each channel; 0 for no log. If the name is
    * already in use, the value of the first backend applies.
@@ -97,7 +97,7 @@ export class MemoryBackend implements Backend {
     return messages.map((message) => this.#broker.publish(message));
   }
 
-  /** Opens a tail. It begins with the events after the position that the log still has. */
+  /** Opens a tail. The tail begins with the events after the position that the log still has. */
   tail(target: Target, { after }: TailOptions = {}): Promise<Tail> {
     const tails: Map<Target, QueueTail> = typeof target === "string" ? this.#tails : this.#patterns;
     const { store } = this.#broker;
@@ -108,7 +108,9 @@ export class MemoryBackend implements Backend {
     return Promise.resolve(tail);
   }
 
-  /** Deletes the data; that of a name is deleted 10 seconds after its last backend has closed. */
+  /**
+   * Deletes the data. The data of a name is deleted 10 seconds after its last backend has closed.
+   */
   close(): Promise<void> {
     this.#tails.clear();
     this.#patterns.clear();

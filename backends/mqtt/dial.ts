@@ -1,5 +1,5 @@
 /**
- * Connects to an MQTT server, or uses the client that the user gives.
+ * Connects to an MQTT server, or uses the user's client.
  *
  * @module
  */
@@ -24,17 +24,17 @@ const VERSION = 5;
 
 /** The limit for connecting, in milliseconds. */
 const LIMIT = 10_000;
-/** The interval at which both ends show that they are alive, in seconds. */
+/** The keep-alive interval, in seconds. */
 const KEEPALIVE = 10;
 
-/** How a server is reached, for errors of TLS. */
+/** The schemes and ports, for TLS errors. */
 const TLS: TlsHints = {
   secure: "mqtts:// (port 8883)",
   plain: "mqtt:// (port 1883)",
   closed: /closed the connection|ECONNRESET|[Hh]eader flag bits/,
 };
 
-/** The core reconnects and subscribes again; the client never does, and holds nothing back. */
+/** The core reconnects and subscribes again. The client never does, and queues nothing. */
 const OPTIONS = {
   protocolVersion: VERSION,
   clean: true,
@@ -43,15 +43,15 @@ const OPTIONS = {
   queueQoSZero: false,
 } satisfies IClientOptions;
 
-/** A client of the package `mqtt`: its `connectAsync()` resolves with it. */
+/** A client of the package `mqtt`, as `connectAsync()` returns it. */
 export type MqttClient = InstanceType<(typeof import("mqtt"))["MqttClient"]>;
 
 /** Options for MQTT: the parameters of `mqtt://`, and a client. */
 export interface MqttOptions extends SourceOptions {
   /**
-   * A client of the package `mqtt`, connected with `protocolVersion: 5`, to be used in place of
-   * one of the backend's own. It is never closed. It may reconnect by itself. The server of `url`
-   * then only appears in messages.
+   * A client of the package `mqtt` to use, connected with `protocolVersion: 5`. The backend never
+   * closes the client. The client may reconnect by itself. The server of `url` is then only shown
+   * in messages.
    *
    * @default {undefined} A client of the backend's own.
    */
@@ -82,7 +82,7 @@ export interface MqttOptions extends SourceOptions {
    */
   readonly clientId?: string | undefined;
   /**
-   * The interval at which both ends show that they are alive, in seconds; 0 for never.
+   * The keep-alive interval, in seconds. 0 disables it.
    *
    * @default {10}
    */
@@ -100,7 +100,7 @@ export const MQTT_OPTIONS: Names<MqttOptions> = {
   keepalive: true,
 };
 
-/** The server of a backend, and how a connection to it is made. */
+/** The server of a backend, and a function that connects to it. */
 export interface Dial {
   /** The server, as it appears in messages. */
   readonly address: string;
@@ -137,7 +137,7 @@ export async function dialOf(address: Address): Promise<Dial> {
           ...clientId !== null && { clientId },
           ...username !== undefined && { username },
           ...password !== undefined && { password },
-          // An IP address is not a server name.
+          // An IP address cannot be a server name in TLS.
           ...isSecure && {
             rejectUnauthorized: isVerified,
             ...isIP(host) ? {} : { servername: host },
@@ -149,13 +149,13 @@ export async function dialOf(address: Address): Promise<Dial> {
   };
 }
 
-/** Uses the client that the user gives. */
+/** Uses the user's client. */
 export function dialOver(client: MqttClient, address: Address): Dial {
   return { address: String(address), connect: () => borrow(client) };
 }
 
 /**
- * Checks a client that the user gives.
+ * Checks a client that the user passes.
  *
  * @throws {TypeError} If it is not a client of the package `mqtt` that uses MQTT 5, or if the
  * address has parameters that have no effect on it.
@@ -198,14 +198,14 @@ function hostOf(address: Address): Partial<Host> {
   return address.hosts[0] ?? {};
 }
 
-/** Parameters of other clients, and the only value that has a meaning here. */
+/** Parameters of other clients, and the only values that are supported here. */
 const MEANT: Readonly<Record<string, readonly [values: readonly string[], expected: string]>> = {
   clean: [["true", "1"], "true: no server keeps a session for what this client missed"],
   cleanSession: [["true", "1"], "true: no server keeps a session for what this client missed"],
   protocolVersion: [["5"], "5: MQTT 3 cannot tell overlapping subscriptions apart"],
 };
 
-/** Checks parameters of other clients that must have one value here. */
+/** Checks parameters of other clients that have only one supported value. */
 function checkMeant(address: Address): void {
   for (const [name, [values, expected]] of Object.entries(MEANT)) {
     const value = address.parameters.get(name);
@@ -213,20 +213,20 @@ function checkMeant(address: Address): void {
   }
 }
 
-/** What is known of a connection that is being opened. */
+/** A connection that is being opened. */
 interface Opening {
   readonly isSecure: boolean;
   readonly clientId: string | undefined;
   /** The server, as `host:port`. */
   readonly server: string;
-  /** How long it may take, in milliseconds. */
+  /** The time limit for the answer, in milliseconds. */
   readonly limit: number;
 }
 
 /** The codes for a login that is missing or wrong, of MQTT 5 and of MQTT 3.1.1. */
 const LOGIN: readonly number[] = [0x86, 0x87, 4, 5];
 
-/** Waits until a new client is connected; otherwise ends it, and says why. */
+/** Waits until a new client is connected. Otherwise ends it, and rejects with the reason. */
 async function open(
   client: MqttClient,
   { clientId, ...server }: Opening,
@@ -256,7 +256,7 @@ async function open(
 /** The error of a connection that could not be opened. */
 function dialError(error: Error, server: Omit<Opening, "clientId">): Error {
   if (error instanceof RefusedError) return error;
-  // The client's own words for a server that is silent.
+  // The client's message for a silent server.
   if (error.message === "connack timeout") return silentError({ ...server, product: "MQTT" });
   const hint = tlsHint(error, server.isSecure, TLS);
   if (hint !== undefined) return new ConnectionError(`${error.message}; ${hint}`, { cause: error });
@@ -271,9 +271,9 @@ function dialError(error: Error, server: Omit<Opening, "clientId">): Error {
 }
 
 /**
- * Checks what a server says of itself.
+ * Checks the properties of a server.
  *
- * @throws {RefusedError} If it cannot confirm messages.
+ * @throws {RefusedError} If the server cannot confirm messages.
  */
 function checkServer({ maximumQoS }: { maximumQoS?: number } = {}): void {
   if (maximumQoS !== 0) return;
@@ -282,7 +282,7 @@ function checkServer({ maximumQoS }: { maximumQoS?: number } = {}): void {
   );
 }
 
-/** Waits until the user's client is connected, as it may be reconnecting. */
+/** Waits until the user's client is connected, since it may be reconnecting. */
 async function borrow(client: MqttClient): Promise<Link> {
   if (client.disconnecting) throw new RefusedError("the client that was given is closed");
   if (!client.connected) {
@@ -291,7 +291,7 @@ async function borrow(client: MqttClient): Promise<Link> {
       client.once("close", () => reject(new Error("the client that was given cannot connect")));
     });
   }
-  // Known of a client that is connected, unless it is older.
+  // A connected client has these properties, unless it is an older version.
   const { serverProperties } = client as { serverProperties?: IConnackPacket["properties"] };
   checkServer(serverProperties);
   return new Link(client, serverProperties, { borrowed: true });

@@ -1,5 +1,5 @@
 /**
- * The reason codes of MQTT and the errors of its client, and what each means.
+ * The reason codes of MQTT and the errors of its client, and their meanings.
  *
  * @module
  */
@@ -13,11 +13,11 @@ import {
 import { quote } from "../../core/util/quote.ts";
 
 /**
- * What a reason code means:
+ * The meaning of a reason code:
  *
  * - `done`: the request was carried out.
  * - `refused`: this connection, this message or this subscription fails.
- * - `later`: nothing was done, and asking again may help.
+ * - `later`: nothing was done, and a retry may help.
  * - `lost`: the connection is closed, and opened again.
  */
 export type Meaning = "done" | "refused" | "later" | "lost";
@@ -34,7 +34,7 @@ export type Packet =
   | "disconnect"
   | "auth";
 
-/** The reason codes of MQTT 5: what each means but in DISCONNECT, where all mean a loss. */
+/** The reason codes of MQTT 5, and their meanings. In DISCONNECT, all mean a loss. */
 export const REASONS: Readonly<Record<number, readonly [name: string, meaning: Meaning]>> = {
   0x00: ["Success", "done"],
   0x01: ["Granted QoS 1", "done"],
@@ -42,7 +42,7 @@ export const REASONS: Readonly<Record<number, readonly [name: string, meaning: M
   0x04: ["Disconnect with Will Message", "lost"],
   0x10: ["No matching subscribers", "done"],
   0x11: ["No subscription existed", "done"],
-  // We log in with a name and a password: no server may ask for more.
+  // The client logs in with a name and a password, so no server may ask for more.
   0x18: ["Continue authentication", "refused"],
   0x19: ["Re-authenticate", "refused"],
   0x80: ["Unspecified error", "refused"],
@@ -82,7 +82,7 @@ export const REASONS: Readonly<Record<number, readonly [name: string, meaning: M
   0xa2: ["Wildcard Subscriptions not supported", "refused"],
 };
 
-/** The reason code of a client whose identifier another one has. */
+/** The reason code for a client identifier that another client now uses. */
 const TAKEN_OVER = 0x8e;
 
 /** The return codes of MQTT 3.1.1, with which older servers answer. */
@@ -94,15 +94,15 @@ export const RETURNS: Readonly<Record<number, readonly [name: string, meaning: M
   5: ["Not authorized", "refused"],
 };
 
-/** An answer that the client cannot read, by its text. */
+/** The client's errors about an answer that it cannot read. */
 const UNREADABLE =
   /^(?:Invalid|Malformed|Cannot parse|Packet) |^Unknown property|^Not supported|reason code$/;
 
-/** What a reason code means in a packet. */
+/** The meaning of a reason code in a packet. */
 export function meaningOf(packet: Packet, code: number): Meaning {
   if (packet === "disconnect") return "lost";
   if (packet === "connack" && code > 0 && code < 0x80) return RETURNS[code]?.[1] ?? "refused";
-  // Of a code that is not known, its class is: everything from 0x80 on is a failure.
+  // An unknown code has a known class: every code from 0x80 on is a failure.
   return REASONS[code]?.[1] ?? (code < 0x80 ? "done" : "refused");
 }
 
@@ -110,7 +110,8 @@ export function meaningOf(packet: Packet, code: number): Meaning {
  * The error of a request.
  *
  * @param packet The packet that answered it.
- * @param error The error of the client, whose `code` is the reason code. Errors of sockets have names.
+ * @param error The error of the client, whose `code` is the reason code. A socket error has a name
+ * as its code.
  */
 export function explain(packet: Packet, error: Error): Error {
   const { code } = error as { code?: unknown };
@@ -129,7 +130,7 @@ function textOf(packet: Packet, error: Error, code: number): string {
   return packet === "connack" && code === 1 ? RETURNS[1]![0] : error.message;
 }
 
-/** Whether the client could not read an answer: the connection is of no more use. */
+/** Whether the client could not read an answer. The connection is then useless. */
 export function isUnreadable(error: unknown): boolean {
   const { code, message } = Object(error) as { code?: unknown; message?: unknown };
   return code === undefined && UNREADABLE.test(String(message));
@@ -139,7 +140,7 @@ export function isUnreadable(error: unknown): boolean {
 export function unreadable(packet: Packet, cause: unknown): Error {
   const { message } = cause as Error;
   return packet === "puback"
-    // A server answers in order, and has something to say of a message that it does not take.
+    // A server answers in order, and only an answer that refuses the message can be unreadable.
     ? new RefusedError(`the server refuses the message, perhaps as too large: ${message}`, {
       cause,
     })
@@ -157,8 +158,8 @@ export function disconnected(
 }
 
 /**
- * The reason of a server that closes the connection of a client identifier that the user has chosen.
- * Not every server says that another client came with the same one.
+ * The reason why a server closes a connection whose client identifier the user has chosen. Not
+ * every server reports that another client has the same identifier.
  */
 export function closedFor(clientId: string): Error {
   const shown = quote(clientId);
@@ -166,14 +167,14 @@ export function closedFor(clientId: string): Error {
   return Object.assign(new Error(message), { code: TAKEN_OVER });
 }
 
-/** The connection was lost, or closed. */
+/** The error for a connection that was lost or closed. */
 export function connectionLost(cause: unknown): ConnectionError {
   const { code, message } = Object(cause) as { code?: unknown; message?: unknown };
   const reason = typeof code === "number" ? `: ${message}` : "";
   return new ConnectionError(`the connection to the server was lost${reason}`, { cause });
 }
 
-/** Reason codes by which a server ends a connection because of a request, not of itself. */
+/** Whether a server ends a connection because of a request, not for reasons of its own. */
 export function isFault(code: unknown): boolean {
   return typeof code === "number" && code >= 0x80 && REASONS[code]?.[1] === "refused" &&
     code !== 0x9c && code !== 0x9d;

@@ -1,5 +1,5 @@
 /**
- * What an MQTT server tells about itself.
+ * Facts about an MQTT server.
  *
  * @module
  */
@@ -9,9 +9,12 @@ import { tlsVersionOf } from "../../core/backend/kit/tls_version.ts";
 import { after } from "../../core/util/timer.ts";
 import type { Link } from "./link.ts";
 
-/** The topic of the version. Many servers have it as a retained message; the standard does not. */
+/**
+ * The topic of the version. Many servers have it as a retained message, but the standard does not
+ * define it.
+ */
 const VERSION = "$SYS/broker/version";
-/** How long its message may take, in milliseconds. */
+/** The time limit for the message of that topic, in milliseconds. */
 const LIMIT = 500;
 
 /** The facts about the server of a connection. */

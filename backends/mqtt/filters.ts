@@ -21,8 +21,8 @@ interface Filter {
 }
 
 /**
- * One subscription per filter, shared by its listeners: a server knows each filter once. The
- * subscription's identifier tells which filters a message matched, if several overlap.
+ * One subscription per filter, shared by its listeners, since a server has each filter once. The
+ * subscription's identifier shows which filters a message matched, if several overlap.
  */
 export class Filters {
   readonly #link: Link;
@@ -37,7 +37,9 @@ export class Filters {
     onAbort(link.loss, stop);
   }
 
-  /** Adds a listener. The first one subscribes. Resolves once the server has confirmed that. */
+  /**
+   * Adds a listener. The first listener subscribes. Resolves once the server has confirmed that.
+   */
   async add(name: string, listener: Listener): Promise<void> {
     if (!this.#link.hasIdentifiers && name.endsWith("#")) {
       throw new RefusedError(
@@ -57,7 +59,10 @@ export class Filters {
     }
   }
 
-  /** Removes a listener. The last one unsubscribes: resolves once the server has confirmed that. */
+  /**
+   * Removes a listener. The last listener unsubscribes. Resolves once the server has confirmed
+   * that.
+   */
   async remove(name: string, listener: Listener): Promise<void> {
     const filter = this.#filters.get(name);
     if (!filter?.listeners.delete(listener) || filter.listeners.size > 0) return;
@@ -93,7 +98,7 @@ export class Filters {
   }
 
   async #subscribe(name: string, { id: subscriptionIdentifier }: Filter): Promise<void> {
-    // Without retained messages: they were published before.
+    // Retained messages are excluded, since they were published before.
     const options = {
       ...{ qos: 1, rh: 2 } as const,
       ...this.#link.hasIdentifiers && { properties: { subscriptionIdentifier } },

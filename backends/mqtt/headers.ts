@@ -8,10 +8,10 @@ import { headersOf, lengthOfHeaders, type MessageHeaders } from "../../core/back
 import { nameOf } from "../../core/backend/name.ts";
 import { quote } from "../../core/util/quote.ts";
 
-/** The size of all else in a user property but name and value, in bytes. */
+/** The size of a user property without its name and its value, in bytes. */
 const AROUND = 5;
 
-/** User properties, as the client has them. */
+/** User properties, as the client represents them. */
 type UserProperties = Readonly<Record<string, string | readonly string[]>>;
 
 /** The size of headers in a packet, in bytes. */
@@ -19,7 +19,7 @@ export function lengthOf(headers: MessageHeaders | undefined): number {
   return lengthOfHeaders(headers, AROUND);
 }
 
-/** The headers of a message, without our own. */
+/** The headers of a message, without the library's own. */
 export function headersIn(properties: UserProperties | undefined): MessageHeaders | undefined {
   if (!properties) return undefined;
   return headersOf(
@@ -30,9 +30,9 @@ export function headersIn(properties: UserProperties | undefined): MessageHeader
 }
 
 /**
- * Refuses headers for which a server would close the connection.
+ * Rejects headers for which a server would close the connection.
  *
- * @throws {TypeError} If one of them has a code point that is no character.
+ * @throws {TypeError} If a header has a noncharacter code point.
  */
 export function checkHeaders(channel: string, headers: MessageHeaders | undefined): void {
   for (const name in headers) {
@@ -40,7 +40,7 @@ export function checkHeaders(channel: string, headers: MessageHeaders | undefine
     throw new TypeError(
       `Cannot publish to ${nameOf(channel)} on mqtt: header ${
         quote(name)
-      } has a code point that is no character`,
+      } has a noncharacter code point`,
     );
   }
 }

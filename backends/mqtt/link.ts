@@ -18,10 +18,10 @@ import {
   unreadable,
 } from "./errors.ts";
 
-/** The messages that may be unanswered at a time, unless the server allows fewer. */
+/** The maximum number of unanswered messages, unless the server allows fewer. */
 const WINDOW = 65_535;
 
-/** Asks the client, which calls back once. */
+/** Sends a request with the client, which calls back once. */
 type Ask<Value> = (answer: (error?: Error | null, value?: Value) => void) => unknown;
 
 /** The packets that answer requests. */
@@ -33,32 +33,32 @@ interface Request {
   readonly reject: (reason: unknown) => void;
 }
 
-/** What a server says of itself in CONNACK. */
+/** The properties of a server in CONNACK. */
 type Properties = NonNullable<IConnackPacket["properties"]>;
 
-/** One connection. It stays lost, once it is, even if the user's client reconnects. */
+/** One connection. Once lost, it stays lost, even if the user's client reconnects. */
 export class Link {
   /** The client. */
   readonly client: MqttClient;
-  /** Aborts, with a `ConnectionError`, when it is lost or closed. */
+  /** Aborts with a `ConnectionError` when the connection is lost or closed. */
   readonly loss: AbortSignal;
-  /** The size of the largest packet that the server takes, in bytes, if it tells. */
+  /** The size of the largest packet that the server takes, in bytes, if the server reports it. */
   readonly largest: number | undefined;
-  /** Whether a subscription can have an identifier, by which its messages are told apart. */
+  /** Whether a subscription can have an identifier, which distinguishes its messages. */
   readonly hasIdentifiers: boolean;
   readonly #loss = new AbortController();
   readonly #borrowed: boolean;
   readonly #clientId: string | undefined;
   readonly #window: number;
-  /** What the server has not answered, in the order in which it was asked. */
+  /** The unanswered requests, in order. */
   readonly #requests = new Set<Request>();
   readonly #limit = new AnswerLimit((error) => this.#giveUp(error));
   #unanswered = 0;
   readonly #waiting: (() => void)[] = [];
   #reason: unknown;
-  /** Whether the client could not read an answer: what it reads from then on means nothing. */
+  /** Whether the client could not read an answer. Later data is then meaningless. */
   #isBroken = false;
-  /** Resolves once its own client has ended. */
+  /** Resolves once the backend's own client has ended. */
   #ended: Promise<void> | undefined;
   readonly #onError = (error: Error) => this.#break(error);
   readonly #onDisconnect = ({ reasonCode, properties }: IDisconnectPacket) => {
@@ -72,10 +72,10 @@ export class Link {
   };
 
   /**
-   * @param client A client that is connected.
-   * @param properties What the server says of itself, if it is known.
-   * @param options Whether it is the user's, which is never closed, and the client identifier if the
-   * user has chosen it.
+   * @param client A connected client.
+   * @param properties The properties of the server, if known.
+   * @param options Whether the client is the user's, which is never closed, and the client
+   * identifier if the user has chosen it.
    */
   constructor(
     client: MqttClient,
@@ -92,17 +92,18 @@ export class Link {
     client.on("error", this.#onError);
     client.on("disconnect", this.#onDisconnect);
     client.on("close", this.#onClose);
-    // With a small window each message waits for an answer: none may be held back by Nagle.
+    // Disables Nagle's algorithm. With a small window, each message waits for an answer.
     (client.stream as { setNoDelay?: (on: boolean) => unknown }).setNoDelay?.(true);
   }
 
-  /** Whether it is of no more use. */
+  /** Whether the connection was lost or closed. */
   get lost(): boolean {
     return this.loss.aborted;
   }
 
   /**
-   * Asks the client. Rejects when the connection is lost: the client leaves requests unanswered.
+   * Sends a request. Rejects when the connection is lost, since the client leaves requests
+   * unanswered.
    *
    * @param answer The packet that answers.
    */
@@ -111,7 +112,7 @@ export class Link {
       if (this.lost || this.#isBroken) return reject(notSent(this.loss.reason ?? this.#reason));
       const request: Request = { answer, reject };
       this.#requests.add(request);
-      // Silence about a message is told by the publisher.
+      // The publisher handles messages without an answer.
       const isLimited = answer !== "puback";
       if (isLimited) this.#limit.sent();
       ask((error, value) => {
@@ -123,7 +124,7 @@ export class Link {
     });
   }
 
-  /** Publishes as soon as the server takes one more message, in order. */
+  /** Publishes in order, as soon as the server takes one more message. */
   async publishInTurn<Value>(ask: Ask<Value>): Promise<Value | undefined> {
     if (this.#unanswered >= this.#window) {
       const turn = new Promise<void>((resolve) => this.#waiting.push(resolve));
@@ -142,7 +143,7 @@ export class Link {
     }
   }
 
-  /** Calls a listener on each message. Returns a function that stops that. */
+  /** Calls a listener on each message. Returns a function that removes it. */
   listen(
     onMessage: (topic: string, payload: Uint8Array, packet: IPublishPacket) => void,
   ): () => void {
@@ -153,7 +154,7 @@ export class Link {
     return () => void this.client.off("message", listener);
   }
 
-  /** Sends a PINGREQ, and cuts the socket if no packet arrives. */
+  /** Sends a PINGREQ. Destroys the socket if no packet arrives. */
   async probe(signal: AbortSignal): Promise<void> {
     this.loss.throwIfAborted();
     const { client } = this;
@@ -171,7 +172,7 @@ export class Link {
     }
   }
 
-  /** Resolves with the socket shut, unless it is the user's. */
+  /** Closes the client, unless it is the user's. Resolves once the socket is closed. */
   async close(): Promise<void> {
     this.#lose();
     this.client.off("error", this.#onError);
@@ -182,8 +183,8 @@ export class Link {
   }
 
   /**
-   * The client has failed. It goes on reading after an answer that it cannot read, at the wrong
-   * byte, so the connection is cut at once.
+   * Called when the client has failed. After an unreadable answer, it goes on reading at the wrong
+   * byte, so the connection is destroyed at once.
    */
   #break(error: Error): void {
     this.#reason ??= error;
@@ -192,7 +193,7 @@ export class Link {
     if (this.lost || this.#isBroken || !(isUnreadable(error) || !this.#borrowed)) return;
     this.#isBroken = true;
     stream?.destroy();
-    // What the client has read before is handled in this turn of the event loop.
+    // Messages that the client has read before are handled in this turn of the event loop.
     setTimeout(() => {
       const [, answer] = /\b(puback|suback)\b/.exec(error.message) ?? [];
       const refused = [...this.#requests].find((request) => request.answer === answer);
@@ -204,7 +205,7 @@ export class Link {
     }, 0);
   }
 
-  /** Cuts the socket, also that of a user's client, which connects again. */
+  /** Destroys the socket. A user's client then connects again. */
   #giveUp(reason: unknown): void {
     this.#reason = reason;
     this.client.stream?.destroy();
@@ -231,7 +232,7 @@ function notSent(cause: unknown): TemporaryError {
   return new TemporaryError((cause as Error).message, { cause });
 }
 
-/** Ends a client at once, and resolves with its socket shut. */
+/** Ends a client at once. Resolves once its socket is closed. */
 export async function end(client: MqttClient): Promise<void> {
   client.on("error", () => {});
   const { stream } = client;
@@ -241,6 +242,6 @@ export async function end(client: MqttClient): Promise<void> {
   await client.endAsync(true);
   stream?.destroy();
   await shut;
-  // Once connected, the client reads its store, and starts a timer when that is done: a turn later.
+  // Once connected, the client reads its store, and starts a timer one turn later.
   for (let turns = 0; turns < 2; turns++) await new Promise((resolve) => setTimeout(resolve, 0));
 }

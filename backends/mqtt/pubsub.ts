@@ -4,42 +4,44 @@
  * ## URLs
  *
  * `mqtt://[user[:password]@]host[:port][?parameters]`, or `mqtts://` for TLS. The default port is
- * 1883, with TLS 8883. The parameters are the options of {@linkcode MqttOptions}, and these of other
- * clients: `connectTimeout` in milliseconds, `rejectUnauthorized=false` to accept every certificate,
- * and `clean=true`, `cleanSession=true` and `protocolVersion=5`, which cannot have another value.
- * Accepted without a meaning: `protocolId`, `reconnectPeriod`, `resubscribe`, `queueQoSZero`. All
- * other ones are refused. For MQTT over WebSockets, pass a client.
+ * 1883, with TLS 8883. The parameters are the options of {@linkcode MqttOptions}, and these
+ * parameters of other clients: `connectTimeout` in milliseconds, `rejectUnauthorized=false` to
+ * accept every certificate, and `clean=true`, `cleanSession=true` and `protocolVersion=5`, which
+ * cannot have another value. Accepted, but ignored: `protocolId`, `reconnectPeriod`, `resubscribe`,
+ * `queueQoSZero`. All others are rejected. For MQTT over WebSockets, pass a client.
  *
- * On Deno, `--allow-net=<host>:<port> --ignore-env` is enough; the client looks for variables that it
- * does not need. PEM files need `--allow-read=<path>`.
+ * On Deno, `--allow-net=<host>:<port> --ignore-env` is enough. The client looks for variables that
+ * it does not need. PEM files need `--allow-read=<path>`.
  *
  * The topic of a channel is its name, of at most 65,535 bytes. `+`, `#`, `%`, control characters
- * and a first `$` are written as their UTF-8 bytes: `%2B`.
+ * and a first `$` are written as their UTF-8 bytes, such as `%2B`.
  *
  * ## Delivery
  *
  * Messages are published with QoS 1, in the order of each publisher. Messages that are published
- * while the connection is lost are lost too, and a gap says so. Retained messages are older than
- * the subscription, and are not delivered.
+ * while the connection is lost are lost too, and a gap reports this. Retained messages are older
+ * than the subscription, and are not delivered.
  *
  * A server drops messages, without notice, if this process is too slow. Each message has its number
- * in a user property: a gap says how many were dropped, once a later message of the same publisher
- * arrives, provided that an earlier one had arrived. Messages of other programs have no number.
- * Bridges between servers may lose messages too, and pass the numbers on only if they use MQTT 5.
+ * in a user property. A gap reports how many were dropped, once a later message of the same
+ * publisher arrives, provided that an earlier one had arrived. Messages of other programs have no
+ * number. Bridges between servers may lose messages too, and pass the numbers on only if they use
+ * MQTT 5.
  *
- * A server that takes QoS 0 only is refused. One without subscription identifiers, such as AWS IoT,
- * takes channels and refuses patterns. A server answers a message over its limit in a way that the
- * client cannot read: the message is refused, and the connection is opened again, with a gap.
+ * A server that supports only QoS 0 is refused. A server without subscription identifiers, such as
+ * AWS IoT, supports channels but not patterns. If a message is over the limit of the server, the
+ * client cannot read the answer. The message is then refused, and the connection is opened again,
+ * with a gap.
  *
  * Headers are user properties.
  *
- * A pattern is narrowed to the whole levels before its first `*`: `room/*` subscribes to `room/#`,
- * and `room*` to `#`, which delivers every message to this process.
+ * A pattern is narrowed to the whole levels before its first `*`. `room/*` subscribes to `room/#`.
+ * `room*` subscribes to `#`, which delivers every message to this process.
  *
  * ## Escape hatch
  *
- * Pass an `MqttClient` that uses MQTT 5 to the factory: `mqtt({ client })`. It is used, and never
- * closed. It may reconnect by itself; what it loses meanwhile makes a gap.
+ * Pass an `MqttClient` that uses MQTT 5 to the factory: `mqtt({ client })`. The client is never
+ * closed. It may reconnect by itself. Events that it loses meanwhile cause a gap.
  *
  * @example
  * ```ts
@@ -98,10 +100,10 @@ export type { MqttClient, MqttOptions } from "./dial.ts";
 
 /** The size of the largest packet of the protocol, in bytes. */
 const LARGEST = 268_435_455;
-/** The size of all else in a packet but topic, payload and headers, in bytes, at most. */
+/** The maximum size of a packet without topic, payload and headers, in bytes. */
 const OVERHEAD = 128;
 
-/** One connection, however many channels. */
+/** Uses one connection for any number of channels. */
 export class MqttBackend implements Backend {
   /** The scheme. */
   readonly name = "mqtt";
@@ -121,9 +123,9 @@ export class MqttBackend implements Backend {
   #filters: Filters | undefined;
 
   /**
-   * A backend that connects when `connect()` is called.
+   * Creates a backend. `connect()` connects it.
    *
-   * @param dial Connects.
+   * @param dial Connects to the server.
    */
   constructor(dial: Dial) {
     this.address = dial.address;
@@ -145,7 +147,7 @@ export class MqttBackend implements Backend {
     return this.#held.renew();
   }
 
-  /** Refuses names, headers and payloads that the server would refuse. */
+  /** Rejects names, headers and payloads that the server would refuse. */
   check(channel: string, payload: Payload = "", { headers }: PayloadOptions = {}): void {
     checkHeaders(channel, headers);
     const size = Buffer.byteLength(topicOf(channel)) + Buffer.byteLength(payload) + OVERHEAD +
@@ -167,7 +169,7 @@ export class MqttBackend implements Backend {
       let number: string | undefined;
       try {
         await link.publishInTurn((answer) => {
-          // What is never sent uses up no number.
+          // An unsent message uses no number.
           number = this.#sequencer.next(channel);
           const userProperties = { [SEQUENCE_HEADER]: number, ...headers };
           const options = { qos: 1, properties: { userProperties } } as const;
@@ -221,7 +223,7 @@ export class MqttBackend implements Backend {
     await this.#held.current?.probe(signal);
   }
 
-  /** What the server tells about itself. */
+  /** Facts about the server. */
   describe(): Promise<ServerFacts> {
     return factsOf(this.#held.current!);
   }
@@ -266,7 +268,7 @@ export function mqtt(options: MqttOptions = {}): BackendSource {
   return source;
 }
 
-/** Makes the backend of `mqtt://` and `mqtts://`. */
+/** Opens the backend of `mqtt://` and `mqtts://`. */
 export async function open(address: Address): Promise<Backend> {
   return new MqttBackend(await dialOf(address));
 }

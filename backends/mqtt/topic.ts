@@ -19,7 +19,7 @@ const RESERVED = /[%+#\u0000-\u001f\u007f-\u009f\p{Noncharacter_Code_Point}]|^\$
  * The topic of a channel: its name, with `%XX` for each byte of reserved characters and of a first
  * `$`.
  *
- * @throws {RangeError} If it is too long.
+ * @throws {RangeError} If the topic is too long.
  */
 export function topicOf(channel: string): string {
   const topic = channel.replace(RESERVED, encode);
@@ -43,7 +43,7 @@ export function channelOf(topic: string): string | undefined {
   }
 }
 
-/** The narrowest filter for a channel, or for the whole levels before the first `*` of a pattern. */
+/** The narrowest filter for a channel, or for a pattern: the whole levels before its first `*`. */
 export function filterOf(target: Target): string {
   return typeof target === "string" ? topicOf(target) : filterOfPattern(target);
 }

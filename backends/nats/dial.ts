@@ -23,17 +23,17 @@ export type NatsConnection = Awaited<
   ReturnType<(typeof import("@nats-io/transport-node"))["connect"]>
 >;
 
-/** The port of servers that name none. */
+/** The default port. */
 const PORT = 4222;
-/** The time within which a client that was given must be connected, in milliseconds. */
+/** The time limit for the user's client to be connected, in milliseconds. */
 const LIMIT = 10_000;
 
 /** Options for a connection to NATS. */
 export interface NatsOptions extends SourceOptions {
   /**
-   * A connection of `@nats-io/transport-node`, or of another transport of `@nats-io`: it is used,
-   * and never closed. It reconnects by itself. The servers, the login and the TLS options of the
-   * URL are not used then.
+   * A connection of `@nats-io/transport-node`, or of another transport of `@nats-io`. The
+   * connection is never closed, and reconnects by itself. The servers, the login and the TLS
+   * options of the URL are then ignored.
    *
    * @default {undefined} A connection is made to the servers of the URL.
    */
@@ -41,7 +41,7 @@ export interface NatsOptions extends SourceOptions {
   /**
    * Whether the server must have TLS. Without it, TLS is used if the server offers it.
    *
-   * @default {false} It is `true` if `ca`, `cert` or `key` is given.
+   * @default {false} `true` if `ca`, `cert` or `key` is given.
    */
   readonly tls?: boolean | undefined;
   /**
@@ -63,8 +63,8 @@ export interface NatsOptions extends SourceOptions {
    */
   readonly key?: string | undefined;
   /**
-   * The path of a credentials file with a JWT and its seed, as `nsc` and Synadia Cloud make them.
-   * It is read each time a connection is made.
+   * The path of a credentials file with a JWT and its seed, as `nsc` and Synadia Cloud create them.
+   * It is read again for each connection.
    *
    * @default {undefined} The login of the URL.
    */
@@ -82,15 +82,15 @@ export const NATS_OPTIONS: Names<NatsOptions> = {
   creds: true,
 };
 
-/** How the connections of a backend are made. */
+/** The server of a backend, and a function that connects to it. */
 export interface Dial {
-  /** Where they lead, as it appears in messages. */
+  /** The servers, as shown in messages. */
   readonly address: string;
-  /** Connects. */
+  /** Connects to a server. */
   readonly connect: () => Promise<Link>;
 }
 
-/** Connects to the servers of a URL, a new one each time. */
+/** Connects to the servers of a URL, with a new client each time. */
 export async function dialOf(address: Address): Promise<Dial> {
   const read = loginOf(address);
   const library = await importClient<typeof import("@nats-io/transport-node")>(
@@ -98,7 +98,7 @@ export async function dialOf(address: Address): Promise<Dial> {
     address.scheme === "nats" ? "nats({ client })" : "natsStream({ client })",
   );
   const servers = address.servers(PORT);
-  // On which servers TLS was not found: most servers on an IP address have none.
+  // The servers without TLS. Most servers on an IP address have none.
   const plain = new Set<string>();
   return {
     address: `${address.scheme}://${servers.join(",")}`,
@@ -109,7 +109,7 @@ export async function dialOf(address: Address): Promise<Dial> {
         try {
           return new Link(await connectTo(server, { library, login, plain }), false);
         } catch (error) {
-          // A server that says no tells more than one that is not there.
+          // A refusal says more than a failure to connect.
           if (!(failure instanceof RefusedError)) failure = error;
         }
       }
@@ -118,7 +118,7 @@ export async function dialOf(address: Address): Promise<Dial> {
   };
 }
 
-/** Uses the client that the user has. */
+/** Uses the user's client. */
 export function dialOver(client: NatsConnection, address: Address): Dial {
   return { address: String(address), connect: () => borrow(client) };
 }
@@ -126,7 +126,7 @@ export function dialOver(client: NatsConnection, address: Address): Dial {
 /**
  * Checks that a client is a connection of `@nats-io`.
  *
- * @throws {TypeError} If it is something else. The message says what was given.
+ * @throws {TypeError} If the client is not one. The message says what was given.
  */
 export function checkConnection(client: unknown): void {
   checkClient(client, {
@@ -154,7 +154,7 @@ export function checkConnection(client: unknown): void {
   });
 }
 
-/** Waits until the user's client is connected, as it may be reconnecting. */
+/** Waits until the user's client is connected, since it may be reconnecting. */
 async function borrow(client: NatsConnection): Promise<Link> {
   if (client.isClosed()) throw new RefusedError("the client that was given is closed");
   const limit = new AbortController();
@@ -167,7 +167,7 @@ async function borrow(client: NatsConnection): Promise<Link> {
   return new Link(client, true);
 }
 
-/** Checks the URL now. Files are read each time it connects, since they are renewed. */
+/** Checks the URL now. Files are read for each connection, since they are renewed. */
 function loginOf(address: Address): () => Promise<Login> {
   const { username, password } = address;
   if (address.path) {
@@ -197,7 +197,7 @@ async function readText(address: Address, name: string): Promise<string | undefi
   }
 }
 
-/** In a random order, so that many clients do not all use the first server of a cluster. */
+/** In random order, so that many clients do not all use the first server of a cluster. */
 function shuffled<Value>(values: readonly Value[]): Value[] {
   return values.map((value) => ({ value, key: Math.random() }))
     .sort((one, other) => one.key - other.key).map(({ value }) => value);

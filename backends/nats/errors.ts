@@ -1,5 +1,5 @@
 /**
- * What each answer of a NATS server, of JetStream and of the client means.
+ * The answers of a NATS server, of JetStream and of the client, and their meanings.
  *
  * @module
  */
@@ -12,23 +12,24 @@ import {
 } from "../../core/backend/errors.ts";
 
 /**
- * What an answer means for the call that it answers:
+ * The meaning of an answer for its call:
  *
- * - `refused`: this call fails, and would fail again.
- * - `fatal`: this subscription fails, and would fail again.
- * - `later`: nothing was done. The same call may succeed later.
- * - `renewed`: the login is over. The next connection logs in again.
- * - `lost`: the connection is closed, or no longer to be trusted. What was sent may have been done.
+ * - `refused`: this call fails, and a retry would fail too.
+ * - `fatal`: this subscription fails, and a retry would fail too.
+ * - `later`: nothing was done. A retry may succeed.
+ * - `renewed`: the login has expired. The next connection logs in again.
+ * - `lost`: the connection is closed, or cannot be trusted any more. Pending requests may have been
+ *   done.
  */
 export type Meaning = "refused" | "fatal" | "later" | "renewed" | "lost";
 
 /**
- * The texts of `-ERR`, in lower case, as they begin; the first that fits counts. After most of them
- * the server closes the connection. Those that are `refused` or `later` then say why a connection
- * could not be made.
+ * The beginnings of the texts of `-ERR`, in lower case. The first one that matches applies. After
+ * most of them, the server closes the connection. `refused` and `later` then explain why a
+ * connection failed.
  */
 export const SERVER_ERRORS: Readonly<Record<string, Meaning>> = {
-  // Whose message it was is not said: all that wait for an answer may have been refused.
+  // The server does not say whose message it was. Every unanswered message may have been refused.
   "permissions violation for publish with reply": "lost",
   "invalid publish subject": "lost",
   "permissions violation for publish": "refused",
@@ -84,31 +85,31 @@ export const CLIENT_ERRORS: Readonly<Record<string, Meaning>> = {
   ProtocolError: "lost",
 };
 
-/** The client's status events. Those that mean nothing are `undefined`. */
+/** The client's status events. `undefined` means nothing. */
 export const CLIENT_EVENTS: Readonly<Record<string, Meaning | undefined>> = {
   disconnect: "lost",
   close: "lost",
   staleConnection: "lost",
   forceReconnect: "lost",
-  // Read for what it says: see `SERVER_ERRORS`.
+  // The text of the error has the meaning: see `SERVER_ERRORS`.
   error: undefined,
-  // After a `disconnect`: the connection of a user's client is another one.
+  // This event follows a `disconnect`. A user's client then has another connection.
   reconnecting: undefined,
   reconnect: undefined,
-  // The server closes the connection itself when its lame duck mode ends.
+  // The server itself closes the connection when its lame duck mode ends.
   ldm: undefined,
   update: undefined,
   ping: undefined,
-  // Told of iterators; we have callbacks.
+  // Only iterators cause it, and the backend uses callbacks.
   slowConsumer: undefined,
 };
 
-/** The last `err_code` of JetStream that this table knows; the first is 10002. */
+/** The last `err_code` of JetStream that this table has. The first one is 10002. */
 const LAST_KNOWN = 10_227;
 
-/** The codes of JetStream that are no refusal. */
+/** The codes of JetStream that do not mean a refusal. */
 const API_ERRORS: ReadonlyMap<number, Meaning> = new Map([
-  // No leader, no quorum, starting, stopping, or no room.
+  // No leader, no quorum, a server that is starting or stopping, or no room.
   ...[
     10_002,
     10_004,
@@ -129,34 +130,34 @@ const API_ERRORS: ReadonlyMap<number, Meaning> = new Map([
   ...[10_167, 10_194, 10_195, 10_202, 10_210, 10_211, 10_226].map((code) =>
     [code, "later"] as const
   ),
-  // A replica and its leader disagree: others may have stored it.
+  // A replica and its leader disagree, so other replicas may have stored the message.
   [10_063, "lost"],
 ]);
 
-/** The code for a stream that took no message: because it is full by its own limits, or for now. */
+/** The code for a stream that took no message, because its limits are reached, or temporarily. */
 const NOT_STORED = 10_077;
 const FULL = /^maximum |too large/i;
 
-/** JetStream is storing the first message with the same key: told by servers from 2.11 on. */
+/** JetStream is storing the first message with the same key. Servers from 2.11 on report it. */
 export const IN_PROCESS = 10_158;
 
 /** The status if nobody listens on a subject. */
 export const NO_RESPONDERS = 503;
 
-/** The statuses that tell a reader that there are no more messages. */
+/** The statuses for a reader when there are no more messages. */
 export const NO_MESSAGES: readonly number[] = [404, 408];
 
-/** An error of JetStream as the protocol has it. */
+/** An error of JetStream in the protocol. */
 export interface ApiError {
-  /** As in HTTP. */
+  /** The status, as in HTTP. */
   readonly code?: number;
-  /** What it is; absent for some. */
+  /** The code of the error, if it has one. */
   readonly "err_code"?: number;
-  /** In words. */
+  /** The description. */
   readonly description?: string;
 }
 
-/** What an error of JetStream means; `undefined` if it is not known. */
+/** The meaning of an error of JetStream, or `undefined` if it is not known. */
 export function meaningOfApi(error: ApiError): Meaning | undefined {
   const { code, "err_code": known, description = "" } = error;
   if (known === undefined) return code === NO_RESPONDERS ? "later" : undefined;
@@ -165,33 +166,33 @@ export function meaningOfApi(error: ApiError): Meaning | undefined {
   return API_ERRORS.get(known) ?? "refused";
 }
 
-/** What the text of an `-ERR` means; `undefined` if it is not known. */
+/** The meaning of the text of an `-ERR`, or `undefined` if it is not known. */
 export function meaningOfText(text: string): Meaning | undefined {
   const lower = text.toLowerCase();
   const known = Object.keys(SERVER_ERRORS).find((start) => lower.startsWith(start));
   return known === undefined ? undefined : SERVER_ERRORS[known];
 }
 
-/** What an error of the client means; `undefined` if it is not known. */
+/** The meaning of an error of the client, or `undefined` if it is not known. */
 export function meaningOf(error: unknown): Meaning | undefined {
   const { name, message = "" } = Object(error) as Partial<Error>;
   const api = apiErrorIn(error);
   if (api) return meaningOfApi(api);
-  // Errors of the server, which the client sorts only in part.
+  // Errors of the server, which the client classifies only in part.
   return meaningOfText(message) ?? CLIENT_ERRORS[name ?? ""];
 }
 
-/** Messages that say more than the client's. */
+/** Messages that replace less helpful ones of the client. */
 const MESSAGES: Readonly<Record<string, string>> = {
   JetStreamNotEnabled: "JetStream does not answer: it is starting, or not enabled for this account",
 };
 
-/** The error for a server that said no. */
+/** The error for a server that refuses. */
 export function refused(error: Error): RefusedError {
   return new RefusedError(wordsOf(error), { cause: error });
 }
 
-/** The error of a request to JetStream, which has changed nothing, as the core knows it. */
+/** Converts the error of a request to JetStream that has changed nothing. */
 export function explain(error: unknown): unknown {
   if (isOurs(error)) return error;
   switch (meaningOf(error)) {
@@ -208,7 +209,7 @@ export function explain(error: unknown): unknown {
   }
 }
 
-/** The error for a message that JetStream has answered with an error. */
+/** The error for a message that JetStream answered with an error. */
 export function publishError(error: ApiError): Error {
   const { description = `error ${error.err_code ?? error.code}` } = error;
   switch (meaningOfApi(error)) {
@@ -248,7 +249,7 @@ function wordsOf(error: unknown): string {
   return MESSAGES[name] ?? (message || name);
 }
 
-/** The client wraps some errors of JetStream once more. */
+/** The client wraps some errors of JetStream again. */
 function apiErrorIn(error: unknown): ApiError | undefined {
   for (const one of [error, (Object(error) as Error).cause]) {
     const { name, apiError } = Object(one) as Error & { apiError?: () => ApiError };

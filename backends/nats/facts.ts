@@ -1,5 +1,5 @@
 /**
- * What a NATS server tells about itself.
+ * Facts about a NATS server.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import type { Link } from "./link.ts";
 /** The facts about the server of a connection. */
 export function factsOf({ client }: Link): ServerFacts {
   const { info } = client;
-  // The client does not declare what it knows of its socket.
+  // The client does not declare these properties of its socket.
   const { protocol } = client as {
     readonly protocol?: { readonly transport?: { isEncrypted?(): boolean } };
   };

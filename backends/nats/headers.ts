@@ -10,16 +10,21 @@ import { headersOf, lengthOfHeaders, type MessageHeaders } from "../../core/back
 import { nameOf } from "../../core/backend/name.ts";
 import { quote } from "../../core/util/quote.ts";
 
-/** The length of our own headers at most, in bytes: a line of the protocol, two names and values. */
+/**
+ * The maximum length of the library's own headers, in bytes: the first line, two names and their
+ * values.
+ */
 export const HEADER_LENGTH = 112;
-/** The bytes around a header: a colon, a space, and the end of the line. */
+/**
+ * The size of a header without name and value, in bytes: a colon, a space, and the end of the line.
+ */
 const AROUND = 4;
 const FIRST = "NATS/1.0\r\n";
 const LAST = "\r\n";
-/** Headers that servers act upon, or write themselves. */
+/** Headers that servers interpret, or write themselves. */
 const RESERVED = /^nats-/i;
 
-/** Makes headers without the library: the client only asks for their bytes. */
+/** Creates headers without the library. The client only asks for their bytes. */
 export function headerOf(fields: Readonly<Record<string, string>>): MsgHdrs {
   const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`);
   const bytes = Buffer.from(`${FIRST}${lines.join("")}${LAST}`);
@@ -33,8 +38,8 @@ export function lengthOf(headers: MessageHeaders | undefined): number {
 }
 
 /**
- * The headers of a message. Servers pass on whatever other programs write there; for what it cannot
- * read the client throws, and reads nothing more if that happens in a callback.
+ * The headers of a message. Servers pass on invalid headers of other programs, for which the client
+ * throws. If it throws in a callback, it reads nothing more.
  */
 export function readHeaders(message: Pick<Msg, "headers">): MsgHdrs | undefined {
   try {
@@ -55,9 +60,10 @@ export function headersIn(headers: MsgHdrs | undefined): MessageHeaders | undefi
 }
 
 /**
- * Refuses headers that a server would act upon, and all headers if the server has none.
+ * Rejects headers that a server would interpret, and all headers if the server does not support
+ * them.
  *
- * @param hasHeaders Whether the server supports headers, where that is known.
+ * @param hasHeaders Whether the server supports headers, if known.
  * @throws {TypeError} If a header cannot be used.
  */
 export function checkHeaders(

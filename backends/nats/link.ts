@@ -10,27 +10,27 @@ import { unlessAborted } from "../../core/util/abort.ts";
 import { inBackground } from "../../core/util/background.ts";
 import { CLIENT_EVENTS, isDenied, meaningOfText, refused } from "./errors.ts";
 
-/** The client reports what came before an answer at most so many microtasks after the answer. */
+/** The client may report earlier events up to this many microtasks after an answer. */
 const LATE = 10;
 
 /** The client's status events, until they are stopped. */
 type Notices = AsyncIterable<Status> & { stop?(): void };
 
-/** Something that needs a subscription to begin. */
+/** A value that is used with its subscription. */
 export interface Begun {
-  /** Its subscription. */
+  /** The subscription. */
   readonly subscription: Subscription;
 }
 
-/** One connection: our own, or the user's until that is interrupted. */
+/** One connection: the backend's own, or the user's until it is interrupted. */
 export class Link {
   /** The client. */
   readonly client: NatsConnection;
-  /** Aborts, with a `ConnectionError`, when it is lost or closed. */
+  /** Aborts with a `ConnectionError` when the connection is lost or closed. */
   readonly loss: AbortSignal;
   /**
-   * Called with each subject that the user has no right to publish to; with an empty one if the
-   * server does not say which.
+   * Called with each subject that the user may not publish to. The subject is empty if the server
+   * does not name it.
    */
   onDenied: (subject: string, error: Error) => void = () => {};
   readonly #borrowed: boolean;
@@ -38,19 +38,19 @@ export class Link {
   readonly #notices: Notices;
   #reason: unknown;
   #confirming: Promise<void> | undefined;
-  /** The latest refusal of a subscription that does not say of which. */
+  /** The latest refusal of a subscription that the server does not name. */
   #complaint: Error | undefined;
-  /** An answer that the table does not know. */
+  /** An answer that is not in the table. */
   #unknown: UnknownReplyError | undefined;
   readonly #onComplaint = new Set<(error: Error) => void>();
-  /** Rejects what is to be settled before the link is lost. */
+  /** Functions that reject pending promises when the link is lost. */
   readonly #pending = new Set<(reason: unknown) => void>();
   /** The subscriptions that are opened one by one. */
   #queue: Promise<unknown> | undefined;
 
   /**
-   * @param client A client that is connected.
-   * @param borrowed Whether it is the user's: that one reconnects, and is never closed.
+   * @param client A connected client.
+   * @param borrowed Whether it is the user's client, which reconnects and is never closed.
    */
   constructor(client: NatsConnection, borrowed: boolean) {
     this.client = client;
@@ -58,23 +58,23 @@ export class Link {
     this.loss = this.#loss.signal;
     this.#notices = client.status();
     this.#watch().catch((error) => this.cut(error));
-    // It also resolves without an error if the user has closed the client.
+    // The promise resolves without an error if the user has closed the client.
     inBackground(client.closed().then((error) => this.#lose(error)));
   }
 
-  /** Whether it is the user's. */
+  /** Whether the client is the user's. */
   get isBorrowed(): boolean {
     return this.#borrowed;
   }
 
-  /** Whether it is of no more use. */
+  /** Whether the connection is lost. */
   get lost(): boolean {
     return this.loss.aborted;
   }
 
   /**
-   * Resolves once the server has all that was sent in this turn of the event loop, after the call
-   * too: one PING for all who ask.
+   * Resolves once the server has everything that is sent in this turn of the event loop. All
+   * callers share one PING.
    */
   confirm(): Promise<void> {
     if (this.#confirming) return this.#confirming;
@@ -92,8 +92,9 @@ export class Link {
   }
 
   /**
-   * Settles as the promise does, or rejects when the link is lost: the client leaves some pending.
-   * Not by a listener of the signal: one that comes and goes with each message is slow.
+   * Settles as the promise does, or rejects when the link is lost, since the client never settles
+   * some promises. A listener of the signal is not used: adding and removing one for each message
+   * is slow.
    */
   unlessLost<Value>(promise: Promise<Value>): Promise<Value> {
     return new Promise((resolve, reject) => {
@@ -112,10 +113,11 @@ export class Link {
   /**
    * Subscribes. Resolves once the server has confirmed.
    *
-   * All who subscribe in a turn share one PING. The server refuses a subscription over its limit
-   * without saying which one: those that share the PING are opened again then, one by one.
+   * All subscriptions of a turn share one PING. The server refuses a subscription over its limit
+   * without naming it. All subscriptions that share the PING are then opened again, one by one.
    *
-   * @param begin Subscribes. It may be called twice: what the first subscription has heard is lost.
+   * @param begin Subscribes. It may be called twice. Messages of the first subscription are then
+   * dropped.
    * @throws {RefusedError} If the server refuses this subscription.
    */
   async subscribe<Value extends Begun>(begin: () => Value): Promise<Value> {
@@ -149,7 +151,7 @@ export class Link {
     return { complaint: this.#complaint! };
   }
 
-  /** Settles as a request does; rejects at once if the server refuses the subscription for answers. */
+  /** Settles like a request. Rejects at once if the server refuses the subscription for answers. */
   async unlessRefused<Value>(request: Promise<Value>): Promise<Value> {
     let complain!: (error: Error) => void;
     const complaint = new Promise<never>((_, reject) => {
@@ -163,21 +165,21 @@ export class Link {
     }
   }
 
-  /** Sends a PING, and cuts the socket if it is not answered. */
+  /** Sends a PING, and destroys the socket if it is not answered. */
   async probe(signal: AbortSignal): Promise<void> {
     if (this.lost) return;
     try {
       await unlessAborted(signal, this.confirm());
     } catch (error) {
       this.#lose(error);
-      // The user's client goes on with another socket.
+      // The user's client continues with another socket.
       if (this.#borrowed) void this.client.reconnect().catch(() => {});
       else await this.client.close();
       throw this.loss.reason;
     }
   }
 
-  /** Resolves with the socket shut, unless it is the user's. */
+  /** Closes the client, unless it is the user's. Resolves once the socket is closed. */
   async close(): Promise<void> {
     this.#lose(undefined);
     this.#notices.stop?.();
@@ -193,12 +195,12 @@ export class Link {
     }
   }
 
-  /** Takes an `-ERR` of the server. */
+  /** Handles an `-ERR` of the server. */
   #hear(error: Error): void {
     const meaning = meaningOfText(error.message);
     const { operation, subject } = error as Error & { operation?: string; subject?: string };
     if (isDenied(error) && (operation !== "publish" || subject)) {
-      // The client tells subscriptions itself.
+      // The client itself informs subscriptions.
       if (operation === "publish") this.onDenied(subject!, error);
     } else if (meaning === "fatal") {
       this.#complaint = error;
@@ -210,10 +212,13 @@ export class Link {
     }
   }
 
-  /** Gives it up: what it is needed for is refused, or it is not known what was answered. */
+  /**
+   * Gives the connection up, because the server refuses a necessary subscription, or sent an
+   * unknown answer.
+   */
   cut(cause: unknown): void {
     this.#lose(cause);
-    // The user's client goes on.
+    // The user's client stays open.
     if (!this.#borrowed) void this.client.close().catch(() => {});
   }
 

@@ -3,61 +3,62 @@
  *
  * ## URLs
  *
- * `nats-stream://…`, with servers, logins, TLS and permissions as for `nats://`. All channels share one stream,
- * which `stream` names: `broadcaster` by default. If it does not exist, it is created with these
- * limits:
+ * `nats-stream://…`, with servers, logins, TLS and permissions as for `nats://`. All channels share
+ * one stream. The parameter `stream` is its name, by default `broadcaster`. If it does not exist,
+ * it is created with these limits:
  *
- * - `retention`: how long events are kept, such as `30m`, `12h` or `7d` (the default). `forever`
+ * - `retention`: how long events are stored, such as `30m`, `12h` or `7d` (the default). `forever`
  *   or `0` means no limit.
- * - `maxBytes`: the size of all events together, in bytes. No limit by default.
- * - `maxlen`: how many events of each channel are kept. No limit by default.
+ * - `maxBytes`: the total size of all events, in bytes. No limit by default.
+ * - `maxlen`: the number of events that are stored for each channel. No limit by default.
  * - `storage`: `file` (the default) or `memory`.
- * - `replicas`: on how many servers of a cluster each event is stored. 1 by default.
+ * - `replicas`: the number of servers of a cluster that store each event. 1 by default.
  *
  * An existing stream keeps its own limits. It is refused if it cannot hold channels: it must keep
  * messages by limits, acknowledge them, and republish them as described below.
  *
- * A session has three subscriptions besides those of its channels, which count for the server's
- * `max_subscriptions`. The past is read on a second connection, made at first need, so that pages
- * delay no message. If the server permits only one, they share it.
+ * A session has three subscriptions besides those of its channels. They count towards the server's
+ * `max_subscriptions`. A second connection reads the past, so that pages delay no message. It is
+ * opened when it is first needed. If the server permits only one connection, the first one is used.
  *
  * ## Delivery
  *
- * Events of all channels are in one order. None is lost while the stream keeps it, also when a
- * connection is lost. Events that were removed before they were read make a gap (`trimmed`), and
- * so does a stream that was deleted and created again (`reset`).
+ * Events of all channels are in one order. No event is lost while the stream stores it, even if a
+ * connection is lost. There is a gap if events were removed before they were read (`trimmed`), or
+ * if the stream was deleted and created again (`reset`).
  *
  * A server whose machine crashes loses the messages that it had not synced (`sync_interval`). A
- * subscriber that had received some of them gets a gap (`rollback`): each message carries a unique
+ * subscriber that had received some of them gets a gap (`rollback`). Each message carries a unique
  * number, so a later message with the same sequence is recognized as a different one.
  *
- * A stream that starts, stops or elects a leader takes no messages. They wait, up to `timeout`. What
- * a leader took and lost has an unknown outcome two seconds after the stream has another one. In a
- * cluster, a message with an unknown outcome and no key may still be stored later, after messages
- * that were published since. With a key it is sent again first, and what comes late is a duplicate.
+ * A stream that starts, stops or elects a leader accepts no messages. Messages wait, up to
+ * `timeout`. If a leader accepted messages and lost them, their outcome is unknown two seconds
+ * after the stream has another leader. In a cluster, a message with an unknown outcome and no key
+ * may still be stored later, after messages that were published since. A message with a key is sent
+ * again first, so that a late one is a duplicate.
  *
- * The server does not know which channel a removed message belonged to. A channel whose own last
- * event was removed therefore gets a gap if any message after it was removed. A pattern that
- * resumes has one position for all its channels: with `maxlen`, or after a purge, it may get gaps
- * for channels that it does not match.
+ * The server does not record the channel of a removed message. So a channel whose own last event
+ * was removed gets a gap if any later message was removed. A pattern that resumes has one position
+ * for all its channels. With `maxlen`, or after a purge, it may get gaps for channels that it does
+ * not match.
  *
  * The channel `chat.room-1` is the subject `broadcaster.chat.room-1`, where the first token is the
  * name of the stream. Messages that other programs publish there are events. Names and patterns are
  * encoded as for `nats://`. The server republishes stored messages on `broadcaster-live.>`, each
- * with its sequence and that of the message before it: subscribers need no consumers, and notice
- * what they have missed. A stream without this republishing is refused. A payload may be as large
- * as the server allows: 1 MiB by default.
+ * with its sequence and the sequence of the message before it. So subscribers need no consumers,
+ * and detect missed messages. A stream without this republishing is refused. A payload may be as
+ * large as the server allows: 1 MiB by default.
  *
- * Headers are those of the message. Names that start with `Nats-` are refused, since servers act
- * upon them. An idempotency key becomes a `Nats-Msg-Id`, made of the channel and the key. It is
- * known within the stream's duplicate window: in a stream that is created here, 5 minutes, or the
- * retention if that is shorter. It survives a restart of the server.
+ * Headers are NATS headers. Names that start with `Nats-` are refused, since servers interpret
+ * them. An idempotency key becomes a `Nats-Msg-Id`, made of the channel and the key. The key is
+ * known within the stream's duplicate window. A stream that is created here has a window of 5
+ * minutes, or of the retention if that is shorter. Keys survive a restart of the server.
  *
  * ## Escape hatch
  *
- * Pass a `NatsConnection` to the factory: `natsStream({ client })`. It is used, and never closed.
- * It reconnects by itself, and what it loses meanwhile is read from the stream. The library
- * `@nats-io/jetstream` is loaded when the backend opens. Bundlers do not see that: pass its
+ * Pass a `NatsConnection` to the factory: `natsStream({ client })`. The connection is never closed.
+ * It reconnects by itself, and events that it loses meanwhile are read from the stream. The library
+ * `@nats-io/jetstream` is loaded when the backend opens. Bundlers do not see that, so pass its
  * function `jetstreamManager` too.
  *
  * @module
@@ -102,16 +103,16 @@ import { checkPublish } from "./subject.ts";
 export type { NatsConnection } from "./dial.ts";
 export type { Manage, NatsOptions };
 
-/** How long events are kept by default, in milliseconds. */
+/** The default retention, in milliseconds. */
 const RETENTION = 7 * 24 * 60 * 60 * 1_000;
 
-/** One connection and one stream, however many channels. */
+/** Uses one connection and one stream for any number of channels. */
 export class NatsStreamBackend implements Backend {
   /** The scheme. */
   readonly name = "nats-stream";
-  /** Where it connects to, as it appears in messages. */
+  /** The servers, as shown in messages. */
   readonly address: string;
-  /** What it can do. */
+  /** The features. */
   readonly features: BackendFeatures = {
     crossProcess: true,
     binary: true,
@@ -124,11 +125,11 @@ export class NatsStreamBackend implements Backend {
   readonly #held: RenewedConnection<Session>;
 
   /**
-   * A backend that connects when `connect()` is called.
+   * Creates a backend. `connect()` connects it.
    *
-   * @param dial How it connects.
-   * @param manage Makes a manager of streams on a connection.
-   * @param limits The stream's name, and the configuration with which it is created.
+   * @param dial Connects to the server.
+   * @param manage Creates a manager of streams on a connection.
+   * @param limits The name of the stream, and the configuration of a new one.
    */
   constructor(dial: Dial, manage: Manage, limits: Limits) {
     this.address = dial.address;
@@ -137,7 +138,7 @@ export class NatsStreamBackend implements Backend {
     this.#held = new RenewedConnection(() => Session.open(options, past));
   }
 
-  /** Whether the connection is up, as far as it knows. */
+  /** `false` once the connection was lost. */
   get connected(): boolean {
     return !this.#held.lost;
   }
@@ -157,7 +158,7 @@ export class NatsStreamBackend implements Backend {
     return this.#held.current?.writer.window;
   }
 
-  /** Refuses what the server would refuse, and keys that it would forget too early. */
+  /** Rejects messages that the server would refuse, and keys that it would forget too early. */
   check(channel: string, payload?: Payload, options: PayloadOptions = {}): void {
     const session = this.#held.current;
     const info = session?.link.client.info;
@@ -167,17 +168,17 @@ export class NatsStreamBackend implements Backend {
     if (once) session?.writer.checkOnce(channel, once);
   }
 
-  /** Publishes each message, which the server answers with its sequence. */
+  /** Publishes each message. The server answers with its sequence. */
   publish(messages: readonly OutgoingPayload[]): readonly Promise<Position | undefined>[] {
     return this.#held.current!.writer.publish(messages);
   }
 
-  /** The live end of a channel, or of a pattern. */
+  /** Opens the live end of a channel or pattern. */
   tail(target: Target, { after }: TailOptions = {}): Promise<Tail> {
     return this.#held.current!.tail(target, after);
   }
 
-  /** A page of a channel, or of a pattern. */
+  /** Reads a page of a channel or pattern. */
   read(target: Target, options: ReadOptions): Promise<Page> {
     return this.#past.read(this.#held.current!.reader, target, options);
   }
@@ -187,48 +188,48 @@ export class NatsStreamBackend implements Backend {
     await Promise.all([this.#held.current?.link.probe(signal), this.#past.probe(signal)]);
   }
 
-  /** What the server tells about itself. */
+  /** Facts about the server. */
   describe(): Promise<ServerFacts> {
     return Promise.resolve(factsOf(this.#held.current!.link));
   }
 
-  /** Closes the connections, but not the user's. */
+  /** Closes the connections, except the user's. */
   async close(): Promise<void> {
     await Promise.all([this.#held.close(), this.#past.close()]);
   }
 }
 
-/** Options for `natsStream()`: a connection, and the stream with the limits that it is created with. */
+/** Options for `natsStream()`: the connection, the stream, and the limits of a new stream. */
 export interface NatsStreamOptions extends NatsOptions {
   /**
-   * The function of this name of `@nats-io/jetstream`, for bundlers and `deno compile`: they do not
-   * see that the library is loaded.
+   * The function `jetstreamManager` of `@nats-io/jetstream`, for bundlers and `deno compile`. They
+   * do not see that the library is loaded.
    *
    * @default {undefined} The library is loaded when the backend opens.
    */
   readonly jetstreamManager?: Manage | undefined;
   /**
-   * The name of the stream: up to 64 letters, digits, `-` and `_`. It is the first token of all
-   * its subjects.
+   * The name of the stream: up to 64 letters, digits, `-` and `_`. The name is the first token of
+   * all subjects of the stream.
    *
    * @default {"broadcaster"}
    */
   readonly stream?: string | undefined;
   /**
-   * How long events are kept: milliseconds, a text with a unit such as `"12h"`, or `"forever"`. 0
-   * also means no limit.
+   * How long events are stored: a number of milliseconds, a text with a unit such as `"12h"`, or
+   * `"forever"`. 0 also means no limit.
    *
    * @default {"7d"}
    */
   readonly retention?: number | string | undefined;
   /**
-   * How many events of each channel are kept.
+   * The number of events that are stored for each channel.
    *
    * @default {undefined} No limit.
    */
   readonly maxlen?: number | undefined;
   /**
-   * The size of all events together, in bytes.
+   * The total size of all events, in bytes.
    *
    * @default {undefined} No limit.
    */
@@ -240,7 +241,7 @@ export interface NatsStreamOptions extends NatsOptions {
    */
   readonly storage?: "file" | "memory" | undefined;
   /**
-   * On how many servers of a cluster each event is stored.
+   * The number of servers of a cluster that store each event.
    *
    * @default {1}
    */
@@ -248,9 +249,9 @@ export interface NatsStreamOptions extends NatsOptions {
 }
 
 /**
- * The backend of NATS JetStream, to be given to `new Broadcast()`.
+ * The backend of NATS JetStream, for `new Broadcast()`.
  *
- * @param options Options for the connection and the stream, beside those of the URL.
+ * @param options Options for the connection and the stream, in addition to those of the URL.
  * @throws {TypeError} If the URL is malformed, or the client is not a `NatsConnection`.
  *
  * @example
@@ -303,7 +304,7 @@ export function natsStream(options: NatsStreamOptions = {}): BackendSource {
   });
 }
 
-/** Makes the backend of a `nats-stream://` URL. */
+/** Opens the backend of a `nats-stream://` URL. */
 export function open(address: Address): Promise<Backend> {
   return openWith(address);
 }
@@ -314,7 +315,7 @@ async function openWith(
   manage?: Manage,
 ): Promise<Backend> {
   const limits = limitsOf(address);
-  // First, since npm installs the connection's package with it.
+  // Loaded first, since npm installs the connection's package with it.
   const manager = manage ?? await loadManager();
   const dial = client ? dialOver(client, address) : await dialOf(address);
   return new NatsStreamBackend(dial, manager, limits);

@@ -4,45 +4,46 @@
  * ## URLs
  *
  * `nats://[user:password@]host[:port][,host[:port]…]`, or `nats://token@host`. The default port is
- * 4222. Of several servers of a cluster, one is used.
+ * 4222. One of several servers of a cluster is used.
  *
  * - `tls`: `true` if the server must have TLS. Otherwise TLS is used if the server offers it. The
- *   server's certificate must name the host as it is written in the URL.
+ *   server's certificate must be for the host in the URL.
  * - `ca`, `cert`, `key`: paths of PEM files for TLS.
- * - `creds`: the path of a credentials file, as `nsc` and Synadia Cloud make them:
+ * - `creds`: the path of a credentials file, as `nsc` and Synadia Cloud create them:
  *   `nats://connect.ngs.global?tls=true&creds=user.creds`. It is read again for each connection.
  *
  * For other credentials, and for WebSockets, pass a client.
  *
- * On Deno, `--allow-net=host:port` is enough, with each host as it is written, and `--allow-read` for
- * the files that the URL names.
+ * On Deno, `--allow-net=host:port` is enough for each host as it is written, with `--allow-read`
+ * for the files that the URL names.
  *
  * ## Delivery
  *
- * At most once, in the order of each publisher. Events that are published while the connection is
- * lost are lost too, and make a gap. So do those that the server drops because this process is too
- * slow: it closes the connection then.
+ * Events arrive at most once, in the order of each publisher. Events that are published while the
+ * connection is lost are lost too, and cause a gap. If this process is too slow, the server drops
+ * events and closes the connection, which also causes a gap.
  *
- * A subscription that the server refuses rejects with a `RefusedError`: the right is missing, or the
- * limit `max_subscriptions` is reached. If a right is revoked later, the subscription ends with it.
+ * If the server refuses a subscription, it rejects with a `RefusedError`: a right is missing, or
+ * the limit `max_subscriptions` is reached. If a right is revoked later, the subscription ends with
+ * this error.
  *
- * Headers are those of the message. Names that start with `Nats-` are refused, since servers act
- * upon them. Each message carries a header of ours, `broadcaster-sequence`, by which subscribers
- * notice, with the exact count, events that servers lost between two events of one publisher.
- * Losses among the messages of other programs, which lack this header, may go unnoticed, and so may
- * losses before the first event of a publisher that arrives.
+ * Headers are NATS headers. Names that start with `Nats-` are refused, since servers interpret
+ * them. Each message carries the header `broadcaster-sequence`. With it, subscribers detect events
+ * that servers lost between two events of one publisher, and count them exactly. Messages of other
+ * programs lack this header, so their losses may go unnoticed. Losses before the first received
+ * event of a publisher may also go unnoticed.
  *
  * A channel is the subject of the same name: other programs may publish and subscribe to it.
  * Characters that a subject cannot have, such as spaces, `*`, `>` and `%`, are written as their
- * UTF-8 bytes, `%20`, and an empty token as `%`. A first `$` is written `%24`, and `_INBOX`
- * `%5FINBOX`. A subject may have 2,048 bytes, and a payload as many as the server allows: 1 MiB by
- * default. A pattern is narrowed to the tokens before its first `*`: `room.*` subscribes to
+ * UTF-8 bytes, such as `%20`, and an empty token as `%`. A first `$` is written `%24`, and `_INBOX`
+ * `%5FINBOX`. A subject may have 2,048 bytes. A payload may be as large as the server allows: 1 MiB
+ * by default. A pattern is narrowed to the tokens before its first `*`: `room.*` subscribes to
  * `room.>`, and `room*` to every subject.
  *
  * ## Escape hatch
  *
- * Pass a `NatsConnection` to the factory: `nats({ client })`. It is used, and never closed. It
- * reconnects by itself; what it loses meanwhile makes a gap.
+ * Pass a `NatsConnection` to the factory: `nats({ client })`. The connection is never closed. It
+ * reconnects by itself, and events that it loses meanwhile cause a gap.
  *
  * @module
  */
@@ -94,7 +95,7 @@ import { channelOf, checkPublish, subjectOf, subjectsOf } from "./subject.ts";
 export type { NatsConnection } from "./dial.ts";
 export type { NatsOptions };
 
-/** The errors of one turn's messages that the server denied, by their subjects. */
+/** The errors for the messages of one turn that the server denied, by subject. */
 type Denials = Map<string, Error>;
 
 /** A tail, and its subscription. */
@@ -103,25 +104,25 @@ interface Listening {
   readonly subscription: Subscription;
 }
 
-/** A tail that the server may refuse, also later, when rights are revoked. */
+/** A tail that the server may refuse, even later, when rights are revoked. */
 class NatsTail extends QueueTail {
   /** The refusal. */
   failure: RefusedError | undefined;
 
-  /** Makes reads reject, after what has come. */
+  /** Makes reads reject, after the items that have come. */
   refuse(reason: RefusedError): void {
     this.failure ??= reason;
     this.error(reason);
   }
 }
 
-/** One connection, however many channels. */
+/** Uses one connection for any number of channels. */
 export class NatsBackend implements Backend {
   /** The scheme. */
   readonly name = "nats";
-  /** Where it connects to, as it appears in messages. */
+  /** The servers, as shown in messages. */
   readonly address: string;
-  /** What it can do. */
+  /** The features. */
   readonly features: BackendFeatures = {
     crossProcess: true,
     binary: true,
@@ -136,16 +137,16 @@ export class NatsBackend implements Backend {
   readonly #held: RenewedConnection<Link> = new RenewedConnection(() => this.#open());
 
   /**
-   * A backend that connects when `connect()` is called.
+   * Creates a backend. `connect()` connects it.
    *
-   * @param dial How it connects.
+   * @param dial Connects to the server.
    */
   constructor(dial: Dial) {
     this.address = dial.address;
     this.#dial = dial;
   }
 
-  /** Whether the connection is up, as far as it knows. */
+  /** `false` once the connection was lost. */
   get connected(): boolean {
     return !this.#held.lost;
   }
@@ -167,7 +168,7 @@ export class NatsBackend implements Backend {
     };
     link.loss.addEventListener("abort", () => {
       for (const [source, subscription] of this.#tails) {
-        // The user's client would subscribe again.
+        // Otherwise the user's client would subscribe again.
         subscription.unsubscribe();
         source.error(link.loss.reason);
       }
@@ -176,20 +177,20 @@ export class NatsBackend implements Backend {
     return link;
   }
 
-  /** Refuses names, headers and payloads that the server would refuse. */
+  /** Rejects names, headers and payloads that the server would refuse. */
   check(channel: string, payload?: Payload, { headers }: PayloadOptions = {}): void {
     const info = this.#held.current?.client.info;
     checkHeaders(this.name, channel, headers, info?.headers);
     checkPublish(channel, payload, info?.max_payload, lengthOf(headers));
   }
 
-  /** Publishes the messages of a turn, and a PING after them, which confirms them all. */
+  /** Publishes the messages of a turn. A PING after them confirms all of them. */
   publish(messages: readonly OutgoingPayload[]): readonly Promise<undefined>[] {
     const link = this.#held.current!;
     const denials: Denials = new Map();
     const failures = new Map<OutgoingPayload, unknown>();
     const confirmed = this.#send(link, messages, denials, failures);
-    // Perhaps no message waits for it.
+    // A rejection is ignored here, since perhaps no message awaits it.
     confirmed.catch(() => {});
     const answers = new Map<string, Promise<undefined>>();
     return messages.map((message) => {
@@ -213,7 +214,8 @@ export class NatsBackend implements Backend {
   ): Promise<void> {
     link.loss.throwIfAborted();
     this.#unconfirmed.add(denials);
-    // Before the messages: the PING follows them, in the same write.
+    // Requested before the messages are published. The PING is written after them, in the same
+    // write.
     const confirmed = link.confirm();
     for (const message of messages) {
       try {
@@ -234,7 +236,7 @@ export class NatsBackend implements Backend {
 
   #sendOne(link: Link, { channel, payload, headers }: OutgoingPayload): void {
     const { max_payload: limit = 0, headers: hasHeaders = false } = link.client.info ?? {};
-    // The limit may be another one than when the message was checked.
+    // The limit may have changed since the message was checked.
     checkPublish(channel, payload, limit, lengthOf(headers));
     const length = Buffer.byteLength(payload) + lengthOf(headers) + HEADER_LENGTH;
     const own = hasHeaders && length <= limit
@@ -261,7 +263,7 @@ export class NatsBackend implements Backend {
     const source = new NatsTail(async () => {
       this.#tails.delete(source);
       subscription.unsubscribe();
-      // A lost connection has nothing left to confirm.
+      // A lost connection has nothing to confirm.
       await link.confirm().catch(() => {});
     });
     const hear = (error: Error | null, message: Msg): void => {
@@ -289,7 +291,7 @@ export class NatsBackend implements Backend {
     await this.#held.current?.probe(signal);
   }
 
-  /** What the server tells about itself. */
+  /** Facts about the server. */
   describe(): Promise<ServerFacts> {
     return Promise.resolve(factsOf(this.#held.current!));
   }
@@ -301,9 +303,9 @@ export class NatsBackend implements Backend {
 }
 
 /**
- * The backend of NATS, to be given to `new Broadcast()`.
+ * The backend of NATS, for `new Broadcast()`.
  *
- * @param options Options for the connection, beside those of the URL.
+ * @param options Options for the connection, in addition to those of the URL.
  * @throws {TypeError} If the URL is malformed, or the client is not a `NatsConnection`.
  *
  * @example
@@ -336,7 +338,7 @@ export function nats(options: NatsOptions = {}): BackendSource {
   });
 }
 
-/** Makes the backend of a `nats://` URL. */
+/** Opens the backend of a `nats://` URL. */
 export async function open(address: Address): Promise<Backend> {
   return new NatsBackend(await dialOf(address));
 }

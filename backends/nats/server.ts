@@ -1,5 +1,5 @@
 /**
- * Connects to one NATS server: with or without TLS, and its refusals in words.
+ * Connects to one NATS server, with or without TLS, and explains its refusals.
  *
  * @module
  */
@@ -16,19 +16,19 @@ import type { NatsConnection } from "./dial.ts";
 import { meaningOf } from "./errors.ts";
 import { guard } from "./socket_errors.ts";
 
-/** The core reconnects, and probes connections; the client's own pings are the safety net. */
+/** The core reconnects, and probes connections. The client's own pings are only a safety net. */
 const OPTIONS = {
   reconnect: false,
   pingInterval: 10_000,
   maxPingOut: 2,
   timeout: 10_000,
   noAsyncTraces: true,
-  // The runtime resolves names when it connects, under the permission for the name itself. Deno
-  // permits the client's own look-up only together with the whole network.
+  // The runtime resolves names when it connects, which needs permission only for the name. The
+  // client's own lookup needs permission for the whole network on Deno.
   resolve: false,
 } satisfies ConnectionOptions;
 
-/** What a URL says of the login and of TLS. */
+/** The settings of a URL for the login and TLS. */
 export interface Login {
   /** The user and password, or the token. */
   readonly options: ConnectionOptions;
@@ -40,27 +40,27 @@ export interface Login {
   readonly pem: Pem;
 }
 
-/** What connecting needs. */
+/** Parameters of an attempt to connect. */
 export interface Connecting {
   /** The client library. */
   readonly library: typeof import("@nats-io/transport-node");
   /** The login. */
   readonly login: Login;
-  /** The servers that were found without TLS. */
+  /** The servers that turned out to have no TLS. */
   readonly plain: Set<string>;
 }
 
-/** TLS as the client takes it. What it does not know, it passes on to `node:tls`. */
+/** TLS options of the client. The client passes unknown options to `node:tls`. */
 type Tls = TlsOptions & { readonly host?: string; readonly servername?: string };
 
 /**
  * Connects to a server, given as `host:port`.
  *
- * The client checks a certificate against the name of the server, and against `localhost` if it has
- * none to check: the host is given to it as it is written. It then insists on TLS, so that a server
- * without it is asked twice.
+ * The client checks a certificate against the name of the server, or against `localhost` if there
+ * is no name. So the host is passed as it is written in the URL. The client then requires TLS, so a
+ * server without TLS is tried twice.
  *
- * @throws {RefusedError} If the server says no.
+ * @throws {RefusedError} If the server refuses.
  */
 export async function connectTo(server: string, connecting: Connecting): Promise<NatsConnection> {
   const { plain } = connecting;
@@ -68,7 +68,7 @@ export async function connectTo(server: string, connecting: Connecting): Promise
     try {
       return await dial(server, null, connecting);
     } catch (error) {
-      // The client has no settings for TLS, and fails on that: the server has TLS by now.
+      // The client fails without settings for TLS. The failure shows that the server now has TLS.
       const { cause } = Object(error) as Error;
       if (!(isInstance(cause, "TypeError"))) throw explained(error, server, connecting);
       plain.delete(server);
@@ -85,7 +85,7 @@ export async function connectTo(server: string, connecting: Connecting): Promise
   try {
     return await connectTo(server, connecting);
   } catch (error) {
-    // A server with a limit may still count the first connection.
+    // A server with a limit on connections may still count the first one.
     if (!CLOSED.test(reasonOf(error))) throw error;
     await new Promise<void>((resolve) => after(PAUSE, resolve));
     return await connectTo(server, connecting);
@@ -118,10 +118,10 @@ function tlsOf(server: string, { login: { pem } }: Connecting): Tls {
 
 const HAS_NO_TLS = /does not support 'tls'/;
 const CLOSED = /write after end|ECONNRESET|EPIPE/i;
-/** The time before a server is asked again that has closed the connection, in milliseconds. */
+/** The pause before another attempt at a server that has closed the connection, in milliseconds. */
 const PAUSE = 100;
 
-/** What errors mean, and what to do, by what runtimes call them in message and code. */
+/** Advice about errors, by their message and code on each runtime. */
 const WAYS_OUT: readonly (readonly [RegExp, string])[] = [
   [HAS_NO_TLS, "the server has no TLS, leave out ?tls=, ?ca=, ?cert= and ?key="],
   [
@@ -137,7 +137,7 @@ const WAYS_OUT: readonly (readonly [RegExp, string])[] = [
     "the server asks for a certificate, give ?cert= and ?key=",
   ],
   [/TLS Required/i, "the server wants TLS, add ?tls=true"],
-  // The client drops what the server said before it closed the connection.
+  // The client drops the reason that the server sent before it closed the connection.
   [
     CLOSED,
     "the server closed the connection: it has too many connections (max_connections), or it stops",
@@ -158,7 +158,7 @@ function explained(
     return new RefusedError("the file of ?creds= is not a credentials file", { cause: error });
   }
   const wayOut = WAYS_OUT.find(([pattern]) => pattern.test(`${reason} ${code}`))?.[1];
-  // A server that asks for a certificate may close the connection before its reason is read.
+  // A server that requires a certificate may close the connection before its reason is read.
   const orCertificate = CLOSED.test(`${reason} ${code}`) && pem.ca && !pem.cert
     ? ", or it asks for a certificate, give ?cert= and ?key="
     : "";

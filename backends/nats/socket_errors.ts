@@ -1,5 +1,5 @@
 /**
- * Keeps late errors of the client's sockets from ending the process.
+ * Prevents late errors of the client's sockets from ending the process.
  *
  * @module
  */
@@ -9,27 +9,27 @@ import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 
-/** The diagnostics channel that reports every socket that is opened. */
+/** The diagnostics channel that reports every new socket. */
 const OPENED = "net.client.socket";
 
 const guarded = new AsyncLocalStorage<true>();
 
-/** The sockets that were opened for the client, and who learns of the errors of TLS on them. */
+/** The sockets that were opened for the client, with a callback for TLS errors on them. */
 const held = new WeakMap<Socket, (error: Error) => void>();
 
-/** The property that both runtimes have: the socket below TLS. */
+/** The property of both runtimes for the socket below TLS. */
 type WithParent = TLSSocket & { readonly _parent?: Socket };
 
-/** How many functions are being run. */
+/** The number of functions that are running. */
 let running = 0;
 
 /**
- * Runs a function that opens sockets. The client removes its listeners when a socket has TLS, and
- * before it destroys one. On Deno, an error that arrives after that, such as when a server refuses a
- * login or a certificate and closes the connection, would be unhandled and end the process.
+ * Runs a function that opens sockets. The client removes its listeners when a socket gets TLS, and
+ * before it destroys a socket. On Deno, a later error would then be unhandled and end the process,
+ * for example when a server refuses a login or a certificate and closes the connection.
  */
 export async function guard<Value>(open: () => Promise<Value>): Promise<Value> {
-  // Sockets that others open meanwhile are opened outside of this run.
+  // Other code may open sockets meanwhile.
   const opened = (message: unknown) => {
     if (!guarded.getStore()) return;
     const { socket } = message as { socket: Socket };
@@ -42,7 +42,7 @@ export async function guard<Value>(open: () => Promise<Value>): Promise<Value> {
   try {
     return await guarded.run(true, open);
   } catch (error) {
-    // What the server had against it, which the client did not hear.
+    // The server's reason, which the client did not receive.
     throw reason ?? error;
   } finally {
     unsubscribe(OPENED, opened);
@@ -54,7 +54,10 @@ export async function guard<Value>(open: () => Promise<Value>): Promise<Value> {
   }
 }
 
-/** No diagnostics channel reports sockets with TLS: they are met when they lose their listeners. */
+/**
+ * No diagnostics channel reports sockets with TLS. Such sockets are found when their listeners are
+ * removed.
+ */
 function watchTls(): void {
   const { removeAllListeners } = TLSSocket.prototype;
   TLSSocket.prototype.removeAllListeners = function (this: WithParent, ...events: []) {
@@ -65,14 +68,14 @@ function watchTls(): void {
   };
 }
 
-/** Uncovers the method that is inherited. */
+/** Restores the inherited method. */
 function unwatchTls(): void {
   Reflect.deleteProperty(TLSSocket.prototype, "removeAllListeners");
 }
 
 function hold(socket: Socket, onError: (error: Error) => void): void {
   const { removeAllListeners } = Object.getPrototypeOf(TLSSocket.prototype) as Socket;
-  // Given `undefined`, it would remove none.
+  // With the argument `undefined`, it would remove no listener.
   socket.removeAllListeners = (...events: []) => {
     removeAllListeners.apply(socket, events);
     return socket.on("error", onError);

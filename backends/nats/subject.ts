@@ -2,8 +2,8 @@
  * Channel names as NATS subjects.
  *
  * A simple name is its own subject. Characters that a server reserves are written as their UTF-8
- * bytes, `%20`, and an empty token as a single `%`: the subject of `a..b c` is `a.%.b%20c`. Dots
- * stay as they are, so that wildcards can narrow a pattern.
+ * bytes, such as `%20`, and an empty token as a single `%`: the subject of `a..b c` is `a.%.b%20c`.
+ * Dots stay unchanged, so that wildcards can narrow a pattern.
  *
  * @module
  */
@@ -13,12 +13,12 @@ import type { Payload } from "../../core/backend/contract.ts";
 import { nameOf } from "../../core/backend/name.ts";
 import type { Pattern } from "../../core/backend/pattern.ts";
 
-/** The longest subject, in bytes: a whole line of the protocol has at most 4,096. */
+/** The longest subject, in bytes. A line of the protocol has at most 4,096. */
 const LONGEST = 2_048;
 
 // deno-lint-ignore no-control-regex
 const RESERVED = /[\x00-\x20\x7f%*>]|\s/g;
-/** The first characters of the server's own subjects, and of those on which clients get answers. */
+/** The first characters of the server's own subjects, and of subjects for answers to clients. */
 const OWN = /^(?:\$|_(?=INBOX(?:\.|$)))/;
 
 /** The subject of a channel. */
@@ -27,7 +27,7 @@ export function subjectOf(channel: string): string {
     .join(".").replace(OWN, escaped);
 }
 
-/** The channel of a subject; `undefined` if it is the subject of no channel. */
+/** The channel of a subject, or `undefined` if no channel has it. */
 export function channelOf(subject: string): string | undefined {
   try {
     const channel = subject.split(".").map((token) =>
@@ -40,11 +40,11 @@ export function channelOf(subject: string): string | undefined {
   }
 }
 
-/** The narrowest subject with wildcards that includes every channel that matches. */
+/** The narrowest subject with wildcards that includes every matching channel. */
 export function subjectsOf(pattern: Pattern): string {
   const [first = "", ...others] = pattern.pieces;
   if (others.length === 0) return subjectOf(first);
-  // The token before a star may continue, and further tokens may follow.
+  // The token before a star may continue, and more tokens may follow.
   const end = first.lastIndexOf(".");
   return end < 0 ? ">" : `${subjectOf(first.slice(0, end))}.>`;
 }
@@ -52,8 +52,8 @@ export function subjectsOf(pattern: Pattern): string {
 /**
  * Checks the length of a channel's subject, and of a payload.
  *
- * @param limit The most bytes that the server takes, where that is known.
- * @param header The length of the headers that travel with the payload, in bytes.
+ * @param limit The maximum number of bytes that the server accepts, if known.
+ * @param header The length of the headers of the message, in bytes.
  * @throws {RangeError} If one of them is too long.
  */
 export function checkPublish(

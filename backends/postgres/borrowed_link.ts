@@ -1,5 +1,5 @@
 /**
- * The sessions of a client that the user gives.
+ * The sessions of the user's client.
  *
  * @module
  */
@@ -14,15 +14,15 @@ import { isOfPooler, type Row, SESSION, type Statements } from "./statement.ts";
 
 /** The listeners of a channel. */
 export interface ChannelListener {
-  /** A notification has come. */
+  /** Called with each notification. */
   readonly onNotify: (payload: string) => void;
-  /** The client listens: for the first time, or again after its connection was lost. */
+  /** Called when the client listens, for the first time or again after its connection was lost. */
   readonly onListening: () => void;
 }
 
-/** The sessions of a client that the user gives. It reconnects by itself, and is never closed. */
+/** The sessions of the user's client. The client reconnects by itself, and is never closed. */
 export class BorrowedLink implements Statements {
-  /** Settles once it has answered. */
+  /** Settles once the server has answered. */
   readonly ready: Promise<void>;
   /** See `Statements`. */
   isPooled = false;
@@ -47,42 +47,42 @@ export class BorrowedLink implements Statements {
   }
 
   /**
-   * Listens by the client's own `listen()`, which listens again after a loss. Whether that fails, the
-   * client does not tell.
+   * Listens with the client's own `listen()`, which listens again after a loss. The client does not
+   * report if that fails.
    *
-   * @returns Stops it.
+   * @returns A function that stops it.
    */
   async listen(channel: string, { onNotify, onListening }: ChannelListener) {
     const [row] = await this.query("select pg_is_in_recovery()::text", []);
     if (row?.[0] === "true") {
-      throw new TemporaryError("the server is a standby, which takes no LISTEN");
+      throw new TemporaryError("the server is a standby, which does not accept LISTEN");
     }
     try {
       await answered(this.#client.listen(channel, onNotify, onListening));
       return () => this.#unlisten(channel, onNotify);
     } catch (error) {
-      // The client would answer every later call for this channel with the same error.
+      // Otherwise the client would answer every later call for this channel with the same error.
       delete this.#channels?.[channel];
       throw error;
     }
   }
 
-  /** What the server tells about itself. */
+  /** Facts about the server. */
   describe(): Promise<ServerFacts> {
     return factsOf(this);
   }
 
-  /** Asks the server for a sign of life. */
+  /** Checks that the server answers. */
   async probe(signal: AbortSignal): Promise<void> {
     await unlessAborted(signal, this.run("select 1"));
   }
 
-  /** The client's listeners, which it keeps on its method. */
+  /** The client's listeners, which are a property of its method. */
   get #channels(): Record<string, ChannelListeners> | undefined {
     return (this.#client.listen as { channels?: Record<string, ChannelListeners> }).channels;
   }
 
-  /** The client's own `unlisten()` does nothing once it has listened again. */
+  /** The client's own `unlisten()` has no effect once the client has listened again. */
   async #unlisten(channel: string, own: (payload: string) => void): Promise<void> {
     const known = this.#channels?.[channel];
     if (!known) return;

@@ -1,5 +1,5 @@
 /**
- * The errors of a Postgres server and of its client library, and their meaning.
+ * The errors of a Postgres server and of its client library, and their meanings.
  *
  * @module
  */
@@ -15,18 +15,18 @@ import {
 /**
  * The meaning of an error:
  *
- * - `refused`: this call or subscription fails alone. The same call would fail again.
- * - `later`: the server has done nothing, and may do it later.
- * - `renewed`: as `later`, on another session: this one leads to the wrong server, or is in a state
- *   that it does not leave.
- * - `lost`: the connection is lost. What was sent may be done or not.
- * - `unknown`: the table does not have it.
+ * - `refused`: only this call or subscription fails. A retry would fail too.
+ * - `later`: the server has done nothing. A retry may succeed.
+ * - `renewed`: same as `later`, but on another session. This one leads to the wrong server, or is
+ *   in a state that it cannot leave.
+ * - `lost`: the connection is lost. Pending statements may have been done.
+ * - `unknown`: the error is not in the table.
  */
 export type Meaning = "refused" | "later" | "renewed" | "lost" | "unknown";
 
 /**
- * The meanings of SQLSTATE, as appendix A of PostgreSQL's documentation lists them: of codes, and of
- * the classes with which they start. A code wins over its class.
+ * The meanings of SQLSTATE, as in appendix A of PostgreSQL's documentation: of codes, and of the
+ * classes with which they start. A code has precedence over its class.
  */
 const SERVER: ReadonlyMap<string, Meaning> = tableOf({
   refused: [
@@ -40,33 +40,34 @@ const SERVER: ReadonlyMap<string, Meaning> = tableOf({
   later: [
     // A transaction was rolled back: a deadlock, a conflict.
     "40",
-    // The disk, the memory or the connections are used up.
+    // No disk, memory or connections are left.
     "53 HV001",
-    // An object is in use or locked, or a database takes no connections for now.
+    // An object is in use or locked, or a database temporarily accepts no connections.
     "55",
-    // A statement was cancelled: by a timeout, or by an administrator.
+    // A statement was cancelled by a timeout or an administrator.
     "57000 57014",
-    // The server's disk; an old snapshot; a foreign server.
+    // The server's disk, an old snapshot, or a foreign server.
     "58 72 HV00N",
   ],
   renewed: [
-    // The state of the transaction. 25006: the server is read-only, such as a standby.
+    // The state of the transaction. 25006 means that the server is read-only, such as a standby.
     "25",
-    // A pooler has changed the session: what was prepared is not there, or is of another client.
+    // A pooler has changed the session. Its prepared statements are missing, or belong to another
+    // client.
     "26 42P05",
   ],
   lost: [
     // Connection exceptions. Poolers send them if they have no server.
     "08",
-    // The server starts or ends, or has ended the session.
+    // The server is starting or stopping, or has ended the session.
     "25P03 25P04 57",
-    // It is not known whether a transaction was rolled back.
+    // Whether a transaction was rolled back is not known.
     "40003",
   ],
   unknown: [
-    // No errors: success, warnings, no data.
+    // Not errors: success, warnings, no data.
     "00 01 02",
-    // Internal errors, and whatever a pooler has no code for.
+    // Internal errors, and errors for which a pooler has no code.
     "XX",
   ],
 });
@@ -75,7 +76,7 @@ const SERVER: ReadonlyMap<string, Meaning> = tableOf({
 const CLIENT: ReadonlyMap<string, Meaning> = tableOf({
   refused: [
     "SASL_SIGNATURE_MISMATCH MAX_PARAMETERS_EXCEEDED NOT_TAGGED_CALL UNDEFINED_VALUE",
-    // A client that the user gives and has ended.
+    // A user's client that was ended.
     "UNSAFE_TRANSACTION CONNECTION_ENDED",
   ],
   later: [
@@ -95,10 +96,12 @@ function tableOf(codes: Partial<Record<Meaning, readonly string[]>>): Map<string
   );
 }
 
-/** The queue of notifications is full: someone listens, and stays in a transaction. */
+/** The queue of notifications is full, because a listener stays in a transaction. */
 const FULL_QUEUE = /^(PreCommit_Notify|asyncQueue)/;
 
-/** The meaning of an error. What neither the server nor the client said is a lost connection. */
+/**
+ * The meaning of an error. An error of neither the server nor the client means a lost connection.
+ */
 export function meaningOf(error: unknown): Meaning {
   const { name, routine } = Object(error) as { name?: unknown; routine?: unknown };
   const code = codeOf(error);
@@ -107,7 +110,7 @@ export function meaningOf(error: unknown): Meaning {
   return SERVER.get(code) ?? SERVER.get(code.slice(0, 2)) ?? "unknown";
 }
 
-/** Whether the session has to be closed after an error. */
+/** Whether the session must be closed after an error. */
 export function endsSession(error: unknown): boolean {
   return /^(renewed|unknown)$/.test(meaningOf(error));
 }
@@ -117,12 +120,12 @@ export function isMissing(error: unknown): boolean {
   return /^(3F000|42P01|42883)$/.test(stateOf(error));
 }
 
-/** Whether others create the same objects at the same moment. */
+/** Whether other sessions are creating the same objects. */
 export function isRace(error: unknown): boolean {
   return /^(23505|42P06|42P07|42710|42723)$/.test(stateOf(error));
 }
 
-/** Whether a lock was not to be had in time: nothing was done. */
+/** Whether a lock was not available in time. Nothing was done. */
 export function isLocked(error: unknown): boolean {
   return stateOf(error) === "55P03";
 }
@@ -133,27 +136,27 @@ export function lockedChannels(error: unknown): readonly string[] {
   return isLocked(error) && detail !== undefined ? JSON.parse(detail) : [];
 }
 
-/** Whether it is a value that the server refuses: one of many messages or rows, perhaps. */
+/** Whether the server refuses a value, perhaps one of many messages or rows. */
 export function isOfValue(error: unknown): boolean {
   return error instanceof RefusedError && /^(0A|22|23|54)/.test(stateOf(error));
 }
 
-/** Whether a transaction could not be serialized: nothing of it was done. */
+/** Whether a transaction could not be serialized. Nothing was done. */
 export function isUnserializable(error: unknown): boolean {
   return stateOf(error) === "40001";
 }
 
-/** The error of a session that was lost. */
+/** The error for a lost session. */
 export function lostError(cause?: unknown): ConnectionError {
   return new ConnectionError("the connection to the server was lost", { cause });
 }
 
-/** The error of a backend that is used after it was closed. */
+/** The error for a backend that is used after it was closed. */
 export function closedError(): ClosedError {
   return new ClosedError("Cannot use backend: it is closed");
 }
 
-/** The error of a call, by the meaning of what the server or the client said. */
+/** Converts an error of the server or the client to the error of a call. */
 export function errorOf(cause: unknown): Error {
   const meaning = meaningOf(cause);
   const { message } = Object(cause) as Error;
@@ -164,10 +167,10 @@ export function errorOf(cause: unknown): Error {
 }
 
 /**
- * Settles as a statement does, with the error of a call.
+ * Settles like a statement, with a converted error.
  *
  * @param statement The statement.
- * @param onEnd Called before it rejects, if the session has to be closed.
+ * @param onEnd Called before it rejects, if the session must be closed.
  */
 export async function answered<Value>(
   statement: Promise<Value>,

@@ -1,5 +1,5 @@
 /**
- * What a Postgres server tells about itself.
+ * Facts about a Postgres server.
  *
  * @module
  */
@@ -14,7 +14,7 @@ const FACTS =
  * The facts about the server of a session.
  *
  * @param statements Sends a statement.
- * @param tls The version of TLS, if it is known.
+ * @param tls The version of TLS, if known.
  */
 export async function factsOf(
   statements: Pick<Statements, "query" | "isPooled">,

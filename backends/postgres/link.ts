@@ -21,20 +21,20 @@ import type { Settings } from "./url.ts";
 /** The client library. */
 export type Postgres = typeof import("postgres");
 
-/** How long the last statements of a session may take that is to be renewed, in milliseconds. */
+/** The time limit for the last statements of a session before it is renewed, in milliseconds. */
 const FAREWELL = 1_000;
 
 /** The listeners of a connection. */
 export interface LinkEvents {
-  /** A notification has come. */
+  /** Called with each notification. */
   readonly onNotify: (channel: string, payload: string) => void;
-  /** The connection is lost, or could not be opened. */
+  /** Called when the connection is lost, or cannot be opened. */
   readonly onLost: (error: Error) => void;
 }
 
-/** A connection of the backend's own. It does not reconnect: once lost, it stays lost. */
+/** The backend's own connection. It does not reconnect: once lost, it stays lost. */
 export class Link implements Statements {
-  /** Settles once it is open. */
+  /** Settles once the connection is open. */
   readonly ready: Promise<void>;
   /** Whether the connection is lost, closed, or could not be opened. */
   lost = false;
@@ -47,7 +47,7 @@ export class Link implements Statements {
   #socket: Socket | undefined;
   #ended: Promise<void> | undefined;
   #reason: unknown;
-  /** The number of statements that are not answered. */
+  /** The number of unanswered statements. */
   #underway = 0;
   #onIdle: () => void = () => {};
 
@@ -55,7 +55,7 @@ export class Link implements Statements {
    * Starts to connect.
    *
    * @param postgres The client library.
-   * @param settings Where to connect.
+   * @param settings The server, and the settings of the client.
    * @param events The listeners.
    */
   constructor(postgres: Postgres, settings: Settings, events: LinkEvents) {
@@ -65,7 +65,7 @@ export class Link implements Statements {
       ...settings.client,
       ...{ socket: () => this.#connect() },
       max: 1,
-      // The types only know numbers. With null, the session never ends by itself.
+      // The types allow only numbers. With null, the session never ends by itself.
       idle_timeout: null as unknown as number,
       max_lifetime: null as unknown as number,
       fetch_types: false,
@@ -91,12 +91,12 @@ export class Link implements Statements {
     await this.#answered(this.#sql.unsafe(text));
   }
 
-  /** What the server tells about itself. */
+  /** Facts about the server. */
   describe(): Promise<ServerFacts> {
     return factsOf(this, tlsVersionOf(this.#socket));
   }
 
-  /** Asks the server for a sign of life; cuts the connection if the signal aborts first. */
+  /** Checks that the server answers. Closes the connection if the signal aborts first. */
   async probe(signal: AbortSignal): Promise<void> {
     if (this.lost) return;
     try {
@@ -107,14 +107,14 @@ export class Link implements Statements {
     }
   }
 
-  /** Closes it without waiting for anything. */
+  /** Closes the connection at once. */
   cut(reason: unknown): void {
     this.#reason = reason;
     this.#lose();
     this.#socket?.destroy();
   }
 
-  /** Lets the statements that were sent be answered, and closes it. */
+  /** Closes the connection after the pending statements. */
   end(reason: unknown): void {
     if (this.lost) return;
     this.#reason = reason;
@@ -129,13 +129,13 @@ export class Link implements Statements {
     this.#ended = idle.then(() => this.#shut());
   }
 
-  /** Closes it, and resolves once its socket is shut. */
+  /** Closes the connection. Resolves once the socket is closed. */
   async close(): Promise<void> {
     this.#lose();
     await this.#ended;
     await this.#destroy();
     await this.ready.catch(() => {});
-    // If statements were waiting, the client has set a timer to reconnect. `#connect` refuses that.
+    // If statements were waiting, the client has set a timer to reconnect. `#connect` then rejects.
     await new Promise((resolve) => setTimeout(resolve, 0));
   }
 
@@ -144,7 +144,7 @@ export class Link implements Statements {
       const result = await this.#sql.unsafe(SESSION).values();
       this.isPooled = isOfPooler(result);
       const limit = result[0]?.[1] ?? "0";
-      // A session that listens is idle for as long as nothing is published.
+      // A listening session is idle while nothing is published.
       if (limit !== "0" && !this.isPooled) await this.#sql.unsafe("set idle_session_timeout = 0");
     } catch (cause) {
       this.#lose();
@@ -152,14 +152,16 @@ export class Link implements Statements {
     }
   }
 
-  /** Nothing is sent on a session that was lost: it is safe to repeat. */
+  /** Nothing is sent on a lost session, so a retry is safe. */
   #check(): void {
     if (this.lost) {
       throw new TemporaryError("the connection to the server was lost", { cause: this.#reason });
     }
   }
 
-  /** Settles as a statement does. If its error says so, the session is closed after its last one. */
+  /**
+   * Settles like a statement. Closes the session after its last statement if the error requires it.
+   */
   async #answered<Value>(statement: Promise<Value>): Promise<Value> {
     this.#underway++;
     try {
@@ -169,7 +171,7 @@ export class Link implements Statements {
     }
   }
 
-  /** The error of a connection that could not be opened. */
+  /** The error for a connection that could not be opened. */
   #refusal(cause: unknown): unknown {
     const { code } = Object(cause) as { code?: unknown };
     const { endpoint } = this.#settings;
@@ -178,7 +180,7 @@ export class Link implements Statements {
     }
     const error = errorOf(cause);
     if (!(error instanceof RefusedError)) return cause;
-    // The text is in the language of the server; the code is not.
+    // The text is in the server's language, but the code is not.
     if (code === "28P01" || code === "28000" && endpoint.tls) {
       const way = "postgres://user:password@host/database";
       return new RefusedError(withLoginHelp(error.message, way), { cause });
@@ -189,13 +191,13 @@ export class Link implements Statements {
     });
   }
 
-  /** Opens the socket: only a socket of our own can be destroyed when it is half-open. */
+  /** Opens the socket itself, so that it can destroy a half-open one. */
   async #connect(): Promise<Socket> {
     // If the server closes during the handshake, the client would retry forever without a pause.
     if (this.lost || this.#socket) throw lostError();
     const { endpoint } = this.#settings;
     const socket = await openSocket(endpoint, (socket) => this.#socket = socket);
-    // The client names the server by these in its errors.
+    // The client names the server by these properties in its errors.
     return Object.assign(socket, { host: endpoint.host, port: endpoint.port });
   }
 
@@ -210,7 +212,10 @@ export class Link implements Statements {
     this.#events.onLost(lostError(this.#reason));
   }
 
-  /** Ends the client. The next statement would open a new connection, which listens to nothing. */
+  /**
+   * Ends the client. Otherwise the next statement would open a new connection, which would not
+   * listen.
+   */
   async #shut(): Promise<void> {
     await this.#sql.end({ timeout: 0 }).catch(() => {});
     await this.#destroy();

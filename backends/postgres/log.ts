@@ -8,28 +8,29 @@
  * `postgresql-stream://`. The parameters are the options of {@linkcode PostgresStreamOptions}.
  * Parameters of libpq, permissions, and servers that take no writes: see the module `postgres`.
  *
- * The connection may lead through a pooler. One in transaction mode drops LISTEN: then new events are
- * found by polling once a second, and a `statechange` says so.
+ * The connection may lead through a pooler. A pooler in transaction mode drops LISTEN. New events
+ * are then found by polling once a second, and a `statechange` reports this.
  *
  * ## Delivery
  *
- * In each channel in the order of commit, which is the same for all, and exactly once while the
- * events are stored: after a lost connection a subscription resumes where it was. A gap says that
- * events were removed (`trimmed`), that the log was emptied or created again (`reset`), or that it
- * lost its end (`rollback`), for example by a failover to a standby that lagged, or by a crash with
- * `synchronous_commit` off. The number of missing events is not known, since ids have holes. NOTIFY
- * only wakes readers; events whose notification was lost are found within a second.
+ * Each channel is in the order of commit, which is the same for all subscribers. Events arrive
+ * exactly once while they are stored: after a lost connection, a subscription resumes at its
+ * position. A gap means that events were removed (`trimmed`), that the log was emptied or created
+ * again (`reset`), or that it lost its end (`rollback`), for example by a failover to a standby
+ * that lagged, or by a crash with `synchronous_commit` off. The number of missing events is not
+ * known, since ids have holes. NOTIFY only wakes readers. Events whose notification was lost are
+ * found within a second.
  *
- * A pattern follows each channel that matches. New channels are found at once if a notification
- * tells of them, else within a second. A pattern starts at the ends of its channels: after a lost
- * connection there is a gap.
+ * A pattern follows each matching channel. New channels are found at once if a notification names
+ * them, otherwise within a second. A pattern starts at the ends of its channels, so there is a gap
+ * after a lost connection.
  *
  * A payload has at most 128 MiB, a channel name at most 1,024 bytes without NUL.
  *
- * An application publishes within its own transaction by a SQL function, with a payload of text or
- * of bytes. If the transaction commits, the event is delivered; if it rolls back, nothing is sent.
- * This works at every isolation level, and an open transaction does not block other publishers.
- * `PREPARE TRANSACTION` is refused by Postgres, since the function sends a notification.
+ * An application can publish within its own transaction by a SQL function, with a payload of text
+ * or of bytes. If the transaction commits, the event is delivered. If it rolls back, nothing is
+ * sent. This works at every isolation level, and an open transaction does not block other
+ * publishers. Postgres refuses `PREPARE TRANSACTION`, since the function sends a notification.
  *
  * ```sql
  * begin;
@@ -40,27 +41,27 @@
  *
  * Headers are the column `headers`, a JSON object of at most 1 MiB, and the third argument of that
  * function. An idempotency key is a row of the table `keys`. It is written in the same transaction
- * as its event, and known until it expires or the log is emptied.
+ * as its event, and is known until it expires or the log is emptied.
  *
  * ## Retention
  *
- * How long events are stored is a property of the log, the column `retention` of its table `meta`:
- * 7 days unless a process that may change it connects with another `retention`. Every process that
+ * The retention is a property of the log, in the column `retention` of its table `meta`. It is 7
+ * days, unless a process that may change it connects with another `retention`. Every process that
  * may publish lets the log remove older events from time to time, so publishers need no right to
- * delete. The newest event of each channel is always kept, and so is the newest of those that are
- * too old: readers that have seen it know that they missed nothing.
+ * delete. The newest event of each channel is always kept. The newest of the expired events is kept
+ * too, so that readers that have seen it know that they missed nothing.
  *
- * A row that is deleted by hand is not delivered any more. A subscription that resumes exactly there
- * goes on without a gap if it was the newest row of its channel that was ever removed, otherwise
- * with a gap (`trimmed`). `TRUNCATE`, a table that is created again, and a copy of the log in
- * another database, such as one by `pg_dump`, are another log (`reset`).
+ * A row that is deleted by hand is not delivered any more. If a subscription resumes exactly there,
+ * it has no gap if the row was the newest one of its channel that was ever removed. Otherwise it
+ * has a gap (`trimmed`). `TRUNCATE`, a table that is created again, and a copy of the log in
+ * another database, such as by `pg_dump`, count as another log (`reset`).
  *
  * ## Schema
  *
- * The log lives in a schema of its own, `broadcaster` by default (`?schema=`). Two schemas are two
- * logs. On connecting, the backend creates what is missing, which needs the right CREATE on the
- * database. To create the objects ahead, connect once as the role that is to own them, or run the
- * SQL that {@linkcode migration} returns. What was altered by hand is refused.
+ * The log has its own schema, by default `broadcaster` (`?schema=`). Two schemas are two logs. On
+ * connecting, the backend creates missing objects, which needs the right CREATE on the database. To
+ * create the objects in advance, connect once as their future owner, or run the SQL that {@linkcode
+ * migration} returns. Objects that were altered by hand are refused.
  *
  * ## Rights
  *
@@ -83,24 +84,25 @@
  * grant select, update (retention) on broadcaster.meta to keeper;
  * ```
  *
- * Functions run with the rights of the owner of the log, so ids cannot be forged. Who owns a log
- * could also run code with the rights of those who use it. So connecting is refused unless the
- * objects belong to the connecting role, to a superuser, to the owner of the database or to a role
- * that the connecting one is a member of; a superuser trusts only superusers. It is also refused if
- * anyone else may create objects in the schema, or triggers on its tables.
+ * Functions run with the rights of the owner of the log, so ids cannot be forged. The owner of a
+ * log could also run code with the rights of its users. So connecting is refused unless the objects
+ * belong to the connecting role, to a superuser, to the owner of the database or to a role of which
+ * the connecting role is a member. A superuser trusts only superusers. It is also refused if anyone
+ * else may create objects in the schema, or triggers on its tables.
  *
  * ## Locks
  *
- * The order of a channel is kept by a lock on a row of the table `locks`, which no other role can
- * take. It is held from the number of an event to its commit: for the library one statement, for an
- * application its COMMIT. A statement of the library waits for it for a quarter of a second. If a
- * transaction holds it for longer, for one after `SET CONSTRAINTS ALL IMMEDIATE`, the messages to
- * its channel wait on a session of their own, up to `timeout`, and other channels go on. While a
- * table is locked, publishing and reading wait. The COMMIT of an application has no such limit.
+ * A lock on a row of the table `locks` keeps the order of a channel. No other role can take it. It
+ * is held from the number of an event to its commit: for the library one statement, for an
+ * application its COMMIT. A statement of the library waits for the lock for a quarter of a second.
+ * If a transaction holds it for longer, for example after `SET CONSTRAINTS ALL IMMEDIATE`, the
+ * messages to its channel wait on another session, up to `timeout`, and other channels continue.
+ * While a table is locked, publishing and reading wait. The COMMIT of an application has no such
+ * limit.
  *
  * ## Escape hatch
  *
- * Pass a client of the library `postgres` as `sql`, and its connections and its own `listen()` are
+ * Pass a client of the library `postgres` as `sql`. Its connections and its own `listen()` are
  * used. It is never closed.
  *
  * @example
@@ -159,13 +161,13 @@ export type { ConnectionOptions, SslMode } from "./settings.ts";
 const FACTORY = "postgresStream({ sql })";
 
 /**
- * One session to write, and one to listen and to read, however many channels there are. With a
+ * Uses one session to write, and one to listen and to read, for any number of channels. With a
  * pool, other sessions read pages.
  */
 export class PostgresStreamBackend implements Backend {
   /** The scheme. */
   readonly name = "postgres-stream";
-  /** Where it connects to, as it appears in messages. */
+  /** The server and the database, as shown in messages. */
   readonly address: string;
   /** A log with headers, keys and patterns. */
   readonly features: BackendFeatures = {
@@ -180,19 +182,19 @@ export class PostgresStreamBackend implements Backend {
   readonly #pool: Pool | undefined;
 
   /**
-   * A backend that connects with `connect()`.
+   * Creates a backend. `connect()` connects it.
    *
-   * @param address Where it connects to, as it appears in messages.
-   * @param retention How long events are stored, in milliseconds, if the URL says so; 0 for forever.
-   * @param dial Opens a session, which starts to connect.
-   * @param pool The number of further sessions that read pages.
+   * @param address The server and the database, as shown in messages.
+   * @param retention The retention of the URL in milliseconds, if any; 0 for forever.
+   * @param dial Creates a session, which starts to connect.
+   * @param pool The number of additional sessions that read pages.
    */
   constructor(address: string, retention: number | undefined, dial: Dial, pool = 0) {
     this.address = address;
-    // Tells the hints of this process from those of others.
+    // Distinguishes the hints of this process from the hints of others.
     const sender = random();
     const onWritten = (channels: readonly string[]) => this.#reading.current?.ends.wake(channels);
-    // The address of a server that became read-only may lead to another one by now.
+    // If a server became read-only, its address may now lead to another one.
     const onRenewed = (error: Error) => {
       this.#reading.current?.renew(error);
       this.#pool?.renew(error);
@@ -215,24 +217,27 @@ export class PostgresStreamBackend implements Backend {
     return this.#writing.count + this.#reading.count + (this.#pool?.connections ?? 0);
   }
 
-  /** Why new events are found only by polling, if that is so. */
+  /** The reason if new events are found only by polling. */
   get warning(): Error | undefined {
     return this.#reading.current?.warning;
   }
 
-  /** Refuses names and payloads that the table would refuse. */
+  /** Rejects names and payloads that the table would refuse. */
   check(channel: string, payload: Payload = ""): void {
     checkName(channel);
     checkPayload(channel, payload);
   }
 
-  /** Opens the session to write, and creates the schema; the other one opens with the first read. */
+  /**
+   * Opens the session to write, and creates the schema. The other session opens with the first
+   * read.
+   */
   async connect(): Promise<void> {
     this.#reading.forgetLost();
     await this.#writing.use().ready;
   }
 
-  /** Messages that come while a statement runs go into the next one together. */
+  /** Messages that are published during a statement share the next statement. */
   publish(messages: readonly OutgoingPayload[]): readonly Promise<Position>[] {
     return this.#writing.current!.writer.write(messages);
   }
@@ -245,7 +250,7 @@ export class PostgresStreamBackend implements Backend {
     return await ends.open(target, options);
   }
 
-  /** Reads that come together go into one statement. */
+  /** Requests that come together share a statement. */
   async read(channel: string, options: ReadOptions): Promise<Page> {
     if (this.#pool) return await this.#pool.read(channel, options);
     const { ready, reader } = this.#reading.use();
@@ -263,12 +268,12 @@ export class PostgresStreamBackend implements Backend {
     ]);
   }
 
-  /** What the server tells about itself. */
+  /** Facts about the server. */
   async describe(): Promise<ServerFacts> {
     return await this.#writing.current!.describe();
   }
 
-  /** Wakes other processes a last time, and closes all sessions. */
+  /** Wakes other processes one last time, and closes all sessions. */
   async close(): Promise<void> {
     await Promise.all([this.#writing.close(), this.#reading.close(), this.#pool?.close()]);
   }
@@ -277,23 +282,23 @@ export class PostgresStreamBackend implements Backend {
 /** Options for a log in Postgres: the parameters of `postgres-stream://`, and a client. */
 export interface PostgresStreamOptions extends ConnectionOptions {
   /**
-   * The schema of the database that the log lives in. Each schema is another log. A name has at most
-   * 63 bytes, and no quotes, backslashes, dollar signs or control characters.
+   * The schema of the log. Each schema is another log. A name has at most 63 bytes, and no quotes,
+   * backslashes, dollar signs or control characters.
    *
    * @default {"broadcaster"}
    */
   readonly schema?: string | undefined;
   /**
    * How long events are stored: a number of milliseconds, a text with a unit such as `"30m"`,
-   * `"12h"` or `"7d"`, or `"forever"`; 0 means forever too. It is a property of the log: the last
-   * process that connects with another one changes it, if its role may.
+   * `"12h"` or `"7d"`, or `"forever"`. 0 also means forever. The retention is a property of the
+   * log. A process that connects with another value changes it, if its role may.
    *
    * @default {that of the log, 7 days when it is created}
    */
   readonly retention?: number | string | undefined;
   /**
-   * The number of sessions that read the past, in addition to the one that writes and the one that
-   * listens. With 0, the one that listens also reads. Not with `sql`, which has a pool of its own.
+   * The number of additional sessions that read the past. With 0, the listening session also reads.
+   * The option cannot be combined with `sql`, which has its own pool.
    *
    * @default {0}
    */
@@ -331,7 +336,7 @@ export function postgresStream(options: PostgresStreamOptions = {}): BackendSour
   return source;
 }
 
-/** Makes the backend of `postgres-stream://` and `postgresql-stream://`. */
+/** Opens the backend of `postgres-stream://` and `postgresql-stream://`. */
 export async function open(address: Address): Promise<Backend> {
   const log = logOf(address);
   const pool = address.count("pool", 0);

@@ -4,7 +4,7 @@
  * ## URLs
  *
  * `postgres://[[user][:password]@]host[:port][/database][?parameters]`, or `postgresql://`. The
- * parameters are the options of {@linkcode PostgresOptions}, and these of libpq:
+ * parameters are the options of {@linkcode PostgresOptions}, and these parameters of libpq:
  *
  * | parameter | meaning |
  * |---|---|
@@ -18,12 +18,12 @@
  * | `options` | Settings of the sessions: `-c%20name=value`. |
  * | `pgbouncer=true` | No statement is prepared. A pooler is recognized without it. |
  *
- * Parameters of Prisma and of hosting providers that mean nothing here are accepted:
- * `connection_limit`, `pool_timeout`, `schema`, `supa` and others. All other ones are refused.
+ * Some parameters of Prisma and of hosting providers are accepted, but ignored: `connection_limit`,
+ * `pool_timeout`, `schema`, `supa` and others. All others are rejected.
  *
- * A process has one connection to publish, and one to listen. The one that listens must be a session
- * of its own. A pooler in transaction mode drops LISTEN: then `subscribe()` is refused, since a
- * notification to the process itself does not come back.
+ * A process has one connection to publish, and one to listen. The listening connection must have
+ * its own session. A pooler in transaction mode drops LISTEN. `subscribe()` is then refused, since
+ * a notification to the process itself does not come back.
  *
  * ## Permissions
  *
@@ -32,19 +32,19 @@
  *
  * ## Servers that take no writes
  *
- * On a standby, or on a primary that was demoted, messages wait for up to the option `timeout`, and
- * subscriptions are opened again and again, each time on a new connection. A client that you pass
- * keeps its connections; it must reach the new primary by itself.
+ * On a standby, or on a primary that was demoted, messages wait for up to the option `timeout`.
+ * Subscriptions are retried, each time on a new connection. A client that you pass keeps its
+ * connections. It must reach the new primary by itself.
  *
  * ## Delivery
  *
- * At most once, in the order of commit. Messages that are published while the connection is lost
- * are lost too, and a gap says so. A payload is text of at most 7,999 bytes without NUL, a channel
- * name has at most 63 bytes; longer ones are refused.
+ * Events arrive at most once, in the order of commit. Messages that are published while the
+ * connection is lost are lost too, and a gap reports this. A payload is text of at most 7,999 bytes
+ * without NUL. A channel name has at most 63 bytes. Longer ones are refused.
  *
  * ## Escape hatch
  *
- * Pass a client of the library `postgres` as `sql`, and its connections and its own `listen()` are
+ * Pass a client of the library `postgres` as `sql`. Its connections and its own `listen()` are
  * used. It publishes one statement at a time, and is never closed.
  *
  * @example
@@ -92,18 +92,18 @@ export type { ConnectionOptions, SslMode } from "./settings.ts";
 
 /** NOTIFY's limit: "In the default configuration it must be shorter than 8000 bytes". */
 const PAYLOAD_LIMIT = 7_999;
-/** NAMEDATALEN - 1: LISTEN would cut a longer name without an error. */
+/** NAMEDATALEN - 1. LISTEN would truncate a longer name without an error. */
 const NAME_LIMIT = 63;
 /** The alternative to a client library that cannot be imported. */
 const FACTORY = "postgres({ sql })";
 
-/** One session to publish and one to listen, however many channels there are. */
+/** Uses one session to publish and one to listen, for any number of channels. */
 export class PostgresBackend implements Backend {
   /** The scheme. */
   readonly name = "postgres";
-  /** Where it connects to, as it appears in messages. */
+  /** The server and the database, as shown in messages. */
   readonly address: string;
-  /** LISTEN and NOTIFY: text, without a log. */
+  /** LISTEN and NOTIFY carry text, without a log. */
   readonly features: BackendFeatures = { crossProcess: true, binary: false };
   readonly #publisher: RenewedSession<Session>;
   readonly #listener: RenewedSession<Session>;
@@ -111,10 +111,10 @@ export class PostgresBackend implements Backend {
   #wasProven = false;
 
   /**
-   * A backend that connects with `connect()`.
+   * Creates a backend. `connect()` connects it.
    *
-   * @param address Where it connects to, as it appears in messages.
-   * @param dial Opens a session, which starts to connect.
+   * @param address The server and the database, as shown in messages.
+   * @param dial Creates a session, which starts to connect.
    */
   constructor(address: string, dial: () => Session) {
     this.address = address;
@@ -132,7 +132,7 @@ export class PostgresBackend implements Backend {
     return this.#publisher.count + this.#listener.count;
   }
 
-  /** Refuses names that LISTEN would cut, and payloads that NOTIFY would refuse. */
+  /** Rejects names that LISTEN would truncate, and payloads that NOTIFY would refuse. */
   check(channel: string, payload?: Payload): void {
     if (isLonger(channel, NAME_LIMIT)) {
       throw new RangeError(
@@ -149,7 +149,7 @@ export class PostgresBackend implements Backend {
     if (payload !== undefined) checkPayload(channel, payload);
   }
 
-  /** Opens the session to publish; the other one opens with the first tail. */
+  /** Opens the session to publish. The other session opens with the first tail. */
   async connect(): Promise<void> {
     this.#listener.forgetLost();
     await this.#publisher.use().ready;
@@ -160,7 +160,7 @@ export class PostgresBackend implements Backend {
     return this.#publisher.current!.notify(messages);
   }
 
-  /** Listens, once it is proven that notifications come back. */
+  /** Listens, after a check that notifications come back. */
   async tail(channel: string): Promise<Tail> {
     const session = this.#listener.use();
     await session.ready;
@@ -177,7 +177,7 @@ export class PostgresBackend implements Backend {
     ]);
   }
 
-  /** What the server tells about itself. */
+  /** Facts about the server. */
   async describe(): Promise<ServerFacts> {
     return await this.#publisher.current!.describe();
   }
@@ -226,7 +226,7 @@ export function postgres(options: PostgresOptions = {}): BackendSource {
   return source;
 }
 
-/** Makes the backend of `postgres://` and `postgresql://`. */
+/** Opens the backend of `postgres://` and `postgresql://`. */
 export async function open(address: Address): Promise<Backend> {
   const settings = await settingsOf(address);
   const { default: postgres } = await importClient<{ default: Postgres }>("postgres", FACTORY);
@@ -245,7 +245,7 @@ function checkPayload(channel: string, payload: Payload): void {
     throw new TypeError(
       `Cannot publish to ${
         nameOf(channel)
-      }: the payload is bytes, postgres carries text, use the text() or json() codec`,
+      }: the payload is bytes, postgres supports only text, use the text() or json() codec`,
     );
   }
   if (payload.includes("\0")) {
@@ -264,7 +264,7 @@ function checkPayload(channel: string, payload: Payload): void {
   }
 }
 
-/** Whether a text is longer than that in bytes: a UTF-16 unit has at most three. */
+/** Whether a text has more bytes than the limit. A UTF-16 unit has at most three bytes. */
 function isLonger(text: string, limit: number): boolean {
   return text.length * 3 > limit && byteLength(text) > limit;
 }

@@ -1,5 +1,5 @@
 /**
- * A session that is opened when it is first needed, and again after a loss.
+ * A session that is opened at first use, and again after a loss.
  *
  * @module
  */
@@ -8,34 +8,34 @@ import { closedError } from "./errors.ts";
 
 /** A session with the server. */
 export interface Renewable {
-  /** Whether it is of no more use. */
+  /** Whether the session is lost. */
   readonly lost: boolean;
-  /** Asks the server for a sign of life; cuts the session if the signal aborts first. */
+  /** Checks that the server answers. Closes the session if the signal aborts first. */
   probe(signal: AbortSignal): Promise<void>;
-  /** Closes it, and resolves once its socket is shut. */
+  /** Closes the session. Resolves once its socket is closed. */
   close(): Promise<void>;
 }
 
 /**
- * One session at a time. Unlike the kit's `RenewedConnection`, it has the session while that
- * connects: probes and `close()` reach a server that accepts connections and is silent.
+ * One session at a time. Unlike the kit's `RenewedConnection`, it already has the session while
+ * that connects. So probes and `close()` reach a server that accepts connections but is silent.
  *
  * @typeParam Session The session.
  */
 export class RenewedSession<Session extends Renewable> {
-  /** The session that was opened last. */
+  /** The latest session. */
   current: Session | undefined;
   readonly #open: () => Session;
-  /** Sessions that were replaced and are not closed yet. */
+  /** Replaced sessions that are not closed yet. */
   readonly #leaving = new Set<Promise<void>>();
   #closed = false;
 
-  /** @param open Opens a session, which starts to connect. */
+  /** @param open Creates a session, which starts to connect. */
   constructor(open: () => Session) {
     this.#open = open;
   }
 
-  /** Whether the session that was opened last is lost. */
+  /** Whether the latest session is lost. */
   get lost(): boolean {
     return this.current?.lost ?? false;
   }
@@ -46,9 +46,9 @@ export class RenewedSession<Session extends Renewable> {
   }
 
   /**
-   * The session: a new one the first time, and after a loss.
+   * The session. A new one is opened at first use, and after a loss.
    *
-   * @throws {ClosedError} Once it is closed.
+   * @throws {ClosedError} After `close()`.
    */
   use(): Session {
     if (this.#closed) throw closedError();
@@ -61,7 +61,7 @@ export class RenewedSession<Session extends Renewable> {
     if (this.current?.lost) this.discard(this.current);
   }
 
-  /** Closes a session of no use and forgets it, without counting as lost. */
+  /** Closes and forgets a useless session, which does not count as lost. */
   discard(session: Session): void {
     if (this.current !== session) return;
     const leaving = session.close().finally(() => this.#leaving.delete(leaving));

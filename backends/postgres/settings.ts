@@ -1,5 +1,5 @@
 /**
- * The options of the connection: parameters of the URL, or a client that the user gives.
+ * The options of the connection: parameters of the URL, or the user's client.
  *
  * @module
  */
@@ -17,17 +17,17 @@ export type { SslMode } from "./url.ts";
 /** Options for the connection to a Postgres server. */
 export interface ConnectionOptions extends SourceOptions {
   /**
-   * A client of the library `postgres`, to be used in place of connections of the backend's own:
-   * `postgres(url)`. It is never closed. `url` then only appears in messages.
+   * A client of the library `postgres` to use: `postgres(url)`. It is never closed. `url` is then
+   * only shown in messages.
    *
    * @default {connections of its own}
    */
   readonly sql?: Sql | undefined;
   /**
-   * The use of TLS, with libpq's meaning: `"verify-full"` checks that the server's certificate is
-   * signed by a trusted authority and is for the host as the URL has it, `"verify-ca"` only the
-   * former, `"require"` nothing. `"no-verify"` is another name of that. `"prefer"` and `"allow"` go
-   * on without TLS if the server has none.
+   * The use of TLS, with libpq's meaning. `"verify-full"` checks that a trusted authority signed
+   * the server's certificate, and that it is for the host in the URL. `"verify-ca"` checks only the
+   * former. `"require"` checks nothing, and `"no-verify"` is another name for it. `"prefer"` and
+   * `"allow"` continue without TLS if the server has none.
    *
    * @default {"disable"}
    */
@@ -55,7 +55,7 @@ export const CONNECTION_OPTIONS: Names<ConnectionOptions> = {
   key: true,
 };
 
-/** The parameters that are options of the connection. */
+/** The options of the connection as URL parameters. */
 export function connectionParameters(
   { sslmode, ca, cert, key }: ConnectionOptions,
 ): Record<string, string | undefined> {
@@ -63,7 +63,7 @@ export function connectionParameters(
 }
 
 /**
- * Checks a client that the user gives.
+ * Checks a client that the user passes.
  *
  * @throws {TypeError} If it is not a client of the library `postgres`.
  */
@@ -83,9 +83,9 @@ export function checkSql(sql: unknown): void {
 }
 
 /**
- * Refuses parameters that have no effect on a client that the user gives.
+ * Rejects parameters that have no effect on the user's client.
  *
- * @throws {TypeError} If the address has one.
+ * @throws {TypeError} If the address has such a parameter.
  */
 export function checkUnused({ parameters }: Address, names: readonly string[] = []): void {
   const name = [...CONNECTION_PARAMETERS, ...names].find((name) => parameters.has(name));

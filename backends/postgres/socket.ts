@@ -1,8 +1,8 @@
 /**
- * Opens the socket of a connection: over TCP or a Unix socket, with TLS as the settings say.
+ * Opens the socket of a connection, over TCP or a Unix socket, with or without TLS.
  *
- * The client library can do that too. It checks a certificate for `localhost` if the host is an IP
- * address, and it destroys the socket below TLS, which ends a process on Node 20.
+ * The client library can do that too. But it checks a certificate for `localhost` if the host is an
+ * IP address, and it destroys the socket below TLS, which ends a process on Node 20.
  *
  * @module
  */
@@ -14,34 +14,34 @@ import type { Pem } from "../../core/backend/kit/tls_files.ts";
 import { quote } from "../../core/util/quote.ts";
 import { after } from "../../core/util/timer.ts";
 
-/** A server, and how to reach it. */
+/** The address of a server, and how to connect to it. */
 export interface Endpoint {
-  /** A name or an IP address; the folder of the Unix socket if it starts with a slash. */
+  /** A name or an IP address, or the folder of the Unix socket if it starts with a slash. */
   readonly host: string;
   /** The port, which is also a part of the name of a Unix socket. */
   readonly port: number;
-  /** Options for TLS; without them, or on a Unix socket, it is not used. */
+  /** Options for TLS. Without them, or on a Unix socket, TLS is not used. */
   readonly tls?: TlsOptions | undefined;
-  /** How long the server may take to accept the socket, in milliseconds; 0 for forever. */
+  /** The time limit for the server to accept the socket, in milliseconds; 0 for none. */
   readonly timeout: number;
 }
 
 /** Options for TLS. */
 export interface TlsOptions extends Pem {
   /**
-   * What is checked of the server's certificate: nothing, that an authority has signed it, or also
-   * that it is a certificate of the host.
+   * The checks of the server's certificate: none, that an authority signed it, or also that it is
+   * for the host.
    */
   readonly checks: "nothing" | "authority" | "host";
-  /** Goes on without TLS if the server has none. */
+  /** Whether to continue without TLS if the server has none. */
   readonly isOptional?: boolean;
-  /** Starts with TLS, without asking the server first. */
+  /** Whether to start with TLS, without asking the server first. */
   readonly isDirect?: boolean;
 }
 
-/** The question whether the server has TLS: a length, and a number that is no version. */
+/** The request for TLS: a length, and a number that is not a version of the protocol. */
 const REQUEST = new Uint8Array([0, 0, 0, 8, 4, 210, 22, 47]);
-/** Its answers. */
+/** The answers to it. */
 const YES = "S".charCodeAt(0);
 const NO = "N".charCodeAt(0);
 
@@ -49,9 +49,9 @@ const NO = "N".charCodeAt(0);
  * Opens a socket.
  *
  * @param endpoint The server.
- * @param onSocket Called with each socket that has to be destroyed to stop it: first that of TCP,
- * then that of TLS.
- * @returns Resolves with the socket once it carries bytes of the protocol.
+ * @param onSocket Called with each socket that must be destroyed to stop it: first the TCP socket,
+ * then the TLS socket.
+ * @returns Resolves with the socket once it can send bytes of the protocol.
  */
 export async function openSocket(
   endpoint: Endpoint,
@@ -61,7 +61,8 @@ export async function openSocket(
   const isLocal = host.startsWith("/");
   let current: Socket | undefined;
   const adopt = (socket: Socket) => {
-    // Whoever waits for the socket is told; an error that nobody hears would end the process.
+    // The caller gets the error from the promise. An error without a listener would end the
+    // process.
     onSocket(current = socket.on("error", () => {}));
   };
   const stop = timeout === 0 ? undefined : after(timeout, () => {
@@ -95,7 +96,7 @@ async function isOffered(socket: Socket, { isOptional }: TlsOptions): Promise<bo
   const answer = event<Uint8Array>(socket, "data");
   socket.write(REQUEST);
   const bytes = await answer;
-  // More bytes than that are not protected, so they may be anybody's.
+  // More bytes than the answer are not protected, so they could be forged.
   if (bytes.length === 1 && bytes[0] === YES) return true;
   if (bytes.length === 1 && bytes[0] === NO) {
     if (isOptional) return false;
@@ -112,7 +113,7 @@ async function secured(
 ): Promise<Socket> {
   const secure = connectTls({
     socket,
-    // The certificate is checked for it; an IP address cannot be a server name.
+    // The certificate is checked for the host. An IP address cannot be a server name.
     host,
     ...isIP(host) === 0 && { servername: host },
     ...isDirect && { ALPNProtocols: ["postgresql"] },
@@ -131,7 +132,7 @@ async function secured(
   return secure;
 }
 
-/** An error of TLS, with the way out. */
+/** An error of TLS, with advice. */
 function explained(error: Error, host: string): Error {
   const code = String((error as { code?: unknown }).code);
   const way = code === "ERR_TLS_CERT_ALTNAME_INVALID"
@@ -145,7 +146,7 @@ function explained(error: Error, host: string): Error {
   });
 }
 
-/** Resolves with the next event; rejects if the socket fails or closes first. */
+/** Resolves with the next event. Rejects if the socket fails or closes first. */
 function event<Value = void>(socket: Socket, name: string): Promise<Value> {
   return new Promise((resolve, reject) => {
     const end = (settle: () => void) => {

@@ -6,25 +6,28 @@
 
 import type { OutgoingPayload } from "../../core/backend/contract.ts";
 
-/** The longest statement, in notifications. */
+/** The maximum number of notifications in a statement. */
 const BATCH = 500;
 
 const NOTIFY = "select pg_notify($1::text, $2::text)";
 const NOTIFY_ALL = `select pg_notify(channel, payload)
   from unnest($1::text[], $2::text[]) as message (channel, payload)`;
 
-/** The first statement of a session: its process, and the time after which it ends if it is idle. */
+/**
+ * The first statement of a session. Returns the process of the session, and the time after which an
+ * idle session ends.
+ */
 export const SESSION =
   "select pg_backend_pid()::text, current_setting('idle_session_timeout', true)";
 
-/** A row of texts: what other types look like depends on settings, and on the client's parsers. */
+/** A row of texts. The form of other types depends on settings, and on the client's parsers. */
 export type Row = readonly (string | null)[];
 
-/** Sends statements. They reject with an error that says what it concerns. */
+/** Sends statements. Their errors show what they concern. */
 export interface Statements {
   /**
-   * Whether a pooler is in between, which may give each transaction another session. Then nothing is
-   * prepared, and nothing is set.
+   * Whether there is a pooler, which may give each transaction another session. Then nothing is
+   * prepared, and no setting is changed.
    */
   readonly isPooled: boolean;
   /** Sends a statement, which the server keeps prepared. */
@@ -34,8 +37,8 @@ export interface Statements {
 }
 
 /**
- * Whether a session is that of a pooler. It gives sessions to others, so it cannot tell the process
- * of one as the server does.
+ * Whether a session belongs to a pooler. A pooler gives sessions to others, so it cannot report the
+ * process of a session as the server does.
  *
  * @param result The result of `SESSION`.
  */
@@ -44,12 +47,12 @@ export function isOfPooler(result: Result): boolean {
   return pid !== String(result.state?.pid);
 }
 
-/** The result of a statement: rows, and the session as the server or the pooler has told it. */
+/** The result of a statement: rows, and the session as reported by the server or the pooler. */
 export type Result = readonly object[] & { readonly state?: { readonly pid: number } | null };
 
 /**
- * Divides messages into statements. None has a message twice: within a transaction, the server
- * folds equal notifications of a channel into one.
+ * Divides messages into statements without equal messages. Within a transaction, the server merges
+ * equal notifications of a channel.
  */
 export function batches(
   messages: readonly OutgoingPayload[],
@@ -58,7 +61,7 @@ export function batches(
   const batches: OutgoingPayload[][] = [];
   let seen = new Set<string>();
   for (const message of messages) {
-    // Neither has a NUL character.
+    // Neither text has a NUL character.
     const key = `${message.channel}\0${message.payload}`;
     if (batches.length === 0 || seen.has(key) || seen.size === BATCH) {
       batches.push([]);
@@ -70,7 +73,7 @@ export function batches(
   return batches;
 }
 
-/** Sends all notifications in their order, or none. */
+/** Sends all notifications in order, or none. */
 export async function notify(
   statements: Statements,
   messages: readonly OutgoingPayload[],
@@ -85,12 +88,12 @@ export async function notify(
   }
 }
 
-/** A channel as LISTEN takes it. */
+/** The name of a channel, quoted for LISTEN. */
 export function quote(channel: string): string {
   return `"${channel.replaceAll('"', '""')}"`;
 }
 
-/** An array of texts, as Postgres reads it. */
+/** An array of texts, in the syntax of Postgres. */
 export function arrayOf(texts: Iterable<string>): string {
   return `{${Array.from(texts, (text) => `"${text.replace(/["\\]/g, "\\$&")}"`).join(",")}}`;
 }

@@ -17,7 +17,7 @@ export interface Settings {
   readonly client: Options<Record<never, never>>;
 }
 
-/** How long a server may take to accept a session, in seconds. */
+/** The default time limit for a server to accept a session, in seconds. */
 const TIMEOUT = 10;
 
 /** A value of `sslmode`. */
@@ -30,7 +30,7 @@ export type SslMode =
   | "verify-ca"
   | "verify-full";
 
-/** What is checked of the server's certificate. */
+/** The checks of the server's certificate. */
 const MODES: Readonly<Record<SslMode, TlsOptions | undefined>> = {
   disable: undefined,
   allow: { checks: "nothing", isOptional: true },
@@ -50,7 +50,7 @@ const ALIASES: Readonly<Record<string, string>> = {
   sslkey: "key",
 };
 
-/** The parameters that choose how to connect. A client that the user gives has its own. */
+/** The parameters that choose how to connect. The user's client has its own settings. */
 export const CONNECTION_PARAMETERS: readonly string[] = [
   ...["sslmode", "ca", "cert", "key", ...Object.keys(ALIASES)],
   ...["ssl", "sslaccept", "sslnegotiation", "channel_binding", "gssencmode"],
@@ -61,7 +61,7 @@ export const CONNECTION_PARAMETERS: readonly string[] = [
 /**
  * The settings of a URL.
  *
- * @throws {TypeError} If it names several hosts, or a parameter cannot be used.
+ * @throws {TypeError} If the URL names several hosts, or a parameter cannot be used.
  */
 export async function settingsOf(address: Address): Promise<Settings> {
   const { parameters, path, username, password } = withoutAliases(address);
@@ -76,7 +76,7 @@ export async function settingsOf(address: Address): Promise<Settings> {
       port,
       ssl: false,
       connect_timeout: timeout,
-      // A pooler gives each transaction another session, which does not know what was prepared.
+      // A pooler gives each transaction another session, without the prepared statements.
       ...address.choice("pgbouncer", ["true", "false"]) === "true" && { prepare: false },
       connection: {
         application_name: parameters.get("application_name") ?? "broadcaster",
@@ -89,14 +89,14 @@ export async function settingsOf(address: Address): Promise<Settings> {
   };
 }
 
-/** The server and the database, as they appear in messages. */
+/** The server and the database, as shown in messages. */
 export function shownAs(name: string, address: Address): string {
   const { host, port } = serverOf(address);
   const server = host.includes(":") && !host.startsWith("/") ? `[${host}]` : host;
   return `${name}://${server}:${port}${address.path && `/${address.path}`}`;
 }
 
-/** Gives each parameter its own name. */
+/** Renames aliases to the names of their parameters. */
 function withoutAliases(address: Address): Address {
   const { parameters } = address;
   for (const [alias, name] of Object.entries(ALIASES)) {
@@ -110,7 +110,7 @@ function withoutAliases(address: Address): Address {
   return address;
 }
 
-/** The parameters `host` and `port` win over the URL's own, as in libpq. */
+/** The parameters `host` and `port` take precedence over the URL's own, as in libpq. */
 function serverOf(address: Address): { readonly host: string; readonly port: number } {
   const { parameters } = address;
   const given = address.hosts[0] ?? { hostname: "localhost" };
@@ -128,7 +128,7 @@ function decoded(host: string): string {
   return /^%2f/i.test(host) ? decodeURIComponent(host) : host;
 }
 
-/** Only a primary takes NOTIFY, so each connection has to lead to one. */
+/** Only a primary accepts NOTIFY, so each connection must lead to a primary. */
 function checkAttributes(address: Address): void {
   const value = address.parameters.get("target_session_attrs");
   if (value === null || /^(any|primary|read-write)$/.test(value)) return;
@@ -153,13 +153,13 @@ async function tlsOf(address: Address): Promise<TlsOptions | undefined> {
   return { ...options, ...pem, isDirect };
 }
 
-/** Certificates imply that they are checked. */
+/** The mode without `sslmode`. Certificates imply that they are checked. */
 function defaultMode(address: Address, isDirect: boolean): SslMode {
   if (pemParameters(address).length > 0) return "verify-full";
   return isDirect ? "require" : "disable";
 }
 
-/** Checks more than the mode says if other parameters ask for it. */
+/** The mode, with more checks if other parameters require them. */
 function checkedMode(address: Address, mode: SslMode): SslMode {
   const binding = address.choice("channel_binding", ["disable", "prefer", "require"]);
   if (binding !== "require") {
@@ -168,11 +168,11 @@ function checkedMode(address: Address, mode: SslMode): SslMode {
   if (mode === "no-verify" || mode === "disable" && address.parameters.has("sslmode")) {
     throw address.invalid("channel_binding", binding, `disable or prefer with sslmode=${mode}`);
   }
-  // The client cannot bind the password to TLS. A certificate that is checked protects as well.
+  // The client cannot bind the password to TLS. A checked certificate protects as well.
   return "verify-full";
 }
 
-/** The mode by any of its names. */
+/** The mode, by any of its names. */
 function modeOf(address: Address): SslMode | undefined {
   const accepts = address.choice("sslaccept", ["strict", "accept_invalid_certs"]);
   const ssl = address.choice("ssl", ["true", "1", "false", "0", ...NAMES]);

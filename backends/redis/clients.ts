@@ -14,34 +14,34 @@ import { OPTIONS } from "./link.ts";
 import type { RedisClient } from "./options.ts";
 import type { Sentinels } from "./sentinel.ts";
 
-/** Makes a client that is not connected: of the only server, or of a node of a cluster. */
+/** Creates a client that is not connected, for the only server or for a node of a cluster. */
 export type Make = (node?: Host) => Redis;
 
-/** A server, as ioredis has it. */
+/** A server, as ioredis represents it. */
 interface Server {
   readonly host: string | undefined;
   readonly port: number | undefined;
 }
 
-/** Where a cluster is found. */
+/** The nodes through which a cluster is found. */
 export interface Seeds {
-  /** Some of its nodes, or a name that resolves to them. */
+  /** Some nodes, or a name that resolves to them. */
   readonly hosts: readonly Host[];
-  /** The address of a node that announces itself under another one. */
+  /** Returns the address of a node that announces itself under another one. */
   readonly locate: (node: Host) => Host;
 }
 
-/** Where a backend's connections lead. */
+/** The clients of a backend. */
 export interface Clients {
-  /** As it appears in messages. */
+  /** The servers, as shown in messages. */
   readonly address: string;
-  /** Makes a client. */
+  /** Creates a client. */
   readonly make: Make;
   /** The prefix of channels at the server. */
   readonly prefix: string;
-  /** What the user's client puts before keys, but not before channels. */
+  /** The prefix that the user's client adds to keys, but not to channels. */
   readonly keyPrefix: string;
-  /** Present for a cluster. */
+  /** The seeds of a cluster, if it is one. */
   readonly seeds?: Seeds | undefined;
 }
 
@@ -97,7 +97,7 @@ export async function clientsOf(
   };
 }
 
-/** Clients with the settings of the user's client. */
+/** Creates clients with the settings of the user's client. */
 function duplicates(client: RedisClient): Omit<Clients, "address" | "prefix"> {
   const { keyPrefix = "" } = client.options;
   if (!isCluster(client)) return { make: () => client.duplicate(OPTIONS), keyPrefix };
@@ -126,8 +126,8 @@ function isCluster(client: RedisClient): client is Cluster {
 }
 
 /**
- * A client of a cluster that has not connected, and so has no nodes to make clients of. Its pool
- * makes one that does not connect; ioredis cannot be imported for it in a bundle.
+ * A client of a cluster that has not connected, and so has no nodes to create clients from. Its pool
+ * creates one that does not connect. ioredis cannot be imported for it in a bundle.
  */
 function unconnected(cluster: Cluster): Redis {
   const { connectionPool } = cluster as unknown as {
@@ -136,7 +136,7 @@ function unconnected(cluster: Cluster): Redis {
   return connectionPool.createRedisFromOptions({}, false);
 }
 
-/** The nodes that a cluster was given, which it knows before it has connected. */
+/** The initial nodes of a cluster, which are known before it connects. */
 function startupNodes(cluster: Cluster): Host[] {
   const { startupNodes } = cluster as unknown as {
     startupNodes: readonly (string | number | Partial<Server>)[];
@@ -153,7 +153,10 @@ function hostOf({ host = "127.0.0.1", port = 6379 }: Partial<Server>): Host {
   return { hostname: host, port };
 }
 
-/** Several hosts are a cluster unless they are sentinels; a single one with `cluster=true`. */
+/**
+ * Several hosts are a cluster unless they are sentinels. A single host is a cluster with
+ * `cluster=true`.
+ */
 function seedsOf(address: Address): Seeds | undefined {
   const isCluster = address.choice("cluster", ["true", "false"]);
   const isSentinel = address.parameters.has("sentinel");
@@ -167,7 +170,7 @@ function seedsOf(address: Address): Seeds | undefined {
   return { hosts, locate: (node) => node };
 }
 
-/** The database, as the path, or as `db` where others write it. */
+/** The database, from the path, or from `db` as in other clients. */
 function databaseOf(address: Address, seeds: Seeds | undefined): number {
   const path = address.scheme.endsWith("+unix") ? "" : address.path;
   const named = address.count("db", 0);
@@ -204,7 +207,7 @@ function sentinelsOf(address: Address, tls: RedisOptions["tls"]): Sentinels | un
   };
 }
 
-/** What `ssl_cert_reqs` may be. */
+/** The values of `ssl_cert_reqs`. */
 const REQUIREMENTS = ["required", "none", "optional"] as const;
 
 /** The settings of TLS, if the scheme or a parameter asks for it. */

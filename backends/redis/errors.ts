@@ -1,5 +1,5 @@
 /**
- * The errors of Redis: the meaning of each reply, and the errors that a backend throws itself.
+ * The errors of Redis: the meaning of each reply, and the backend's own errors.
  *
  * @module
  */
@@ -14,19 +14,19 @@ import {
 import { withLoginHelp } from "../../core/backend/kit/connecting_help.ts";
 
 /**
- * The meaning of an error reply.
+ * The meaning of an error reply:
  *
- * - `refused`: asking again does not help. The call, or the subscription, fails.
- * - `later`: the server has done nothing and cannot for now. The call is repeated.
- * - `renewed`: as `later`, and the connection leads to the wrong server, or has lost its login. A
- *   new connection is opened before the call is repeated.
+ * - `refused`: a retry would fail too. The call, or the subscription, fails.
+ * - `later`: the server has done nothing and temporarily cannot. The call is retried.
+ * - `renewed`: same as `later`, but the connection leads to the wrong server, or has lost its
+ *   login. A new connection is opened before the retry.
  * - `moved`: another node of the cluster is responsible.
  */
 export type Meaning = "refused" | "later" | "renewed" | "moved";
 
 /**
- * The meaning of each error reply that Redis 8 and Valkey 9 have, by its first word. Their Sentinels
- * have two more.
+ * The meaning of each error reply of Redis 8 and Valkey 9, by its first word. Their Sentinels have
+ * two more.
  */
 export const MEANINGS: Readonly<Record<string, Meaning>> = {
   // The call is wrong, or the user lacks a right.
@@ -46,7 +46,8 @@ export const MEANINGS: Readonly<Record<string, Meaning>> = {
   UNKILLABLE: "refused",
   WRONGPASS: "refused",
   WRONGTYPE: "refused",
-  // The server starts, runs a script, or waits for memory, a disk, a replica, its master or a slot.
+  // The server is starting, runs a script, or waits for memory, a disk, a replica, its master or a
+  // slot.
   BUSY: "later",
   CLUSTERDOWN: "later",
   INPROG: "later",
@@ -59,7 +60,7 @@ export const MEANINGS: Readonly<Record<string, Meaning>> = {
   NOQUORUM: "later",
   NOREPLICAS: "later",
   OOM: "later",
-  // The server became a replica, or does not know the user of this connection any more.
+  // The server became a replica, or no longer knows the user of this connection.
   NOAUTH: "renewed",
   READONLY: "renewed",
   UNBLOCKED: "renewed",
@@ -70,13 +71,13 @@ export const MEANINGS: Readonly<Record<string, Meaning>> = {
   TRYAGAIN: "moved",
 };
 
-/** Errors of the generic kind that pass. */
+/** Generic errors that are temporary. */
 const PASSING = /^ERR max number of clients/;
 
-/** Before Redis 7, a script's error has the error of its command in it. */
+/** Before Redis 7, a script's error contains the error of its command. */
 const IN_SCRIPT = /^ERR .*@user_script: ?\d+: -?([A-Z]+) /;
 
-/** The meaning of an error reply; `undefined` for one that no server is known to give. */
+/** The meaning of an error reply, or `undefined` if no server is known to send it. */
 export function meaningOf(reply: unknown): Meaning | undefined {
   const text = textOf(reply);
   if (PASSING.test(text)) return "later";
@@ -85,9 +86,9 @@ export function meaningOf(reply: unknown): Meaning | undefined {
 }
 
 /**
- * The error that tells the core what to do about an error reply.
+ * Converts an error reply to the error that the core expects.
  *
- * @param reply The error that the client rejected with.
+ * @param reply The error from the client.
  */
 export function replyError(reply: unknown): Error {
   const text = helpfulTextOf(reply);
@@ -99,7 +100,7 @@ export function replyError(reply: unknown): Error {
     : new TemporaryError(text, options);
 }
 
-/** The error of a connection whose opening was answered with an error. */
+/** The error for a connection that was answered with an error while it was opened. */
 export function openingError(reply: unknown): Error {
   return meaningOf(reply) === "later"
     ? replyError(reply)
@@ -121,17 +122,17 @@ export function isReply(error: unknown): error is Error {
   return (Object(error) as Error).name === "ReplyError";
 }
 
-/** A reply carries the command that it answers, and a login carries the password. */
+/** Removes the command from a reply, since a login contains the password. */
 export function withoutCommand(error: unknown): unknown {
   delete (Object(error) as { command?: unknown }).command;
   return error;
 }
 
-/** Where the cluster says that something is. */
+/** A redirection of a cluster. */
 export interface Redirection {
   /**
-   * `ASK` concerns one command only: its slot is about to move, and its key already has.
-   * `TRYAGAIN` answers a command of several keys, of which only some have moved.
+   * `ASK` concerns only one command: its slot is about to move, and its key has moved already.
+   * `TRYAGAIN` answers a command with several keys, of which only some have moved.
    */
   readonly kind: "MOVED" | "ASK" | "TRYAGAIN";
   /** The slot. */
@@ -144,7 +145,7 @@ export interface Redirection {
 
 const REDIRECTION = /^(?:(MOVED|ASK) (\d+) (.*):(\d+)|(TRYAGAIN) .*)$/;
 
-/** The redirection in a reply. Some errors have it as their cause. */
+/** The redirection in a reply, or in the cause of an error. */
 export function redirectionOf(error: unknown): Redirection | undefined {
   const match = REDIRECTION.exec(textOf(error));
   if (!match) return undefined;
@@ -157,22 +158,22 @@ export function redirectionOf(error: unknown): Redirection | undefined {
   };
 }
 
-/** The connection was lost. */
+/** The error for a lost connection. */
 export function lostError(cause?: unknown): ConnectionError {
   return new ConnectionError("the connection to the server was lost", { cause });
 }
 
-/** A subscription ended although its connection is well. */
+/** The error for a subscription that ended although its connection works. */
 export function movedError(): ConnectionError {
   return new ConnectionError("its slot has moved to another node of the cluster");
 }
 
-/** The backend was used after it was closed. */
+/** The error for a backend that is used after it was closed. */
 export function closedError(): ClosedError {
   return new ClosedError("Cannot use backend: it is closed");
 }
 
-/** The text of a reply, with what to do about a login or a right that is missing. */
+/** The text of a reply, with advice about a missing login or right. */
 function helpfulTextOf(reply: unknown): string {
   const text = textOf(reply);
   if (/^(NOAUTH|WRONGPASS) /.test(text)) {
@@ -182,7 +183,7 @@ function helpfulTextOf(reply: unknown): string {
   return right === undefined ? text : `${text}; grant it: ACL SETUSER <user> ${right}`;
 }
 
-/** The rule of the right that a user lacks; Redis writes subcommands as `xinfo|stream`. */
+/** The access rule that a user lacks. Redis writes subcommands as `xinfo|stream`. */
 function rightIn(text: string): string | undefined {
   const [, command] = /'([\w|-]+)' command/.exec(text) ?? [];
   if (command !== undefined) return `+${command.toLowerCase()}`;

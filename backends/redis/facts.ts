@@ -1,5 +1,5 @@
 /**
- * What a Redis server tells about itself.
+ * Facts about a Redis server.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { tlsVersionOf } from "../../core/backend/kit/tls_version.ts";
 import { isReply } from "./errors.ts";
 import type { Link } from "./link.ts";
 
-/** The facts about the server of a connection. What the user may not ask is left out. */
+/** The facts about the server of a connection. Facts that the user may not read are left out. */
 export async function factsOf({ client, role }: Link): Promise<ServerFacts> {
   const [info, user, hello] = await Promise.all([
     asked(client, "INFO", "server"),
@@ -26,7 +26,7 @@ export async function factsOf({ client, role }: Link): Promise<ServerFacts> {
   };
 }
 
-/** The version in the reply to INFO. Servers that are compatible tell that of Redis, too. */
+/** The version in the reply to INFO. Compatible servers also report a version of Redis. */
 function versionIn(info: string): string | undefined {
   const facts = new Map(info.split("\r\n").map((line) => line.split(":", 2) as [string, string]));
   const valkey = facts.get("valkey_version");

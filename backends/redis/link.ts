@@ -27,7 +27,7 @@ import {
 import { type Role, roleOf } from "./role.ts";
 import { socketError, withTlsHint } from "./tls.ts";
 
-/** The core reconnects; the client never does, and holds nothing back meanwhile. */
+/** The core reconnects. The client never does, and queues nothing meanwhile. */
 export const OPTIONS = {
   lazyConnect: true,
   retryStrategy: () => null,
@@ -37,8 +37,8 @@ export const OPTIONS = {
   maxRetriesPerRequest: 0,
   // INFO may be renamed or forbidden.
   enableReadyCheck: false,
-  // Overrides of what the user's client may have set: replies have one shape here, and commands
-  // one order.
+  // Overrides settings of the user's client. The backend needs one form of replies, and one order
+  // of commands.
   replyMapping: "legacy",
   stringNumbers: false,
   readOnly: false,
@@ -48,28 +48,34 @@ export const OPTIONS = {
   enableAutoPipelining: false,
 } satisfies RedisOptions;
 
-/** The time for a server to answer, in milliseconds, unless the user's client has another. */
+/** The time limit for a server's answer, in milliseconds, unless the user's client has another. */
 const CONNECT_TIMEOUT = 10_000;
 
-/** The longest pipeline: the first answers of a burst arrive before all of it is sent. */
+/**
+ * The maximum size of a pipeline. The first answers of a burst arrive before the whole burst is
+ * sent.
+ */
 const COMMANDS = 1_024;
 const BYTES = 4 * 1024 * 1024;
 
 /** Additional options for a connection. */
 export interface LinkOptions {
-  /** Called once it has ended, for whatever reason. */
+  /** Called once the connection has ended, for any reason. */
   readonly onLost?: ((error: ConnectionError) => void) | undefined;
-  /** Whether it leads to a sentinel. */
+  /** Whether the connection leads to a sentinel. */
   readonly sentinel?: boolean;
 }
 
 /** One connection, open or lost. */
 export class Link {
-  /** The client, used here alone. */
+  /** The client, which only this link uses. */
   readonly client: Redis;
-  /** Settles once it is open. */
+  /** Settles once the connection is open. */
   readonly ready: Promise<void>;
-  /** The role of the server when the connection was opened; `undefined` if it does not tell. */
+  /**
+   * The role of the server when the connection was opened, or `undefined` if the server does not
+   * report it.
+   */
   role: Role | undefined;
   readonly #isSentinel: boolean;
   readonly #ended: Promise<void>;
@@ -79,18 +85,18 @@ export class Link {
   #reason: unknown;
 
   /**
-   * Opens it.
+   * Opens the connection.
    *
-   * @param client A client that is not connected.
+   * @param client A client without a connection.
    * @param options Additional options.
    */
   constructor(client: Redis, { onLost, sentinel = false }: LinkOptions = {}) {
     this.client = client;
     this.#isSentinel = sentinel;
-    // Only this event has the reason; rejections just say "Connection is closed." After an error,
+    // Only this event has the reason. Rejections only have "Connection is closed." After an error,
     // replies may be attributed to other commands, or the wrong database may be selected.
     client.on("error", (error) => this.cut(withoutCommand(error)));
-    // The client listens to one error of a socket; after an alert, TLS has a second one.
+    // The client listens for one error of a socket, but TLS causes a second one after an alert.
     client.once("connect", () => this.#socket?.on("error", () => {}));
     this.#ended = new Promise((resolve) => {
       client.once("end", () => {
@@ -103,7 +109,7 @@ export class Link {
     this.ready.catch(() => {});
   }
 
-  /** Whether it has ended, is about to, or failed to open. */
+  /** Whether the connection has ended, is about to end, or failed to open. */
   get lost(): boolean {
     return this.#hasEnded || this.#isEnding;
   }
@@ -114,8 +120,8 @@ export class Link {
   }
 
   /**
-   * The error to reject with: the meaning of a reply of the server, else that the connection was
-   * lost. A reply that another connection may not give ends this one.
+   * The error to reject with: the meaning of a reply, otherwise a lost connection. A reply that
+   * another connection may not give ends this connection.
    */
   explain(error: unknown): Error {
     if (!isReply(error)) return this.cut(error);
@@ -126,8 +132,8 @@ export class Link {
   }
 
   /**
-   * Why nothing can be published now. What is published at a replica is heard there alone: another
-   * connection is to be opened.
+   * The reason why nothing can be published now, if any. A message that is published at a replica
+   * reaches only its own subscribers, so another connection is needed.
    */
   refusal(): TemporaryError | undefined {
     if (this.role === "replica") {
@@ -140,9 +146,9 @@ export class Link {
   }
 
   /**
-   * Ends it: a half-open socket never ends by itself. The first reason is kept.
+   * Ends the connection, since a half-open socket never ends by itself. The first reason is kept.
    *
-   * @returns The error that says so.
+   * @returns The error of the lost connection.
    */
   cut(reason?: unknown): ConnectionError {
     this.#reason ??= reason;
@@ -156,12 +162,15 @@ export class Link {
     return lostError(this.#reason);
   }
 
-  /** PING and ROLE; the socket is cut without an answer, and if the server has another role now. */
+  /**
+   * Sends PING and ROLE. Destroys the socket if there is no answer, or if the server's role has
+   * changed.
+   */
   async probe(signal: AbortSignal): Promise<void> {
     if (this.lost) return;
     try {
       const { refusal, role = this.role } = await unlessAborted(signal, this.#ask());
-      // Whoever refuses is alive.
+      // A server that refuses is alive.
       if (refusal) this.explain(refusal);
       else if (role !== this.role) {
         throw new Error(
@@ -176,9 +185,9 @@ export class Link {
     if (this.lost) throw lostError(this.#reason);
   }
 
-  /** Resolves with the socket shut. */
+  /** Closes the connection. Resolves once the socket is closed. */
   async close(): Promise<void> {
-    // A server that is silent would keep `ready` waiting.
+    // A silent server would keep `ready` pending.
     if (!this.#hasEnded && this.client.status !== "wait") this.cut();
     await this.ready.catch(() => {});
     if (!this.#hasEnded) await this.#ended;
@@ -187,7 +196,8 @@ export class Link {
   async #connect(): Promise<void> {
     const { client } = this;
     let refusal: Error | undefined;
-    // `connectTimeout` ends with the TCP handshake: this is for a server that is silent after it.
+    // `connectTimeout` ends with the TCP handshake. This limit is for a server that is silent after
+    // it.
     const limit = client.options.connectTimeout || CONNECT_TIMEOUT;
     const stop = after(limit, () => this.cut(refusal ?? this.#silence(limit)));
     try {
@@ -200,13 +210,13 @@ export class Link {
           this.role = answer.role;
           break;
         }
-        // It loads its data, or runs a script.
+        // The server is loading its data, or runs a script.
         if (meaningOf(refusal) !== "later") throw refusal;
         await backoff(attempt, this.#ending.signal);
       }
     } catch (error) {
       const isTold = isReply(error) || error instanceof TemporaryError;
-      // The client's own message is "Connection is closed.", whatever happened.
+      // The client's own message is always "Connection is closed."
       this.cut(isTold ? error : socketError("ECONNRESET", "it closed the connection"));
       const reason = this.#reason;
       throw isReply(reason)
@@ -217,7 +227,7 @@ export class Link {
     }
   }
 
-  /** The error reply to PING, if there is one, and the role of the server, if it tells. */
+  /** The error reply to PING, if any, and the role of the server, if it reports one. */
   async #ask(): Promise<
     { readonly refusal?: Error | undefined; readonly role?: Role | undefined }
   > {
@@ -226,13 +236,13 @@ export class Link {
       if (!isReply(error)) throw error;
       return isUnavailable(error) ? undefined : error;
     });
-    // Old protocols have no other commands there.
+    // With an old protocol, a subscriber has no other commands.
     const isListening = client.mode === "subscriber";
     const [refusal, role] = await Promise.all([ping, isListening ? undefined : roleOf(client)]);
     return { refusal, role };
   }
 
-  /** Refuses servers that cannot be what was asked for. */
+  /** Rejects servers of another type than requested. */
   #check(role: Role | undefined): void {
     const { Connector, sentinels, role: wanted } = this.client.options;
     if (role === "sentinel" && !this.#isSentinel) {
@@ -261,14 +271,14 @@ export class Link {
   }
 }
 
-/** A payload as the client sends it. */
+/** A payload in the form that the client sends. */
 export function bufferOf(payload: Payload): Buffer | string {
   return typeof payload === "string"
     ? payload
     : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
 }
 
-/** Messages whose channels have the prefix of the wire. */
+/** Adds the prefix to the channels of messages. */
 export function prefixed(
   prefix: string,
   messages: readonly OutgoingPayload[],
@@ -277,7 +287,7 @@ export function prefixed(
   return messages.map((message) => ({ ...message, channel: prefix + message.channel }));
 }
 
-/** Cuts messages into what one pipeline may hold. */
+/** Divides messages into pipelines. */
 export function* pipelinesOf<Message extends Pick<OutgoingPayload, "payload">>(
   messages: readonly Message[],
 ): Generator<readonly Message[]> {
@@ -296,7 +306,7 @@ export function* pipelinesOf<Message extends Pick<OutgoingPayload, "payload">>(
 }
 
 /**
- * Publishes messages in order: one promise for each.
+ * Publishes messages in order. Returns one promise for each.
  *
  * @param command `spublish` for the shard channels of a cluster.
  */

@@ -3,55 +3,55 @@
  *
  * ## URLs
  *
- * `redis-stream://[[user][:password]@]host[:port][/database][?maxlen=N]`, or `rediss-stream://`
- * for TLS. The default port is 6379. `maxlen` is the number of events that each channel keeps,
- * approximately: the server removes whole blocks, some hundred events late. The default is 10,000,
- * and 0 keeps all. All else is written as for `redis://`, also `redis-stream+unix://`.
+ * `redis-stream://[[user][:password]@]host[:port][/database][?maxlen=N]`, or `rediss-stream://` for
+ * TLS. The default port is 6379. `maxlen` is the approximate number of events that each channel
+ * keeps: the server removes whole blocks, some hundred events late. The default is 10,000, and 0
+ * keeps all. Everything else is the same as for `redis://`, including `redis-stream+unix://`.
  *
  * ## Delivery
  *
- * In the order in which the server received the messages, and without loss as long as the stream
- * keeps them, also after a lost connection. Entries that were removed before they were read are a
- * gap, and so is a stream that was deleted or recreated; but not to a subscriber that has seen
- * nothing of the stream yet, since it cannot tell the two apart. A server that does not persist its
- * data, or a failover to a replica that lags, loses entries: a gap to every subscriber that has
- * seen one of them.
+ * Events arrive in the order in which the server received the messages. Nothing is lost while the
+ * stream keeps the entries, even if a connection is lost. There is a gap if entries were removed
+ * before they were read, or if the stream was deleted or recreated. A subscriber that has seen
+ * nothing of the stream yet gets no such gap, since it cannot distinguish the two streams. A server
+ * that does not persist its data, or a failover to a replica that lags, loses entries. Every
+ * subscriber that has seen one of them gets a gap.
  *
  * A channel is the stream of that name, and an event is an entry with the field `message`: other
  * programs may `XADD` and `XREAD` it. Its other fields are the headers. Entries without that field
- * are skipped. With each batch `<channel>:wake` is published, so that subscribers read at once. The
- * wake of a message of up to 4 KiB that is published alone carries it, and the id before it: a
- * subscriber that has seen that one delivers it without a read. Entries of other programs that
- * publish no wake are found within 50 ms, or 0.2 ms for each channel that the process subscribes to,
- * if that is longer. Unlike in pub/sub, channels of different databases are different. A key that is
- * not a stream is refused.
+ * are skipped. With each batch, a message on `<channel>:wake` is published, so that subscribers
+ * read at once. If a message of up to 4 KiB is published alone, its wake carries it, and the id
+ * before it. A subscriber that has seen that id delivers the message without a read. Entries of
+ * other programs that publish no wake are found within 50 ms, or 0.2 ms for each channel that the
+ * process subscribes to, if that is longer. Unlike in pub/sub, channels of different databases are
+ * different. A key that is not a stream is refused.
  *
- * A message with an `idempotencyKey` is published by a script, which stores the key as
+ * A message with an `idempotencyKey` is published by a script. It stores the key as
  * `<channel>:broadcaster-key:<key>` for its lifetime, unless the server evicts it. The key is
- * percent-encoded. A user needs `+eval`, `+get` and `+set` for that.
+ * percent-encoded. The user needs `+eval`, `+get` and `+set` for that.
  *
- * In a cluster a stream is stored at the owner of its slot, and moves with the slot without loss.
- * Wakes are sharded channels of the same slot, named `{<channel>}:wake` unless the channel has
- * braces itself; keys are named alike. While a master cannot be reached, publishing waits; messages
- * with a key wait while their slot moves, too.
+ * In a cluster, a stream is stored at the owner of its slot, and moves with the slot without loss.
+ * Wakes are sharded channels of the same slot, named `{<channel>}:wake` unless the channel itself
+ * has braces. Keys are named in the same way. While a master cannot be reached, publishing waits.
+ * Messages with a key also wait while their slot moves.
  *
- * Publishing waits while the server has no memory, is a replica, or cannot store for another passing
- * reason, for up to `timeout`; reading does not. An entry of another program with an id beyond 2^53
- * ends the subscriptions of its channel, whose later messages are refused, until the stream is
- * deleted.
+ * Publishing waits for up to `timeout` while the server has no memory, is a replica, or temporarily
+ * cannot store for another reason. Reading does not wait. An entry of another program with an id
+ * beyond 2^53 ends the subscriptions of its channel. Later messages of the channel are refused
+ * until the stream is deleted.
  *
  * ## Permissions
  *
- * On Deno as for `redis://`. At the server, a user needs `+xadd`, `+xrange`, `+xrevrange`, `+xread`,
- * `+xlen`, `+xinfo|stream`, `+publish`, `+subscribe`, `+unsubscribe`, the keys of the channels, and
- * the pub/sub channels of their wakes (`&*:wake`); in a cluster also what `redis://` needs there.
- * Wakes carry messages for users with `+eval`. Whoever may publish a wake can forge one, which is
- * delivered, and told as a gap by the next event or within 50 ms.
+ * On Deno, the same as for `redis://`. At the server, a user needs `+xadd`, `+xrange`,
+ * `+xrevrange`, `+xread`, `+xlen`, `+xinfo|stream`, `+publish`, `+subscribe`, `+unsubscribe`, the
+ * keys of the channels, and the pub/sub channels of their wakes (`&*:wake`); in a cluster also the
+ * rights for `redis://`. Wakes carry messages for users with `+eval`. Anyone who may publish a wake
+ * can forge one. It is delivered, and reported as a gap by the next event or within 50 ms.
  *
  * ## Escape hatch
  *
- * Use {@linkcode redisStream} with a `Redis` or a `Cluster` of ioredis. Its settings are used for
- * connections of the backend's own; the client itself is never used or closed.
+ * Use {@linkcode redisStream} with a `Redis` or a `Cluster` of ioredis. The backend's own
+ * connections use its settings. The client itself is never used or closed.
  *
  * @example
  * ```ts
@@ -103,8 +103,8 @@ const MAXLEN = 10_000;
 /** Options for Redis Streams. */
 export interface RedisStreamOptions extends RedisOptions {
   /**
-   * The number of events that each channel keeps, approximately: the server removes whole blocks,
-   * some hundred events late. 0 keeps all.
+   * The approximate number of events that each channel keeps. The server removes whole blocks, some
+   * hundred events late. 0 keeps all.
    *
    * @default {10_000}
    */
@@ -112,7 +112,7 @@ export interface RedisStreamOptions extends RedisOptions {
 }
 
 /**
- * Redis Streams, to be given to `new Broadcast()`.
+ * Redis Streams, for `new Broadcast()`.
  *
  * @param options The URL, or a client of ioredis, and the parameters of the URL.
  * @throws {TypeError} If the client is not one of ioredis, or the URL is malformed.
@@ -139,10 +139,10 @@ export function redisStream(options: RedisStreamOptions = {}): BackendSource {
 }
 
 /**
- * Makes the backend of `redis-stream://` and `rediss-stream://`.
+ * Opens the backend of `redis-stream://` and `rediss-stream://`.
  *
  * @param address The URL.
- * @param client A client of ioredis whose settings are used in place of the URL's servers.
+ * @param client A client of ioredis, whose settings replace the servers of the URL.
  */
 export async function open(address: Address, client?: RedisClient): Promise<Backend> {
   const maxlen = address.count("maxlen", 0) ?? MAXLEN;
@@ -153,7 +153,7 @@ export async function open(address: Address, client?: RedisClient): Promise<Back
   return new RedisClusterStreamBackend(shown, make, seeds, { maxlen, prefix });
 }
 
-/** One connection for commands and one for wakes, for any number of channels. */
+/** Uses one connection for commands and one for wakes, for any number of channels. */
 class RedisStreamBackend implements Backend {
   readonly name = "redis-stream";
   readonly address: string;
@@ -162,9 +162,9 @@ class RedisStreamBackend implements Backend {
   readonly #session: RenewedConnection<Session>;
 
   /**
-   * @param address As it appears in messages.
-   * @param make Makes a client that is not connected.
-   * @param options How many entries a stream keeps, and the prefix of its key.
+   * @param address The servers, as shown in messages.
+   * @param make Creates a client, without connecting it.
+   * @param options The maximum length of streams, and the prefix of their keys.
    */
   constructor(
     address: string,
@@ -186,7 +186,7 @@ class RedisStreamBackend implements Backend {
     return this.#session.current?.connections ?? 0;
   }
 
-  /** Opens the connection for commands; the other one is opened with the first tail. */
+  /** Opens the connection for commands. The other one is opened with the first tail. */
   async connect(): Promise<void> {
     await this.#session.renew();
     await this.#current.ready;
@@ -225,7 +225,7 @@ class RedisStreamBackend implements Backend {
   }
 }
 
-/** Explains the redirection of a server that turns out to be a node of a cluster. */
+/** Explains a redirection, if the server turns out to be a node of a cluster. */
 function alone<Value>(asked: Promise<Value>): Promise<Value> {
   return asked.catch((error) => {
     if (redirectionOf(error) === undefined) throw error;

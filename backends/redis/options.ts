@@ -14,9 +14,10 @@ export type RedisClient = InstanceType<(typeof import("ioredis"))["Redis" | "Clu
 /** Options for a Redis backend. */
 export interface RedisOptions extends SourceOptions {
   /**
-   * A client of ioredis, `Redis` or `Cluster`. The backend opens connections of its own with the settings of this
-   * client, and never uses or closes the client itself. The servers, the credentials, the cluster,
-   * the sentinels and the TLS files are those of the client then, whatever else is given.
+   * A client of ioredis, `Redis` or `Cluster`. The backend opens its own connections with the
+   * settings of this client, and never uses or closes the client itself. The client then determines
+   * the servers, the credentials, the cluster, the sentinels and the TLS files, whatever else is
+   * given.
    */
   readonly client?: RedisClient | undefined;
   /**
@@ -26,8 +27,8 @@ export interface RedisOptions extends SourceOptions {
    */
   readonly prefix?: string | undefined;
   /**
-   * Whether the host of the URL is a node of a cluster. Several hosts are one anyway, unless they
-   * are sentinels.
+   * Whether the host of the URL is a node of a cluster. Several hosts always are, unless they are
+   * sentinels.
    *
    * @default {false}
    */
@@ -63,9 +64,9 @@ export const REDIS_OPTIONS: Names<RedisOptions> = {
 const NODE_REDIS = "a client of node-redis, the package `redis`";
 
 /**
- * Checks that a client, if there is one, is one of ioredis.
+ * Checks that a client, if given, is one of ioredis.
  *
- * @throws {TypeError} If it is not. The message says what was given.
+ * @throws {TypeError} If the client is not one. The message says what was given.
  */
 export function checkRedis(client: unknown): void {
   if (client === undefined) return;

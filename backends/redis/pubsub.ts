@@ -1,69 +1,69 @@
 /**
- * Redis pub/sub, also of servers that are compatible with Redis.
+ * Redis pub/sub, also on servers that are compatible with Redis.
  *
  * ## URLs
  *
  * `redis://[[user][:password]@]host[:port][/database][?prefix=…]`, or `rediss://` for TLS. The
  * default port is 6379. Pub/sub ignores the database, except that access rules may depend on it.
  * `redis+unix://[[user][:password]@]/path/of/socket[?db=…]` leads to a Unix socket. These
- * parameters, and several hosts, work alike for `redis-stream://`:
+ * parameters, and several hosts, have the same meaning for `redis-stream://`:
  *
- * - `prefix` is put before each channel's name at the server, and is invisible to publishers and
- *   subscribers: several applications can share a server.
+ * - `prefix` is added before each channel's name at the server, and is invisible to publishers and
+ *   subscribers. So several applications can share a server.
  * - `redis://a:7000,b:7001,c:7002`: several hosts are nodes of a cluster. `cluster=true` marks a
  *   single host as one. The other nodes are found.
  * - `redis://a:26379,b:26379/0?sentinel=mymaster`: the hosts are sentinels, and `sentinel` is the
  *   name of the master that they watch. User and password are for the master;
  *   `sentinelUsername` and `sentinelPassword` are for the sentinels.
  * - `ca`, `cert` and `key` are paths of PEM files for TLS.
- * - As other clients write them: `db` for the database, `family` (`0`, `4` or `6`) for the version
- *   of IP, `protocol` (`2` or `3`) for that of RESP, `client_name`, `tls=true` or `ssl=true` for
- *   TLS, and `ssl_cert_reqs=none`, which accepts any certificate.
- * - What concerns pools, timeouts, retries and decoding is ignored: `allowUsernameInURI`,
+ * - Names of other clients: `db` for the database, `family` (`0`, `4` or `6`) for the IP version,
+ *   `protocol` (`2` or `3`) for the RESP version, `client_name`, `tls=true` or `ssl=true` for TLS,
+ *   and `ssl_cert_reqs=none`, which accepts any certificate.
+ * - Parameters for pools, timeouts, retries and decoding are ignored: `allowUsernameInURI`,
  *   `connectTimeout`, `connect_timeout`, `conn_max_idle_time`, `conn_max_lifetime`,
  *   `decode_responses`, `dial_timeout`, `enableReadyCheck`, `encoding`, `encoding_errors`,
  *   `health_check_interval`, `idle_timeout`, `keepAlive`, `lazyConnect`, `maxRetriesPerRequest`,
  *   `max_connections`, `max_idle_conns`, `max_retries`, `max_retry_backoff`, `min_idle_conns`,
  *   `min_retry_backoff`, `pool_fifo`, `pool_size`, `pool_timeout`, `read_timeout`,
  *   `retry_on_error`, `retry_on_timeout`, `socket_connect_timeout`, `socket_keepalive`,
- *   `socket_timeout`, `write_timeout`. Every other parameter is refused.
+ *   `socket_timeout`, `write_timeout`. All others are rejected.
  *
  * ## Permissions
  *
- * On Deno, the client needs `--allow-env`, and `--allow-net=host:port` for each server, sentinel and
- * node, as the URL or the cluster names it; for a Unix socket `--allow-net=unix:<path>`, and
+ * On Deno, the client needs `--allow-env`, and `--allow-net=host:port` for each server, sentinel
+ * and node, as the URL or the cluster names it. A Unix socket needs `--allow-net=unix:<path>`, and
  * `--allow-read` and `--allow-write` with its path. PEM files need `--allow-read` with their paths.
  *
  * At the server, a user needs `+publish`, `+subscribe`, `+unsubscribe`, for patterns `+psubscribe`
  * and `+punsubscribe`, and the channels; in a cluster `+spublish`, `+ssubscribe`, `+sunsubscribe`,
- * `+cluster|info`, `+cluster|slots` and `+command|info`. A missing right refuses a call, and a
- * revoked one ends the subscriptions that need it.
+ * `+cluster|info`, `+cluster|slots` and `+command|info`. If a right is missing, a call is refused.
+ * If it is revoked, the subscriptions that need it end.
  *
- * Each process subscribes to a channel of its own, `<prefix>broadcaster-loopback:….-control`, and
- * publishes there now and then: what does not come back shows that its subscriptions hear nothing.
- * Without a right to `broadcaster-loopback:*` this is not noticed.
+ * Each process subscribes to its own channel, `<prefix>broadcaster-loopback:….-control`, and
+ * publishes to it from time to time. If a message does not come back, the process knows that its
+ * subscriptions receive nothing. Without a right to `broadcaster-loopback:*`, this is not noticed.
  *
  * ## Delivery
  *
- * At most once, in the order in which the server received the messages. Messages that are
- * published while the connection of a subscriber is lost do not reach it; it is told of a gap, and
- * also after a failover. A server closes the connections of subscribers that are too slow
- * (`client-output-buffer-limit`): also a gap. Replication between servers may lose events without
- * notice. The role of the server is asked with each probe: a master that became a replica is a
- * gap, and what is published there in the meantime is heard there alone. A replica can be subscribed
- * to; publishing waits for a master.
+ * Events arrive at most once, in the order in which the server received the messages. Messages that
+ * are published while the connection of a subscriber is lost do not reach it. It gets a gap, and
+ * also after a failover. A server closes the connections of slow subscribers
+ * (`client-output-buffer-limit`), which also causes a gap. Replication between servers may lose
+ * events without notice. Each probe asks for the role of the server. If a master has become a
+ * replica, there is a gap, and messages that are published there in the meantime reach only its own
+ * subscribers. A replica can be subscribed to. Publishing waits for a master.
  *
  * A cluster uses sharded pub/sub (`SPUBLISH`, `SSUBSCRIBE`) at the node that owns the channel's
- * slot; other programs have to use the same commands. Clusters before Redis 7 do not have it:
- * there `PUBLISH` reaches all nodes, unless a message is lost between them. A lost node is
- * a gap on its channels only, and so is a slot that moves. Publishing waits until every master can
- * be reached. Sharded pub/sub has no patterns: subscribing to one is refused in a cluster.
+ * slot. Other programs have to use the same commands. Clusters before Redis 7 lack sharded pub/sub:
+ * their `PUBLISH` reaches all nodes, unless a message is lost between them. A lost node, or a slot
+ * that moves, causes a gap only on its channels. Publishing waits until every master can be
+ * reached. Sharded pub/sub has no patterns, so they are refused in a cluster.
  *
  * ## Escape hatch
  *
- * Use {@linkcode redis} with a `Redis` or a `Cluster` of ioredis. Its settings are used for
- * connections of the backend's own; the client itself is never used or closed. A cluster whose
- * nodes announce addresses that cannot be reached from here needs a client with `natMap`.
+ * Use {@linkcode redis} with a `Redis` or a `Cluster` of ioredis. The backend's own connections use
+ * its settings. The client itself is never used or closed. A cluster whose nodes announce addresses
+ * that cannot be reached from here needs a client with `natMap`.
  *
  * @example
  * ```ts
@@ -101,7 +101,7 @@ import { globOf } from "./subscriber.ts";
 export type { RedisClient, RedisOptions } from "./options.ts";
 
 /**
- * Redis pub/sub, to be given to `new Broadcast()`.
+ * Redis pub/sub, for `new Broadcast()`.
  *
  * @param options The URL, or a client of ioredis, and the parameters of the URL.
  * @throws {TypeError} If the client is not one of ioredis, or the URL is malformed.
@@ -125,10 +125,10 @@ export function redis(options: RedisOptions = {}): BackendSource {
 }
 
 /**
- * Makes the backend of `redis://` and `rediss://`.
+ * Opens the backend of `redis://` and `rediss://`.
  *
  * @param address The URL.
- * @param client A client of ioredis whose settings are used in place of the URL's servers.
+ * @param client A client of ioredis, whose settings replace the servers of the URL.
  */
 export async function open(address: Address, client?: RedisClient): Promise<Backend> {
   const { address: shown, make, prefix, seeds } = await clientsOf(address, client);
@@ -137,10 +137,10 @@ export async function open(address: Address, client?: RedisClient): Promise<Back
   return new RedisClusterBackend(shown, make, seeds, prefix);
 }
 
-/** How tokens travel at a single server. */
+/** The commands for tokens on a single server. */
 const ECHO: Echo = { kind: "subscribe", command: "publish", isHere: () => true };
 
-/** One connection to publish and one to subscribe, for any number of channels. */
+/** Uses one connection to publish and one to subscribe, for any number of channels. */
 class RedisBackend implements Backend {
   readonly name = "redis";
   readonly address: string;
@@ -150,8 +150,8 @@ class RedisBackend implements Backend {
   readonly #subscriber: RenewedConnection<HeardSubscriber>;
 
   /**
-   * @param address As it appears in messages.
-   * @param make Makes a client that is not connected.
+   * @param address The servers, as shown in messages.
+   * @param make Creates a client, without connecting it.
    * @param prefix The prefix of channels at the server.
    */
   constructor(address: string, make: () => Redis, prefix: string) {
@@ -174,7 +174,7 @@ class RedisBackend implements Backend {
     return this.#publisher.count + this.#subscriber.count;
   }
 
-  /** Opens the connection to publish; the other one is opened with the first tail. */
+  /** Opens the connection to publish. The other one is opened with the first tail. */
   async connect(): Promise<void> {
     await this.#publisher.renew();
     if (this.#subscriber.lost) await this.#subscriber.renew();

@@ -7,13 +7,13 @@
 import type { Redis } from "ioredis";
 import { isReply } from "./errors.ts";
 
-/** What a server is. A detached replica has no connection to its master. */
+/** The role of a server. A detached replica has no connection to its master. */
 export type Role = "master" | "replica" | "detached" | "sentinel";
 
-/** The states of a replica's connection to its master, other than that there is one. */
+/** The states of a replica without a connection to its master. */
 const DETACHED = ["none", "connect", "connecting", "handshake", "sync"];
 
-/** The role of a server; `undefined` if it does not tell. */
+/** The role of a server, or `undefined` if it does not report it. */
 export async function roleOf(client: Redis): Promise<Role | undefined> {
   return await ask(client, "ROLE", ([role, , , link]) => {
     if (role !== "slave" && role !== "replica") return role;
@@ -21,7 +21,7 @@ export async function roleOf(client: Redis): Promise<Role | undefined> {
   }) ?? await ask(client, "HELLO", (facts) => facts[facts.indexOf("role") + 1]);
 }
 
-/** Sends a command that a user may lack the right to, or a server may not have. */
+/** Sends a command that the user may not run, or that the server may not have. */
 async function ask(
   client: Redis,
   command: string,

@@ -12,25 +12,25 @@ import { inBackground } from "../../core/util/background.ts";
 import { quote } from "../../core/util/quote.ts";
 import { Link, OPTIONS } from "./link.ts";
 
-/** How long one sentinel may take to answer, in milliseconds: there are others. */
+/** The time limit for the answer of one sentinel, in milliseconds. Others are asked after it. */
 const PATIENCE = 2_000;
 
 /** The sentinels of a URL. */
 export interface Sentinels {
-  /** Where they are. */
+  /** The hosts of the sentinels. */
   readonly hosts: readonly Host[];
-  /** Their name of the master. */
+  /** The name of the master at the sentinels. */
   readonly master: string;
   /** The credentials and the TLS files for the sentinels. */
   readonly settings: Pick<RedisOptions, "username" | "password" | "tls">;
 }
 
-/** Makes the sockets of a client. */
+/** Creates the sockets of a client. */
 type Connector = NonNullable<RedisOptions["Connector"]>;
 
 /**
- * Connects clients to the master, by asking one sentinel after the other. ioredis has a connector
- * of its own, which leaves timers behind and does not report the reply that it could not use.
+ * Connects clients to the master, by asking one sentinel after the other. The connector of ioredis
+ * leaves timers behind, and does not report a reply that it could not use.
  */
 export function connectorOf(
   { AbstractConnector, Redis }: typeof import("ioredis"),

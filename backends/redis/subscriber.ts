@@ -14,7 +14,7 @@ import type { Pattern } from "../../core/backend/pattern.ts";
 import { isReply, movedError } from "./errors.ts";
 import { Link } from "./link.ts";
 
-/** The command that begins each kind of subscription, and the one that ends it. */
+/** The commands that begin and end each kind of subscription. */
 const ENDS = {
   subscribe: "unsubscribe",
   psubscribe: "punsubscribe",
@@ -24,27 +24,27 @@ const ENDS = {
 /** A channel, a pattern, or a channel of a cluster's shard. */
 export type Kind = keyof typeof ENDS;
 
-/** Any of the commands, and those that take names of any slots. */
+/** All commands, and the commands that take names of any slots. */
 type Command = Kind | (typeof ENDS)[Kind];
 type JoinedCommand = Exclude<Command, "ssubscribe" | "sunsubscribe">;
 
-/** Receives what is published to one subscription. */
+/** Receives the messages of one subscription. */
 export interface Listener {
-  /** Something was published. */
+  /** Called with each message. */
   push(record: Item): void;
-  /** The subscription has ended. */
+  /** Called when the subscription has ended. */
   error(reason: unknown): void;
 }
 
 interface Entry {
   readonly listener: Listener;
-  /** Whether the server has confirmed it. */
+  /** Whether the server has confirmed the subscription. */
   confirmed: boolean;
 }
 
 /** Additional options for a subscriber. */
 export interface SubscriberOptions {
-  /** The prefix of names on the wire. */
+  /** The prefix of names at the server. */
   readonly prefix?: string;
   /** Called once the connection has ended. */
   readonly onLost?: (error: ConnectionError) => void;
@@ -56,7 +56,7 @@ export interface SubscriberOptions {
 
 /** One connection for any number of subscriptions. */
 export class Subscriber {
-  /** Settles once it is open. */
+  /** Settles once the connection is open. */
   readonly ready: Promise<void>;
   readonly #link: Link;
   readonly #entries = {
@@ -64,7 +64,9 @@ export class Subscriber {
     psubscribe: new Map<string, Entry>(),
     ssubscribe: new Map<string, Entry>(),
   };
-  /** The commands that take any number of names; those of shards take the names of one slot. */
+  /**
+   * The commands that take any number of names. Commands for shards take only names of one slot.
+   */
   readonly #together = {
     subscribe: this.#joining("subscribe"),
     unsubscribe: this.#joining("unsubscribe"),
@@ -73,9 +75,9 @@ export class Subscriber {
   };
 
   /**
-   * Opens it.
+   * Opens the connection.
    *
-   * @param client A client that is not connected.
+   * @param client A client without a connection.
    * @param options Additional options.
    */
   constructor(
@@ -117,22 +119,22 @@ export class Subscriber {
     return this.#link.lost;
   }
 
-  /** PING; the socket is cut if there is no answer. */
+  /** Sends PING. Destroys the socket if there is no answer. */
   async probe(signal: AbortSignal): Promise<void> {
     await this.#link.probe(signal);
   }
 
-  /** Ends the connection. Returns the error that says so. */
+  /** Ends the connection. Returns the error of the lost connection. */
   cut(reason: unknown): ConnectionError {
     return this.#link.cut(reason);
   }
 
-  /** Resolves with the socket shut. */
+  /** Closes the connection. Resolves once the socket is closed. */
   async close(): Promise<void> {
     await this.#link.close();
   }
 
-  /** A tail, once the server has confirmed. */
+  /** Opens a tail. Resolves once the server has confirmed. */
   async tail(kind: Kind, name: string): Promise<QueueTail> {
     let leave = () => Promise.resolve();
     const source = new QueueTail(() => leave());
@@ -141,9 +143,9 @@ export class Subscriber {
   }
 
   /**
-   * Resolves once the server has confirmed.
+   * Subscribes. Resolves once the server has confirmed.
    *
-   * @returns Unsubscribes.
+   * @returns A function that unsubscribes.
    */
   async listen(kind: Kind, name: string, listener: Listener): Promise<() => Promise<void>> {
     await this.ready;
@@ -184,13 +186,16 @@ export class Subscriber {
     try {
       await this.#together[command].ask(name);
     } catch (error) {
-      // The server refuses all names of a command for one of them.
+      // The server refuses all names of a command because of one of them.
       if (!isReply(error)) throw error;
       await client[command](name);
     }
   }
 
-  /** The server has ended subscriptions by itself: their slot has moved to another node. */
+  /**
+   * Called when the server has ended subscriptions by itself, because their slot has moved to
+   * another node.
+   */
   #moved(): void {
     for (const [name, { listener, confirmed }] of this.#entries.ssubscribe) {
       if (!confirmed || this.#hears(name, false)) continue;
@@ -200,9 +205,9 @@ export class Subscriber {
   }
 
   /**
-   * Whether the client still has a subscription: it keeps a set, and does not say what it removes.
+   * Whether the client still has a subscription. It keeps a set, and does not report removals.
    *
-   * @param unknown The answer for the one name that its set cannot hold.
+   * @param unknown The result for the one name that the set cannot hold.
    */
   #hears(name: string, unknown: boolean): boolean {
     if (name === "__proto__") return unknown;
@@ -211,12 +216,12 @@ export class Subscriber {
   }
 }
 
-/** The state of a connection, as ioredis keeps it. */
+/** The state of a connection in ioredis. */
 interface Condition {
   readonly subscriber: false | { readonly set: { readonly ssubscribe: object } };
 }
 
-/** A pattern as PSUBSCRIBE has it: only its own stars are wildcards. */
+/** A pattern in the syntax of PSUBSCRIBE, in which only its own stars are wildcards. */
 export function globOf(prefix: string, { pieces }: Pattern): string {
   return [prefix + pieces[0]!, ...pieces.slice(1)]
     .map((piece) => piece.replace(/[\\*?[\]^]/g, "\\$&"))

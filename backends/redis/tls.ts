@@ -1,26 +1,26 @@
 /**
- * What to do about a Redis connection that could not be opened, perhaps for its TLS.
+ * Advice about a Redis connection that could not be opened, perhaps because of TLS.
  *
  * @module
  */
 
-/** Nobody listens, the name is not known, or the path of a socket is not. */
+/** Nobody listens, the name is unknown, or the path of a socket does not exist. */
 const AWAY = /^(ECONNREFUSED|ENOTFOUND|EAI_\w+|E\w+UNREACH|EACCES|EPERM|ENOENT)$/;
-/** The server's authority is not known here. */
+/** The server's certificate authority is unknown. */
 const UNTRUSTED = /SELF_SIGNED|ISSUER|VERIFY_LEAF|INVALID_CA/;
-/** The server says nothing, or nothing of TLS. */
+/** The server is silent, or does not answer with TLS. */
 const NO_TLS = /^(ECONNRESET|EPIPE|EPROTO|ETIMEDOUT|ERR_SSL_(WRONG_VERSION|PACKET)\w*)$/;
 
-/** An error of a connection, made here, as a socket would have it. */
+/** Creates an error with a code, like an error of a socket. */
 export function socketError(code: string, message: string): Error {
   return Object.assign(new Error(message), { code });
 }
 
 /**
- * The error of a connection that could not be opened, with what may be done about it.
+ * The error for a connection that could not be opened, with advice.
  *
  * @param error The error of the socket.
- * @param isTls Whether TLS was tried.
+ * @param isTls Whether the connection used TLS.
  */
 export function withTlsHint(error: unknown, isTls: boolean): unknown {
   const { code, message } = Object(error) as { code?: unknown; message?: unknown };

@@ -1,5 +1,5 @@
 /**
- * The backends of broadcasts, for modules of the library that ask what a broker can do.
+ * The backends of broadcasts, for modules of the library that check a broker's features.
  *
  * @module
  */
@@ -9,10 +9,10 @@ import type { Backend } from "../backend/contract.ts";
 /** Resolves with the backend once it is connected. */
 type Ready = () => Promise<Backend>;
 
-/** Those of broadcasts that are open. */
+/** The backends of open broadcasts. */
 const backends = new WeakMap<object, Ready>();
 
-/** A broadcast has a backend from now on. */
+/** Registers the backend of a broadcast. */
 export function registerBackend(broadcast: object, ready: Ready): void {
   backends.set(broadcast, ready);
 }
@@ -20,7 +20,7 @@ export function registerBackend(broadcast: object, ready: Ready): void {
 /**
  * The backend of a broadcast, once it is connected.
  *
- * @throws {TypeError} If it is none.
+ * @throws {TypeError} If the argument is not a broadcast.
  */
 export async function backendOf(broadcast: object): Promise<Backend> {
   const ready = backends.get(broadcast);

@@ -68,14 +68,14 @@ export interface BroadcastParts<Message> {
   readonly codec: Codec<Message>;
   /** Settings of the core. */
   readonly settings: Settings;
-  /** Schemes that support what the backend may lack, for error messages. */
+  /** Schemes with each optional feature, for error messages. */
   readonly alternatives: Alternatives;
 }
 
 /**
  * Implementation of `Broadcast`, without types per channel.
  *
- * @typeParam Message What the codec decodes to.
+ * @typeParam Message Type of the codec's messages.
  */
 export class BroadcastCore<Message> extends EventTarget {
   readonly #parts: BroadcastParts<Message>;
@@ -93,7 +93,7 @@ export class BroadcastCore<Message> extends EventTarget {
   #disconnecting: Promise<void> | undefined;
   #hasWarned = false;
 
-  /** @param parts Parts that it is built from. */
+  /** @param parts Parts of the broadcast. */
   constructor(parts: BroadcastParts<Message>) {
     super();
     this.#parts = parts;
@@ -158,7 +158,10 @@ export class BroadcastCore<Message> extends EventTarget {
     await unlessAborted(signal, this.#connection.ready());
   }
 
-  /** See `Broadcast`. Not async: each promise slows messages that are awaited one by one. */
+  /**
+   * See `Broadcast`. Not an async function, since each promise slows messages that are awaited one
+   * by one.
+   */
   publish(
     channel: string,
     message: Message,
@@ -328,7 +331,7 @@ export class BroadcastCore<Message> extends EventTarget {
     return this.#publisher.publish(added ? this.#withHeaders(message, added) : message, signal);
   }
 
-  /** Adds headers where the broker carries them, which is known once the backend is open. */
+  /** Adds headers if the broker supports them. This is known once the backend is open. */
   #withHeaders(message: OutgoingPayload, added: MessageHeaders): OutgoingPayload {
     const connection = this.#connection;
     const { channel, headers } = message;
@@ -425,13 +428,13 @@ export class BroadcastCore<Message> extends EventTarget {
     return new PageReader({ ...this.#options, target: channel, scope });
   }
 
-  /** A channel may have a star in its name, but more often a pattern is meant. */
+  /** Warns about a star in the name of a channel. Usually a pattern is meant. */
   #warnOfStar(channel: string): void {
     if (this.#hasWarned) return;
     this.#hasWarned = true;
     const name = nameOf(channel);
     warn(
-      `subscribe(${name}) subscribes to one channel of that name. For all that match, write subscribe({ pattern: ${name} }); if the name is meant, subscribe([${name}]).`,
+      `subscribe(${name}) subscribes to one channel of that name. For all matching channels, write subscribe({ pattern: ${name} }). For this one channel, write subscribe([${name}]).`,
     );
   }
 
@@ -452,7 +455,7 @@ function isSeveral(target: ReturnType<typeof readTarget>): target is readonly st
   return Array.isArray(target);
 }
 
-/** Validated metadata of a message, if it has any. */
+/** The validated headers and key of a message, if any. */
 function metadataOf(
   channel: string,
   { headers: given, idempotencyKey, idempotencyTtl }: PublishOptions,

@@ -1,5 +1,5 @@
 /**
- * Control payloads: what modules of the library send beside the messages of a channel.
+ * Control payloads: data that modules of the library send beside the messages of a channel.
  *
  * @module
  */
@@ -13,19 +13,19 @@ import type { Channels } from "../fanout/channels.ts";
 import { readStart, type SubscribeOptions } from "./options.ts";
 import { Subscription } from "./subscription.ts";
 
-/** What control payloads of a broadcast are made of. */
+/** Parts of a broadcast that control payloads use. */
 export interface ControlParts {
-  /** Seals them, if it can. */
+  /** Seals payloads, if the codec encrypts. */
   readonly codec: Pick<Codec<unknown>, "seal">;
   /** The control channels that are subscribed to. */
   readonly channels: Channels<Uint8Array>;
-  /** The backend, once it is connected and known to serve a subscription. */
+  /** Resolves with the backend once it is connected and can serve a subscription. */
   readonly ready: (
     channel: string,
     history: number,
     signal: AbortSignal | undefined,
   ) => Promise<Backend>;
-  /** Publishes a payload, in its turn. */
+  /** Publishes a payload, in the order of the calls. */
   readonly send: (
     channel: string,
     payload: Payload | PromiseLike<Payload>,
@@ -34,22 +34,22 @@ export interface ControlParts {
 }
 
 /**
- * The control channels of a broadcast. What is published there passes neither codec nor schema, is
- * sealed where the codec seals, and is seen by no subscription to the channel or to a pattern.
+ * The control channels of a broadcast. Their payloads bypass codec and schema, are sealed if the
+ * codec encrypts, and reach no subscription to the channel or to a pattern.
  */
 export class Control {
   readonly #parts: ControlParts;
 
-  /** @param parts What it is made of. */
+  /** @param parts Parts of the broadcast. */
   constructor(parts: ControlParts) {
     this.#parts = parts;
   }
 
   /**
-   * Publishes a payload on the control channel of a channel: a text, or bytes where the broker
-   * carries them.
+   * Publishes a payload on the control channel of a channel. Bytes need a broker that supports
+   * them.
    *
-   * @returns Its id, where the broker tells one.
+   * @returns The id, if the broker reports it.
    */
   async publish(
     channel: string,
@@ -83,7 +83,7 @@ export class Control {
   }
 }
 
-/** Decodes control payloads: the bytes that were published. */
+/** A codec for control payloads. It decodes them to the bytes that were published. */
 export function controlCodec(codec: Pick<Codec<unknown>, "unseal">): Codec<Uint8Array> {
   return {
     name: "control",
@@ -93,10 +93,10 @@ export function controlCodec(codec: Pick<Codec<unknown>, "unseal">): Codec<Uint8
   };
 }
 
-/** Those of broadcasts that are open. */
+/** The control channels of open broadcasts. */
 const controls = new WeakMap<object, Control>();
 
-/** A broadcast has control channels from now on. */
+/** Registers the control channels of a broadcast. */
 export function register(broadcast: object, control: Control): void {
   controls.set(broadcast, control);
 }
@@ -104,7 +104,7 @@ export function register(broadcast: object, control: Control): void {
 /**
  * The control channels of a broadcast.
  *
- * @throws {TypeError} If it is none.
+ * @throws {TypeError} If the argument is not a broadcast.
  */
 export function controlOf(broadcast: object): Control {
   const control = controls.get(broadcast);

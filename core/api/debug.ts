@@ -1,7 +1,7 @@
 /**
  * The debug log: `NODE_DEBUG=broadcaster` or `DEBUG=broadcaster`.
  *
- * It names channels, states, times and errors. Messages, headers and credentials are not written.
+ * The log names channels, states, times and errors, but no messages, headers or credentials.
  *
  * @module
  */
@@ -10,14 +10,14 @@ import { reasonOf } from "../backend/errors.ts";
 import { nodeModule } from "../util/environment.ts";
 import type { Observer } from "./observers.ts";
 
-/** What is used of `node:util`. */
+/** The used parts of `node:util`. */
 interface Util {
   debuglog(section: string): ((format: string, text: string) => void) & {
     readonly enabled: boolean;
   };
 }
 
-/** What is used of `node:process`. */
+/** The used parts of `node:process`. */
 interface Process {
   readonly pid: number;
   readonly stderr: { write(text: string): unknown };
@@ -42,7 +42,7 @@ export async function openLog(): Promise<Observer> {
   };
 }
 
-/** `util.debuglog()` if `NODE_DEBUG` is set; otherwise the same line to standard error. */
+/** `util.debuglog()` if `NODE_DEBUG` is set. Otherwise writes the same line to standard error. */
 async function writer(): Promise<(text: string) => void> {
   const log = (await nodeModule<Util>("util"))?.debuglog("broadcaster");
   if (log?.enabled) return (text) => log("%s", text);

@@ -9,7 +9,7 @@ import type { BroadcastState } from "../backend/state.ts";
 import { nodeModule } from "../util/environment.ts";
 import { isThenable } from "../util/realm.ts";
 
-/** What the channels carry, by what follows `broadcaster:` in their names. */
+/** The messages of the channels, by channel name without `broadcaster:`. */
 export interface Notices {
   /** `publish()` has settled. */
   readonly publish: {
@@ -17,11 +17,11 @@ export interface Notices {
     readonly broadcast: object;
     /** The channel that was published to. */
     readonly channel: string;
-    /** The id of the event, where the broker tells it. */
+    /** The id of the event, if the broker reports it. */
     readonly id?: string | undefined;
-    /** The reason, if it was rejected. */
+    /** The reason, if the call was rejected. */
     readonly error?: unknown;
-    /** How long it took, in milliseconds. */
+    /** How long the call took, in milliseconds. */
     readonly duration: number;
   };
   /** `subscribe()` has settled. */
@@ -30,12 +30,12 @@ export interface Notices {
     readonly broadcast: object;
     /** The channel, channels or pattern. */
     readonly target: unknown;
-    /** The reason, if it was rejected. */
+    /** The reason, if the call was rejected. */
     readonly error?: unknown;
-    /** How long it took, in milliseconds. */
+    /** How long the call took, in milliseconds. */
     readonly duration: number;
   };
-  /** Events may be missing: once for each `gap` event of the broadcast. */
+  /** Published for each `gap` event of the broadcast. */
   readonly gap: {
     /** The broadcast. */
     readonly broadcast: object;
@@ -50,14 +50,14 @@ export interface Notices {
     readonly broadcast: object;
     /** `reconnecting` when it was lost, `connected` when it is open again. */
     readonly state: BroadcastState;
-    /** Why it was lost. */
+    /** Why the connection was lost. */
     readonly error?: unknown;
-    /** How long it was away, in milliseconds, once it is open again. */
+    /** How long the connection was lost, in milliseconds, once it is open again. */
     readonly duration?: number;
   };
 }
 
-/** What is used of a channel of Node. */
+/** The used parts of a channel of Node. */
 interface DiagnosticsChannel {
   readonly hasSubscribers: boolean;
   publish(message: unknown): void;
@@ -68,7 +68,7 @@ export const channels: Partial<Record<keyof Notices, DiagnosticsChannel>> = {};
 let loading: Promise<void> | undefined;
 let isAsked = false;
 
-/** Takes the channels, once in a process. Returns a promise if that takes time. */
+/** Loads the channels, once per process. Returns a promise if loading is asynchronous. */
 export function loadDiagnostics(): Promise<void> | undefined {
   if (isAsked) return loading;
   isAsked = true;

@@ -10,22 +10,22 @@ import type { Connection } from "../broker/connection.ts";
 import { unlessAborted } from "../util/abort.ts";
 import { after } from "../util/timer.ts";
 
-/** How long the broker has to answer, in milliseconds. */
+/** The time limit for the broker's answer, in milliseconds. */
 const LIMIT = 5_000;
 
-/** Whether a broadcast can serve, as plain data that `JSON.stringify()` takes. */
+/** The health of a broadcast, as plain data for `JSON.stringify()`. */
 export interface BroadcastHealth {
-  /** `true` if it is connected and the broker has answered. */
+  /** `true` if the broadcast is connected and the broker has answered. */
   readonly ok: boolean;
   /** State of the connection to the broker. */
   readonly state: BroadcastState;
   /** When the connection entered that state, in milliseconds since the Unix epoch. */
   readonly since: number;
-  /** How long the broker took to answer, in milliseconds; absent if it was not asked. */
+  /** How long the broker took to answer, in milliseconds. Absent if it was not asked. */
   readonly latency?: number;
   /**
-   * Why it is not ok, or works with less than usual, such as polling. Names the address of the broker,
-   * and no credentials.
+   * Why the broadcast is not ok, or why it is degraded. Contains the address of the broker, but no
+   * credentials.
    */
   readonly reason?: string;
 }
@@ -49,13 +49,13 @@ export async function healthOf(
     stop();
   }
   const { state, since } = connection;
-  // What it has to say about a connection that works is a warning.
+  // A connection that works can still have a warning.
   const warning = connection.backend?.warning;
   const ok = state === "connected" && answer.reason === undefined;
   return { ok, state, since, ...warning && { reason: reasonOf(warning) }, ...answer };
 }
 
-/** Connects at first use, as everything does. Does not wait for a lost connection. */
+/** Connects at first use, like every method. Does not wait for a lost connection. */
 async function ask(connection: Connection): Promise<{ latency?: number }> {
   if (!connection.up && connection.state === "reconnecting") throw lost(connection);
   await connection.ready();

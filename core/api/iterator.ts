@@ -62,8 +62,8 @@ export class SubscriptionCursor<
   }
 
   /**
-   * Ends the iteration immediately; a pending `next()` resolves as done. The result has the value
-   * that is given, as that of other streams.
+   * Ends the iteration immediately. A pending `next()` resolves as done. The result has the given
+   * value, as in other streams.
    */
   return(value?: unknown): Promise<IteratorReturnResult<undefined>> {
     if (this.#reader !== undefined) {
@@ -92,7 +92,7 @@ export class SubscriptionCursor<
       if (this.#reader && this.#source.stranded) return this.#readStranded(this.#reader);
       return this.branch.next() as Promise<IteratorResult<Event, undefined>>;
     });
-    // Not earlier, or a concurrent call would be resolved before this one.
+    // `#settling` is cleared last. Otherwise a concurrent call would be resolved before this one.
     const settle = () => {
       if (this.#settling === settled) this.#settling = undefined;
     };

@@ -9,13 +9,13 @@ import type { Gap } from "../backend/event.ts";
 import type { BroadcastState } from "../backend/state.ts";
 
 /**
- * Dispatched when the state of the connection to the broker changes. Also dispatched when it works
- * with less than usual, such as polling: then the state is the same as before, with an error.
+ * Dispatched when the state of the connection to the broker changes. Also dispatched when the
+ * backend is degraded, such as to polling. The state is then unchanged, and there is an error.
  */
 export class StateChangeEvent extends Event {
   /** The new state. */
   readonly state: BroadcastState;
-  /** The cause, if the connection was lost, could not be established, or lacks something. */
+  /** The cause, if the connection was lost, could not be established, or is degraded. */
   readonly error: unknown;
 
   /**
@@ -56,12 +56,12 @@ export class GapEvent extends Event {
 
 /**
  * Dispatched when a payload cannot be decoded, or when a message cannot be written to an event
- * stream. It is skipped; subscriptions and event streams continue.
+ * stream. The message is skipped; subscriptions and event streams continue.
  */
 export class MessageErrorEvent extends Event {
   /** The channel of the payload. */
   readonly channel: string;
-  /** The payload as received; `undefined` if it was decoded, and the message cannot be written. */
+  /** The payload as received. `undefined` if it was decoded, but the message cannot be written. */
   readonly payload: Payload | undefined;
   /** The error thrown by the codec, or the reason why the message cannot be written. */
   readonly error: unknown;
@@ -87,6 +87,6 @@ export interface BroadcastEventMap {
   statechange: StateChangeEvent;
   /** Events may be missing. */
   gap: GapEvent;
-  /** A payload could not be decoded, or a message not be written to an event stream. */
+  /** A payload could not be decoded, or a message could not be written to an event stream. */
   messageerror: MessageErrorEvent;
 }

@@ -1,5 +1,5 @@
 /**
- * Those who observe a broadcast: diagnostics channels, the debug log, instrumentation.
+ * Observers of a broadcast: diagnostics channels, the debug log, instrumentation.
  *
  * @module
  */
@@ -13,21 +13,21 @@ import { inBackground } from "../util/background.ts";
 import { variable } from "../util/environment.ts";
 import { channels, loadDiagnostics, type Notices } from "./diagnostics.ts";
 
-/** What an observer has begun for a message that is being published. */
+/** An observer's view of one message that is being published. */
 export interface Publishing {
-  /** Headers that are added, if the broker carries headers. */
+  /** Headers to add, if the broker supports headers. */
   readonly headers?: MessageHeaders | undefined;
   /** Called with the outcome. */
   end(notice: Notices["publish"]): void;
 }
 
-/** Hears of what a broadcast does. No method may throw. */
+/** Observes the operations of a broadcast. No method may throw. */
 export interface Observer {
-  /** A message is being published. */
+  /** Called when a message is published. */
   publishing?(channel: string): Publishing;
-  /** An event has arrived from the broker: it must be delivered before this returns. */
+  /** Called when an event has arrived from the broker. Must call `deliver` before it returns. */
   arrived?(event: Arrived, target: Target, deliver: () => void): void;
-  /** The state of the connection has changed. */
+  /** Called when the state of the connection has changed. */
   stateChanged?(state: BroadcastState, error: unknown): void;
   /** See `Notices`. */
   publish?(notice: Notices["publish"]): void;
@@ -39,22 +39,22 @@ export interface Observer {
   reconnect?(notice: Notices["reconnect"]): void;
 }
 
-/** The observers of one broadcast. Without any, an operation costs the question whether there are. */
+/** The observers of one broadcast. Without any, an operation only checks that there are none. */
 export class Observers {
   /** The backend, once it is open. */
   readonly backend: () => Backend | undefined;
   readonly #broadcast: object;
   readonly #arrivals: Arrivals;
   #all: readonly Observer[] = [];
-  /** It is not known yet who hears. */
+  /** Whether observers are still being loaded. */
   #isLoading = false;
-  /** There are observers, or may be. */
+  /** Whether there are observers, or may be. */
   #isObserved = false;
   #lostAt: number | undefined;
 
   /**
-   * @param broadcast What they observe.
-   * @param arrivals Where events arrive.
+   * @param broadcast The observed broadcast.
+   * @param arrivals The hook for arriving events.
    * @param backend Returns the backend, once it is open.
    */
   constructor(broadcast: object, arrivals: Arrivals, backend: () => Backend | undefined) {
@@ -63,7 +63,9 @@ export class Observers {
     this.#arrivals = arrivals;
   }
 
-  /** Loads what the environment asks for. Returns a promise if that takes time. */
+  /**
+   * Loads the observers that the environment enables. Returns a promise if loading is asynchronous.
+   */
   load(): Promise<unknown> | undefined {
     const log = isDebugged()
       ? import("./debug.ts").then(async ({ openLog }) => this.add(await openLog()))
@@ -77,18 +79,18 @@ export class Observers {
     });
   }
 
-  /** Adds an observer. The result removes it. */
+  /** Adds an observer. Returns a function that removes it. */
   add(observer: Observer): () => void {
     this.#use([...this.#all, observer]);
     return () => this.#use(this.#all.filter((other) => other !== observer));
   }
 
-  /** Whether anyone hears of what is published: asked for each message. */
+  /** Whether published messages are observed. Read for each message. */
   get hearPublishing(): boolean {
     return this.#isObserved || channels.publish !== undefined && channels.publish.hasSubscribers;
   }
 
-  /** Tells all who hear of an operation. */
+  /** Notifies all observers of an operation. */
   tell<Name extends keyof Notices>(name: Name, notice: Omit<Notices[Name], "broadcast">): void {
     if (!this.#isObserved && !channels[name]?.hasSubscribers) return;
     const whole = { broadcast: this.#broadcast, ...notice } as Notices[Name];
@@ -98,7 +100,7 @@ export class Observers {
     }
   }
 
-  /** A message is published. */
+  /** Publishes a message, and notifies observers. */
   publish(
     channel: string,
     publish: (added: MessageHeaders | undefined) => Promise<string | undefined>,
@@ -116,7 +118,7 @@ export class Observers {
     return published;
   }
 
-  /** A target is subscribed to. */
+  /** Waits for a subscription, and notifies observers. */
   subscribe<Result>(target: unknown, subscribed: Promise<Result>): Promise<Result> {
     const start = performance.now();
     const end = (outcome: { readonly error?: unknown }) =>
@@ -125,12 +127,12 @@ export class Observers {
     return subscribed;
   }
 
-  /** Events may be missing. */
+  /** Notifies observers of a gap. */
   gap(target: Target, gap: Gap): void {
     this.tell("gap", { channel: String(target), gap });
   }
 
-  /** The state of the connection has changed. */
+  /** Notifies observers of a new state of the connection. */
   stateChanged(state: BroadcastState, error: unknown): void {
     for (const one of this.#all) one.stateChanged?.(state, error);
     if (state === "reconnecting") {
@@ -161,10 +163,10 @@ function isDebugged(): boolean {
   );
 }
 
-/** Those of broadcasts that are open. */
+/** The observers of open broadcasts. */
 const observers = new WeakMap<object, Observers>();
 
-/** A broadcast can be observed from now on. */
+/** Makes a broadcast observable. */
 export function observable(broadcast: object, own: Observers): void {
   observers.set(broadcast, own);
 }
@@ -172,7 +174,7 @@ export function observable(broadcast: object, own: Observers): void {
 /**
  * The observers of a broadcast.
  *
- * @throws {TypeError} If it is none.
+ * @throws {TypeError} If the argument is not a broadcast.
  */
 export function observersOf(broadcast: object): Observers {
   const found = observers.get(broadcast);

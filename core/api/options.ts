@@ -16,13 +16,13 @@ import { kindOf } from "../util/kind.ts";
 import { checkKnown, type Names } from "../util/known_options.ts";
 import { quote } from "../util/quote.ts";
 
-/** The maximum number of events that one call asks for. All of them may be in memory at a time. */
+/** The maximum number of events of one call. All of them may be in memory at once. */
 const MOST_EVENTS = 100_000;
 
 /** Options for `publish()`. */
 export interface PublishOptions {
   /**
-   * Metadata of the message, on backends whose broker supports headers. Headers are neither
+   * The headers of the message, on backends whose broker supports headers. Headers are neither
    * encoded nor encrypted.
    *
    * Names are HTTP tokens, but case-sensitive, and must not start with `broadcaster-`. Values must
@@ -31,9 +31,9 @@ export interface PublishOptions {
    */
   readonly headers?: MessageHeaders | undefined;
   /**
-   * Key that makes retries safe, on backends that store keys. While the key is remembered,
-   * publishing with it again to the same channel stores nothing, from any process and with any
-   * message, and resolves with the id of the first event.
+   * Key that makes retries safe, on backends that store keys. While the key is remembered, another
+   * publish with it to the same channel stores nothing, and resolves with the id of the first
+   * event. This holds for all processes, and for any message.
    *
    * Messages with a key are retried automatically if the connection drops before they are
    * acknowledged, unless a later message to the channel has been accepted. At most 256 bytes,
@@ -104,9 +104,9 @@ export interface SubscribeOptions {
    */
   readonly after?: string | null | undefined;
   /**
-   * Maximum number of events to resume with, of each channel, at most 100,000. If more were published
-   * after `after`, the subscription starts with a gap, and with the newest ones. Set it wherever
-   * `after` comes from a client, which can send an id from long ago.
+   * Maximum number of events to resume with, for each channel, at most 100,000. If more events
+   * follow `after`, the subscription starts with a gap, and with the newest events. Set it wherever
+   * `after` comes from a client, which can send a very old id.
    *
    * @default {no limit}
    */
@@ -117,8 +117,9 @@ export interface SubscribeOptions {
    * - `"continue"`: the next event carries the gap. If the channel ends before another event, the
    *   subscription ends with a `GapError`.
    * - `"error"`: the subscription ends with a `GapError`.
-   * - A function: called for each gap, in order, as soon as the reader waits at the gap. The next
-   *   event carries the gap as well. An error that the function throws ends the subscription.
+   * - A function: it is called for each gap, in order, as soon as the reader has reached the gap.
+   *   The next event carries the gap as well. An error that the function throws ends the
+   *   subscription.
    *
    * @default {"continue"}
    */
@@ -144,9 +145,11 @@ export interface HistoryOptions {
    * @default {100}
    */
   readonly limit?: number | undefined;
-  /** Only events before the event with this id: the newest ones, unless `after` is given. */
+  /**
+   * Only events before the event with this id. Without `after`, the newest of them are returned.
+   */
   readonly before?: string | null | undefined;
-  /** Only events after the event with this id: the oldest ones. */
+  /** Only events after the event with this id. The oldest of them are returned. */
   readonly after?: string | null | undefined;
   /** Aborts the call. */
   readonly signal?: AbortSignal | undefined;
@@ -189,8 +192,7 @@ export interface BroadcastOptions<
    * event.
    *
    * The first message of each schema is also decoded and validated again before it is sent. If the
-   * schema refuses what the codec has made of it, such as text of a `Date` in JSON, `publish()`
-   * rejects.
+   * schema rejects the decoded message, such as a string for a `Date` in JSON, `publish()` rejects.
    */
   readonly channels?: Schemas | undefined;
   /**
@@ -209,7 +211,7 @@ export interface BroadcastOptions<
   readonly linger?: number | undefined;
   /**
    * Time in milliseconds for which a message or a new subscription waits while the connection is
-   * lost. Also the time that the codec and the schema get for one message, but at least 1,000.
+   * lost. Also the time limit of the codec and the schema for one message, but at least 1,000.
    *
    * @default {10000}
    */
@@ -222,13 +224,12 @@ export interface BroadcastOptions<
    */
   readonly probe?: number | undefined;
   /**
-   * Maximum size of an encoded message in bytes. `publish()` rejects a larger one with a
-   * `RangeError`; a larger one that is received is skipped, with a `messageerror` event, before
-   * anything is built of it. The limits of brokers are often lower.
+   * Maximum size of an encoded message in bytes. `publish()` rejects a larger message with a
+   * `RangeError`. A larger message that is received is skipped before it is decoded, with a
+   * `messageerror` event. The limits of brokers are often lower.
    *
-   * A message of a stranger can take about 25 times its size in memory as JSON. MessagePack is
-   * limited to a million values besides, and `compressed()` has a limit of its own for what a message
-   * expands to.
+   * An untrusted JSON message can take about 25 times its size in memory. MessagePack is also
+   * limited to a million values, and `compressed()` has its own limit for the decompressed size.
    *
    * @default {16777216}
    */
@@ -286,7 +287,7 @@ export function checkLimit(channel: string, limit: unknown): void {
  * Validates a whole number.
  *
  * @param what The action and the option, as they appear in the error message.
- * @throws {RangeError} If it is not a whole number, too small or too large.
+ * @throws {RangeError} If it is not a whole number, or if it is out of range.
  */
 export function checkCount(
   what: string | (() => string),
@@ -319,10 +320,10 @@ export function checkDuration(what: string, duration: unknown): number {
  * Validates an argument `options`, and the `signal` in it.
  *
  * @param what The action, as it appears in the error message.
- * @param known The names of the options. Without it, others are ignored.
+ * @param known The names of the options. Without it, unknown options are ignored.
  * @returns The options; an empty object if none are given.
- * @throws {TypeError} If it is not an object, if an option is not known, or if its signal is no
- * `AbortSignal`.
+ * @throws {TypeError} If the argument is not an object, if an option is not known, or if the signal
+ * is not an `AbortSignal`.
  */
 export function readOptions<Options extends object>(
   what: string,
@@ -334,7 +335,7 @@ export function readOptions<Options extends object>(
     throw new TypeError(`Cannot ${what}: options must be an object, it is ${kindOf(given)}`);
   }
   if (known) checkKnown(what, given, known);
-  // Not `instanceof`: each realm has its own `AbortSignal` class.
+  // `instanceof` is not used, since each realm has its own `AbortSignal` class.
   const signal = (given as { readonly signal?: unknown }).signal ?? undefined;
   const { addEventListener, aborted } = Object(signal) as Partial<AbortSignal>;
   const isSignal = typeof addEventListener === "function" && typeof aborted === "boolean";

@@ -12,16 +12,16 @@ import { quote } from "../util/quote.ts";
 export interface Parameters {
   /** Parameters that have a meaning. */
   readonly known: readonly string[];
-  /** Parameters of other clients' URLs that mean nothing here, and are accepted. */
+  /** Parameters of other clients' URLs that are accepted, and ignored. */
   readonly ignored: readonly string[];
-  /** What to do about other parameters, by name. */
+  /** Advice about other parameters, by name. */
   readonly hints: Readonly<Record<string, string>>;
 }
 
 /**
  * Rejects unknown parameters, so that a misspelled one is not ignored.
  *
- * @throws {TypeError} If there is one. The message has what to do, or the nearest known name.
+ * @throws {TypeError} If a parameter is unknown. The message has advice, or the nearest known name.
  */
 export function checkParameters(address: Address, { known, ignored, hints }: Parameters): void {
   for (const name of address.parameters.keys()) {

@@ -32,7 +32,7 @@ export interface Settings {
 }
 
 /**
- * Reads the settings from URL and options; the URL takes precedence.
+ * Reads the settings from URL and options. The URL takes precedence.
  *
  * @throws {TypeError} If a parameter is malformed.
  * @throws {RangeError} If an option is out of range.

@@ -1,5 +1,5 @@
 /**
- * The numbers of a broadcast: what has passed through it, and what waits.
+ * The statistics of a broadcast.
  *
  * @module
  */
@@ -11,33 +11,33 @@ import { type ChannelStats, type Counts, gapCounts } from "../fanout/channel_sta
 import type { Channels } from "../fanout/channels.ts";
 
 /**
- * The numbers of a broadcast at one moment, as plain data that `JSON.stringify()` takes. What counts
- * up does so from the creation of the broadcast.
+ * The statistics of a broadcast at one moment, as plain data for `JSON.stringify()`. Counters start
+ * at the creation of the broadcast.
  */
 export interface BroadcastStats {
   /** State of the connection to the broker. */
   readonly state: BroadcastState;
   /**
    * Number of open connections to the broker, or 0 if the backend needs none. Absent if the backend
-   * does not tell.
+   * does not report it.
    */
   readonly connections?: number;
   /** How often a lost connection was opened again. */
   readonly reconnects: number;
-  /** Number of messages that wait, or that the broker has not answered. */
+  /** Number of messages that wait, or that the broker has not acknowledged. */
   readonly pending: number;
   /**
    * Number of subscriptions that are open. A subscription to several channels counts for each of
    * them.
    */
   readonly subscribers: number;
-  /** Number of events that the slowest subscription of all channels has still to read. */
+  /** Number of unread events of the slowest subscription of all channels. */
   readonly lag: number;
-  /** Number of messages that the broker has accepted, of all channels. */
+  /** Number of messages that the broker has accepted, in all channels. */
   readonly published: number;
-  /** Number of events that the broker has delivered, for all channels and patterns. */
+  /** Number of events that the broker has delivered, in all channels and patterns. */
   readonly received: number;
-  /** Number of events that subscriptions have read, of all channels and patterns. */
+  /** Number of events that subscriptions have read, in all channels and patterns. */
   readonly delivered: number;
   /** Number of `gap` events of the broadcast, by their cause. */
   readonly gaps: Readonly<Record<GapCause, number>>;
@@ -47,13 +47,13 @@ export interface BroadcastStats {
    */
   readonly bufferedBytes: number;
   /**
-   * Channels and patterns that are subscribed to at the broker. A channel stays for `linger` after its
-   * last subscriber has left; then its numbers are part of the totals alone.
+   * Channels and patterns that are subscribed to at the broker. A channel is listed until `linger`
+   * after its last subscriber has left. After that, its numbers are only in the totals.
    */
   readonly channels: readonly ChannelStats[];
 }
 
-/** What the numbers are taken from. */
+/** The sources of the statistics. */
 export interface StatsParts {
   readonly connection: Connection;
   readonly channels: Pick<Channels<unknown>, "stats">;
@@ -63,7 +63,7 @@ export interface StatsParts {
   readonly gaps: Counts;
 }
 
-/** Takes the numbers of a broadcast. */
+/** Collects the statistics of a broadcast. */
 export function statsOf(
   { connection, channels: { stats }, pending, published, gaps }: StatsParts,
 ): BroadcastStats {

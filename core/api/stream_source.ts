@@ -64,7 +64,7 @@ export class SubscriptionSource<Message> {
     this.branch.close();
   }
 
-  /** Event in the stream's queue: its reader released the lock before the event arrived. */
+  /** Event in the stream's queue. Its reader released the lock before the event arrived. */
   get stranded(): BroadcastEvent<Message> | undefined {
     return this.#isFull ? this.#stranded : undefined;
   }

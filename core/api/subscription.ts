@@ -35,7 +35,7 @@ export interface SubscriptionIterator<
 export interface SubscriptionOptions<Message> {
   /** Ends the subscription with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
-  /** Event to deliver before those of the branch. */
+  /** Event to deliver before the events of the branch. */
   readonly first?: BroadcastEvent<Message> | undefined;
   /** Called for each message that an event stream of the subscription cannot write. */
   readonly onMessageError?: ((channel: string, error: unknown) => void) | undefined;
@@ -57,7 +57,7 @@ export interface SubscriptionOptions<Message> {
  * - when its signal aborts, with the signal's reason as the error;
  * - when events may be missing and `onGap` is `"error"`, with a `GapError`;
  * - when the broker refuses to restore it after a lost connection, with a `RefusedError`;
- * - when the broadcast disconnects, after the events that have arrived;
+ * - when the broadcast disconnects, after it has delivered the events that have arrived;
  * - when its channel is ended, with the reason in `endReason`.
  *
  * @typeParam Message Type of the messages.

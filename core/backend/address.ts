@@ -11,7 +11,7 @@ import { quote } from "../util/quote.ts";
 
 /** One server of a broker. */
 export interface Host {
-  /** A name or an IP address; IPv6 without brackets. */
+  /** A name or an IP address. An IPv6 address has no brackets. */
   readonly hostname: string;
   /** The port, if the URL has one. */
   readonly port?: number;
@@ -60,7 +60,7 @@ export class Address {
 
   /** The URL without credentials and parameters, for messages. */
   toString(): string {
-    // Without `//host`, or with slashes too many, what looks like a path may hold a password.
+    // The path may hold a password if the URL has no `//host`, or too many slashes.
     const path = /[:@]/.test(this.path) ? "…" : this.path;
     return `${this.scheme}://${this.hosts.map(formatHost).join(",")}${path && `/${path}`}`;
   }
@@ -79,7 +79,7 @@ export class Address {
    * Reads a parameter that is one of several words.
    *
    * @returns `undefined` if the URL does not have it.
-   * @throws {TypeError} If the value is none of them. The message lists the choices.
+   * @throws {TypeError} If the value is not one of the choices. The message lists them.
    */
   choice<const Choice extends string>(
     name: string,
@@ -96,7 +96,7 @@ export class Address {
    * Reads a parameter that is a whole number of at least `least`, by default 1.
    *
    * @returns `undefined` if the URL does not have it.
-   * @throws {TypeError} If the value is not one.
+   * @throws {TypeError} If the value is not such a number.
    */
   count(name: string, least = 1): number | undefined {
     const value = this.parameters.get(name);
@@ -107,8 +107,8 @@ export class Address {
   }
 
   /**
-   * Reads a parameter that is a duration with a unit: `250ms`, `10s`, `5m`, `2h`, `7d`, or `0`.
-   * A number without a unit is rejected: it means seconds in one URL, milliseconds in another.
+   * Reads a parameter that is a duration with a unit: `250ms`, `10s`, `5m`, `2h`, `7d`, or `0`. A
+   * number without a unit is rejected, since some URLs mean seconds and others milliseconds.
    *
    * @returns Milliseconds, or `undefined` if the URL does not have it.
    * @throws {TypeError} If the value is not a duration.
@@ -163,7 +163,7 @@ function decode(url: string, text: string | undefined): string | undefined {
   }
 }
 
-/** Shows the scheme at most: what follows the colon may contain a password. */
+/** Shows only the scheme, since the text after the colon may contain a password. */
 function malformed(url: string, reason: string): TypeError {
   const scheme = /^[a-z][a-z0-9+.-]*:/i.exec(url)?.[0];
   return new TypeError(

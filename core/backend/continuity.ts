@@ -1,6 +1,5 @@
 /**
- * Turns a break in a log into a gap with its cause and count, or into none, and decides where the
- * log continues.
+ * Turns a break in a log into a gap with its cause and count, and decides where the log continues.
  *
  * @module
  */
@@ -11,14 +10,14 @@ import { comparePlaces, type Place, Position } from "./position.ts";
 
 /** Records are missing after a position. */
 export interface LogGap {
-  /** Why they are missing. */
+  /** Why records are missing. */
   readonly cause: GapCause & ("trimmed" | "rollback" | "reset");
   /** The exact number of missing records, if known. */
   readonly missed?: number;
 }
 
 /**
- * The gap that a break means for a reader, or `undefined` if it means none.
+ * The gap that a break means for a reader, or `undefined` if there is none.
  *
  * | the log | the newest place of the channel | removed | gap |
  * |---|---|---|---|
@@ -49,8 +48,8 @@ export function isComparable({ cause }: LogGap): boolean {
 }
 
 /**
- * The items without breaks that repeat one: every shard of a recreated log reports a break, and the
- * first one concerns all shards.
+ * Removes repeated breaks. Every shard of a recreated log reports a break, and the first break
+ * concerns all shards.
  */
 export function withoutRepeatedBreaks(items: readonly Item[]): readonly Item[] {
   if (!hasBreak(items)) return items;

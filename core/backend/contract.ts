@@ -18,7 +18,7 @@ export type Payload = string | Uint8Array;
 
 /** Options of a payload. */
 export interface PayloadOptions {
-  /** Metadata of the message. Passed only to backends with the feature `headers`. */
+  /** The headers of the message. Passed only to backends with the feature `headers`. */
   readonly headers?: MessageHeaders | undefined;
   /**
    * The idempotency key. The payload is stored only if the key is not known in this channel.
@@ -42,13 +42,13 @@ export interface BackendRecord {
   readonly kind: "record";
   /** Exactly the bytes that were published. */
   readonly payload: Payload;
-  /** Its place in the log; absent without a log. */
+  /** The place in the log. Absent without a log. */
   readonly place?: Place;
   /** The channel that it was published to. Required in tails and pages of patterns. */
   readonly channel?: string;
   /** The time of publishing in milliseconds since the Unix epoch, if the log stores it. */
   readonly timestamp?: number;
-  /** Metadata of the message, if it has any. */
+  /** The headers of the message, if any. */
   readonly headers?: MessageHeaders | undefined;
 }
 
@@ -56,7 +56,7 @@ export interface BackendRecord {
 export interface SkippedRecord {
   /** The tag of this item. */
   readonly kind: "skip";
-  /** Its place in the log. */
+  /** The place in the log. */
   readonly place: Place;
 }
 
@@ -64,13 +64,13 @@ export interface SkippedRecord {
 export type Removed = number | "some" | "none" | "unknown";
 
 /**
- * The record to resume after did not come back, or records after it were removed while a tail was
- * open. All its facts must be read at one moment.
+ * A break in the log: the record to resume after did not come back, or later records were removed
+ * while a tail was open. All its facts must be read at one moment.
  *
- * The next items are the records after the position if it can still be compared with the log,
- * otherwise all records of the log. If there are none, or if a log of several shards does not
- * start with its first record, a `SkippedRecord` with the place before its start follows the break,
- * so that the same break is not found again.
+ * The next items are the records after the position if it can still be compared with the log, and
+ * all records of the log otherwise. If there are no such records, or if a log of several shards
+ * does not start with its first record, a `SkippedRecord` with the place before the start follows
+ * the break. This record prevents a second report of the same break.
  */
 export interface LogBreak {
   /** The tag of this item. */
@@ -82,9 +82,9 @@ export interface LogBreak {
    */
   readonly shard?: number | undefined;
   /**
-   * `true` if the log of the position was deleted, and perhaps recreated; this concerns all
-   * shards, and is reported before any record. `false` if it is known to be the same log. Absent if
-   * the broker cannot tell.
+   * `true` if the log of the position was deleted, and perhaps recreated. Such a break concerns all
+   * shards, and comes before any record. `false` if the log is known to be the same. Absent if the
+   * broker cannot tell.
    */
   readonly recreated?: boolean | undefined;
   /**
@@ -94,8 +94,8 @@ export interface LogBreak {
    */
   readonly replaced?: boolean | undefined;
   /**
-   * The newest place that this channel ever had in the shard, if known; a place with `at: -1` if
-   * it never had any.
+   * The newest place that this channel ever had in the shard, if known. `at: -1` means that it
+   * never had any.
    */
   readonly head?: Place | undefined;
   /** The number of records that were removed between the position and the next item. */
@@ -114,8 +114,8 @@ export interface Loss {
 export type Item = BackendRecord | SkippedRecord | LogBreak | Loss;
 
 /**
- * The capabilities of a backend beyond those that its methods show. Calls that need a missing one
- * are rejected.
+ * The capabilities of a backend that its methods do not show. A call that needs a missing
+ * capability is rejected.
  */
 export interface BackendFeatures {
   /** Events reach other processes, not only this one. */
@@ -145,10 +145,10 @@ export type Target = string | Pattern;
 /** Options of `tail()`. */
 export interface TailOptions {
   /**
-   * The position to start after; without one, the tail starts at the end of the log.
+   * The position to start after. Without it, the tail starts at the end of the log.
    *
-   * The backend re-reads the record at each of its places. If one is missing or its fingerprint
-   * differs, the first item of that shard must be a `LogBreak`.
+   * The backend re-reads the record at each place of the position. If one is missing or its
+   * fingerprint differs, the first item of that shard must be a `LogBreak`.
    */
   readonly after?: Position | undefined;
 }
@@ -167,25 +167,25 @@ export interface RecordReader {
   /** Unsubscribes. Resolves once the broker has confirmed. */
   cancel(): Promise<void>;
   /**
-   * Passes all items to `take`, as they arrive, instead of one promise for each read. Optional: for
+   * Passes all items to `take` as they arrive, without a promise for each read. Optional, for
    * clients that push.
    *
-   * @param take Takes the next items. If it returns a promise, later ones wait for it.
+   * @param take Takes the next items. If it returns a promise, later items wait for it.
    * @returns Resolves once the tail is cancelled. Rejects as `read()` does, or as `take` does.
    */
   forward?(take: (items: readonly Item[]) => Promise<void> | undefined): Promise<void>;
 }
 
-/** The live end of one channel, or of all that match a pattern. */
+/** The live end of one channel, or of all channels that match a pattern. */
 export interface Tail {
   /** The position that the tail starts after, if the backend has a log. */
   readonly position?: Position | undefined;
   /**
    * All items that the broker delivers from now on, in its order, one array for each read.
    *
-   * A `RecordReader` of the backend's own avoids the overhead of a stream. Reads reject when the
-   * connection is lost, or with a `RefusedError` if reopening the tail would not help. Cancelling
-   * unsubscribes, and resolves once the broker has confirmed.
+   * A custom `RecordReader` avoids the overhead of a stream. Reads reject when the connection is
+   * lost, or with a `RefusedError` if reopening the tail would not help. Cancelling unsubscribes,
+   * and resolves once the broker has confirmed.
    */
   readonly records: ReadableStream<readonly Item[]> | RecordReader;
 }
@@ -193,11 +193,11 @@ export interface Tail {
 /** Options of `read()`: the page of the log to read. */
 export interface ReadOptions {
   /**
-   * Read the oldest records after this position. As for a tail, the records at the position are
-   * re-read, and a `LogBreak` comes first if they do not come back.
+   * Read the oldest records after this position. As in a tail, the backend re-reads the records at
+   * the position, and reports a `LogBreak` first if they do not come back.
    */
   readonly after?: Position | undefined;
-  /** Read only records before this position: without `after`, the newest of them. */
+  /** Read only records before this position. Without `after`, the newest of these are read. */
   readonly before?: Position | undefined;
   /** The maximum number of records. */
   readonly limit: number;
@@ -215,8 +215,7 @@ export interface Page {
 }
 
 /**
- * What a server tells about itself, and about the connection: names, and facts in words. None of
- * them is secret.
+ * Facts about the server and the connection, by name. None of them is secret.
  *
  * Usual names are `server` (the product and its version), `role`, `user`, `TLS` (its version, or
  * `no`) and `pooler`.
@@ -232,7 +231,8 @@ export type ServerFacts = Readonly<Record<string, string>>;
  * - Calls that open or cancel the tail of one channel or pattern never overlap.
  * - No method is called after `close()`.
  *
- * An event that matches both a channel's tail and a pattern's must be delivered once to each.
+ * An event that matches the tail of a channel and the tail of a pattern must be delivered once to
+ * each.
  */
 export interface Backend {
   /** The URL scheme, shown in messages. */
@@ -253,14 +253,14 @@ export interface Backend {
   readonly connections?: number | undefined;
 
   /**
-   * Why the backend works with less than usual, such as polling because notifications do not
-   * arrive. After a tail has opened, the core reports a new one as the error of a `statechange`.
+   * The reason for a degraded mode, such as polling because notifications do not arrive. After a
+   * tail has opened, the core reports a new warning as the error of a `statechange`.
    */
   readonly warning?: Error | undefined;
 
   /**
    * The broker's own limit on the lifetime of idempotency keys in milliseconds, if it has one. It
-   * is also the lifetime of keys published without one.
+   * is also the lifetime of keys that are published without a lifetime.
    */
   readonly window?: number | undefined;
 
@@ -275,32 +275,33 @@ export interface Backend {
 
   /**
    * Opens all connections that are not open, at first use and after a loss. Rejects with a
-   * `RefusedError` if the server answers and refuses; any other error means that it cannot be
-   * reached. Optional for backends without connections.
+   * `RefusedError` if the server answers and refuses. Any other error means that the server cannot
+   * be reached. Optional for backends without connections.
    */
   connect?(): Promise<void>;
 
   /**
    * Publishes all messages of one turn of the event loop. Messages of one channel must keep their
-   * order. The next call may come before this one settles; its messages follow these.
+   * order. The next call may come before this one settles. Its messages must be stored after the
+   * earlier ones.
    *
    * @param messages The messages, of all channels.
-   * @returns Resolves once the broker has accepted: one promise for all messages, or one for each,
-   * with the position of its record if known. A position stands for a promise
-   * of it, and `null` for a promise of none. A `ConnectionError` means that the connection was
-   * lost before the broker answered, a `TemporaryError` that nothing was stored and that a retry may
-   * succeed, an `OutcomeUnknownError` that the message was sent and the broker does not tell what
-   * became of it. Any other error means that the broker refused.
+   * @returns One promise for all messages, or one for each message with the position of its record,
+   * if known. They resolve once the broker has accepted. A position replaces a promise of that
+   * position, and `null` a promise of `undefined`. A `ConnectionError` means that the connection
+   * was lost before the broker answered. A `TemporaryError` means that nothing was stored and that
+   * a retry may succeed. An `OutcomeUnknownError` means that the message was sent, and that its
+   * outcome is unknown. Any other error means that the broker refused.
    */
   publish(
     messages: readonly OutgoingPayload[],
   ): Promise<void> | readonly (Promise<Position | undefined> | Position | null)[];
 
   /**
-   * Opens the tail of a channel or pattern. Resolves once the broker has confirmed: everything
-   * published from then on must arrive. Rejects with a `RefusedError` if a retry would not help.
+   * Opens the tail of a channel or pattern. Resolves once the broker has confirmed. Every later
+   * message must arrive. Rejects with a `RefusedError` if a retry would not help.
    *
-   * `after` is passed only to backends with a log, a pattern only to those with the feature
+   * `after` is passed only to backends with a log, and a pattern only to backends with the feature
    * `patterns`. The tail of a pattern may deliver records that do not match. Each of its records
    * must have a `channel`.
    */
@@ -310,8 +311,8 @@ export interface Backend {
    * Reads a page of the log. Rejects with a `ConnectionError` if the connection was lost, with a
    * `TemporaryError` if a retry may succeed, and with any other error if the broker refused.
    *
-   * Backends with this method have a log. It is called with a pattern only if they have the
-   * feature `patternLog`.
+   * A backend with this method has a log. The method is called with a pattern only if the backend
+   * has the feature `patternLog`.
    */
   read?(target: Target, options: ReadOptions): Promise<Page>;
 
@@ -322,8 +323,9 @@ export interface Backend {
   probe?(signal: AbortSignal): Promise<void>;
 
   /**
-   * Asks the server for facts about itself, as `broadcaster check` shows them. What the user may not
-   * ask, or the server does not tell, is left out. Called only while connected. Optional.
+   * Asks the server for facts about itself, as `broadcaster check` shows them. Facts that the user
+   * may not read, or that the server does not have, are left out. Called only while connected.
+   * Optional.
    */
   describe?(): Promise<ServerFacts>;
 

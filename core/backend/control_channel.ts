@@ -1,12 +1,12 @@
 /**
- * Names of control channels: each accompanies a channel, and carries what is no message.
+ * Names of control channels. Each accompanies a channel, and carries data that is not a message.
  *
  * @module
  */
 
 /**
- * What the name of a control channel ends in. Every broker takes it as it is: Kafka allows letters,
- * digits and `._-`, and Postgres 63 bytes in all.
+ * The suffix of a control channel's name. Every broker accepts it: Kafka allows letters, digits and
+ * `._-`, and Postgres 63 bytes in total.
  */
 const SUFFIX = ".-control";
 
@@ -15,7 +15,10 @@ export function controlChannelOf(channel: string): string {
   return channel + SUFFIX;
 }
 
-/** Whether a name is that of a control channel: users have none, and no pattern matches it. */
+/**
+ * Whether a name belongs to a control channel. Users cannot use such names, and no pattern matches
+ * them.
+ */
 export function isControlChannel(name: string): boolean {
   return name.endsWith(SUFFIX);
 }

@@ -25,7 +25,7 @@ export class ConnectionError extends Error {
  * may have been published, so publishing it again could deliver it twice. This is not a
  * `ConnectionError`, which means that the message was not published.
  *
- * Messages without an `idempotencyKey` are never retried automatically. Those with one were
+ * Messages without an `idempotencyKey` are never retried automatically. Messages with a key were
  * retried for as long as that was safe. They are safe to publish again while the broker remembers
  * the key.
  */
@@ -44,12 +44,13 @@ export class RefusedError extends Error {
 }
 
 /**
- * The broker cannot serve a call for now, and has done nothing: it starts, it is read-only, it has
- * no leader, its memory or a quota is exhausted. Only backends throw it; callers never see it.
+ * The broker cannot serve a call for now, and has done nothing. For example, it is starting, is
+ * read-only, has no leader, or has exhausted its memory or a quota. Only backends throw this error;
+ * callers never see it.
  *
- * - From `publish()`: the message is not stored. The core holds back the message and those after it
- *   in the channel, and retries for up to the option `timeout`. If a later message of the channel is
- *   stored already, the message is refused.
+ * - From `publish()`: the message is not stored. The core holds back the message and all later
+ *   messages of the channel, and retries for up to the option `timeout`. If a later message of the
+ *   channel is stored already, the message is refused.
  * - From `tail()`, its reads and `read()`: the core retries. An open subscription is retried
  *   indefinitely, a first `subscribe()` and `history()` for up to the option `timeout`.
  *
@@ -79,7 +80,7 @@ export class ClosedError extends Error {
 
 /**
  * Ends a subscription with `onGap: "error"` at its first gap. Also ends a subscription without an
- * `onGap` callback if its channel ends right after a gap: no event follows that could carry it.
+ * `onGap` callback if its channel ends right after a gap, since no event can carry the gap.
  */
 export class GapError extends Error {
   /** Always `"GapError"`. */
@@ -104,7 +105,10 @@ export function isPassing(error: unknown): boolean {
   return error instanceof ConnectionError || error instanceof TemporaryError;
 }
 
-/** `true` if a call got the same unknown answer twice, on two sessions: the broker refuses it. */
+/**
+ * `true` if a call got the same unknown answer on two sessions, which means that the broker refuses
+ * it.
+ */
 export function isSameReply(before: unknown, now: unknown): boolean {
   return now instanceof UnknownReplyError && before instanceof UnknownReplyError &&
     before.message === now.message;
@@ -117,7 +121,7 @@ export function isArgumentError(cause: unknown): cause is Error {
 
 /** The message of an error, or any other thrown value as text. */
 export function reasonOf(cause: unknown): string {
-  // Not `instanceof`: each realm has its own `Error` class.
+  // `instanceof` is not used, since each realm has its own `Error` class.
   const { message } = Object(cause) as { readonly message?: unknown };
   return typeof message === "string" && message !== "" ? message : String(cause);
 }

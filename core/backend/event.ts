@@ -10,7 +10,7 @@ import type { MessageHeaders } from "./headers.ts";
  * Why events may be missing:
  *
  * - `disconnect`: the connection to the broker was lost, or the event to resume after is no longer
- *   held.
+ *   kept.
  * - `overflow`: this reader, or this process, did not keep up.
  * - `trimmed`: the log no longer reaches back to the position.
  * - `reset`: the log was recreated.
@@ -39,8 +39,8 @@ export interface Gap {
 /**
  * One event of a channel.
  *
- * Each event is decoded once for all subscribers of a process. They share the `message`: treat it
- * as read-only.
+ * Each event is decoded once for all subscribers of a process. Subscribers share the `message`:
+ * treat it as read-only.
  *
  * @typeParam Message The type of the decoded message.
  * @typeParam Channel The names of the channels.
@@ -57,7 +57,7 @@ export interface BroadcastEvent<Message = string, Channel extends string = strin
   readonly id: string;
   /** The time of publishing in milliseconds since the Unix epoch, if the log stores it. */
   readonly timestamp?: number;
-  /** Metadata of the message, if it has any. */
+  /** The headers of the message, if any. */
   readonly headers?: MessageHeaders;
   /** The gap between the previous event and this one, if there is one. */
   readonly gap?: Gap;
@@ -67,7 +67,7 @@ export interface BroadcastEvent<Message = string, Channel extends string = strin
 export type Delivery<Message> = IteratorYieldResult<BroadcastEvent<Message>>;
 
 /**
- * Merges two gaps before the same event. The cause and `after` are those of the first; `missed` is
+ * Merges two gaps before the same event. `cause` and `after` come from the first gap. `missed` is
  * the sum if both numbers are known.
  */
 export function mergeGaps(first: Gap | undefined, next: Gap): Gap {
@@ -78,7 +78,7 @@ export function mergeGaps(first: Gap | undefined, next: Gap): Gap {
     : { ...rest, missed: first.missed + next.missed };
 }
 
-/** The original events by their copies, which share message and headers. */
+/** Maps each copy of an event to the original. Both share message and headers. */
 const origins = new WeakMap<object, object>();
 
 /** A copy of an event, with an id and a gap that are specific to one reader. */

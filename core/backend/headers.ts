@@ -12,12 +12,14 @@ import { nameOf } from "./name.ts";
 /** Message headers by name. Names are case-sensitive. */
 export type MessageHeaders = Readonly<Record<string, string>>;
 
-/** The limit of all headers of a message in bytes, and the overhead of each, as in HTTP/2. */
+/**
+ * The maximum size of a message's headers in bytes, and the overhead of each header, as in HTTP/2.
+ */
 const LIMIT = 8 * 1024;
 const OVERHEAD = 32;
 /** An HTTP token: NATS accepts no other names. */
 const NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
-/** Headers of the core and its backends. */
+/** Names that are reserved for the core and its backends. */
 const OWN = /^broadcaster-/i;
 const CONTROL = /\p{Cc}/u;
 
@@ -25,8 +27,8 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
- * Validates and copies the headers of a message. It accepts what every broker with headers
- * delivers unchanged. Errors never show header values.
+ * Validates and copies the headers of a message. Accepts only headers that every broker with
+ * headers delivers unchanged. Errors never show header values.
  *
  * @throws {TypeError} If a name or a value is invalid.
  * @throws {RangeError} If the headers together are too long.
@@ -67,7 +69,7 @@ export function readHeaders(channel: string, given: unknown): MessageHeaders | u
   return entries.length === 0 ? undefined : Object.freeze(Object.fromEntries(entries));
 }
 
-/** Headers with others added, unless these are invalid or there are too many: they do not matter. */
+/** Adds optional headers. Added headers are dropped if they are invalid or too long. */
 export function joinHeaders(
   channel: string,
   headers: MessageHeaders | undefined,
@@ -81,7 +83,7 @@ export function joinHeaders(
 }
 
 /**
- * The headers of a received message without the reserved ones, or `undefined` if there are none.
+ * The headers of a received message without the reserved headers, or `undefined` if there are none.
  * Values of other programs are converted to text: strings, numbers, booleans, and bytes that are
  * UTF-8. If a name is repeated, the last value counts.
  */

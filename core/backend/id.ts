@@ -1,8 +1,8 @@
 /**
  * Event ids: opaque to callers, bound to their backend and channel.
  *
- * An id begins with a scope, a hash of backend and channel. It distinguishes ids of other channels
- * from ids that are merely old.
+ * An id begins with a scope, a hash of backend and channel. The scope distinguishes ids of other
+ * channels from ids that are merely old.
  *
  * - With a log, an id is `<scope>~<position>`, and is valid in every process.
  * - Without a log, it is `<scope>-<epoch>.<number>`. Each tail has a new random epoch.
@@ -30,7 +30,7 @@ export type Found =
   | { readonly kind: "number"; readonly epoch: string; readonly number: number }
   | { readonly kind: "position"; readonly position: Position };
 
-/** The reason why an id is not one of a channel's log, for messages. */
+/** The reason why an id does not belong to a channel's log, for messages. */
 export function foreignReason({ kind }: { readonly kind: Found["kind"] }): string {
   if (kind === "malformed") return "not an event id";
   return kind === "foreign"
@@ -38,7 +38,7 @@ export function foreignReason({ kind }: { readonly kind: Found["kind"] }): strin
     : "an id of a tail that had no log";
 }
 
-/** The ids of one channel, or of all that match a pattern. */
+/** The ids of one channel, or of all channels that match a pattern. */
 export class Scope {
   /** The hash that every id begins with. */
   readonly hash: string;
@@ -60,12 +60,12 @@ export class Scope {
     return this.#prefix + position.toString();
   }
 
-  /** The part of an epoch's ids before the number. */
+  /** The part of an id before its number. */
   prefix(epoch: string): string {
     return `${this.hash}-${epoch}.`;
   }
 
-  /** Parses an id; `foreign` means another channel or backend. */
+  /** Parses an id. `foreign` means another channel or backend. */
   find(id: string): Found {
     const match = id.length <= LONGEST_ID ? PATTERN.exec(id) : null;
     if (!match) return { kind: "malformed" };
@@ -80,8 +80,8 @@ export class Scope {
 }
 
 /**
- * The ids of several channels together: `<scope>`, then for each channel `..` and its own id
- * without the scope.
+ * Joint ids of several channels: `<scope>`, then `..` and the id without its scope for each
+ * channel.
  */
 export class JointScope {
   readonly #hash: string;
@@ -103,7 +103,10 @@ export class JointScope {
     return joint;
   }
 
-  /** Splits an id into those of the channels; `undefined` if it is of other channels. */
+  /**
+   * Splits a joint id into the ids of the channels. Returns `undefined` if it belongs to other
+   * channels.
+   */
   find(id: string): readonly string[] | undefined {
     if (id.length > LONGEST_ID || !id.startsWith(`${this.#hash}..`)) return undefined;
     const parts = id.slice(SCOPE + 2).split("..");
@@ -126,12 +129,12 @@ export class Epoch {
     this.#prefix = scope.prefix(this.#name);
   }
 
-  /** The id of the event with a number. */
+  /** The id of the event with this number. */
   id(number: number): string {
     return this.#prefix + base36(number);
   }
 
-  /** Returns `true` if it is this epoch. */
+  /** Returns `true` if this is the name of the epoch. */
   is(epoch: string): boolean {
     return epoch === this.#name;
   }

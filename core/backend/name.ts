@@ -20,7 +20,7 @@ const SHOWN = 8;
  *
  * @param what The action, as shown in the message: `subscribe to channel`.
  * @throws {TypeError} If the name is not a string, is empty, or has a lone surrogate.
- * @throws {RangeError} If it has more than 2,048 bytes in UTF-8.
+ * @throws {RangeError} If the name has more than 2,048 bytes in UTF-8.
  */
 export function checkName(what: string, name: unknown): void {
   if (typeof name !== "string") {

@@ -29,8 +29,8 @@ export class Pattern {
   }
 
   /**
-   * Returns `true` if a channel matches. Takes at most O(name length × pattern length), and names
-   * that are longer than any channel's match no pattern.
+   * Returns `true` if a channel matches. Takes at most O(name length × pattern length). Names that
+   * are too long for a channel match no pattern.
    */
   matches(channel: string): boolean {
     return channel.length <= LONGEST_NAME && this.#matches(channel) && !isControlChannel(channel);

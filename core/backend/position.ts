@@ -8,15 +8,15 @@ import { base36 } from "../util/base36.ts";
 
 /** The place of one record in a log. Places of one shard can be compared. */
 export interface Place {
-  /** A part of the log with an order of its own, such as a Kafka partition; else 0. */
+  /** A part of the log with its own order, such as a Kafka partition. 0 if there is only one. */
   readonly shard: number;
-  /** An offset, sequence number or time that grows within the shard. From 0 up to 2^53. */
+  /** An offset, a sequence number or a time. It grows within the shard, from 0 up to 2^53. */
   readonly at: number;
   /** Distinguishes records with the same `at`. */
   readonly sub: number;
   /**
-   * Identifies the record, since a recreated log reuses its places: a time, a short hash, a random
-   * number for each log. Up to 16 of the characters `0-9 a-z`; empty if unknown.
+   * Identifies the record, since a recreated log reuses its places. It may be a time, a short hash,
+   * or a random number for each log: up to 16 of the characters `0-9 a-z`, empty if unknown.
    */
   readonly fingerprint: string;
 }
@@ -29,21 +29,19 @@ export function comparePlaces(one: Place, other: Place): number {
 const PLACE =
   /^(?:([0-9a-z]{1,6})-)?([0-9a-z]{1,11})(?:\.([0-9a-z]{1,11}))?(?:_([0-9a-z]{1,16}))?$/;
 
-/**
- * The last place seen in each shard. Nothing was seen of a shard without one. Immutable.
- */
+/** The last place seen in each shard. A shard without a place has not been seen. Immutable. */
 export class Position {
   /** The position before all records. */
   static readonly start: Position = new Position([]);
 
-  /** The last places, one for each shard, with that of the newest record first. */
+  /** The last place of each shard. The place of the newest record is the first. */
   readonly places: readonly Place[];
 
   private constructor(places: readonly Place[]) {
     this.places = places;
   }
 
-  /** The position after these places: at most one of each shard, with the newest record's first. */
+  /** The position after these places: at most one for each shard, the newest record's first. */
   static of(...places: readonly Place[]): Position {
     if (places.length === 1) return new Position(places);
     const [newest, ...others] = places;
@@ -54,7 +52,7 @@ export class Position {
   /**
    * Parses the text of a position, as written by `toString()`.
    *
-   * @returns `undefined` if it is not one.
+   * @returns `undefined` if the text is not a position.
    */
   static parse(text: string): Position | undefined {
     if (text === "") return Position.start;
@@ -84,18 +82,18 @@ export class Position {
     return newest?.shard === shard ? newest : this.places.find((place) => place.shard === shard);
   }
 
-  /** Returns `true` if the record at a place was seen. */
+  /** Returns `true` if this position has seen the record at a place. */
   covers(place: Place): boolean {
     const last = this.in(place.shard);
     return last !== undefined && comparePlaces(last, place) >= 0;
   }
 
-  /** Returns `true` if everything that another position has seen was seen. */
+  /** Returns `true` if this position has seen everything that another position has seen. */
   reaches(other: Position): boolean {
     return other.places.every((place) => this.covers(place));
   }
 
-  /** This position with the record at a place seen as well. */
+  /** This position plus the record at a place. */
   with(place: Place): Position {
     if (this.covers(place)) return this;
     if (
@@ -106,12 +104,14 @@ export class Position {
     return Position.of(place, ...this.places.filter(({ shard }) => shard !== place.shard));
   }
 
-  /** Everything that this position or another one of the same log has seen. */
+  /**
+   * The position that has seen everything that this or another position of the same log has seen.
+   */
   union(other: Position): Position {
     return other.places.reduce((seen: Position, place) => seen.with(place), this);
   }
 
-  /** This position in the shards of another one alone. */
+  /** This position, limited to the shards of another position. */
   amongShardsOf(other: Position): Position {
     return Position.of(...this.places.filter(({ shard }) => other.in(shard)));
   }

@@ -1,5 +1,5 @@
 /**
- * Rejects calls that need a capability that the backend lacks: history, patterns, headers, keys.
+ * Rejects calls for capabilities that the backend lacks: history, patterns, headers, keys.
  *
  * @module
  */
@@ -30,8 +30,8 @@ export class Capabilities {
   /**
    * Checks a subscription.
    *
-   * @param history The number of past events that it starts with.
-   * @throws {TypeError} If it needs a log or patterns, and the backend has none.
+   * @param history The number of past events to start with.
+   * @throws {TypeError} If the subscription needs a log or patterns, and the backend has none.
    */
   checkSubscribing(
     backend: Backend,
@@ -62,7 +62,8 @@ export class Capabilities {
   /**
    * Checks the options of a message.
    *
-   * @throws {TypeError} If it has headers or an idempotency key that the backend does not support.
+   * @throws {TypeError} If the message has headers or an idempotency key that the backend does not
+   * support.
    */
   checkPublishing({ name, features }: Backend, { channel, headers, once }: OutgoingPayload): void {
     if (headers && !features.headers) {
@@ -94,7 +95,7 @@ export class Capabilities {
     );
   }
 
-  /** A scheme that is listed itself lacks the capability only with `history=0`. */
+  /** A listed scheme lacks the capability only with `history=0`. */
   #elsewhere(name: string, feature: keyof Alternatives): string {
     const schemes = this.#alternatives[feature];
     if (schemes.includes(name)) return " with history=0";

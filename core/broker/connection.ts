@@ -50,7 +50,7 @@ export class Connection {
   state: BroadcastState = "idle";
   /** The backend, once it is open. */
   backend: Backend | undefined;
-  /** The number of connections opened so far. Losses of an earlier one are ignored. */
+  /** The number of connections opened so far. Losses of an earlier connection are ignored. */
   generation = 0;
   /** The time of `Date.now()` at which the state was entered. */
   since: number = Date.now();
@@ -64,7 +64,7 @@ export class Connection {
   readonly closing: AbortSignal = this.#closing.signal;
   #opening: Promise<Backend> | undefined;
   #ready: Promise<Backend> | undefined;
-  /** The lost tails that are not open again. */
+  /** The lost tails that are not open yet. */
   readonly #restoring = new Set<() => void>();
   #restored: ReturnType<typeof deferred> | undefined;
   #warning: Error | undefined;
@@ -96,7 +96,7 @@ export class Connection {
   /**
    * Resolves with the connected backend. Connects at first use, and waits while reconnecting.
    *
-   * @throws {ClosedError} If it is closed, or is closed before it is connected.
+   * @throws {ClosedError} If the connection is closed, or is closed before it is open.
    * @throws {ConnectionError} If the first connection cannot be opened.
    */
   ready(): Promise<Backend> {
@@ -106,7 +106,7 @@ export class Connection {
     return this.#ready;
   }
 
-  /** Same as `ready()`, at the pace of all who wait for it. */
+  /** Same as `ready()`, but paced, since many callers may wait. */
   async readyInTurn(): Promise<Backend> {
     for (;;) {
       const backend = await this.ready();
@@ -118,8 +118,8 @@ export class Connection {
   /**
    * Same as `ready()`, but waits for a lost connection only until a deadline.
    *
-   * @param action What the caller cannot do without it, as shown in the message.
-   * @throws {ConnectionError} If the connection is still lost then.
+   * @param action The action that needs the connection, as shown in the message.
+   * @throws {ConnectionError} If the connection is still lost at the deadline.
    */
   async readyBy({ limit, at }: Deadline, action: string): Promise<Backend> {
     const ready = this.ready();
@@ -140,7 +140,7 @@ export class Connection {
    * Holds publishing back until a lost tail is open again, so that a process receives its own
    * messages after an outage.
    *
-   * @returns Call it once the tail is open again or has failed.
+   * @returns A function to call once the tail is open again or has failed.
    */
   holdPublishing(): () => void {
     const release = () => {
@@ -150,7 +150,7 @@ export class Connection {
     return release;
   }
 
-  /** Resolves once connected, and every lost tail was reopened or has failed again. */
+  /** Resolves once connected, with every lost tail reopened or failed. */
   async restored(): Promise<Backend> {
     const backend = await this.ready();
     if (this.#restoring.size === 0) return backend;
@@ -173,8 +173,8 @@ export class Connection {
     if (this.state !== "connected" || generation !== this.generation) return;
     this.#stopProbe();
     this.#asking = undefined;
-    // A link that flaps is then connected for most of the time, and a server that accepts and closes
-    // is asked ever less.
+    // The backoff restarts only if the connection lasted longer than the pause before it. A server
+    // that accepts and then closes connections is retried less and less often.
     if (Date.now() - this.since > longestPause(this.#attempts)) this.#attempts = 0;
     this.#ready = this.#connectAgain();
     this.#ready.catch(() => {});
@@ -244,7 +244,7 @@ export class Connection {
     return backend;
   }
 
-  /** Schedules a probe: only that detects half-open connections. */
+  /** Schedules a probe, to detect half-open connections. */
   #watch(): void {
     const { probe } = this.#options;
     if (!this.backend!.probe || probe === 0) return;
@@ -298,7 +298,7 @@ export function closedError(): ClosedError {
   return new ClosedError("Cannot use broadcast: it is disconnected, make a new one");
 }
 
-/** Wraps an error of a backend's `connect()`, once. */
+/** Wraps an error of a backend's `connect()`, unless it is wrapped already. */
 function connectionError(backend: Backend, cause: unknown): Error {
   if (cause instanceof ClosedError) return cause;
   return cause instanceof RefusedError

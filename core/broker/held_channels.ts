@@ -15,7 +15,7 @@ export interface HeldChannelsOptions {
   readonly ready: (attempt: number) => Promise<void>;
   /** `true` while connected. */
   readonly isReady: () => boolean;
-  /** `true` while the backend has a message of the channel and has not answered. */
+  /** `true` while the backend has not answered a message of the channel. */
   readonly isUnanswered: (channel: string) => boolean;
   /** Limits the wait of a message. `channel` has the latest reason. */
   readonly limit: (entry: Outgoing, channel: HeldChannel) => void;
@@ -23,13 +23,13 @@ export interface HeldChannelsOptions {
   readonly send: (entry: Outgoing) => void;
   /** Sends the messages that were held back. */
   readonly release: (entries: Iterable<Outgoing>) => void;
-  /** Fails a message: the connection is closed. */
+  /** Fails a message, since the connection is closed. */
   readonly fail: (entry: Outgoing, error: unknown) => void;
 }
 
 /** A held channel. */
 export interface HeldChannel {
-  /** Its messages, except the one that is retried. */
+  /** The messages, except the one that is being retried. */
   readonly entries: Set<Outgoing>;
   /** The latest temporary error. */
   reason: TemporaryError;
@@ -50,7 +50,7 @@ export class HeldChannels {
     this.#options = options;
   }
 
-  /** Holds a channel back, with a message that the broker could not store. */
+  /** Holds a channel back, because the broker could not store a message. */
   hold(entry: Outgoing, reason: TemporaryError): void {
     const { channel } = entry.message;
     let held = this.#channels.get(channel);
@@ -73,18 +73,18 @@ export class HeldChannels {
     return true;
   }
 
-  /** Adds those messages whose channels are held back, and returns the others. */
+  /** Adds the messages whose channels are held back, and returns the others. */
   without(entries: Outgoing[]): Outgoing[] {
     return this.#channels.size === 0 ? entries : entries.filter((entry) => !this.join(entry));
   }
 
-  /** A message got an answer, or is settled. */
+  /** Reports that a message got an answer, or is settled. */
   answered(entry: Outgoing): void {
     const { channel } = entry.message;
     const held = this.#channels.size > 0 && this.#channels.get(channel);
     if (!held) return;
     if (entry.state === "settled") held.entries.delete(entry);
-    // Nothing waits any more: the next message must not wait for the next attempt.
+    // Nothing waits any more, so the next message must not wait for a retry.
     if (held.entries.size === 0 && entry.state === "settled") this.#channels.delete(channel);
     held.wake?.();
   }

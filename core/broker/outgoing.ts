@@ -42,7 +42,7 @@ export class Outgoing {
   readonly #reject: (reason: unknown) => void;
   readonly #onSettled: (entry: Outgoing) => void;
   #state: OutgoingState = "new";
-  /** The loss that interrupted the first attempt, if it is retried. */
+  /** The connection loss that interrupted the first attempt, if it is retried. */
   #loss: ConnectionError | undefined;
   /** The latest temporary error. */
   #refusal: TemporaryError | undefined;
@@ -81,34 +81,36 @@ export class Outgoing {
     return this.#state;
   }
 
-  /** `true` if it was passed to the backend at least once, so it may be stored. */
+  /** `true` if the message was passed to the backend at least once, so it may be stored. */
   get wasSent(): boolean {
     return this.#state === "sent" || this.#state === "lost" || this.#state === "resent";
   }
 
-  /** The loss that interrupted the first attempt, if it was or will be retried. */
+  /** The connection loss that interrupted the first attempt, if it was or will be retried. */
   get loss(): ConnectionError | undefined {
     return this.#loss;
   }
 
-  /** The latest temporary error: it waits until the broker can store it. */
+  /** The latest temporary error. The message waits until the broker can store it. */
   get refusal(): TemporaryError | undefined {
     return this.#refusal;
   }
 
-  /** `true` once a later message of its channel may be stored: a retry would break the order. */
+  /**
+   * `true` once a later message of its channel may be stored. A retry would then break the order.
+   */
   get mayBeOvertaken(): boolean {
     return this.#overtaken !== "no";
   }
 
-  /** `true` while it is sent and has no final answer. */
+  /** `true` while the message is sent and has no final answer. */
   isUnanswered = false;
-  /** The unanswered message of its channel before it. */
+  /** The previous unanswered message of its channel. */
   previous: Outgoing | undefined;
-  /** The unanswered message of its channel after it. */
+  /** The next unanswered message of its channel. */
   next: Outgoing | undefined;
 
-  /** `true` if its time was over while a retry was not answered yet: the answer is the last one. */
+  /** `true` if the message timed out during a retry. The answer to that retry is final. */
   isLate = false;
 
   /** `true` once the broker has accepted it. */
@@ -116,17 +118,17 @@ export class Outgoing {
     return this.#isAccepted;
   }
 
-  /** `true` once it is settled, if it is stored or its outcome is unknown. */
+  /** `true` if the settled message is stored, or if its outcome is unknown. */
   get mayBeStored(): boolean {
     return this.#mayBeStored;
   }
 
-  /** The backend's check has accepted it. */
+  /** Reports that the backend's check has accepted the message. */
   approve(): void {
     if (this.#state === "new") this.#state = "ready";
   }
 
-  /** It is passed to the backend. A retry does not extend its time. */
+  /** Reports that the message is passed to the backend. A retry does not extend its time. */
   send(): void {
     if (this.#state === "lost") {
       this.#state = "resent";
@@ -137,49 +139,53 @@ export class Outgoing {
     if (this.message.once) this.#sentAt = performance.now();
   }
 
-  /** The connection was lost before the acknowledgement: it will be retried. */
+  /**
+   * Makes the message wait for a retry, after the connection was lost before the acknowledgement.
+   */
   lose(loss: ConnectionError): void {
     this.#state = "lost";
     this.#loss = loss;
   }
 
-  /** The broker cannot store it for now. It waits for a retry. */
+  /** Makes the message wait for a retry, since the broker cannot store it for now. */
   postpone(refusal: TemporaryError): void {
-    // The refusal of a retry says nothing about the first attempt.
+    // If a retry is refused, the first attempt may still have succeeded.
     this.#state = this.#loss ? "lost" : "ready";
     this.#refusal = refusal;
   }
 
-  /** A later message of its channel was stored before it, for certain or perhaps. */
+  /** Reports that a later message of its channel was, or may have been, stored before it. */
   overtake(isCertain: boolean): void {
     if (isCertain) this.#overtaken = "yes";
     else if (this.#overtaken === "no") this.#overtaken = "perhaps";
   }
 
   /**
-   * The remaining time for retries in milliseconds: until half of its key's lifetime has passed,
-   * since it must arrive before the key expires. None once it was overtaken.
+   * The remaining time for retries in milliseconds: half of its key's lifetime, since it must
+   * arrive before the key expires. 0 once a later message was stored.
    *
    * @param window The backend's own lifetime of keys in milliseconds, if it has one.
    */
   timeLeft(window: number | undefined): number {
     const { once } = this.message;
-    // If both were lost, the broker has handled neither, or this one first.
+    // If both messages were lost, the broker handled neither, or handled this one first.
     if (this.#overtaken === "yes") return 0;
     return once ? this.#sentAt + lifetimeOf(once, window) / 2 - performance.now() : 0;
   }
 
-  /** Limits its wait, unless it is limited already. */
+  /** Limits the wait of the message, unless it is limited already. */
   limit(milliseconds: number, onLate: () => void): void {
     this.#timer ??= setTimeout(onLate, Math.min(milliseconds, LONGEST));
   }
 
-  /** Fails immediately when the signal aborts. If it is still waiting, it is never sent. */
+  /**
+   * Fails immediately when the signal aborts. If the message is still waiting, it is never sent.
+   */
   follow(signal: AbortSignal | undefined): void {
     if (signal) this.#forgetSignal = onAbort(signal, () => this.fail(signal.reason));
   }
 
-  /** It was published. */
+  /** Resolves the promise of a published message. */
   succeed(id: string | undefined): void {
     if (this.#state === "settled") return;
     this.#isAccepted = true;
@@ -187,7 +193,7 @@ export class Outgoing {
     this.#resolve(id);
   }
 
-  /** It was not, or may not have been, published. */
+  /** Rejects the promise of a message that was not, or may not have been, published. */
   fail(reason: unknown): void {
     if (this.#state === "settled") return;
     this.#settle(this.wasSent && !(reason instanceof RefusedError));
@@ -256,7 +262,7 @@ export function doubtError({ message }: Outgoing, cause: unknown): Error {
   );
 }
 
-/** Wraps an error of a backend's `publish()`, once. */
+/** Wraps an error of a backend's `publish()`, unless it is wrapped already. */
 export function publishError(backend: Backend, entry: Outgoing, cause: unknown): Error {
   const { channel } = entry.message;
   if (cause instanceof ConnectionError) {
@@ -267,7 +273,7 @@ export function publishError(backend: Backend, entry: Outgoing, cause: unknown):
       { cause },
     );
   }
-  // The connection is fine, and the broker does not tell what became of the message.
+  // The connection works, but the broker does not report the outcome of the message.
   if (cause instanceof OutcomeUnknownError) {
     return new OutcomeUnknownError(
       `Cannot confirm message to ${
@@ -276,7 +282,7 @@ export function publishError(backend: Backend, entry: Outgoing, cause: unknown):
       { cause },
     );
   }
-  // The refusal of a retry says nothing about the first attempt; nor does a closed backend.
+  // A refused retry or a closed backend does not show whether the first attempt succeeded.
   if (entry.loss || cause instanceof ClosedError) return doubtError(entry, cause);
   if (isArgumentError(cause)) return cause;
   const later = cause instanceof TemporaryError && entry.mayBeOvertaken

@@ -39,7 +39,7 @@ export class Publisher {
   readonly #waiting = new Set<Outgoing>();
   readonly #unanswered = new Unanswered();
   readonly #held: HeldChannels;
-  /** The scopes of the channels that were published to of late. */
+  /** The scopes of the channels that were published to recently. */
   readonly #scopes = new Map<string, Scope>();
   #flushing = false;
   #underway = 0;
@@ -70,7 +70,7 @@ export class Publisher {
       isUnanswered: (channel) => this.#unanswered.has(channel),
       limit: (entry, channel) =>
         entry.limit(timeout, () => {
-          // Its answer is on the way: without it, the outcome would be unknown.
+          // The pending answer decides. Without it, the outcome would be unknown.
           if (entry.state === "sent") entry.isLate = true;
           else entry.fail(postponedError(entry, connection.address, timeout, channel.reason));
         }),
@@ -97,10 +97,10 @@ export class Publisher {
     return new Promise((resolve, reject) => {
       const entry = new Outgoing(message, this.#count++, resolve, reject, this.#onSettled);
       this.#underway++;
-      // Messages that the backend cannot carry are rejected before they wait, not after.
+      // Messages that the backend cannot carry are rejected before they wait.
       if (backend && !this.#check(backend, entry, whole)) return;
       entry.follow(signal);
-      // A literal has room for one entry, an array that grows for seventeen.
+      // An array literal allocates room for one entry, but a growing array for seventeen.
       if (whole && this.#given.length === 0) this.#given = [entry];
       else if (whole) this.#given.push(entry);
       else this.#hold(entry);
@@ -108,7 +108,7 @@ export class Publisher {
     });
   }
 
-  /** Passes a message to a backend in this process, at once. */
+  /** Passes a message to a backend in this process, without batching. */
   #passOn(
     backend: Backend,
     message: OutgoingPayload,
@@ -139,7 +139,7 @@ export class Publisher {
   drain(): Promise<void> {
     if (this.#underway === 0) return Promise.resolve();
     return new Promise((resolve) => {
-      // Messages that are never acknowledged fail when the connection is closed afterwards.
+      // Messages without an acknowledgement fail when the connection is closed afterwards.
       const timer = setTimeout(resolve, Math.min(this.#timeout, LONGEST));
       this.#drained.push(() => {
         clearTimeout(timer);
@@ -195,7 +195,7 @@ export class Publisher {
     }
   }
 
-  /** The messages that are sent: all, as a rule, and then no other array is made. */
+  /** The messages to send. Usually these are all, so no other array is made. */
   #begun(backend: Backend, taken: readonly Outgoing[]): readonly Outgoing[] {
     for (let index = 0; index < taken.length; index++) {
       if (this.#begin(backend, taken[index]!)) continue;
@@ -205,7 +205,9 @@ export class Publisher {
     return taken;
   }
 
-  /** Waits for the answer. Not `answer.then()`: a backend at fault may answer anything. */
+  /**
+   * Waits for the answer. `answer.then()` is not used, since a faulty backend may return any value.
+   */
   #await(
     backend: Backend,
     entry: Outgoing,
@@ -229,7 +231,7 @@ export class Publisher {
       entry.fail(publishError(backend, entry, entry.refusal));
       return false;
     }
-    // Without connections, nothing is lost and nothing is temporary.
+    // A backend without connections has neither losses nor temporary errors.
     if (backend.connect && entry.state !== "lost") this.#unanswered.add(entry);
     entry.send();
     return true;
@@ -250,7 +252,7 @@ export class Publisher {
     try {
       entry.succeed(this.#scopeOf(backend, entry.message.channel).id(position));
     } catch (error) {
-      // A fault of the backend: it returned an invalid place.
+      // The backend returned an invalid place.
       entry.fail(error);
     }
   }
@@ -264,8 +266,8 @@ export class Publisher {
   }
 
   /**
-   * Fails a message, or retries it: if the broker has not stored it for now, or if the connection was
-   * lost and a key makes the retry safe.
+   * Retries a message after a temporary error, or after a lost connection if a key makes the retry
+   * safe. Fails it otherwise.
    */
   #refuse(backend: Backend, entry: Outgoing, reason: unknown, generation: number): void {
     if (reason instanceof TemporaryError) return this.#postpone(backend, entry, reason);
@@ -282,7 +284,7 @@ export class Publisher {
     this.#schedule();
   }
 
-  /** Makes a message, and those after it in its channel, wait until the broker can store it. */
+  /** Makes a message, and the later messages of its channel, wait until the broker can store it. */
   #postpone(backend: Backend, entry: Outgoing, reason: TemporaryError): void {
     if (entry.state === "settled") return;
     if (entry.mayBeOvertaken || isSameReply(entry.refusal, reason)) {
@@ -301,7 +303,10 @@ export class Publisher {
     this.#limit(entry);
   }
 
-  /** Checks a message; again once connected, since the backend learns the server's limits then. */
+  /**
+   * Checks a message. Checks it again once connected, since the backend then knows the server's
+   * limits.
+   */
   #check(backend: Backend, entry: Outgoing, isConnected: boolean): boolean {
     if (entry.state !== "new") return true;
     try {
@@ -339,19 +344,19 @@ export class Publisher {
 }
 
 /**
- * Returns `true` for a backend within this process: messages share no round trip, and nothing is lost
- * or refused for now.
+ * Returns `true` for a backend in this process. It has no round trips to share, and nothing is lost
+ * or temporarily refused.
  */
 function isLocal({ features, connect }: Backend): boolean {
   return !features.crossProcess && !connect;
 }
 
-/** Fails a message that waits: the connection is closed, or could not be opened. */
+/** Fails a waiting message, since the connection is closed or could not be opened. */
 function fail(entry: Outgoing, error: unknown): void {
   entry.fail(entry.wasSent ? doubtError(entry, error) : error);
 }
 
-/** Reason for a message without an answer: the backend is at fault. */
+/** The reason for a message without an answer, which is a fault of the backend. */
 const NO_ANSWER = "the backend's publish() returned no promise for the message";
 
 /** Passes messages to the backend. An error that it throws counts as a rejection. */

@@ -14,13 +14,13 @@ interface Lane {
 
 /**
  * Sent messages without a final answer, by channel. If a later message of the channel is stored
- * first, they are not retried: they would be stored after it.
+ * first, the earlier ones are not retried, since that would break the order.
  */
 export class Unanswered {
   readonly #lanes = new Map<string, Lane>();
   /**
-   * The channel whose lane was emptied last. It is kept for its next message: a map is slow where one
-   * key comes and goes, and so would be a set in place of each list.
+   * The channel whose lane became empty last. The lane is kept for the next message, since adding
+   * and deleting the same map key repeatedly is slow.
    */
   #idle: string | undefined;
 
@@ -52,13 +52,16 @@ export class Unanswered {
     if (!lane.first) this.#rest(channel);
   }
 
-  /** A message was stored, or may have been: earlier ones that were not are overtaken. */
+  /**
+   * Reports that a message was, or may have been, stored. Earlier unanswered messages are
+   * overtaken.
+   */
   overtake({ message, number, isAccepted }: Outgoing): void {
     let entry = this.#lanes.get(message.channel)?.first;
     for (; entry && entry.number < number; entry = entry.next) entry.overtake(isAccepted);
   }
 
-  /** `true` while the backend has a message of the channel and has not answered. */
+  /** `true` while the backend has not answered a message of the channel. */
   has(channel: string): boolean {
     for (let entry = this.#lanes.get(channel)?.first; entry; entry = entry.next) {
       if (entry.state === "sent" || entry.state === "resent") return true;

@@ -22,8 +22,8 @@ export interface WritableParts<Message> {
 }
 
 /**
- * Creates a stream that publishes its messages in order. Up to 64 messages are unacknowledged at a
- * time; after that, a write waits until the broker has accepted the oldest one.
+ * Creates a stream that publishes its messages in order. Up to 64 messages can be unacknowledged.
+ * Beyond that, a write waits until the broker has accepted the oldest one.
  */
 export function writableOf<Message>(
   { publish, signal, start, end }: WritableParts<Message>,

@@ -39,13 +39,13 @@ export interface Codec<Message> {
    */
   seal?(payload: Uint8Array, channel: string): Uint8Array | Promise<Uint8Array>;
   /**
-   * Opens a sealed payload. It also receives end marks that are not sealed, and returns them if it
-   * accepts them. If it throws, the error is reported as a `messageerror`.
+   * Opens a sealed payload. Also receives end marks that are not sealed, and returns those that it
+   * accepts. An error is reported as a `messageerror`.
    */
   unseal?(payload: Uint8Array, channel: string): Uint8Array | Promise<Uint8Array>;
 }
 
-/** The two methods that a codec passes on from the codec that it wraps. */
+/** The two methods that a wrapping codec passes on. */
 export function sealingOf(
   codec: Pick<Codec<unknown>, "seal" | "unseal">,
 ): Pick<Codec<unknown>, "seal" | "unseal"> {
@@ -92,8 +92,8 @@ const encoder = new TextEncoder();
 /**
  * Encodes strings as UTF-8. This is the default codec.
  *
- * A string with a lone surrogate is a `TypeError`, since no broker delivers it unchanged. A payload
- * that is not UTF-8 is a `messageerror`.
+ * A string with a lone surrogate throws a `TypeError`, since no broker delivers it unchanged. A
+ * payload that is not UTF-8 causes a `messageerror`.
  *
  * @example
  * ```ts
@@ -125,9 +125,9 @@ export function text(): SyncCodec<string> {
 
 /**
  * Encodes messages as JSON, with the rules of `JSON.stringify()`. A message without a JSON form
- * (`undefined`, a function, a `bigint`, a cycle) is a `TypeError`.
+ * (`undefined`, a function, a `bigint`, a cycle) throws a `TypeError`.
  *
- * What JSON cannot express arrives as something else:
+ * Values that JSON cannot express arrive as other values:
  *
  * | published | received |
  * |---|---|
@@ -139,8 +139,8 @@ export function text(): SyncCodec<string> {
  * | a typed array | an object of its numbers |
  * | an object with `toJSON()` | what that returns |
  *
- * `msgpack()` keeps dates, bytes, `NaN` and `-0`, and refuses what it cannot keep. With a schema, the
- * option `channels` finds at the first message what does not survive.
+ * `msgpack()` keeps dates, bytes, `NaN` and `-0`, and rejects values that it cannot keep. With
+ * schemas in the option `channels`, the first message is checked for values that do not survive.
  *
  * @typeParam Message The type of the messages. Received messages are not validated: another program
  * may have published something else.
@@ -174,7 +174,7 @@ export function json<Message = unknown>(): SyncCodec<Message> {
       try {
         return JSON.parse(text);
       } catch (cause) {
-        // Engines quote the payload, as it is.
+        // Engines quote the payload without escaping it.
         const reason = shorten(reasonOf(cause), 200);
         throw new SyntaxError(`Cannot decode payload as JSON: ${reason}`, { cause });
       }
@@ -207,7 +207,9 @@ export function bytes(): SyncCodec<Uint8Array> {
   };
 }
 
-/** Runtimes optimize the lenient decoder. The strict one is needed only after a replacement. */
+/**
+ * Runtimes optimize the lenient decoder. The strict one is needed only if it has replaced bytes.
+ */
 function decodeText(payload: Payload): string {
   if (typeof payload === "string") return payload;
   const text = lenient.decode(payload);

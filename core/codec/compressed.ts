@@ -18,9 +18,9 @@ export interface CompressedOptions {
    */
   readonly above?: number | undefined;
   /**
-   * The maximum size of a payload before it is compressed, in bytes. A larger one is refused with a
-   * `RangeError` by `publish()`, and is a `messageerror` where it is received: decompression stops
-   * at the limit.
+   * The maximum size of a payload before it is compressed, in bytes. `publish()` rejects a larger
+   * payload with a `RangeError`. A larger payload that is received causes a `messageerror`:
+   * decompression stops at the limit.
    *
    * @default {16777216}
    */
@@ -30,10 +30,10 @@ export interface CompressedOptions {
 /**
  * Compresses the payloads of another codec with `deflate` (RFC 1950), if that makes them shorter.
  * It also decodes uncompressed payloads: deploy it to the subscribers first, then to the
- * publishers. A payload that is truncated, or followed by anything else, is a `messageerror`.
+ * publishers. A truncated payload, or a payload with trailing bytes, causes a `messageerror`.
  *
- * Needs `node:zlib`, as Deno, Node and Bun have it, and a backend that supports bytes: `postgres://`
- * does not.
+ * Needs `node:zlib`, which Deno, Node and Bun have, and a backend that supports bytes.
+ * `postgres://` does not.
  *
  * @typeParam Message The type of the messages.
  * @param codec The codec to wrap.
@@ -64,7 +64,7 @@ export function compressed<Message>(
     async encode(message, channel) {
       const payload = await codec.encode(message, channel);
       const bytes = bytesOf(payload);
-      // Subscribers refuse it.
+      // Subscribers would reject it.
       if (bytes.length > limit) {
         throw new RangeError(
           `Cannot compress message: it has ${bytes.length} bytes, the limit is ${limit}`,
@@ -108,8 +108,8 @@ async function deflate(bytes: Uint8Array): Promise<Uint8Array> {
 /**
  * Decompresses up to the limit, since a few bytes can expand to gigabytes.
  *
- * It is not `DecompressionStream`: on Deno that one decompresses all of a chunk before the first
- * byte can be counted, and takes a truncated payload for a whole one.
+ * `DecompressionStream` is not used. On Deno, it decompresses a whole chunk before any byte can be
+ * counted, and it accepts a truncated payload.
  */
 async function inflate(bytes: Uint8Array, limit: number): Promise<Uint8Array> {
   const { inflate } = await import("node:zlib");
@@ -121,7 +121,7 @@ async function inflate(bytes: Uint8Array, limit: number): Promise<Uint8Array> {
       }
       reject(inflateError(error, limit));
     };
-    // With `info`, the result is an object, which the types of Node do not know.
+    // With `info`, the result is an object. The types of Node do not declare this.
     inflate(bytes, options as { maxOutputLength: number }, done as (error: Error | null) => void);
   });
   if (read !== bytes.length) {
@@ -129,20 +129,20 @@ async function inflate(bytes: Uint8Array, limit: number): Promise<Uint8Array> {
       `Cannot decompress payload: it goes on after its end, with ${bytes.length - read} bytes`,
     );
   }
-  // A copy: small buffers are parts of one that is shared by everything in the process.
+  // A copy is needed, since small buffers are parts of one buffer that the whole process shares.
   return concat(result);
 }
 
-/** The largest buffer that every runtime makes. */
+/** The largest buffer that every runtime supports. */
 const LARGEST = 2 ** 31 - 1;
 
-/** What `inflate()` of `node:zlib` returns with the option `info`. */
+/** The result of `inflate()` of `node:zlib` with the option `info`. */
 interface Info {
   readonly buffer?: Uint8Array;
   readonly engine?: { readonly bytesWritten: number };
 }
 
-/** What was decompressed, and the number of bytes that it was read from. */
+/** The decompressed bytes, and the number of compressed bytes that were read. */
 interface Inflated {
   readonly result: Uint8Array;
   readonly read: number;

@@ -22,7 +22,7 @@ export interface DecodeOptions<Message> {
   readonly maxMessage: number;
   /** The time that the codec may take, in milliseconds; at least a second. */
   readonly timeout: number;
-  /** When it aborts, what is still being decoded a second later rejects with its reason. */
+  /** When this signal aborts, decoding that takes another second rejects with its reason. */
   readonly closing: AbortSignal;
   /** Called for each payload that cannot be decoded. */
   readonly onMessageError: (channel: string, payload: Payload, error: unknown) => void;
@@ -31,7 +31,7 @@ export interface DecodeOptions<Message> {
 /** An event whose id is still to be set. */
 export type Unnamed<Message> = Omit<BroadcastEvent<Message>, "id" | "gap"> & {
   id?: string;
-  /** Distinguishes it from an `End`. */
+  /** Distinguishes the event from an `End`. */
   readonly kind?: undefined;
 };
 
@@ -50,8 +50,8 @@ export type Decoded<Message> = Unnamed<Message> | End | undefined;
  * Decodes a record to an event or to the end of the channel. The result is a promise only if the
  * codec is asynchronous. That promise settles in time, whatever the codec does.
  *
- * It is `undefined` if the channel does not match the target, if the record ends one of a
- * pattern's channels, or if it cannot be decoded, which is reported to `onMessageError`.
+ * The result is `undefined` if the channel does not match the target, if the record ends one
+ * channel of a pattern, or if decoding fails, which is reported to `onMessageError`.
  */
 export function decode<Message>(
   record: BackendRecord,
@@ -81,7 +81,9 @@ export function decode<Message>(
   }
 }
 
-/** The event, with the properties that it has: a spread of objects takes ten times as long. */
+/**
+ * Creates the event with only the properties that it has. An object spread takes ten times as long.
+ */
 function eventOf<Message>(
   message: Message,
   { timestamp, headers }: BackendRecord,
@@ -97,8 +99,8 @@ function eventOf<Message>(
 }
 
 /**
- * Settles like a promise of the codec. Fails if that takes too long, and rejects on closing, unless
- * it settles in a moment: what is underway then should be over when everything is closed.
+ * Settles like a promise of the codec, but fails if that takes too long. On closing, the promise
+ * gets one more second, so that nothing is pending once everything is closed.
  */
 function settled<Value, Result>(
   promise: PromiseLike<Value>,
@@ -111,7 +113,7 @@ function settled<Value, Result>(
     const limit = codecLimit(timeout);
     const fail = (error: unknown) => void onMessageError(channel, record.payload, error);
     let isSettled = false;
-    /** Settles the first time that it is called. */
+    /** Only the first call settles. */
     const settle = (outcome: () => void) => {
       if (isSettled) return;
       isSettled = true;
@@ -151,7 +153,7 @@ function endOf(payload: Uint8Array): End {
   throw new Error("Cannot decode payload: the sealed payload is of an unknown kind");
 }
 
-/** A pattern goes on when one of its channels ends. */
+/** A pattern continues when one of its channels ends. */
 function checkEnd(payload: Uint8Array): undefined {
   endOf(payload);
 }

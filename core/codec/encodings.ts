@@ -1,5 +1,5 @@
 /**
- * The messages that are being encoded, in the order of their channels.
+ * Messages that are being encoded, in order within each channel.
  *
  * @module
  */
@@ -11,12 +11,12 @@ import { isThenable } from "../util/realm.ts";
 import { LONGEST } from "../util/timer.ts";
 
 /**
- * The shortest time that a codec gets, in milliseconds. A `timeout` below it is meant for a broker
- * that is away, and would refuse messages whenever the process is busy.
+ * The shortest time limit of a codec, in milliseconds. A shorter `timeout` is meant for an
+ * unreachable broker, and would reject messages whenever the process is busy.
  */
 export const SHORTEST_LIMIT = 1_000;
 
-/** The time that a codec gets for one message, in milliseconds. */
+/** The time limit of a codec for one message, in milliseconds. */
 export function codecLimit(timeout: number): number {
   return Math.min(Math.max(timeout, SHORTEST_LIMIT), LONGEST);
 }
@@ -31,7 +31,9 @@ export function lateCodecError(what: string, limit: number): DOMException {
 
 /** A message that is being encoded, or is encoded and waits for an earlier one of its channel. */
 interface Entry {
-  /** The payload, once it is encoded: in an object, since a codec at fault may return anything. */
+  /**
+   * The payload, once it is encoded. It is in an object, since a faulty codec may return any value.
+   */
   encoded: { readonly payload: Payload } | undefined;
   /** The time of `performance.now()` when its encoding began. */
   readonly since: number;
@@ -41,18 +43,18 @@ interface Entry {
   readonly fail: (reason: unknown) => void;
 }
 
-/** The messages of one channel. Its timer limits how long they wait for the first one. */
+/** The messages of one channel. Its timer limits how long they wait for the first message. */
 interface Lane {
   readonly entries: Set<Entry>;
-  /** The time since which the first one is waited for. */
+  /** The time when the wait for the first message began. */
   since: number;
   timer: ReturnType<typeof setTimeout> | undefined;
 }
 
 /**
- * Passes encoded messages on, those of each channel in the order in which they were published. A
- * message that takes its time holds back later ones of its channel, and no other. One that takes too
- * long is rejected, and so is one whose signal aborts.
+ * Passes encoded messages on, in the order of publishing within each channel. A slow message holds
+ * back only the later messages of its channel. A message that takes too long, or whose signal
+ * aborts, is rejected.
  */
 export class Encodings {
   readonly #lanes = new Map<string, Lane>();
@@ -70,12 +72,13 @@ export class Encodings {
   }
 
   /**
-   * Passes a payload on, at once unless it, or an earlier one of its channel, is still being encoded.
+   * Passes a payload on. Waits only while this payload, or an earlier one of its channel, is being
+   * encoded.
    *
-   * @param channel The channel whose order it keeps.
+   * @param channel The channel whose order is kept.
    * @param payload The payload, or the promise of a codec.
    * @param send Takes the payload when it is its turn.
-   * @param signal Rejects the message at once when it aborts; it is not sent then.
+   * @param signal Rejects the message when it aborts. The message is then not sent.
    */
   inTurn<Result>(
     channel: string,
@@ -127,7 +130,7 @@ export class Encodings {
     return count;
   }
 
-  /** Resolves once no message is being encoded. Rejects those that take too long. */
+  /** Resolves once no message is being encoded. Rejects the messages that take too long. */
   async drain(): Promise<void> {
     if (this.#lanes.size === 0) return;
     const late = setTimeout(() => {
@@ -144,7 +147,7 @@ export class Encodings {
     return lane;
   }
 
-  /** Sends what is encoded, up to the first message that is not. */
+  /** Sends the encoded messages, up to the first message that is not encoded. */
   #advance(channel: string, lane: Lane): void {
     for (const entry of lane.entries) {
       if (!entry.encoded) break;
@@ -167,7 +170,7 @@ export class Encodings {
     }, delay);
   }
 
-  /** Rejects the messages that have been encoded since a time or longer. */
+  /** Rejects the messages whose encoding began at a time or earlier. */
   #expire(channel: string, lane: Lane, since: number): void {
     for (const entry of lane.entries) {
       if (entry.encoded || entry.since > since) continue;

@@ -16,9 +16,9 @@ export interface EncryptionKeys {
   /** The id of the key to encrypt with. */
   readonly current: string;
   /**
-   * All keys to decrypt with, by id. A key is an AES-GCM key of `crypto.subtle` that may decrypt,
-   * and encrypt if it is the current one, or 16, 24 or 32 bytes, which are copied. An id has at most
-   * 255 bytes.
+   * All keys to decrypt with, by id. A key is an AES-GCM key of `crypto.subtle` with the usage
+   * `decrypt`, and `encrypt` if it is the current key. It can also be 16, 24 or 32 bytes, which are
+   * copied. An id has at most 255 bytes.
    */
   readonly keys: Readonly<
     // This is `CryptoKey`, a global type that @types/node does not declare.
@@ -50,7 +50,7 @@ const decoder = new TextDecoder("utf-8", { fatal: true });
  *   then remove the old one. A key is safe for about 2^32 messages, since each message has a random
  *   IV (NIST SP 800-38D, 8.3).
  *
- * A payload that was encrypted with an unknown key, was altered, or is not encrypted is a
+ * A payload that was encrypted with an unknown key, was altered, or is not encrypted causes a
  * `messageerror`. Needs a backend that supports bytes: `postgres://` does not.
  *
  * @typeParam Message The type of the messages.
@@ -146,7 +146,7 @@ export function encrypted<Message>(codec: Codec<Message>, keys: EncryptionKeys):
   };
 }
 
-/** The authenticated data of a payload: it can get neither another key id nor another channel. */
+/** The authenticated data of a payload, which binds it to the key id and the channel. */
 function bound(head: Uint8Array, channel: string): Uint8Array<ArrayBuffer> {
   return concat(head, encoder.encode(channel));
 }
@@ -170,7 +170,7 @@ async function open(
 }
 
 /**
- * Checks a key, and copies its bytes: the caller may wipe them before they are imported, at first
+ * Checks a key, and copies its bytes, since the caller may wipe them before the import at first
  * use.
  */
 function checkKey(

@@ -1,7 +1,7 @@
 /**
  * The two bytes before a payload that is compressed, encrypted, sealed or an end mark.
  *
- * The first byte is `0xC1`, with which neither UTF-8 nor MessagePack can begin. The second is the
+ * The first byte is `0xC1`. Neither UTF-8 nor MessagePack can begin with it. The second byte is the
  * kind. So subscribers can read wrapped and plain payloads before publishers begin to wrap them.
  *
  * @module
@@ -11,7 +11,7 @@ import type { Payload } from "../backend/contract.ts";
 
 const MAGIC = 0xc1;
 
-/** The second byte of an end mark: its reason follows, as UTF-8. */
+/** The second byte of an end mark. The reason follows, as UTF-8. */
 const END = 0x2e;
 
 /** The maximum length of the reason of an end, in bytes. */
@@ -35,8 +35,8 @@ export function endMark(reason: string): Uint8Array<ArrayBuffer> {
 }
 
 /**
- * The reason of an end mark, which may be empty, or `undefined` for any other payload. If the rest
- * is too long or not UTF-8, it is not an end mark but a binary message.
+ * The reason of an end mark, which may be empty, or `undefined` for any other payload. A payload
+ * whose rest is too long or not UTF-8 is a binary message, not an end mark.
  */
 export function reasonOfEnd(payload: Payload): string | undefined {
   if (typeof payload === "string" || payload[0] !== MAGIC || payload[1] !== END) return undefined;
@@ -80,9 +80,9 @@ export function looksWrapped(bytes: Uint8Array): boolean {
 }
 
 /**
- * Unwraps a payload; `undefined` if it is not wrapped.
+ * Unwraps a payload. Returns `undefined` if it is not wrapped.
  *
- * @throws {Error} If its kind is unknown.
+ * @throws {Error} If the kind is unknown.
  */
 export function unwrap(
   payload: Payload,

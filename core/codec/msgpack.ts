@@ -1,7 +1,7 @@
 /**
  * The MessagePack codec: a compact format for all JSON values, and for bytes, dates and 64-bit
- * integers. Messages have about three quarters of the size of their JSON, messages with bytes an
- * eighth.
+ * integers. Messages have about three quarters of the size of their JSON. Messages with bytes have
+ * an eighth.
  *
  * Needs the library `@msgpack/msgpack`. Deno downloads it when this module is loaded; with npm,
  * install it next to this package. Other libraries are faster (1 µs instead of 2 µs for a message
@@ -27,15 +27,15 @@ const MOST = 2n ** 64n - 1n;
 /**
  * Encodes messages as MessagePack.
  *
- * - **Supported** are null, booleans, numbers with `NaN` and `-0`, 64-bit bigints, strings,
+ * - **Supported** are null, booleans, numbers including `NaN` and `-0`, 64-bit bigints, strings,
  *   `Uint8Array`s, `Date`s, and arrays and plain objects of these: up to 100 levels, and up to a
- *   million values with the keys of objects.
+ *   million values, including the keys of objects.
  * - **`undefined`** is omitted from objects and becomes null in arrays, as in JSON.
- * - **Everything else** is a `TypeError`: a `Map`, a `Set`, a class instance, a function, a string
- *   with a lone surrogate.
+ * - **Everything else** throws a `TypeError`: a `Map`, a `Set`, a class instance, a function, a
+ *   string with a lone surrogate.
  *
  * An integer that another program wrote with 64 bits is decoded as a bigint. A payload that claims
- * more values than it has bytes, has more than a million, or has a key `__proto__`, is a
+ * more values than it has bytes, has more than a million, or has a key `__proto__`, causes a
  * `messageerror`. Needs a backend that supports bytes: `postgres://` does not.
  *
  * @typeParam Message The type of the messages. Received messages are not validated: another program
@@ -65,7 +65,7 @@ export function msgpack<Message = unknown>(): SyncCodec<Message> {
       if (message === undefined) refuse(message);
       const found = { values: 0, hasMinusZero: false };
       check(message, 1, found);
-      // The library writes -0 as the integer 0. As a float it is kept.
+      // The library writes -0 as the integer 0. A float keeps it.
       return library.encode(message, { ...options, forceIntegerToFloat: found.hasMinusZero });
     },
     decode(payload) {
@@ -76,7 +76,7 @@ export function msgpack<Message = unknown>(): SyncCodec<Message> {
   };
 }
 
-/** The extension for dates, for those of every realm: that of the library uses `instanceof`. */
+/** The extension for dates of every realm. The extension of the library uses `instanceof`. */
 function extensions() {
   const codec = new library.ExtensionCodec();
   codec.register({
@@ -90,11 +90,11 @@ function extensions() {
   return codec;
 }
 
-/** What a message has. */
+/** What `check()` has found in a message. */
 interface Found {
-  /** The number of values, with the keys of objects. */
+  /** The number of values, including the keys of objects. */
   values: number;
-  /** It has the number -0. */
+  /** Whether there is a number -0. */
   hasMinusZero: boolean;
 }
 

@@ -9,12 +9,12 @@
 export const DEEPEST = 100;
 
 /**
- * The maximum number of values in a message, with the keys of objects. An empty object is one byte,
- * and more than sixty in memory.
+ * The maximum number of values in a message, including the keys of objects. An empty object is one
+ * byte, but more than sixty bytes in memory.
  */
 export const MOST_VALUES = 1_000_000;
 
-/** By the first byte of a value: the number of bytes after it, or the size of a length field. */
+/** The number of bytes after a first byte, or the size of its length field. */
 const FIXED: Readonly<Record<number, number>> = {
   ...{ 0xca: 4, 0xcb: 8, 0xcc: 1, 0xcd: 2, 0xce: 4, 0xcf: 8, 0xd0: 1, 0xd1: 2, 0xd2: 4, 0xd3: 8 },
   ...{ 0xd4: 2, 0xd5: 3, 0xd6: 5, 0xd7: 9, 0xd8: 17 },
@@ -25,12 +25,12 @@ const COUNTED: Readonly<Record<number, readonly [size: number, extra: number]>> 
 };
 
 /**
- * Checks a payload before anything is built of it: four bytes can claim four billion values.
+ * Checks a payload before it is decoded, since four bytes can claim four billion values.
  *
  * The format: https://github.com/msgpack/msgpack/blob/master/spec.md
  *
- * @throws {RangeError} If it claims more values than it has bytes, or has too many values, or is
- * nested too deeply.
+ * @throws {RangeError} If the payload claims more values than it has bytes, has too many values, or
+ * is nested too deeply.
  */
 export function checkClaims(bytes: Uint8Array): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -66,7 +66,7 @@ export function checkClaims(bytes: Uint8Array): void {
   }
 }
 
-/** The number of bytes after the first one of a value that is not a container. */
+/** The number of bytes after the first byte of a value that is not a container. */
 function lengthOf(view: DataView, first: number, at: number): number {
   if (first >= 0xa0 && first <= 0xbf) return first & 0x1f;
   const counted = COUNTED[first];
@@ -76,7 +76,7 @@ function lengthOf(view: DataView, first: number, at: number): number {
   return size + extra + length;
 }
 
-/** Reads past the end are 0: the decoder reports truncated payloads. */
+/** A read past the end returns 0, since the decoder reports truncated payloads. */
 function byte(view: DataView, at: number): number {
   return at + 1 <= view.byteLength ? view.getUint8(at) : 0;
 }

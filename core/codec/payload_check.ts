@@ -1,5 +1,5 @@
 /**
- * Checks of payloads: their type and their size.
+ * Checks the type and the size of payloads.
  *
  * @module
  */
@@ -13,8 +13,8 @@ import { isBytes } from "../util/realm.ts";
 /**
  * Checks what a codec has returned for a message.
  *
- * @throws {TypeError} If it is neither a string nor bytes.
- * @throws {RangeError} If it is larger than the limit, in bytes.
+ * @throws {TypeError} If the payload is neither a string nor bytes.
+ * @throws {RangeError} If the payload is larger than the limit, in bytes.
  */
 export function checkEncoded(
   channel: string,
@@ -34,16 +34,16 @@ export function checkEncoded(
 }
 
 /**
- * Checks the size of a payload. Runs before anything is built of it: a few bytes of JSON or
- * MessagePack can become a hundred times as many in memory.
+ * Checks the size of a payload before it is decoded. A few bytes of JSON or MessagePack can take a
+ * hundred times as many in memory.
  *
  * @param what The failed action, as shown in the message.
  * @param limit The maximum size in bytes.
- * @throws {RangeError} If it is larger.
+ * @throws {RangeError} If the payload is larger.
  */
 export function checkSize(what: string, payload: Payload, limit: number): void {
   if (isSmall(payload, limit)) return;
-  // The bytes of a text are counted only if that decides.
+  // The bytes of a text are counted only if its length does not decide.
   const { length } = payload;
   const isCounted = typeof payload === "string" && length <= limit;
   const size = isCounted ? byteLength(payload) : length;
@@ -55,7 +55,7 @@ export function checkSize(what: string, payload: Payload, limit: number): void {
   );
 }
 
-/** Returns `true` if a payload is within the limit for sure: a character has up to three bytes. */
+/** Returns `true` if a payload is certainly within the limit. A character has up to three bytes. */
 function isSmall(payload: Payload, limit: number): boolean {
   return (typeof payload === "string" ? payload.length * 3 : payload.length) <= limit;
 }

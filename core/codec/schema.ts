@@ -48,7 +48,10 @@ export interface SchemaIssue {
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }
 
-/** The maximum number of characters of an issue that an error shows: they may repeat the message. */
+/**
+ * The maximum number of characters of an issue that an error shows, since an issue may repeat the
+ * message.
+ */
 const LONGEST_ISSUE = 500;
 
 /** A message does not match the schema of its channel. */
@@ -122,9 +125,8 @@ export type ChannelsOf<Given, Side extends "input" | "output" = "output"> = Give
  * Wraps a codec with validation. Published messages are validated but sent unchanged. Subscribers
  * receive the output of the schema.
  *
- * The first message of each schema is also decoded and validated as a subscriber does it: what the
- * codec turns into something that the schema refuses, such as a `Date` in JSON, is rejected before
- * it is sent.
+ * The first message of each schema is also decoded and validated, as by a subscriber. If the schema
+ * then rejects the message, such as a string for a `Date` in JSON, it is not sent.
  *
  * @throws {TypeError} If a schema is not a Standard Schema.
  */
@@ -152,20 +154,20 @@ export function checked(
       name.includes("*") ? [{ pattern: new Pattern(name), schema }] : []
     );
 
-  /** The schema of this name, otherwise that of the first pattern that matches. */
+  /** The schema of this name, or of the first pattern that matches. */
   function schemaOf(channel: string): Schema {
     const schema = Object.hasOwn(channels, channel)
       ? channels[channel]
       : patterns.find(({ pattern }) => pattern.matches(channel))?.schema;
     if (schema) return schema;
     throw new TypeError(
-      `Cannot use channel ${nameOf(channel)}: it has no schema, those that do are ${
+      `Cannot use channel ${nameOf(channel)}: it has no schema, channels with a schema are ${
         Object.keys(channels).join(", ")
       }`,
     );
   }
 
-  /** The schemas that have accepted one of their messages after it was encoded and decoded. */
+  /** The schemas that have accepted a message after it was encoded and decoded. */
   const proven = new WeakSet<Schema>();
 
   function decoded(payload: Payload, channel: string): unknown {
@@ -221,7 +223,7 @@ export function checked(
   };
 }
 
-/** The reason why a message is rejected that its schema has accepted. */
+/** The reason for rejecting a message that its schema has accepted. */
 function unproven({ name }: Codec<unknown>): string {
   return `its schema accepts it, but not what arrives after ${name} has encoded and decoded it; ` +
     "use a codec that keeps it, such as msgpack(), or a schema of what arrives, such as z.coerce.date()";

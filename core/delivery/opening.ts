@@ -12,11 +12,11 @@ import { kindOf } from "../util/kind.ts";
 import { after } from "../util/timer.ts";
 
 /**
- * Events that are sent to a client: a subscription, a stream that one was piped through, a promise of
+ * Events that are sent to a client: a subscription, the result of its `pipeThrough()`, a promise of
  * either, or a function that returns one of these.
  *
- * A function is called once. Its signal aborts when no more is sent, for example because the client
- * has left: pass it to `subscribe()`.
+ * A function is called once. Its signal aborts when nothing more is sent, for example because the
+ * client has left. Pass it to `subscribe()`.
  *
  * @typeParam Event Type of the events.
  */
@@ -27,7 +27,7 @@ export type EventsInput<Event> =
 
 /** Reads the events of a stream. */
 export interface EventsReader<Message> {
-  /** The cursor of a subscription; a stream that one was piped through has none. */
+  /** The cursor of a subscription. The result of `pipeThrough()` has none. */
   readonly cursor?: SubscriptionCursor<Message>;
   /** Reads the next event. */
   next(): Promise<IteratorResult<BroadcastEvent<Message>, undefined>>;
@@ -35,19 +35,21 @@ export interface EventsReader<Message> {
   leave(): Promise<unknown>;
 }
 
-/** Opens events, and leaves them even if they are not there yet. */
+/** Opens events. They can be closed even before they are available. */
 export class Opening<Message> {
   /** The reader, once there is one. */
   reader: EventsReader<Message> | undefined;
   /** Resolves with the reader. */
   readonly ready: Promise<EventsReader<Message>>;
-  /** Aborts the signal of a function. A stream has none: it costs a kilobyte on Node. */
+  /**
+   * Aborts the signal of a function. A stream gets none, since a signal costs a kilobyte on Node.
+   */
   readonly #abort: AbortController | undefined;
 
   /**
-   * @param events What to open.
-   * @throws {TypeError} If it is neither a stream, nor a promise, nor a function, or if it is a
-   * stream that is locked.
+   * @param events The events to open.
+   * @throws {TypeError} If the argument is neither a stream, nor a promise, nor a function, or if
+   * the stream is locked.
    */
   constructor(events: EventsInput<BroadcastEvent<Message>>) {
     if (isStream(events)) {
@@ -57,7 +59,8 @@ export class Opening<Message> {
     }
     const { signal } = this.#abort = new AbortController();
     this.ready = this.#open(promiseOf(events, signal), signal);
-    // Handled by whoever awaits it; nobody does after the client has left.
+    // A rejection is handled by the caller that awaits it. After the client has left, nobody awaits
+    // it.
     this.ready.catch(() => {});
   }
 
@@ -72,10 +75,10 @@ export class Opening<Message> {
     }
   }
 
-  /** Closes the subscription: at once, or as soon as it is there. Never rejects. */
+  /** Closes the subscription, at once or as soon as it is available. Never rejects. */
   async leave(): Promise<void> {
     const left = this.reader?.leave();
-    // Only now: otherwise the signal would end the subscription with an error.
+    // Aborted after `leave()`. Otherwise the signal would end the subscription with an error.
     this.#abort?.abort();
     await left?.catch(() => {});
   }
@@ -91,7 +94,10 @@ export class Opening<Message> {
   }
 }
 
-/** What a handler can answer later: the broker is away, or this process is about to end. */
+/**
+ * Errors after which a client should retry: the broker cannot be reached, or this process is about
+ * to end.
+ */
 const TEMPORARY = [
   "ConnectionError",
   "ClosedError",
@@ -102,7 +108,7 @@ const TEMPORARY = [
 ];
 
 /**
- * Whether an error is of the moment, so that the browser should ask again. By its name, since each
+ * Whether an error is temporary, so that the browser should retry. Names are compared, since each
  * realm and each copy of the library has its own classes.
  */
 export function isTemporary(error: unknown): boolean {
@@ -126,8 +132,8 @@ function isStream<Event>(events: EventsInput<Event>): events is ReadableStream<E
 }
 
 /**
- * Reads a subscription by its cursor. Other streams are read by a reader: the `return()` of their
- * iterator would wait for a pending read, so for the next event.
+ * Reads a subscription through its cursor, and other streams through a reader. The `return()` of
+ * their iterator would wait for a pending read, and so for the next event.
  */
 function readerOf<Message>(
   events: ReadableStream<BroadcastEvent<Message>>,

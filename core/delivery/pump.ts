@@ -11,21 +11,22 @@ import { isThenable } from "../util/realm.ts";
 import { soon } from "../util/timer.ts";
 import type { EventsReader } from "./opening.ts";
 
-/** What takes the events. */
+/** The consumer of the events. */
 export interface Consumer<Message> {
-  /** Whether it takes more events now. When that changes to `true`, it calls `resume()`. */
+  /** Whether the consumer takes more events now. It calls `resume()` when this becomes `true`. */
   readonly hasRoom: boolean;
   /** Takes an event. */
   add(event: BroadcastEvent<Message>): void;
   /**
-   * No more events are ready in this turn.
+   * Called when no more events are ready in this turn.
    *
-   * @param now The time of `performance.now()`, asked once for all pumps: that is slow on Deno.
+   * @param now The time of `performance.now()`, read once for all pumps, since that is slow on
+   * Deno.
    */
   flush(now: number): void;
-  /** The events are over. */
+  /** Called at the end of the events. */
   end(outcome: Outcome): void;
-  /** The events have failed, or the consumer threw. */
+  /** Called when the events have failed, or the consumer threw. */
   fail(error: unknown): void;
 }
 
@@ -34,18 +35,18 @@ export interface Consumer<Message> {
  * client: its events stay in the ring.
  */
 export class Pump<Message> {
-  /** The next event is being waited for. */
+  /** Whether the pump waits for the next event. */
   isWaiting = false;
   readonly #reader: EventsReader<Message>;
   readonly #cursor: SubscriptionCursor<Message> | undefined;
   readonly #consumer: Consumer<Message>;
-  /** The branch is read without its cursor, which only the first event needs. */
+  /** Whether the branch is read without its cursor. Only the first event needs the cursor. */
   #isDirect = false;
   #isStopped = false;
 
   /**
    * @param reader Reads the events.
-   * @param consumer Takes them.
+   * @param consumer Takes the events.
    */
   constructor(reader: EventsReader<Message>, consumer: Consumer<Message>) {
     this.#reader = reader;
@@ -60,17 +61,17 @@ export class Pump<Message> {
     else this.#reader.next().then(this.#receive, this.#fail);
   }
 
-  /** The consumer has room again. */
+  /** Called when the consumer has room again. */
   resume(): void {
     if (!this.isWaiting) this.pump(performance.now());
   }
 
-  /** Passes on nothing more. */
+  /** Stops passing on events. */
   stop(): void {
     this.#isStopped = true;
   }
 
-  /** Called for the next event, at once when it arrives: it must not throw. */
+  /** Called for the next event, synchronously when it arrives. Must not throw. */
   readonly #receive = (result: Result<Message> | Promise<Result<Message>>): void => {
     if (isThenable(result)) return void result.then(this.#receive, this.#fail);
     this.isWaiting = false;
@@ -82,7 +83,7 @@ export class Pump<Message> {
     } catch (error) {
       return this.#fail(error);
     }
-    // Later in this turn, so that what is published together is sent together.
+    // Runs later in this turn, so that events that are published together are sent together.
     if (due.length === 0) soon(pumpAll);
     due.push(this as Pump<unknown>);
   };

@@ -1,24 +1,21 @@
 /**
- * Where events arrive, for those who observe them.
+ * The hook for observers of arriving events.
  *
  * @module
  */
 
-import type { Target } from "../backend/contract.ts";
-import type { MessageHeaders } from "../backend/headers.ts";
+import type { BackendRecord, Target } from "../backend/contract.ts";
 
-/** What is known of an event that arrives. */
-export interface Arrived {
+/** An arriving event. */
+export interface Arrived extends Pick<BackendRecord, "headers"> {
   /** The channel that it was published to. */
   readonly channel: string;
-  /** Its id, once it is delivered. */
+  /** The id of the event, once it is delivered. */
   readonly id?: string | undefined;
-  /** Metadata of the message, if it has any. */
-  readonly headers?: MessageHeaders | undefined;
 }
 
-/** Where the events of all channels arrive. */
+/** The hook for observers, for the events of all channels. */
 export interface Arrivals {
-  /** Called for each event, if anyone observes them; calls `deliver` once. */
+  /** Called for each event, if there are observers. Calls `deliver` once. */
   observe: ((event: Arrived, target: Target, deliver: () => void) => void) | undefined;
 }

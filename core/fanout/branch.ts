@@ -20,8 +20,8 @@ import type { BranchOptions } from "./start.ts";
 import type { Cell, Tee } from "./tee.ts";
 
 /**
- * A cursor into the ring of a tee. The hottest object of the library, so cursor, waiter and iterator
- * are one plain object: state on a stream object costs up to nine times as much on Node 20.
+ * A cursor into the ring of a tee. Every event passes here, so cursor, waiter and iterator are one
+ * plain object. State on a stream object costs up to nine times as much on Node 20.
  *
  * @typeParam Message Type of the messages.
  */
@@ -33,14 +33,16 @@ export class Branch<Message> implements EventReader<Message> {
   /** Last tee version handled; -1 if notices are pending. */
   #handled = -1;
   #cursor: number;
-  /** The cursor less the number of events delivered: counting costs nothing where events pass. */
+  /**
+   * The cursor minus the number of delivered events, so that counting costs nothing for each event.
+   */
   #base: number;
   #waiter: Waiter<Message> | undefined;
-  /** Reads after the waiting one; rarely used. */
+  /** The reads behind the waiting one. Rarely used. */
   #queue: Waiter<Message>[] | undefined;
   /** Position after the last record read, if there is a log. */
   #position: Position | undefined;
-  /** State of the reader's end. */
+  /** Whether and how the reader has ended. */
   readonly ending: Ending<Message>;
   /** Called once, when the branch has left the tee, to release its signal. */
   onLeave: (() => void) | undefined;
@@ -59,7 +61,7 @@ export class Branch<Message> implements EventReader<Message> {
   /**
    * @param tee Tee to read.
    * @param options Additional options.
-   * @param ending State of the reader's end.
+   * @param ending Whether and how the reader has ended.
    */
   constructor(tee: Tee<Message>, options: BranchOptions, ending = new Ending<Message>()) {
     this.#tee = tee;
@@ -75,7 +77,7 @@ export class Branch<Message> implements EventReader<Message> {
     this.#onOwnGap = options.onOwnGap;
   }
 
-  /** Id of the position read up to; undefined while a gap before it has not been reported. */
+  /** Id of the position read so far. `undefined` while a gap before it is not reported. */
   get id(): string | undefined {
     if (this.#first !== undefined) return undefined;
     if (this.#replay !== undefined) return this.#replay.id;
@@ -88,7 +90,7 @@ export class Branch<Message> implements EventReader<Message> {
     return this.#cursor - this.#base;
   }
 
-  /** Number of events that are still to be read; at least that many while it reads the log. */
+  /** Number of unread events. A lower bound while the branch reads the log. */
   get lag(): number {
     return this.#replay ? this.#replay.lag : this.#tee.ring.head - this.#cursor;
   }
@@ -129,7 +131,10 @@ export class Branch<Message> implements EventReader<Message> {
     } else this.#serveFirst(waiter);
   }
 
-  /** Creates a branch at the same position, with the same pending gaps. Pending reads stay here. */
+  /**
+   * Creates a branch at the same position, with the same pending gaps. Pending reads stay with this
+   * branch.
+   */
   fork(): Branch<Message> {
     const { onGap } = this;
     const options = { gap: this.#first, onGap, onOwnGap: this.#onOwnGap };
@@ -161,7 +166,7 @@ export class Branch<Message> implements EventReader<Message> {
       this.#position = position;
       return this.#stamp(result);
     }
-    // Read only now: the user's `onGap` may have ended the tee.
+    // Checked only now, since the user's `onGap` may have ended the tee.
     if (this.#tee.outcome !== undefined) this.#leave(this.#tee.outcome);
     return undefined;
   }
@@ -240,7 +245,7 @@ export class Branch<Message> implements EventReader<Message> {
     this.#serve();
   }
 
-  /** Resolves queued reads with available events; the first without one waits. */
+  /** Resolves queued reads with available events. The first read without an event waits. */
   #serve(): void {
     const queue = this.#queue ?? [];
     this.#queue = undefined;

@@ -53,16 +53,16 @@ export interface ChannelOptions<Message> extends DecodeOptions<Message> {
   readonly limits: RingLimits;
   /** Closes the channel some time after the last subscriber has left. */
   readonly lingering: Lingering;
-  /** Limit in milliseconds on opening the tail, with its retries, and on decoding a message. */
+  /** Time limit in milliseconds for opening the tail, with retries, and for decoding a message. */
   readonly timeout: number;
-  /** Who observes the events. */
+  /** The hook for observers of events. */
   readonly arrivals: Arrivals;
   /** Called for each gap that affects all subscribers. */
   readonly onGap: (target: Target, gap: Gap) => void;
 }
 
 /**
- * One tail, from its first subscriber until it has lingered after the last. Once it has closed, a
+ * One tail. It opens for its first subscriber, and lingers after its last. Once it has closed, a
  * later subscriber gets a new `Channel`.
  *
  * @typeParam Message Type of the messages.
@@ -74,20 +74,20 @@ export class Channel<Message> {
   readonly scope: Scope;
   /** Resolves once the tail is closed and its resources are released. */
   readonly closed: Promise<void>;
-  /** No more subscribers are accepted. */
+  /** Whether the channel accepts no more subscribers. */
   stopping = false;
   /** Tee that the subscriptions read. */
   readonly tee: Tee<Message>;
-  /** Number of messages that this broadcast has published to it. */
+  /** Number of messages that this broadcast has published to the channel. */
   published = 0;
   /** Number of gaps, by cause. */
   readonly gaps: Counts = {};
   readonly #options: ChannelOptions<Message>;
-  /** Aborts when the channel stops: a codec that never settles must not keep it open. */
+  /** Aborts when the channel stops, since a codec that never settles must not keep it open. */
   #stopped: AbortController | undefined;
   /** Options of the decoder, once there is something to decode. */
   #decoding: DecodeOptions<Message> | undefined;
-  /** Resolves once the tail is open; replaced while the tail is lost. */
+  /** Resolves once the tail is open. Replaced while the tail is lost. */
   #opened: Promise<void>;
   /** Number of subscribers that wait for the tail. */
   #joining = 0;
@@ -136,12 +136,12 @@ export class Channel<Message> {
     }
   }
 
-  /** Ends all subscriptions after the events in the ring, and closes the tail. */
+  /** Ends all subscriptions once they have read the ring, and closes the tail. */
   stop(): void {
     this.#stop({});
   }
 
-  /** What has passed through it, and what waits. */
+  /** The statistics of the channel. */
   get stats(): ChannelStats {
     const { ring, size, lag, delivered } = this.tee;
     return {
@@ -188,7 +188,7 @@ export class Channel<Message> {
       if (this.stopping) break;
       if (failure === MOVED) {
         try {
-          // A tail that breaks again, before any event, must not spin.
+          // A tail that fails again before any event must not be reopened in a busy loop.
           if (this.tee.ring.head !== head) moves = 0;
           ({ head } = this.tee.ring);
           if (moves++ > 0) await backoff(moves, this.#options.connection.closing);
@@ -301,7 +301,8 @@ export class Channel<Message> {
       await (reader.forward ? reader.forward(take) : forward(reader, take));
       return this.stopping ? undefined : new ConnectionError("the broker ended the subscription");
     } catch (error) {
-      // Not an error of the tail, such as of a read that examines a break: the tail is still open.
+      // The error does not come from the tail but, for example, from a read that examines a break.
+      // The tail is still open.
       if (isTaking) await (this.#cancelled ?? reader.cancel().catch(() => {}));
       return error;
     } finally {
@@ -309,7 +310,7 @@ export class Channel<Message> {
     }
   }
 
-  /** Passes items to the tee. Returns a promise if that takes time. */
+  /** Passes items to the tee. Returns a promise if it has to wait. */
   #takeAll(items: readonly Item[]): Promise<void> | undefined {
     for (let index = 0; index < items.length; index++) {
       const taken = this.#take(items[index]!);
@@ -345,8 +346,8 @@ export class Channel<Message> {
   /**
    * Returns a promise once half a ring has moved since readers last had a turn.
    *
-   * Clients push thousands of records before any microtask runs. Readers get a turn of the event loop
-   * for each half ring, so that only one that does not read can overflow.
+   * Clients push thousands of records before any microtask runs. Readers get a turn of the event
+   * loop for each half ring, so that the ring overflows only for a reader that does not read.
    */
   #push(record: BackendRecord, value: Decoded<Message>): Promise<void> | undefined {
     const { limits } = this.#options;
@@ -371,9 +372,9 @@ export class Channel<Message> {
   }
 
   /**
-   * Handles a break of the log. If the log was rolled back, it continues after the newest place that
-   * it shares with the ring, so that subscribers do not receive all of it again. Rejects with `MOVED`
-   * if the tail has to be reopened at that place.
+   * Handles a break of the log. If the log was rolled back, it continues after the newest place
+   * that it shares with the ring, so that subscribers do not receive all events again. Rejects with
+   * `MOVED` if the tail has to be reopened at that place.
    */
   async #meetBreak(found: LogBreak): Promise<void> {
     const { tee } = this;

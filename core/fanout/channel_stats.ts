@@ -1,12 +1,12 @@
 /**
- * What has passed through a channel, and what waits in it, as numbers.
+ * The statistics of a channel.
  *
  * @module
  */
 
 import type { GapCause } from "../backend/event.ts";
 
-/** What a broadcast knows of one channel, or of one pattern, since it was subscribed to. */
+/** The statistics of one channel or pattern, since it was subscribed to. */
 export interface ChannelStats {
   /** The channel, or the pattern. */
   readonly channel: string;
@@ -15,8 +15,8 @@ export interface ChannelStats {
   /** Number of subscriptions that are open. */
   readonly subscribers: number;
   /**
-   * Number of events that the slowest subscription has still to read. A subscription that reads the
-   * log has at least that many before it.
+   * Number of unread events of the slowest subscription. A lower bound while that subscription
+   * reads the log.
    */
   readonly lag: number;
   /**
@@ -27,13 +27,13 @@ export interface ChannelStats {
   /** Number of events that the broker has delivered, from all publishers. */
   readonly received: number;
   /**
-   * Number of events that subscriptions have read, those of the log included: an event that two
+   * Number of events that subscriptions have read, including those of the log. An event that two
    * subscriptions read counts twice.
    */
   readonly delivered: number;
   /**
-   * Number of gaps by their cause. A gap that affects all subscriptions counts once, and so does one
-   * of a single subscription.
+   * Number of gaps by their cause. A gap that affects all subscriptions counts once, and so does a
+   * gap of a single subscription.
    */
   readonly gaps: Readonly<Record<GapCause, number>>;
   /**
@@ -43,10 +43,10 @@ export interface ChannelStats {
   readonly bufferedBytes: number;
 }
 
-/** Counts that have begun, by cause. */
+/** The counts of the causes that have occurred. */
 export type Counts = Partial<Record<GapCause, number>>;
 
-/** The counts of all causes. */
+/** The counts of all causes, including zeros. */
 export function gapCounts(counts: Counts): Record<GapCause, number> {
   const none = { disconnect: 0, overflow: 0, trimmed: 0, reset: 0, rollback: 0, unknown: 0 };
   return { ...none, ...counts };

@@ -30,7 +30,7 @@ export class Channels<Message> {
   readonly #options: ChannelOptions<Message>;
   readonly #channels = new Map<string, Channel<Message>>();
   readonly #patterns = new Map<string, Channel<Message>>();
-  /** What has passed through channels that are closed. */
+  /** The totals of closed channels. */
   readonly #past = { received: 0, delivered: 0 };
   #stopped = false;
 
@@ -43,7 +43,7 @@ export class Channels<Message> {
   /**
    * Creates a branch of a target's tee. If the channel is closing, waits until it is closed.
    *
-   * A channel is found and joined in the same turn, so that it cannot close in between, and an abort
+   * A channel is found and joined in the same turn. So it cannot close in between, and an abort
    * cannot leave it open without a subscriber.
    *
    * @param start Returns the start of the branch; called once the tail is open.
@@ -77,7 +77,7 @@ export class Channels<Message> {
     const { history, signal } = options;
     const start = (channel: Channel<Message>) => startOf(channel, options, onOwnGap);
     const branch = await this.join(backend, target, start, signal);
-    // Otherwise events published before the first read would displace the history.
+    // Otherwise events that are published before the first read would displace the history.
     if (history) {
       await unlessAborted(signal, branch.started()).catch((error) => {
         branch.close();
@@ -87,7 +87,10 @@ export class Channels<Message> {
     return branch;
   }
 
-  /** Ends all subscriptions after the events that have arrived. Joins are rejected from now on. */
+  /**
+   * Ends all subscriptions once they have read the events that have arrived. Later joins are
+   * rejected.
+   */
   async stop(): Promise<void> {
     this.#stopped = true;
     for (const channel of this.#all) {
@@ -112,7 +115,7 @@ export class Channels<Message> {
     if (channel) channel.published++;
   }
 
-  /** The numbers of those that are open, and what has passed through those that are closed. */
+  /** The statistics of open channels, and the totals of closed ones. */
   get stats(): {
     readonly channels: ChannelStats[];
     readonly past: { readonly received: number; readonly delivered: number };
@@ -137,7 +140,7 @@ export class Channels<Message> {
       const { tee } = channel;
       this.#past.received += tee.ring.head - 1;
       this.#past.delivered += tee.tally.delivered;
-      // Its subscriptions may still read what is in the ring.
+      // Subscriptions of the channel may still read the events in the ring.
       tee.tally = this.#past;
     }));
     return channel;

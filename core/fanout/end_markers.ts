@@ -23,7 +23,7 @@ export class EndMarkers {
   count = 0;
   #markers: Marker[] = [];
 
-  /** Adds a marker. Drops those before the event `oldest`. */
+  /** Adds a marker. Drops the markers before the event `oldest`. */
   add(marker: Marker, oldest: number): void {
     this.#markers = this.#markers.filter(({ before }) => before >= oldest);
     this.#markers.push(marker);
@@ -37,7 +37,7 @@ export class EndMarkers {
     return first !== undefined && first.before <= number ? first.end : undefined;
   }
 
-  /** First marker of the era at or before event `number` that the position does not cover. */
+  /** The first marker of the era that the position does not cover, at or before event `number`. */
   uncovered(number: number, position: Position, era: number): Marker | undefined {
     return this.#markers.find((marker) =>
       marker.before <= number && marker.era === era && !position.covers(marker.place)

@@ -1,5 +1,5 @@
 /**
- * Channels that nobody reads any more, and that stay open for a while.
+ * Channels without readers that stay open for a while.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { after } from "../util/timer.ts";
 
 /** A channel that lingers. */
 export interface Lingerer {
-  /** Closes it. */
+  /** Closes the channel. */
   stop(): void;
 }
 
@@ -18,7 +18,7 @@ export interface Lingerer {
 export class Lingering {
   readonly #time: number;
   readonly #pace: Pace;
-  /** When each has lingered, the next one first. */
+  /** The times at which the channels close, the earliest first. */
   readonly #ends = new Map<Lingerer, number>();
   #stopTimer: (() => void) | undefined;
 
@@ -31,7 +31,7 @@ export class Lingering {
     this.#pace = pace;
   }
 
-  /** Its last subscriber has left. */
+  /** Adds a channel whose last subscriber has left. */
   add(channel: Lingerer): void {
     if (this.#time === 0) {
       const turn = this.#pace.enter();
@@ -44,7 +44,7 @@ export class Lingering {
     this.#stopTimer ??= this.#wait(this.#time);
   }
 
-  /** It has a subscriber again, or is closed. */
+  /** Removes a channel that has a subscriber again, or is closed. */
   delete(channel: Lingerer): void {
     if (!this.#ends.delete(channel) || this.#ends.size > 0) return;
     this.#stopTimer?.();
@@ -64,7 +64,7 @@ export class Lingering {
         return;
       }
       await this.#pace.enter();
-      // It may have been joined meanwhile, and left again.
+      // The channel may have been joined and left again meanwhile.
       if (this.#ends.get(channel) !== end) continue;
       channel.stop();
     }

@@ -53,7 +53,7 @@ export interface Arrival<Message> {
  * @typeParam Message Type of the messages.
  */
 export class Merge<Message> implements EventReader<Message> {
-  /** State of the reader's end. */
+  /** Whether and how the reader has ended. */
   readonly ending: Ending<Message>;
   /** Called once, when the merge has ended, to release its signal. */
   onLeave: (() => void) | undefined;
@@ -71,13 +71,13 @@ export class Merge<Message> implements EventReader<Message> {
   readonly #reading = new Set<number>();
   /** Branches that have ended. */
   #over = new Set<number>();
-  /** Every branch that has ended did so because its channel was ended. */
+  /** Whether every ended branch has reached the end of its channel. */
   #isFinished = true;
-  /** The end of the last such branch. */
+  /** The end that the last of these branches has reached. */
   #end: End | undefined;
   /** Gap before the first event, until it is reported. */
   #first: Gap | undefined;
-  /** The same gap from then on, until an event carries it. */
+  /** The same gap after that, until an event carries it. */
   #before: Gap | undefined;
   /** Index of the next branch to take from, modulo their number. */
   #turn = 0;
@@ -86,7 +86,7 @@ export class Merge<Message> implements EventReader<Message> {
   /**
    * @param branches Branches to read. They are closed with the merge.
    * @param options Additional options.
-   * @param ending State of the reader's end.
+   * @param ending Whether and how the reader has ended.
    */
   constructor(
     branches: readonly EventReader<Message>[],
@@ -107,7 +107,7 @@ export class Merge<Message> implements EventReader<Message> {
     });
   }
 
-  /** Id of the position read up to; undefined while a gap before it has not been reported. */
+  /** Id of the position read so far. `undefined` while a gap before it is not reported. */
   get id(): string | undefined {
     return this.#first === undefined ? this.#scope.id(this.#seen) : undefined;
   }
@@ -211,9 +211,10 @@ export class Merge<Message> implements EventReader<Message> {
     this.#branches.forEach((branch, index) => {
       if (this.#reading.has(index) || this.#over.has(index)) return;
       this.#reading.add(index);
-      // Kept at once, for forks made meanwhile; delivered in a later microtask.
+      // The event is kept at once, so that a new fork has it too. It is delivered in a later
+      // microtask.
       branch.read((result) => {
-        // The branch has failed: `onEnd` has reported it.
+        // The branch has failed, and `onEnd` has reported it.
         if (isThenable(result)) return void result.then(() => this.#serve(), () => {});
         this.#reading.delete(index);
         if (!result.done) this.#arrived.push({ index, event: result.value });
@@ -259,7 +260,7 @@ export class Merge<Message> implements EventReader<Message> {
     }
   }
 
-  /** An error ends the merge; otherwise the other branches are read to their ends. */
+  /** An error ends the merge. Otherwise the other branches are read to their ends. */
   #branchEnded(index: number, outcome: Outcome): void {
     if ("error" in outcome) return this.#leave(outcome);
     this.#over.add(index);

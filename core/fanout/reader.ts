@@ -23,13 +23,16 @@ export const WITHDRAWN: IteratorReturnResult<undefined> = { value: undefined, do
 
 /** Source of a subscription's events: a branch, or several merged. */
 export interface EventReader<Message> {
-  /** Id of the position read up to; undefined while a gap before it has not been reported. */
+  /** Id of the position read so far. `undefined` while a gap before it is not reported. */
   readonly id: string | undefined;
-  /** State of the reader's end. */
+  /** Whether and how the reader has ended. */
   readonly ending: Ending<Message>;
   /** Called once, when the reader has ended, to release its signal. */
   onLeave: (() => void) | undefined;
-  /** Called for each gap, as soon as the reader waits there. An error it throws ends the reader. */
+  /**
+   * Called for each gap, as soon as the reader has reached it. An error that it throws ends the
+   * reader.
+   */
   onGap: ((gap: Gap) => void) | undefined;
   /** Reads the next event. Concurrent reads are resolved in order. */
   next(): Promise<Result<Message>>;
@@ -59,7 +62,7 @@ export function endWith(
 export interface Outcome {
   /** The error; present only if the reader failed, since any value can be thrown. */
   readonly error?: unknown;
-  /** End of the channel, if that was reached: no event is missing, and reconnecting is of no use. */
+  /** End of the channel, if it was reached. No event is missing, and reconnecting is useless. */
   readonly end?: End;
 }
 
@@ -75,7 +78,7 @@ export function finishBehind(end: End, gap: Gap | undefined, onGap: unknown): Ou
   return gap && !onGap ? { error: new GapError("to the end", gap) } : { end };
 }
 
-/** State of a reader's end. An error rejects one read; later reads are done. */
+/** Whether and how a reader has ended. An error rejects one read. Later reads are done. */
 export class Ending<Message> {
   /** Outcome, once the reader has ended. */
   outcome: Outcome | undefined;
@@ -97,7 +100,7 @@ export class Ending<Message> {
     return this.#ended;
   }
 
-  /** Copies the state for a fork; the error rejects one of its reads, too. */
+  /** Copies the state for a fork. The error also rejects one read of the fork. */
   fork(): Ending<Message> {
     const fork = new Ending<Message>();
     fork.outcome = this.outcome;

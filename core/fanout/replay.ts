@@ -22,28 +22,32 @@ export type ReplayStart =
   }
   | { readonly last: number };
 
-/** Step of a replay: an event, a gap (`own` if only of this reader), or the end of the channel. */
+/**
+ * Step of a replay: an event, a gap (`own` if it affects only this reader), or the end of the
+ * channel.
+ */
 export type Step<Message> =
   | { readonly result: Delivery<Message>; readonly gap?: undefined; readonly end?: undefined }
   | { readonly gap: Gap; readonly own: boolean; readonly end?: undefined }
   | { readonly end: End; readonly gap?: undefined };
 
-/** Number of reads of the log for events that only the ring seems to have. */
+/** Number of times that the log is read again for events that only the ring has. */
 const PATIENCE = 8;
 
 /**
- * Reads pages of the log after its position. Enters the ring once the position has reached, in every
- * shard, the one before the ring's first event. Ends once the ring has caught up in every shard.
+ * Reads pages of the log after its position. Enters the ring once the position has reached, in
+ * every shard, the position before the ring's first event. Ends once the ring has caught up in
+ * every shard.
  *
- * Switching at the ring's first event by identity would not work: it would lose and repeat events
- * if the log has several shards, and never succeed if the log has removed that event.
+ * Entering the ring at its first event, found by identity, would not work. It would lose and repeat
+ * events if the log has several shards, and never succeed if the log has removed that event.
  *
  * @typeParam Message Type of the messages.
  */
 export class Replay<Message> {
   /** Position that the reader has seen. */
   position: Position;
-  /** The replay has left the log, and reads the ring. */
+  /** Whether the replay has left the log, and reads the ring. */
   entered = false;
   /** In the ring: number of the next event. */
   cursor: number;
@@ -53,22 +57,26 @@ export class Replay<Message> {
   readonly #tailPosition: TailPosition;
   /** Number of recent events to start with, until the first page is read. */
   #last: number | undefined;
-  /** Maximum number of events to read after the position, until that is known to be kept. */
+  /**
+   * Maximum number of events to read after the position. `undefined` once the limit was applied.
+   */
   #limit: number | undefined;
-  /** The limit again, after a gap: a log that was replaced may be read from its start. */
+  /** The same limit, for use after a gap. A replaced log may be read from its start. */
   readonly #most: number | undefined;
-  /** Number of the ring's event that the reader is at, while it reads the log instead. */
+  /** Number of the reader's next event in the ring, while it reads the log instead. */
   #wanted: number | undefined;
   #gaps: Step<Message>[] = [];
   #cells: readonly LogCell<Message>[] = [];
   #index = 0;
   /** Era of the position; -1 while unknown. */
   #era = -1;
-  /** The era is proven. Otherwise the log may have been recreated, unnoticed by the tail. */
+  /**
+   * Whether the era is proven. Otherwise the log may have been recreated without the tail noticing.
+   */
   #certain = false;
   #fetching: Promise<void> | undefined;
   #misses = 0;
-  /** Number of gaps of the limit since the last event. */
+  /** Number of gaps that the limit has caused since the last event. */
   #bounds = 0;
 
   /**
@@ -114,7 +122,7 @@ export class Replay<Message> {
     return this.#tailPosition.scope.id(this.position);
   }
 
-  /** Number of events that are known to be still to be read. The log may have more. */
+  /** Number of unread events that are known. The log may have more. */
   get lag(): number {
     const { ring } = this.#tee;
     if (this.#wanted !== undefined) return ring.head - this.#wanted;
@@ -142,7 +150,7 @@ export class Replay<Message> {
     return this.#stepRing();
   }
 
-  /** Resolves once the position is known; a start with `last` has to read it first. */
+  /** Resolves once the position is known. A start with `last` reads the log first. */
   async placed(): Promise<void> {
     if (this.#last !== undefined) await this.fetch();
   }
@@ -156,7 +164,7 @@ export class Replay<Message> {
   #stepLog(): Step<Message> | undefined {
     const gap = this.#gaps.shift();
     if (gap) return gap;
-    // What follows a gap is read once it is known that it is not too much.
+    // The events after a gap are read only once the limit was applied to them.
     while (this.#index < this.#cells.length && this.#limit === undefined) {
       const cell = this.#cells[this.#index++]!;
       if (cell.gap) {
@@ -283,13 +291,13 @@ export class Replay<Message> {
     const { from, isWhole } = await log.last(limit);
     if (this.entered || this.position !== position) return;
     this.#limit = undefined;
-    // A log that reports a gap each time must not keep the process from all else.
+    // A log that reports a gap each time must not block the event loop.
     if (this.#bounds++ > 0) await log.pause(this.#bounds);
     if (this.entered || this.position !== position) return;
-    // What the log has removed is told, with its count, by the log itself.
+    // The log itself reports the events that it has removed, with their number.
     if (isWhole || position.reaches(from)) return;
     this.#gaps.push({ gap: { cause: "overflow", after: this.id }, own: true });
-    // A shard that the log does not have, of an id that somebody made up, would be a gap again.
+    // A forged id may have a shard that the log does not have. It would cause the same gap again.
     this.position = from.union(position.amongShardsOf(from));
     this.#cells = [];
     this.#certain = false;
@@ -301,14 +309,14 @@ export class Replay<Message> {
   }
 
   /**
-   * Proves that the position is in the tail's log of an era in which a page was read. A later check
-   * that the log still holds the tail's position proves it.
+   * Proves the era of the position. A page was read in that era, and afterwards the log must still
+   * hold the tail's position.
    */
   async #prove(era: number): Promise<boolean> {
     const { position } = this;
     if (this.#certain || this.#tee.holds(position)) return true;
     const { position: reached } = this.#tailPosition;
-    // In a shard where the tail has seen nothing, logs cannot be told apart.
+    // In a shard where the tail has seen nothing, logs cannot be distinguished.
     if (!position.places.every(({ shard }) => reached.in(shard))) return false;
     const isHere = await this.#tee.log!.holds(reached);
     if (!isHere || era !== this.#tailPosition.era || position !== this.position) return false;

@@ -20,11 +20,14 @@ export interface BranchOptions {
   readonly replay?: ReplayStart;
   /** Gap before the first event. */
   readonly gap?: Gap | undefined;
-  /** Called for each gap, as soon as the branch waits there. An error it throws ends the branch. */
+  /**
+   * Called for each gap, as soon as the branch has reached it. An error that it throws ends the
+   * branch.
+   */
   readonly onGap?: ((gap: Gap) => void) | undefined;
   /** Called before `onGap` for gaps of this branch alone: it fell behind, or the log was trimmed. */
   readonly onOwnGap?: ((gap: Gap) => void) | undefined;
-  /** Number of events that its reader has received without it. */
+  /** Number of events that the reader has received before this branch. */
   readonly delivered?: number;
 }
 
@@ -66,7 +69,9 @@ export function startOf<Message>(
   };
 }
 
-/** Start after an id: in the log, in the ring, or live with a gap (`unknown` if it is not an id). */
+/**
+ * Start after an id: in the log, in the ring, or live with a gap (`unknown` if it is not an id).
+ */
 function resume<Message>(
   { tee, scope }: Channel<Message>,
   after: string,
@@ -82,7 +87,7 @@ function resume<Message>(
   return { gap: isPast ? { cause: "disconnect", after } : { cause: "unknown" } };
 }
 
-/** Start after an event of the ring, or at the oldest one if the event is no longer held. */
+/** Start after an event of the ring, or at the oldest event if that event is no longer kept. */
 function inRing<Message>(
   tee: Tee<Message>,
   id: string,

@@ -34,7 +34,7 @@ interface PlacedGaps {
 export interface Cell<Message> {
   /** The event as an iterator result. */
   readonly result: Delivery<Message>;
-  /** Position after the event, if there is a log; the event's id is its id. */
+  /** Position after the event, if there is a log. The id of this position is the event's id. */
   readonly position: Position | undefined;
   /** Place of the event in the log, if there is one. */
   readonly place: Place | undefined;
@@ -42,7 +42,7 @@ export interface Cell<Message> {
   ready: Promise<Delivery<Message>> | undefined;
 }
 
-/** Counts what outlives those that were counted. */
+/** A count that remains after its branches have left. */
 export interface Tally {
   /** Number of events delivered. */
   delivered: number;
@@ -74,13 +74,13 @@ export class Tee<Message> {
   changes = 0;
   /** Number of gaps so far. */
   gapCount = 0;
-  /** Ends of the channel. */
+  /** The ends of the channel. */
   readonly ends: EndMarkers = new EndMarkers();
   /** Outcome, once the tail has ended. Branches read the ring to its end first. */
   outcome: Outcome | undefined;
   /** Branches that have not ended. */
   readonly branches: Set<Branch<Message>> = new Set();
-  /** Where the deliveries of branches that have left are counted. */
+  /** Counts the deliveries of branches that have left. */
   tally: Tally = { delivered: 0 };
   /** Called whenever a branch has left. */
   onLeave: (() => void) | undefined;
@@ -88,11 +88,11 @@ export class Tee<Message> {
   #parked: (Branch<Message> | undefined)[] = [];
   #spare: (Branch<Message> | undefined)[] = [];
   #waiting = 0;
-  /** Kept while the ring holds an event before them, so their number is bounded. */
+  /** Gaps are kept while the ring holds an event before them, so their number is bounded. */
   #gaps: PlacedGaps[] = [];
   /** Number of gaps that are no longer kept. */
   #forgotten = 0;
-  /** Number of the event after the last of them. */
+  /** Number of the event after the last forgotten gap. */
   #forgottenBefore = 0;
   /** Branches that wait for a page of the log. */
   readonly #fetching = new Set<Branch<Message>>();
@@ -139,7 +139,7 @@ export class Tee<Message> {
     return count;
   }
 
-  /** Number of events that the slowest branch has still to read. */
+  /** Number of unread events of the slowest branch. */
   get lag(): number {
     let most = 0;
     for (const branch of this.branches) most = Math.max(most, branch.lag);
@@ -162,7 +162,8 @@ export class Tee<Message> {
     const { ring, tailPosition } = this;
     const position = tailPosition?.advance(place!);
     event.id = position ? tailPosition!.scope.id(position) : this.epoch.id(ring.head);
-    // Property order of the engine's own results: resolving a promise with it is 10% faster.
+    // This is the property order of the engine's own results. Resolving a promise with it is 10%
+    // faster.
     const result = { value: event as BroadcastEvent<Message>, done: false as const };
     const cell = { result, position, place, ready: undefined };
     ring.push(cell, bytes);
@@ -179,7 +180,7 @@ export class Tee<Message> {
   }
 
   /**
-   * Records that events may be missing here. Waiting branches are notified immediately.
+   * Notes that events may be missing here. Waiting branches are notified immediately.
    *
    * @param cause Why events may be missing.
    * @param missed Number of missing events, if known.
@@ -202,7 +203,7 @@ export class Tee<Message> {
 
   /** Number of gaps at or before event `number`. */
   gapsUpTo(number: number): number {
-    // The event is before a forgotten gap: leave one to be met.
+    // The event is before a forgotten gap, so one gap is left to report.
     if (number < this.#forgottenBefore) return this.#forgotten - 1;
     let met = this.#forgotten;
     for (const { before, count } of this.#gaps) if (before <= number) met += count;
@@ -211,7 +212,7 @@ export class Tee<Message> {
 
   /**
    * Gaps up to the cursor, for a branch that has met `met` gaps. Forgotten gaps are reported as one
-   * of unknown size.
+   * gap of unknown size.
    */
   gapsFrom(met: number, cursor: number): Gap[] {
     let number = this.#forgotten;
@@ -293,7 +294,7 @@ export class Tee<Message> {
     });
   }
 
-  /** Places in a shard of the current log that the ring holds, oldest first. */
+  /** The places that the ring holds in a shard of the current log, oldest first. */
   held(shard: number): Place[] {
     const { ring, tailPosition } = this;
     const { floor, from, position } = tailPosition!;

@@ -57,7 +57,7 @@ export async function eventsIn<Message>(
     const found = eventsOf(cells, log.id(page.from), onGap);
     if (after) events.push(...found);
     else events.unshift(...found);
-    // A page with only a gap, which does not advance the position.
+    // The page has only a gap, which does not advance the position.
     if (after && cells.at(-1)!.position === first) break;
     if (after) first = cells.at(-1)!.position;
     else last = cells[0]!.position;

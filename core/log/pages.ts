@@ -35,7 +35,7 @@ import { after as later, turn } from "../util/timer.ts";
 
 /** Maximum number of cached pages. */
 const KEPT = 16;
-/** Time in milliseconds after the last read when the cache is cleared. */
+/** The cache is cleared this many milliseconds after the last read. */
 const REST = 1_000;
 
 /** Options for a `PageReader`. */
@@ -54,13 +54,13 @@ export interface LogCell<Message> {
   readonly position: Position;
   /** Id of that position. */
   readonly id: string;
-  /** Place of the record; a gap has none. */
+  /** Place of the record. A gap has none. */
   readonly place?: Place | undefined;
   /** The end of the channel, if it was ended here. */
   readonly end?: End;
-  /** The event as an iterator result; absent if the record is not an event. */
+  /** The event as an iterator result. Absent if the record is not an event. */
   readonly result?: Delivery<Message>;
-  /** Records are missing here. */
+  /** The gap, if records are missing here. */
   readonly gap?: LogGap;
 }
 
@@ -76,9 +76,9 @@ export interface LogPage<Message> {
 
 /**
  * Reads the log for all subscriptions of a channel. Subscriptions that replay the same part share
- * its pages, so that a thousand that resume at once read the log once.
+ * its pages, so a thousand subscriptions that resume at once read the log once.
  *
- * @typeParam Message What the events carry.
+ * @typeParam Message Type of the messages.
  */
 export class PageReader<Message> {
   readonly #options: PageReaderOptions<Message>;
@@ -86,7 +86,7 @@ export class PageReader<Message> {
   readonly #pages = new Map<string, Promise<LogPage<Message>>>();
   /** Cached pages, by the id that they start after; the newest last. */
   readonly #kept = new Map<string, LogPage<Message>>();
-  /** Checks of positions that have not started, by id. */
+  /** The position checks whose read has not started, by id. */
   readonly #checks = new Map<string, Promise<LogPage<Message>>>();
   readonly #pageSize = new PageSize();
   #stopRest: () => void = () => {};
@@ -96,7 +96,7 @@ export class PageReader<Message> {
     this.#options = options;
   }
 
-  /** Reads the page after a position; empty at the end of the log. Cached. */
+  /** Reads the page after a position. Empty at the end of the log. Cached. */
   async page(after: Position): Promise<LogPage<Message>> {
     const id = this.#options.scope.id(after);
     this.#stopRest();
@@ -174,7 +174,8 @@ export class PageReader<Message> {
   /** Checks that a position is in the current log. */
   async holds(after: Position): Promise<boolean> {
     const id = this.#options.scope.id(after);
-    // Shared only until the read starts: the answer must not be older than the call.
+    // The check is shared only until its read starts, since the answer must not be older than the
+    // call.
     const asked = this.#checks.get(id) ?? turn().then(() => {
       this.#checks.delete(id);
       return this.read({ after, limit: 1 });
@@ -194,7 +195,7 @@ export class PageReader<Message> {
     this.#kept.clear();
   }
 
-  /** The log was recreated: drops all pages, also pending ones, since they may be of the old log. */
+  /** Drops all pages, also pending ones. They may be of a log that was replaced. */
   renew(): void {
     this.rest();
     this.#pages.clear();
@@ -209,12 +210,12 @@ export class PageReader<Message> {
     this.#pages.set(key, reading);
     try {
       const page = await reading;
-      // The log was replaced: other pages, cached or pending, may be of the old one.
+      // The log was replaced. Other pages, cached or pending, may be of the old log.
       if (page.cells.some(({ gap }) => gap && !isComparable(gap))) {
         this.renew();
         this.#pages.set(key, reading);
       }
-      // Not if the log was recreated during the read.
+      // The page is not used if the log was recreated during the read.
       if (this.#pages.get(key) === reading) use?.(page);
       return page;
     } finally {
@@ -244,7 +245,7 @@ export class PageReader<Message> {
       if (item.kind === "loss") continue;
       const last = cells.at(-1);
       if (item.kind === "skip" && last?.gap) {
-        // The log has nothing after the gap: it continues at this place.
+        // The log has nothing after the gap, so it continues at this place.
         cells[cells.length - 1] = { position, id, gap: last.gap };
         continue;
       }
@@ -268,7 +269,7 @@ function eventsIn({ cells }: LogPage<unknown>): number {
   return cells.filter(({ result }) => result).length;
 }
 
-/** Whether a cell is a gap at the position before it, so that a reader there has yet to meet it. */
+/** Whether a cell is a gap that is still unreported to a reader at the previous position. */
 function isUnmet(
   { from, cells }: LogPage<unknown>,
   cell: LogCell<unknown>,

@@ -1,5 +1,5 @@
 /**
- * Finds the newest record that this process holds and that is still in a log that was rolled back.
+ * Finds the newest record of this process that a rolled back log still has.
  *
  * @module
  */
@@ -17,9 +17,9 @@ interface Log {
 }
 
 /**
- * Finds the newest place up to which the log is unchanged. From the oldest on, each record must
- * come back with its fingerprint: a single match could be chance if fingerprints are hashes of
- * payloads, a whole run is proof.
+ * Finds the newest place up to which the log is unchanged. Every record, from the oldest on, must
+ * come back with its fingerprint. A single match could be chance, since a fingerprint may be a hash
+ * of the payload.
  *
  * @param log The current log.
  * @param position Position of the log's reader.
@@ -58,7 +58,7 @@ export async function newestShared(
       const next = held[index];
       if (next === undefined) return shared;
       const order = comparePlaces(place, next);
-      // Not an event: it was skipped when first read, too.
+      // The record is not an event. It was also skipped at the first read.
       if (order < 0) continue;
       if (order > 0 || place.fingerprint !== next.fingerprint) return shared;
       shared = place;

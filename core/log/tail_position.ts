@@ -49,10 +49,10 @@ export class TailPosition {
     return this.position;
   }
 
-  /** Passes a record that is no event, before event `number`. */
+  /** Passes a record that is not an event, before event `number`. */
   pass(place: Place, number: number): void {
     this.advance(place);
-    // It may stand for removed records: a reader must have passed it, too, to enter here.
+    // The record may stand for removed records. A reader that enters here must have passed it too.
     if (number === this.floor) this.from = this.position;
   }
 
@@ -95,11 +95,11 @@ export class TailPosition {
   }
 }
 
-/** The point in a shard where a log departs from the one before. */
+/** The point in a shard where a log differs from the previous one. */
 export interface Cut {
   /** The shard; all shards if undefined. */
   readonly shard: number | undefined;
-  /** The newest shared place; none if the shard is all new. */
+  /** The newest shared place. None if the shard is all new. */
   readonly place: Place | undefined;
 }
 

@@ -7,7 +7,10 @@
 import type { Attributes } from "@opentelemetry/api";
 import type { Backend } from "../backend/contract.ts";
 
-/** Brokers as the conventions, or common usage, name them. Others have the name of their backend. */
+/**
+ * Names of brokers from the conventions or from common usage. Other brokers have the name of their
+ * backend.
+ */
 const SYSTEMS: Readonly<Record<string, string>> = {
   "redis-stream": "redis",
   postgres: "postgresql",
@@ -20,7 +23,10 @@ const SYSTEMS: Readonly<Record<string, string>> = {
 /** The only server of an address, with its port. */
 const SERVER = /^[^:]+:\/\/(\[[^\]]+\]|[^\s:,/]+):(\d+)(?![^/?]*,)/;
 
-/** The broker, and where it is, if it is one server. Nothing before the backend is open. */
+/**
+ * Attributes of the broker, and of its server if there is only one. Empty before the backend is
+ * open.
+ */
 export function brokerOf(backend: Backend | undefined): Attributes {
   if (!backend) return {};
   const { name, address } = backend;
@@ -31,7 +37,7 @@ export function brokerOf(backend: Backend | undefined): Attributes {
   };
 }
 
-/** An operation: its name, and what kind of operation that is. */
+/** Attributes of an operation: its name and its type. */
 export function operation(name: "publish" | "process"): Attributes {
   return {
     "messaging.operation.name": name,

@@ -1,5 +1,5 @@
 /**
- * Metrics of a broadcast: those of the semantic conventions, and the numbers of `stats()`.
+ * Metrics of a broadcast: the metrics of the semantic conventions, and the statistics of `stats()`.
  *
  * @module
  */
@@ -16,16 +16,16 @@ export class Metrics {
   readonly operationDuration: Histogram;
   /** How long the delivery of an event takes. */
   readonly processDuration: Histogram;
-  /** Messages published, also those that were refused. */
+  /** Messages published, including refused ones. */
   readonly sent: Counter;
   /** Events received. */
   readonly consumed: Counter;
   readonly #stop: () => void;
 
   /**
-   * @param meter Makes the instruments.
-   * @param attributes Attributes of the broadcast at the moment.
-   * @param stats The numbers of the broadcast at the moment.
+   * @param meter Creates the instruments.
+   * @param attributes Returns the current attributes of the broadcast.
+   * @param stats Returns the current statistics of the broadcast.
    */
   constructor(meter: Meter, attributes: () => Attributes, stats: () => BroadcastStats) {
     const duration = { unit: "s", advice: { explicitBucketBoundaries: SECONDS } };
@@ -48,13 +48,13 @@ export class Metrics {
     this.#stop = observe(meter, attributes, stats);
   }
 
-  /** Stops asking for numbers. */
+  /** Stops observing the statistics. */
   stop(): void {
     this.#stop();
   }
 }
 
-/** Takes the numbers whenever metrics are collected. */
+/** Reads the statistics whenever metrics are collected. */
 function observe(
   meter: Meter,
   attributes: () => Attributes,

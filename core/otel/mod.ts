@@ -2,8 +2,8 @@
  * OpenTelemetry for broadcasts: spans and metrics by the semantic conventions for messaging.
  *
  * Needs the library `@opentelemetry/api`. Deno downloads it when this module is loaded; with npm,
- * install it next to this package. Spans and metrics go to the SDK that the application has set up; on
- * Deno, `OTEL_DENO=true` is one.
+ * install it next to this package. Spans and metrics go to the SDK that the application has set up.
+ * On Deno, `OTEL_DENO=true` sets up an SDK.
  *
  * @module
  */
@@ -17,8 +17,8 @@ import { reasonOf } from "../backend/errors.ts";
 import { brokerOf, errorTypeOf, operation } from "./attributes.ts";
 import { Metrics } from "./metrics.ts";
 
-// An API that is newer than the one that the SDK was registered with finds no SDK: the oldest minor
-// version finds all. With npm, the application has one API for both.
+// An API finds only an SDK that was registered with the same or a newer version. So Deno loads the
+// oldest minor version. With npm, the application has one API for both.
 const api = await importClient<typeof import("@opentelemetry/api")>(
   "@opentelemetry/api",
   undefined,
@@ -28,7 +28,7 @@ const api = await importClient<typeof import("@opentelemetry/api")>(
 /** The name of the instrumentation scope. */
 const SCOPE = "@broadcaster/broadcaster";
 
-/** What can be instrumented: a `Broadcast`, whatever its channels carry. */
+/** A `Broadcast` with channels of any type. */
 export interface Instrumentable extends EventTarget {
   /** See `Broadcast`. */
   stats(): BroadcastStats;
@@ -37,13 +37,13 @@ export interface Instrumentable extends EventTarget {
 /** Options for `instrument()`. */
 export interface InstrumentOptions {
   /**
-   * Returns the template of a channel whose name has a part that varies, such as `"room:{id}"` for
-   * `"room:42"`, or `undefined` if there is none. Spans are named by it, and metrics have it as
-   * `messaging.destination.template`. Without it, spans are named by the channel, and metrics do not
-   * tell channels apart, since each name would be a time series of its own.
+   * Returns the template of a channel name with a variable part, such as `"room:{id}"` for
+   * `"room:42"`, or `undefined` if there is none. The template names the spans, and metrics have it
+   * as `messaging.destination.template`. Without it, the channel names the spans, and metrics do
+   * not distinguish channels, since each name would be a time series of its own.
    */
   readonly template?: ((channel: string) => string | undefined) | undefined;
-  /** Attributes of all spans and metrics, such as one that tells two broadcasts apart. */
+  /** Attributes of all spans and metrics, for example to distinguish two broadcasts. */
   readonly attributes?: Readonly<Record<string, string | number | boolean>> | undefined;
   /**
    * Where spans go: a `TracerProvider`.
@@ -63,24 +63,23 @@ export interface InstrumentOptions {
  * Instruments a broadcast. Set up the SDK first.
  *
  * **Spans.** `publish {channel}` lasts until the broker has answered, and is a child of the active
- * span. Its context travels in the headers of the message, such as `traceparent`, where the broker
- * carries headers. `process {channel}` is the arrival of an event and its delivery to the
- * subscriptions that wait for it. There is one for each event and process, however many subscriptions
- * there are, and it is linked to the span of its publisher. An event that a pattern receives as well
- * arrives twice. Events that are read from the log again have no span. An application that makes spans
- * of its own for an event finds the context in `event.headers`.
+ * span. Its context is sent in the headers of the message, such as `traceparent`, if the broker
+ * supports headers. `process {channel}` is the arrival of an event and its delivery to the waiting
+ * subscriptions. There is one for each event and process, however many subscriptions there are, and
+ * it is linked to the span of its publisher. An event that matches a channel and a pattern arrives
+ * twice. Events that are read from the log again have no span. An application finds the context for
+ * its own spans in `event.headers`.
  *
  * **Metrics.** `messaging.client.operation.duration`, `messaging.client.sent.messages`,
- * `messaging.client.consumed.messages` and `messaging.process.duration` are those of the conventions.
+ * `messaging.client.consumed.messages` and `messaging.process.duration` follow the conventions.
  * `broadcaster.subscribers`, `.lag`, `.buffer.size`, `.pending`, `.delivered`, `.gaps` and
- * `.reconnects` are the numbers of `stats()`.
+ * `.reconnects` are the statistics of `stats()`.
  *
- * Messages, ids in their payloads and headers are not recorded. Ends when the broadcast is
- * disconnected.
+ * Messages and headers are not recorded. Ends when the broadcast is disconnected.
  *
  * @param broadcast The broadcast.
  * @param options Additional options.
- * @returns Ends the instrumentation.
+ * @returns A function that ends the instrumentation.
  * @throws {TypeError} If the argument is not a broadcast, or an option is invalid.
  * @see https://opentelemetry.io/docs/specs/semconv/messaging/
  *
@@ -117,13 +116,13 @@ export function instrument(
   return stop;
 }
 
-/** What is known of a broadcast. */
+/** Facts about a broadcast. */
 interface Known {
-  /** Attributes of its broker, and those that the user gave. */
+  /** Attributes of its broker, and the attributes that the user gave. */
   readonly attributes: () => Attributes;
-  /** Whether its broker carries headers, once that is known. */
+  /** Whether the broker supports headers, once that is known. */
   readonly carriesHeaders: () => boolean | undefined;
-  /** Called when it is disconnected. */
+  /** Called when the broadcast is disconnected. */
   readonly onClosed: () => void;
 }
 
@@ -152,7 +151,7 @@ function observerOf(
     return {
       headers: headersOf(api.trace.setSpan(api.context.active(), span)),
       end: ({ id, error, duration }) => {
-        // The broker is known by now, also if the first message had to wait for it.
+        // The broker is known now, even if the first message had to wait for it.
         const broker = attributes();
         const failure = error === undefined ? {} : { "error.type": errorTypeOf(error) };
         span.setAttributes({ ...broker, ...failure });
@@ -176,7 +175,8 @@ function observerOf(
         kind: api.SpanKind.CONSUMER,
         attributes: { ...own, "messaging.destination.name": event.channel },
         links: linksOf(event.headers),
-        // A broker in memory delivers while the publisher's span is active.
+        // A broker in memory delivers while the publisher's span is active, so that span would be
+        // the parent.
         root: true,
       }, api.ROOT_CONTEXT);
       const start = performance.now();

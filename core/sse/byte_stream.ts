@@ -11,7 +11,7 @@ const ROOM = 64 * 1024;
 
 /** The web stream of an event stream. */
 export function byteStream(stream: EventStream<unknown>): ReadableStream<Uint8Array> {
-  // Not a byte stream: that would detach the frame that all streams share.
+  // A byte stream would detach the frame that all streams share.
   return new ReadableStream(
     new ByteSource(stream),
     new ByteLengthQueuingStrategy({ highWaterMark: ROOM }),
@@ -39,7 +39,9 @@ class ByteSource implements UnderlyingDefaultSource<Uint8Array>, Sink {
     this.#stream.start(this);
   }
 
-  /** Pending while there is room: the platform would call it again for each chunk. */
+  /**
+   * Stays pending while there is room. Otherwise the platform would call it again for each chunk.
+   */
   pull(): Promise<void> {
     this.hasRoom = true;
     this.#stream.resume();

@@ -57,11 +57,11 @@ export const EVENT_STREAM_OPTIONS: Names<EventStreamOptions<unknown>> = {
   signal: true,
 };
 
-/** Where the bytes go: a web stream, or the response of a Node server. */
+/** The destination of the bytes: a web stream, or the response of a Node server. */
 export interface Sink {
-  /** Whether it takes more bytes now. When that changes to `true`, it calls `resume()`. */
+  /** Whether the sink takes more bytes now. It calls `resume()` when this becomes `true`. */
   readonly hasRoom: boolean;
-  /** Whether the client has got all bytes. */
+  /** Whether the client has received all bytes. */
   readonly isEmpty: boolean;
   /** Takes bytes. */
   write(chunk: Uint8Array): void;
@@ -71,7 +71,10 @@ export interface Sink {
   fail(error: unknown): void;
 }
 
-/** An event stream: makes frames of events, joins those of one turn, and writes them to the sink. */
+/**
+ * An event stream: makes frames of events, joins the frames of one turn, and writes them to the
+ * sink.
+ */
 export class EventStream<Message> implements Consumer<Message> {
   readonly #opening: Opening<Message>;
   readonly #framer: Framer<Message>;
@@ -87,7 +90,7 @@ export class EventStream<Message> implements Consumer<Message> {
   #left = false;
   /** Id of the last event, or of the position that the stream started at. */
   #id: string | undefined;
-  /** A gap frame was written since the last event. */
+  /** Whether a gap frame was written since the last event. */
   #gapWritten = false;
   /** The time of `performance.now()` when bytes were last written. */
   #writtenAt = 0;
@@ -95,7 +98,7 @@ export class EventStream<Message> implements Consumer<Message> {
   #forgetSignal: () => void = () => {};
 
   /**
-   * @param events Events to read, or where they come from.
+   * @param events Events to read, or a promise or a function that returns them.
    * @param given Additional options.
    * @param known The names of the options.
    * @throws {TypeError} If the stream is locked, or an option is invalid.
@@ -116,14 +119,14 @@ export class EventStream<Message> implements Consumer<Message> {
     if (signal?.aborted) inBackground(this.cancel());
   }
 
-  /** Whether the events are there. */
+  /** Whether the events are available. */
   get isOpen(): boolean {
     return this.#opening.reader !== undefined;
   }
 
   /**
-   * Waits until the events are there, until they are known to be unavailable for now, or for a
-   * number of milliseconds. Rejects if trying again would not help.
+   * Waits until the events are available or known to be temporarily unavailable, but not longer
+   * than a number of milliseconds. Rejects if a retry would not help.
    */
   async opened(milliseconds: number): Promise<void> {
     try {
@@ -135,7 +138,7 @@ export class EventStream<Message> implements Consumer<Message> {
     }
   }
 
-  /** Writes the opening frame, and from then on all events. */
+  /** Writes the opening frame, and then all events. */
   start(sink: Sink): void {
     this.#sink = sink;
     if (this.#opening.reader) this.#attach(this.#opening.reader);
@@ -147,14 +150,14 @@ export class EventStream<Message> implements Consumer<Message> {
     else inBackground(this.#open());
   }
 
-  /** The sink has room again. */
+  /** Called when the sink has room again. */
   resume(): void {
     this.#pump?.resume();
   }
 
   /**
-   * Ends the stream: the client left, the signal aborted, or both, in any order. Resolves once the
-   * subscription is closed; an error of a stream that it was piped through is ignored.
+   * Ends the stream, when the client leaves or the signal aborts. Resolves once the subscription is
+   * closed. An error of the result of `pipeThrough()` is ignored.
    */
   async cancel(): Promise<void> {
     const left = this.#leave();
@@ -162,7 +165,10 @@ export class EventStream<Message> implements Consumer<Message> {
     await left;
   }
 
-  /** Waits for the events. If they are unavailable for now, ends the stream: the browser returns. */
+  /**
+   * Waits for the events. If they are temporarily unavailable, ends the stream, so that the browser
+   * reconnects.
+   */
   async #open(): Promise<void> {
     try {
       const reader = await this.#opening.ready;
@@ -189,14 +195,14 @@ export class EventStream<Message> implements Consumer<Message> {
     };
   }
 
-  /** Whether the sink takes more. */
+  /** Whether the sink has room. */
   get hasRoom(): boolean {
     return this.#sink!.hasRoom;
   }
 
   /** Adds the frame of an event. */
   add(event: BroadcastEvent<Message>): void {
-    // A subscription reports gaps by `onGap`, earlier; but not those from before this stream.
+    // `onGap` reports the gaps of a subscription earlier, but not the gaps from before this stream.
     if (event.gap && !this.#gapWritten) this.#chunks.push(gapFrame(event.gap));
     this.#gapWritten = false;
     const size = this.#framer.add(event, this.#chunks, this.#report);
@@ -226,8 +232,8 @@ export class EventStream<Message> implements Consumer<Message> {
   }
 
   /**
-   * Writes a gap of one: the event cannot be written. The position behind it follows, so that a
-   * browser that reconnects does not meet it again.
+   * Writes a gap of one for an event that cannot be written. The position after the event follows,
+   * so that a browser that reconnects does not get the gap again.
    */
   #miss({ id }: BroadcastEvent<Message>, before: string | undefined): void {
     const gap: Gap = { cause: "unknown", ...before !== undefined && { after: before }, missed: 1 };
@@ -242,7 +248,10 @@ export class EventStream<Message> implements Consumer<Message> {
     if (this.#pump?.isWaiting) this.#send();
   }
 
-  /** Writes a single frame as is, since all streams share it; joins several into one chunk. */
+  /**
+   * Writes a single frame unchanged, since all streams share it. Joins several frames into one
+   * chunk.
+   */
   #send(now = performance.now()): void {
     const chunks = this.#chunks;
     if (chunks.length === 0) return;
@@ -256,7 +265,8 @@ export class EventStream<Message> implements Consumer<Message> {
   #beat(milliseconds: number): void {
     if (this.#heartbeat === 0) return;
     this.#stopHeartbeat = after(milliseconds, () => {
-      // One timer for all events: stopping it at each would cost more than most of them do.
+      // One timer serves all events. Restarting it at each event would cost more than most events
+      // do.
       const left = this.#heartbeat - (performance.now() - this.#writtenAt);
       if (left <= 0 && this.#sink!.isEmpty) {
         this.#chunks.push(HEARTBEAT);
@@ -279,7 +289,9 @@ export class EventStream<Message> implements Consumer<Message> {
   }
 }
 
-/** The frames that were joined last, and the chunk: streams that keep up write the same ones. */
+/**
+ * The frames that were joined last, and their chunk. Streams that keep up write the same frames.
+ */
 let frames: readonly Uint8Array[] = [];
 let joined = new Uint8Array();
 

@@ -31,8 +31,9 @@ export interface FrameOptions<
    * Called once per event for all streams that share the function, so the result must not depend on
    * `event.id` or `event.gap`, which may differ per stream.
    *
-   * If it throws, or if a message has no JSON, such as a bigint or a value that is nested too deep,
-   * the event is skipped: the broadcast dispatches a `messageerror`, and the stream has a gap of one.
+   * If the function throws, or if a message has no JSON, such as a bigint or a value that is nested
+   * too deeply, the event is skipped. The broadcast then dispatches a `messageerror`, and the
+   * stream has a gap of one.
    */
   readonly data?: ((message: Message, event: Event) => string) | undefined;
 }
@@ -50,11 +51,12 @@ export class Framer<Message> {
   /** The latest event with a frame, and the frame. */
   #latest: object | undefined;
   #frame: Uint8Array | undefined;
-  /** Events that no frame can be made of. */
+  /** Events that cannot be written as a frame. */
   readonly #failed = new WeakSet<object>();
 
   /**
-   * Returns the framer for these options. Streams with the same options share it, and so the frames.
+   * Returns the framer for these options. Streams with the same options share the framer and its
+   * frames.
    *
    * @throws {TypeError} If the event name has a line break or a NUL.
    */
@@ -81,8 +83,8 @@ export class Framer<Message> {
    * Appends the frame of an event to `chunks`. If the id is specific to the reader, it is a separate
    * chunk before the shared frame.
    *
-   * @param report Called with the channel and the error if no frame can be made of the event, once
-   * for all streams.
+   * @param report Called once for all streams, with the channel and the error, if no frame can be
+   * made of the event.
    * @returns The number of bytes added; undefined if no frame can be made.
    */
   add(
@@ -90,7 +92,7 @@ export class Framer<Message> {
     chunks: Uint8Array[],
     report: (channel: string, error: unknown) => void,
   ): number | undefined {
-    // Streams write the same event one after the other.
+    // Streams write the same event one after the other, so the latest frame is kept.
     const frame = event === this.#latest ? this.#frame : this.#frames.get(event);
     if (frame !== undefined) {
       this.#latest = event;

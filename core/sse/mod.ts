@@ -40,8 +40,8 @@ export type { EventsInput } from "../delivery/opening.ts";
 export type { ClientSocket, ServerResponse } from "./server_response.ts";
 
 /**
- * How long a response waits for its subscription, in milliseconds: long enough to tell a broker that
- * refuses from one that is away, and too short for a browser to give up.
+ * How long a response waits for its subscription, in milliseconds. A broker can refuse within this
+ * time, and a browser waits as long.
  */
 const MOMENT = 1_000;
 
@@ -67,8 +67,8 @@ export interface EventStreamResponseOptions<
 > extends SendEventStreamOptions<Message, Event> {
   /**
    * The request that is answered. If its method is `HEAD`, the response has no body, and nothing is
-   * subscribed to. Without this, frameworks that answer `HEAD` with the head of the response to `GET`
-   * drop its body, some without cancelling it.
+   * subscribed to. Without this option, some frameworks answer `HEAD` with the response to `GET`,
+   * and drop its body without cancelling it.
    */
   readonly request?: { readonly method: string } | undefined;
 }
@@ -91,14 +91,13 @@ const RESPONSE_OPTIONS: Names<EventStreamResponseOptions<unknown>> = {
  * The subscription is locked. It is closed when the stream is cancelled or the signal aborts. If
  * the subscription errors, so does the stream.
  *
- * The subscription may still be on its way: `eventStream(broadcast.subscribe("news"))`, or a
- * function that subscribes. The stream starts at once, and sends comments until the subscription is
- * there. If it is not, because the broker is away, the stream ends, and the browser connects again.
- * Another error becomes the stream's. If the stream is cancelled first, the subscription is closed
- * as soon as it is there.
+ * The subscription may still be pending: `eventStream(broadcast.subscribe("news"))`, or a function
+ * that subscribes. The stream starts at once, and sends comments until the subscription is open. If
+ * the broker cannot be reached, the stream ends, and the browser reconnects. Any other error errors
+ * the stream. If the stream is cancelled first, the subscription is closed as soon as it is open.
  *
  * @typeParam Event Type of the events.
- * @param events A subscription, a stream that one was piped through, a promise of either, or a
+ * @param events A subscription, the result of its `pipeThrough()`, a promise of either, or a
  * function that returns one of these.
  * @param options Additional options.
  * @returns The event stream, encoded as UTF-8.
@@ -117,14 +116,13 @@ export function eventStream<Event extends BroadcastEvent<unknown>>(
  * Creates a response with status 200, the event stream of `eventStream()` as its body, and headers
  * that prevent caching and buffering by proxies.
  *
- * For a subscription that is on its way, it waits, at most for a second. So a request that will
- * never succeed, because the broker refuses it or the channel's name is invalid, gets an error status
- * from the server: the call rejects. If the broker is only away, the response is sent, and its stream
- * starts as soon as the broker is back, or ends for the browser to connect again. An error status
- * would make `EventSource` give up.
+ * Waits up to a second for a pending subscription. If the broker refuses the subscription, or the
+ * channel's name is invalid, the call rejects, and the server can answer with an error status. If
+ * the broker cannot be reached, the response is sent. Its stream starts as soon as the broker is
+ * back, or ends so that the browser reconnects. An error status would make `EventSource` give up.
  *
  * @typeParam Event Type of the events.
- * @param events A subscription, or a stream that one was piped through.
+ * @param events A subscription, or the result of its `pipeThrough()`.
  * @param options Additional options.
  * @returns The response.
  * @throws {TypeError} If the stream is locked, the event name has a line break or a NUL, or an
@@ -136,14 +134,14 @@ export function eventStreamResponse<Event extends BroadcastEvent<unknown>>(
   options?: EventStreamResponseOptions<Event["message"], Event> | null,
 ): Response;
 /**
- * Creates a response for a subscription that is on its way. See the first overload.
+ * Creates a response for a pending subscription. See the first overload.
  *
  * @typeParam Event Type of the events.
- * @param events A promise of a subscription, or a function that returns one. The signal that the
- * function gets aborts when the client leaves.
+ * @param events A promise of a subscription, or a function that returns one. The function gets a
+ * signal that aborts when the client leaves.
  * @param options Additional options.
- * @returns Resolves with the response: once there is a subscription, or after a second.
- * @throws If the subscription fails within that second, and trying again would not help.
+ * @returns Resolves with the response once the subscription is open, or after a second.
+ * @throws If the subscription fails within that second, and a retry would not help.
  */
 export function eventStreamResponse<Event extends BroadcastEvent<unknown>>(
   events: EventsInput<Event>,
@@ -169,19 +167,19 @@ export function eventStreamResponse<Event extends BroadcastEvent<unknown>>(
 }
 
 /**
- * Sends the event stream of `eventStream()` as the response of a `node:http` or `node:http2` server,
- * at the client's pace, with the headers and the waiting of `eventStreamResponse()`. The
+ * Sends the event stream of `eventStream()` as the response of a `node:http` or `node:http2`
+ * server, at the client's pace. Headers and waiting are the same as in `eventStreamResponse()`. The
  * subscription is closed as soon as the client leaves.
  *
  * @typeParam Event Type of the events.
- * @param response The response. Its headers must not be sent yet; those that are set are kept.
- * @param events A subscription, a stream that one was piped through, a promise of either, or a
- * function that returns one of these. The signal that the function gets aborts when the client
- * leaves. It is not called if the client has left already, or only asks for the head.
+ * @param response The response. Its headers must not be sent yet. Headers that are set are kept.
+ * @param events A subscription, the result of its `pipeThrough()`, a promise of either, or a
+ * function that returns one of these. The function gets a signal that aborts when the client
+ * leaves. It is not called if the client has left already, or for a `HEAD` request.
  * @param options Additional options.
  * @returns Resolves once the stream has ended or the client has left.
- * @throws If the subscription fails, and trying again would not help. Unless `headersSent`, nothing
- * was sent, and the response can be used for an error status.
+ * @throws If the subscription fails, and a retry would not help. Unless `headersSent`, nothing was
+ * sent, and the response can be used for an error status.
  *
  * @example
  * ```ts
@@ -229,7 +227,7 @@ async function send(
     await sendBody(source, response);
   } finally {
     forget();
-    // A client that has left is seen before its `close` event, or instead of it.
+    // A client can have left before its `close` event, or without one.
     await source.cancel();
   }
 }
@@ -240,29 +238,29 @@ function writeHead(response: ServerResponse, headers: Headers): void {
 }
 
 /**
- * Reads the id of the last event that a browser received: the `Last-Event-ID` header, or otherwise
- * the query parameter `lastEventId`, for pages that resume with a new `EventSource`, which cannot
- * set headers.
+ * Reads the id of the last event that a browser received. The id is in the header `Last-Event-ID`,
+ * or otherwise in the query parameter `lastEventId`. Pages that resume with a new `EventSource` use
+ * the parameter, since they cannot set headers.
  *
- * @param request The request for the event stream: a `Request`, one of `node:http`, or one of a
- * framework that has its headers and its URL.
- * @returns The id as sent by the client, or `undefined` if there is none. It need not be validated
- * before it is passed to `subscribe()` as `after`: an invalid id starts as if none had been given,
- * with a gap. Pass `maxResume` as well: a client can send an id from long ago.
+ * @param request The request for the event stream: a `Request`, a request of `node:http`, or a
+ * request of a framework with headers and URL.
+ * @returns The id as sent by the client, or `undefined` if there is none. Pass it to `subscribe()`
+ * as `after` without validation: with an invalid id, the subscription starts with a gap. Pass
+ * `maxResume` as well, since a client can send a very old id.
  */
 export function lastEventId(request: RequestHead): string | undefined {
   const { headers, url = "" } = request;
   const header = isHeaders(headers) ? headers.get("last-event-id") : headers["last-event-id"];
-  // Not `new URL()`, which throws for some of the paths that a client can send to `node:http`.
+  // `new URL()` is not used, since it throws for some paths that a client can send to `node:http`.
   const [, query = ""] = /\?([^#]*)/.exec(url) ?? [];
   return header?.toString() || new URLSearchParams(query).get("lastEventId") || undefined;
 }
 
-/** What `lastEventId()` reads of a request. */
+/** The parts of a request that `lastEventId()` reads. */
 export interface RequestHead {
   /** The URL, or its path. */
   readonly url?: string | undefined;
-  /** The headers; an object has their names in lower case. */
+  /** The headers. An object has their names in lower case. */
   readonly headers:
     | { get(name: string): string | null }
     | { readonly [name: string]: string | readonly string[] | undefined };

@@ -1,5 +1,5 @@
 /**
- * The response of a `node:http` or `node:http2` server, and when its client has left.
+ * The response of a `node:http` or `node:http2` server, and whether its client has left.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import type { EventStream } from "./event_stream.ts";
 
 /** The socket of a client: it emits `close` when the connection is closed. */
 export interface ClientSocket {
-  /** Whether it is closed. */
+  /** Whether the socket is closed. */
   readonly destroyed?: boolean | undefined;
   /** Adds a listener. */
   on(event: "close", listener: () => void): unknown;
@@ -17,18 +17,18 @@ export interface ClientSocket {
 }
 
 /**
- * A `ServerResponse` of `node:http`, or an `Http2ServerResponse` of `node:http2`: what
- * `sendEventStream()` uses of it.
+ * A `ServerResponse` of `node:http`, or an `Http2ServerResponse` of `node:http2`, with the members
+ * that `sendEventStream()` uses.
  */
 export interface ServerResponse {
-  /** The request that it answers. */
+  /** The request of the response. */
   readonly req: {
     /** Method of the request. */
     readonly method?: string | undefined;
     /** Socket of the client. */
     readonly socket: ClientSocket | null | undefined;
   };
-  /** Whether it was destroyed, for example because the client has left. */
+  /** Whether the response was destroyed, for example because the client has left. */
   readonly destroyed?: boolean | undefined;
   /** Stream of HTTP/2. */
   readonly stream?: { readonly destroyed: boolean } | undefined;
@@ -36,11 +36,11 @@ export interface ServerResponse {
   setHeader(name: string, value: string): unknown;
   /** Sends the status and the headers. */
   writeHead(status: number): unknown;
-  /** Sends bytes. Returns `false` if it is to wait for `drain` before the next ones. */
+  /** Sends bytes. Returns `false` if the caller must wait for `drain`. */
   write(chunk: Uint8Array): boolean;
   /** Ends the response. */
   end(): unknown;
-  /** Cuts the connection. */
+  /** Destroys the connection. */
   destroy(): unknown;
   /** Adds a listener. */
   on(event: "close" | "drain", listener: () => void): unknown;
@@ -48,22 +48,22 @@ export interface ServerResponse {
   off(event: "close" | "drain", listener: () => void): unknown;
 }
 
-/** Callbacks by socket. They share one listener: a socket warns about the eleventh. */
+/** Callbacks by socket. They share one listener, since a socket warns about the eleventh. */
 const clients = new WeakMap<ClientSocket, Set<() => void>>();
 
 /** Whether the client has left. */
 export function hasLeft({ req: { socket }, destroyed, stream }: ServerResponse): boolean {
-  // HTTP/2 has no socket any more once the client has left.
+  // An HTTP/2 request has no socket once the client has left.
   return !socket || Boolean(socket.destroyed || destroyed || stream?.destroyed);
 }
 
 /**
  * Calls back once the client has left.
  *
- * Watches the socket, too: on Node 20 and 22, a response that waits behind another one of the same
+ * Also watches the socket. On Node 20 and 22, a response that waits behind another one of the same
  * connection never emits `close`.
  *
- * @returns Removes the callback.
+ * @returns A function that removes the callback.
  */
 export function onLeave(response: ServerResponse, callback: () => void): () => void {
   const socket = response.req.socket!;
@@ -86,8 +86,8 @@ function watch(socket: ClientSocket): Set<() => void> {
 }
 
 /**
- * Sends an event stream as the body of a response, at the client's pace. Resolves once it has ended;
- * it has to end when the client leaves.
+ * Sends an event stream as the body of a response, at the client's pace. Resolves once the stream
+ * has ended. The stream must end when the client leaves.
  */
 export function sendBody(stream: EventStream<unknown>, response: ServerResponse): Promise<void> {
   return new Promise((resolve, reject) => {

@@ -23,13 +23,15 @@ export function unlessAborted<Value>(
   });
 }
 
-/** Callbacks by signal. They share one listener: Node 20 warns about the eleventh. */
+/**
+ * The callbacks of each signal. They share one listener, since Node 20 warns about the eleventh.
+ */
 const waiting = new WeakMap<AbortSignal, Set<() => void>>();
 
 /**
  * Calls back when a signal aborts.
  *
- * @returns Removes the callback.
+ * @returns A function that removes the callback.
  */
 export function onAbort(signal: AbortSignal, callback: () => void): () => void {
   const callbacks = waiting.get(signal) ?? new Set();

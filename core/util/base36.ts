@@ -4,17 +4,17 @@
  * @module
  */
 
-/** The number of texts of two digits. */
+/** The number of two-digit texts. */
 const BLOCK = 36 * 36;
-/** The last two digits: made with the first number that has more, not whenever a program starts. */
+/** All two-digit texts. They are made for the first longer number, not at each program start. */
 let last: readonly string[] = [];
 /** The latest number without its last two digits, and its text. */
 let high = 0;
 let prefix = "";
 
 /**
- * Formats a number from 0 up to 2^53. Numbers that follow each other share their first digits, so
- * these are kept: `toString(36)` takes ten times as long.
+ * Formats a number from 0 up to 2^53. Consecutive numbers share their first digits, so these are
+ * cached. `toString(36)` takes ten times as long.
  */
 export function base36(number: number): string {
   if (number < BLOCK) return number.toString(36);

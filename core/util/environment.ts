@@ -1,11 +1,11 @@
 /**
- * What the platform offers beside the web's own interfaces, where it does: environment variables and
- * the modules of Node. Nothing is imported, so that bundles for browsers have nothing to resolve.
+ * Platform features that are not Web APIs: environment variables and the modules of Node. Nothing
+ * is imported, so that bundles for browsers have nothing to resolve.
  *
  * @module
  */
 
-/** What is used of the global objects of Deno, Node and Bun. */
+/** The used parts of the Deno, Node and Bun globals. */
 interface Platform {
   readonly Deno?: {
     readonly permissions: {
@@ -20,11 +20,11 @@ interface Platform {
 }
 
 /**
- * The value of an environment variable, if the process may read it: on Deno, reading without the
- * permission would ask the user.
+ * The value of an environment variable, if the process may read it. On Deno, reading without the
+ * permission would prompt the user.
  */
 export function variable(name: string): string | undefined {
-  // On Deno, `process` takes longer to load than the library.
+  // On Deno, `process` takes longer to load than the whole library.
   const { Deno: deno } = globalThis as Platform;
   try {
     if (!deno) return (globalThis as Platform).process?.env?.[name];
@@ -36,8 +36,8 @@ export function variable(name: string): string | undefined {
 }
 
 /**
- * A module of Node: at once on Node and Bun, later on Deno, and `undefined` elsewhere and on a Node
- * before 20.16.
+ * A module of Node: directly on Node and Bun, as a promise on Deno, and `undefined` elsewhere and
+ * before Node 20.16.
  */
 export function nodeModule<Module>(name: string): Module | Promise<Module> | undefined {
   if (!("Deno" in globalThis)) {

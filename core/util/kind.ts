@@ -8,7 +8,7 @@
 export function kindOf(value: unknown): string {
   if (value === null || value === undefined) return String(value);
   if (typeof value !== "object") return `a ${typeof value}`;
-  // Not the property of the value itself: messages of strangers may have one of this name.
+  // The value's own property is not used, since a received message may have one of this name.
   const name: unknown = Object.getPrototypeOf(value)?.constructor?.name;
   if (typeof name !== "string" || name === "" || name.length > 100) return "an Object";
   return `${/^[AEIO]/.test(name) ? "an" : "a"} ${name}`;

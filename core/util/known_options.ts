@@ -1,5 +1,5 @@
 /**
- * Refuses options that are not known: a misspelled one would have no effect, and nobody would notice.
+ * Rejects unknown options. Otherwise a misspelled option would silently have no effect.
  *
  * @module
  */
@@ -7,16 +7,16 @@
 import { suggestion } from "./nearest.ts";
 import { quote } from "./quote.ts";
 
-/** The names of all options: a type with one more, or one less, is an error of the compiler. */
+/** The names of all options. A missing or additional name is a compile error. */
 export type Names<Options> = Readonly<Record<keyof Options, true>>;
 
 /**
- * Refuses options that are not known. One that is `undefined` counts as not given.
+ * Rejects unknown options. An `undefined` option counts as not given.
  *
  * @param what The action, as it appears in the message.
  * @param given The options.
  * @param known Their names.
- * @throws {TypeError} If one is not known. The message has the nearest known name.
+ * @throws {TypeError} If an option is unknown. The message has the nearest known name.
  */
 export function checkKnown<Options extends object>(
   what: string,

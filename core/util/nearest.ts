@@ -1,12 +1,15 @@
 /**
- * The known name that was perhaps meant by an unknown one.
+ * Suggests a known name for an unknown one.
  *
  * @module
  */
 
 import { quote } from "./quote.ts";
 
-/** What to do about an unknown name, as the end of a sentence: the nearest known one, or all of them. */
+/**
+ * A suggestion for an unknown name, as the end of a sentence: the nearest known name, or all of
+ * them.
+ */
 export function suggestion(name: string, known: readonly string[], kind: string): string {
   const nearest = nearestOf(name, known);
   return nearest === undefined
@@ -14,7 +17,7 @@ export function suggestion(name: string, known: readonly string[], kind: string)
     : `did you mean ${quote(nearest)}?`;
 }
 
-/** The known name that differs least, if it differs by a third of its letters at most. */
+/** The known name that differs least, if at most a third of its letters differ. */
 export function nearestOf(name: string, known: readonly string[]): string | undefined {
   const plain = plainOf(name);
   let nearest: string | undefined;

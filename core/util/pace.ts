@@ -7,23 +7,27 @@
 import { inBackground } from "./background.ts";
 import { turn } from "./timer.ts";
 
-/** How many begin in one turn: a few milliseconds of work, and enough for one request to the broker. */
+/**
+ * The number of calls that begin in one turn: a few milliseconds of work, and enough for one
+ * request to the broker.
+ */
 const BATCH = 64;
-/** What begins within this time counts as one turn, in milliseconds, unless something waits. */
+/** Calls within this time, in milliseconds, count as one turn, unless others wait. */
 const WINDOW = 10;
 
 /**
  * Spreads work over turns of the event loop, so that opening, reopening or closing thousands of
- * channels at once does not block it. What begins in one turn can share a request to the broker.
+ * channels at once does not block it. Work that begins in one turn can share a request to the
+ * broker.
  */
 export class Pace {
   readonly #waiting: (() => void)[] = [];
-  /** How many of those that wait have begun. */
+  /** The number of waiting calls that have begun. */
   #begun = 0;
   #left = BATCH;
   #since = -Infinity;
 
-  /** Settles when the caller may begin, in the order of the calls; `undefined` if that is now. */
+  /** Settles when the caller may begin, in the order of the calls. `undefined` means now. */
   enter(): Promise<void> | undefined {
     if (this.#waiting.length === 0) {
       const now = performance.now();

@@ -1,5 +1,5 @@
 /**
- * Text of strangers, as it is shown in messages.
+ * Shows untrusted text in messages.
  *
  * @module
  */
@@ -7,25 +7,28 @@
 /** The maximum number of characters that are shown. */
 const LONGEST = 100;
 
-/** What JSON leaves as it is, and a terminal or a log viewer obeys, or does not show. */
+/** Characters that JSON does not escape, but that a terminal or a log viewer obeys or hides. */
 const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 
 /**
- * Quotes a text for a message: cut to 100 characters, with control characters, and those that change
- * the direction of writing, escaped.
+ * Quotes a text for a message. It is cut to 100 characters. Control characters, and characters that
+ * change the direction of writing, are escaped.
  */
 export function quote(text: string): string {
   return JSON.stringify(cut(text, LONGEST)).replace(UNSEEN, escapeOf);
 }
 
-/** Shortens a text that came from elsewhere, such as a reason, and escapes what `quote()` escapes. */
+/**
+ * Shortens a text that came from elsewhere, such as a reason, and escapes the same characters as
+ * `quote()`.
+ */
 export function shorten(text: string, longest: number): string {
   return cut(text, longest).replace(UNSEEN, escapeOf);
 }
 
 function cut(text: string, longest: number): string {
   if (text.length <= longest) return text;
-  // Not within a pair of surrogates.
+  // The cut must not split a pair of surrogates.
   return `${text.slice(0, longest).replace(/[\ud800-\udbff]$/, "")}…`;
 }
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-/** Random numbers that were not given yet: asking for a few at once costs as much as for one. */
+/** Random numbers for later calls. Getting many at once costs as much as getting one. */
 const numbers = new Uint32Array(128);
 let next = numbers.length;
 

@@ -1,6 +1,6 @@
 /**
- * What a value is, in whichever realm it was made. Test runners such as Jest, and `node:vm`, have
- * classes of their own, so that `instanceof` is false for their promises, bytes and dates.
+ * Checks the type of a value from any realm. Test runners such as Jest, and `node:vm`, have their
+ * own classes, so `instanceof` is false for their promises, bytes and dates.
  *
  * @module
  */

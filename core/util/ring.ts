@@ -4,11 +4,11 @@
  * @module
  */
 
-/** Limits of a ring: the one that is reached first applies. */
+/** Limits of a ring. The limit that is reached first applies. */
 export interface RingLimits {
   /** The number of cells. */
   readonly count: number;
-  /** The payload in bytes. A single larger cell is still held, alone. */
+  /** The payload in bytes. A larger cell is kept as the only one. */
   readonly bytes: number;
 }
 

@@ -9,7 +9,8 @@ import { inBackground } from "./background.ts";
 /** Resolves after one turn of the event loop: pending reads have been served by then. */
 export function turn(): Promise<void> {
   return new Promise((resolve) => {
-    // Looked up only here: Deno loads `node:timers` for it, which takes several milliseconds.
+    // Looked up only when needed, since Deno loads `node:timers` for it, which takes several
+    // milliseconds.
     const { setImmediate: immediate = setTimeout } = globalThis as Partial<Immediates>;
     immediate(resolve);
   });
@@ -21,8 +22,8 @@ interface Immediates {
 }
 
 /**
- * Calls back in a microtask; the callback must not throw. Node's `queueMicrotask()` creates a resource
- * for each call, which takes several times as long.
+ * Calls back in a microtask. The callback must not throw. Node's `queueMicrotask()` creates a
+ * resource for each call, which takes several times as long.
  */
 export function soon(callback: () => void): void {
   inBackground(RESOLVED.then(callback));
@@ -45,7 +46,7 @@ export function deferred(): { readonly promise: Promise<void>; readonly resolve:
  *
  * @param milliseconds The delay, capped at `LONGEST`.
  * @param callback Called after the delay.
- * @returns Stops the timer.
+ * @returns A function that stops the timer.
  */
 export function after(milliseconds: number, callback: () => void): () => void {
   const timer: unknown = setTimeout(callback, Math.min(milliseconds, LONGEST));

@@ -1,11 +1,11 @@
 /**
- * Warnings of the process, on runtimes that have them: Node, Deno and Bun show them on standard error,
- * and `process.on("warning")` receives them.
+ * Process warnings. Node, Deno and Bun print them to standard error, and `process.on("warning")`
+ * receives them.
  *
  * @module
  */
 
-/** Warns of a mistake that is no error. */
+/** Warns about a mistake that is not an error. */
 export function warn(message: string): void {
   const { process } = globalThis as {
     readonly process?: { emitWarning?(message: string, type: string): void };

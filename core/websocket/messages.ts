@@ -1,5 +1,5 @@
 /**
- * Makes the messages of events, once per event, however many sockets send it.
+ * Converts events to messages, once for each event, however many sockets send it.
  *
  * @module
  */
@@ -9,18 +9,18 @@ import { kindOf } from "../util/kind.ts";
 import { isBytes } from "../util/realm.ts";
 import type { SocketData } from "./socket.ts";
 
-/** Makes the data of an event. */
+/** Converts an event to the data of a message. */
 export type Mapper = (event: never) => unknown;
 
-/** The messages of one function. */
+/** The messages that one function makes. */
 export class Messages {
   readonly #map: Mapper;
   readonly #made = new WeakMap<object, SocketData>();
-  /** The latest event and its data: sockets send the same event one after the other. */
+  /** The latest event and its data, since sockets send the same event one after the other. */
   #event: object | undefined;
   #data: SocketData | undefined;
 
-  /** The messages of a function, which all sockets that use it share. */
+  /** Returns the messages of a function. All sockets with this function share them. */
   static of(map: Mapper = JSON.stringify): Messages {
     if (typeof map !== "function") {
       throw new TypeError(
@@ -39,7 +39,8 @@ export class Messages {
   /**
    * The data of an event.
    *
-   * @throws {TypeError} If the function returns neither a string nor bytes, and what it throws.
+   * @throws {TypeError} If the function returns neither a string nor bytes. An error of the
+   * function is passed on.
    */
   data(event: BroadcastEvent<unknown>): SocketData {
     if (event === this.#event) return this.#data!;

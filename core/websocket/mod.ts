@@ -24,16 +24,16 @@ export type { EventSocket, SocketData } from "./socket.ts";
 /** Options for `sendTo()`. */
 export interface SendOptions<Event> {
   /**
-   * Makes the message of an event: a text, or bytes. By default the event as JSON, with its `id`, and
-   * with `gap` if events are missing before it.
+   * Converts an event to a message: a text, or bytes. The default is the event as JSON, with its
+   * `id`, and with `gap` if events are missing before it.
    *
-   * Called once per event for all sockets that share the function. If it throws, the event is
+   * Called once for each event for all sockets that share the function. If it throws, the event is
    * skipped: the broadcast dispatches a `messageerror`, and the next event has a gap of one.
    */
   readonly map?: ((event: Event) => string | Uint8Array) | undefined;
   /**
-   * The number of bytes that may wait for a slow client. Beyond, its socket is closed with the code
-   * 1013, so that it connects again and resumes after the last id that it has seen.
+   * The number of bytes that may wait for a slow client. Beyond that, its socket is closed with the
+   * code 1013, so that it reconnects and resumes after the last id that it has seen.
    *
    * @default {1048576}
    */
@@ -50,14 +50,14 @@ export interface Sending extends AsyncDisposable {
   /** Resolves once nothing more is sent and the subscription is closed. Never rejects. */
   readonly ended: Promise<void>;
   /**
-   * Ends the sending and closes the subscription. The socket stays open. Bun's sockets do not tell
-   * that their client has left: call it in the handler `close`.
+   * Ends the sending and closes the subscription. The socket stays open. Bun's sockets do not
+   * report that their client has left, so call it in the handler `close`.
    */
   close(): void;
 }
 
 /**
- * Sends the events of a subscription to a WebSocket, until either ends.
+ * Sends the events of a subscription to a WebSocket, until the subscription or the socket ends.
  *
  * The subscription is closed as soon as the client leaves, even if it left before the call. The
  * socket is closed when the events end:
@@ -107,7 +107,7 @@ class SocketSending implements Sending, Consumer<unknown> {
   readonly #maxBuffered: number;
   readonly #ended = deferred();
   #pump: Pump<unknown> | undefined;
-  /** The gap of the events that were skipped since the last one that was sent. */
+  /** The gap of the events that were skipped since the last sent event. */
   #gap: Gap | undefined;
   /** Id of the last event. */
   #id: string | undefined;
@@ -130,7 +130,7 @@ class SocketSending implements Sending, Consumer<unknown> {
     this.#messages = Messages.of(map);
     this.#socket = socket;
     const isNeeded = !hasLeft(socket) && !signal?.aborted;
-    // A client that has left needs no subscription; one that is there already is closed.
+    // A client that has left needs no subscription. An existing subscription is closed.
     this.#opening = new Opening(isNeeded || typeof events !== "function" ? events : never);
     if (!isNeeded) {
       this.close();
@@ -209,7 +209,7 @@ class SocketSending implements Sending, Consumer<unknown> {
     }
   }
 
-  /** The socket has opened, the events are there, or the client has left. */
+  /** Called when the socket has opened, the events are available, or the client has left. */
   #change(): void {
     if (hasLeft(this.#socket)) return this.close();
     if (!this.#pump || this.#isStarted || !isOpen(this.#socket)) return;
@@ -224,7 +224,7 @@ class SocketSending implements Sending, Consumer<unknown> {
   }
 }
 
-/** Stands for a subscription that is not needed any more. */
+/** Replaces a subscription that is no longer needed. */
 function never(): Promise<never> {
   return Promise.reject(new DOMException("The client has left", "AbortError"));
 }

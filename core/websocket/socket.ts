@@ -1,20 +1,18 @@
 /**
- * The sockets of all platforms: what `sendTo()` uses of them, and where they differ.
+ * The sockets of all platforms: the members that `sendTo()` uses, and their differences.
  *
  * @module
  */
 
 /**
- * The data of one message. TypeScript before 5.7 has no `Uint8Array<ArrayBuffer>`, which is what the
- * sockets of later ones take.
+ * The data of one message. Newer sockets take a `Uint8Array<ArrayBuffer>`, which TypeScript before
+ * 5.7 does not have.
  */
 export type SocketData = string | Uint8Array & { readonly buffer: ArrayBuffer };
 
-/**
- * A WebSocket: the platform's, Deno's, that of `ws`, or Bun's `ServerWebSocket`.
- */
+/** A WebSocket of the platform, of Deno, of the package `ws`, or Bun's `ServerWebSocket`. */
 export interface EventSocket {
-  /** Its state: 0 while it connects, 1 while it is open. */
+  /** The state of the socket: 0 while it connects, 1 while it is open. */
   readonly readyState: number;
   /** Number of bytes that wait to be sent. */
   readonly bufferedAmount?: number | undefined;
@@ -22,7 +20,7 @@ export interface EventSocket {
   getBufferedAmount?(): number;
   /** Sends a message. */
   send(data: SocketData): unknown;
-  /** Closes it. */
+  /** Closes the socket. */
   close(code?: number, reason?: string): unknown;
   /** Adds a listener; Bun's sockets have none. */
   addEventListener?(type: "open" | "close" | "error", listener: () => void): void;
@@ -30,7 +28,7 @@ export interface EventSocket {
   removeEventListener?(type: "open" | "close" | "error", listener: () => void): void;
 }
 
-/** The codes that sockets are closed with. */
+/** The codes for closing sockets. */
 export const CODES = {
   /** The channel has ended. */
   ended: 1000,
@@ -38,19 +36,19 @@ export const CODES = {
   goingAway: 1001,
   /** The subscription has failed. */
   failed: 1011,
-  /** The client did not keep up, or the broker is away: it may come back. */
+  /** The client did not keep up, or the broker cannot be reached. The client may reconnect. */
   tryAgain: 1013,
 } as const;
 
-/** The maximum length of the reason of a close, in bytes, as of RFC 6455. */
+/** The maximum length of a close reason in bytes (RFC 6455). */
 const LONGEST_REASON = 123;
 
-/** Whether it is open. */
+/** Whether the socket is open. */
 export function isOpen({ readyState }: EventSocket): boolean {
   return readyState === 1;
 }
 
-/** Whether it is closed, or about to be. */
+/** Whether the socket is closed, or about to be. */
 export function hasLeft({ readyState }: EventSocket): boolean {
   return readyState > 1;
 }
@@ -60,7 +58,7 @@ export function bufferedIn(socket: EventSocket): number {
   return socket.bufferedAmount ?? socket.getBufferedAmount?.() ?? 0;
 }
 
-/** Closes it, with a reason that is cut to what a frame can have. */
+/** Closes a socket. The reason is cut to the limit of a close frame. */
 export function close(socket: EventSocket, code: number, reason: string): void {
   if (hasLeft(socket)) return;
   let cut = reason;
@@ -69,9 +67,9 @@ export function close(socket: EventSocket, code: number, reason: string): void {
 }
 
 /**
- * Calls back when a socket opens or leaves, if it tells.
+ * Calls back when a socket opens or closes, if the socket reports it.
  *
- * @returns Removes the callback.
+ * @returns A function that removes the callback.
  */
 export function onChange(socket: EventSocket, callback: () => void): () => void {
   const types = ["open", "close", "error"] as const;

@@ -10,7 +10,7 @@ interface Timeline {
   readonly published: readonly Mark[];
   /** What the subscriber receives. */
   readonly received: readonly Mark[];
-  /** When the gap is told, and the words beside its name. */
+  /** When the gap is reported, and the words beside its name. */
   readonly gap: { readonly at: number; readonly words: string };
   /** A stretch of time, or a moment if both ends are the same. */
   readonly span: {
@@ -40,7 +40,8 @@ const marks = (names: string, from: number, gone = ""): Mark[] =>
 /** By cause. */
 const TIMELINES: Readonly<Record<string, Timeline>> = {
   disconnect: {
-    title: "Events 3 and 4 are published while the connection is lost; a gap is told before 5",
+    title:
+      "Events 3 and 4 are published while the connection is lost; then comes a gap, and event 5",
     upper: "published",
     published: [...marks("1 2 3 4", 0.6, "3 4"), ...marks("5", 6.6)],
     received: [...marks("1 2", 0.6), ...marks("5", 6.6)],
@@ -48,15 +49,16 @@ const TIMELINES: Readonly<Record<string, Timeline>> = {
     span: { from: 2.1, to: 4.7, words: "connection lost", on: "both" },
   },
   overflow: {
-    title: "A slow reader: event 2 has left the buffer of four; a gap of one is told before 3",
-    upper: "published, of which the newest four are held",
+    title:
+      "A slow reader: event 2 has left the buffer of four; then comes a gap of one, and event 3",
+    upper: "published, of which the newest four are kept",
     published: marks("1 2 3 4 5 6", 0.3, "1 2"),
     received: [...marks("1", 0.3), ...marks("3 4", 7)],
     gap: { at: 6.2, words: "overflow, missed: 1" },
     span: { from: 0.9, to: 4.7, words: "the reader is busy", on: "lower" },
   },
   trimmed: {
-    title: "The log removed 1 to 4 while the subscriber was away; a gap is told before 5",
+    title: "The log removed 1 to 4 while the subscriber was away; then comes a gap, and event 5",
     upper: "the log",
     published: marks("1 2 3 4 5 6", 0.3, "1 2 3 4"),
     received: [...marks("1 2", 0.3), ...marks("5 6", 7)],
@@ -64,7 +66,7 @@ const TIMELINES: Readonly<Record<string, Timeline>> = {
     span: { from: 1.9, to: 5.2, words: "away", on: "lower" },
   },
   rollback: {
-    title: "A failover loses 3 and 4, which were received; a gap is told before another 3",
+    title: "A failover loses 3 and 4, which were received; then comes a gap, and another 3",
     upper: "the log",
     published: [...marks("1 2 3 4", 0.3, "3 4"), ...marks("3′", 6.8)],
     received: [...marks("1 2 3 4", 0.3), ...marks("3′", 6.8)],
@@ -72,15 +74,16 @@ const TIMELINES: Readonly<Record<string, Timeline>> = {
     span: { from: 4.3, to: 4.3, words: "failover", on: "upper" },
   },
   reset: {
-    title: "The log is deleted and made anew; a gap is told before the first event of the new one",
+    title:
+      "The log is deleted and created again; then comes a gap, and the first event of the new log",
     upper: "the log",
     published: [...marks("1 2 3", 0.3, "1 2 3"), ...marks("1′ 2′", 6)],
     received: [...marks("1 2 3", 0.3), ...marks("1′ 2′", 6)],
     gap: { at: 4.9, words: "reset" },
-    span: { from: 3.9, to: 3.9, words: "deleted, made anew", on: "upper" },
+    span: { from: 3.9, to: 3.9, words: "deleted, recreated", on: "upper" },
   },
   unknown: {
-    title: "The broker drops 2 and 3; the number of 4 shows the hole, and a gap of two is told",
+    title: "The broker drops 2 and 3; the number of 4 shows the hole; then comes a gap of two",
     upper: "published, numbered",
     published: marks("1 2 3 4", 1, "2 3"),
     received: [...marks("1", 1), ...marks("4", 6.2)],

@@ -11,10 +11,10 @@ import { channelClosed, isNoQueue, streamDeleted } from "../errors.ts";
 import { type Link, onLoss } from "../link.ts";
 import { type Stored, storedOf } from "./record.ts";
 
-/** Where to start in a stream. After an offset beyond the end, no message ever comes. */
+/** Where to start in a stream. From an offset beyond the end, no message ever arrives. */
 export type Offset = number | "first" | "last" | "next";
 
-/** The limit for the server to send a message that it has, in milliseconds. */
+/** The time limit for the server to send an existing message, in milliseconds. */
 export const LIMIT = 5_000;
 
 /** The tag of the only consumer of a channel. */
@@ -26,18 +26,18 @@ export interface ConsumerOptions {
   readonly link: Link;
   /** The stream. */
   readonly queue: string;
-  /** Where it starts. */
+  /** The offset to start at. */
   readonly from: Offset;
   /** The number of messages that the server sends ahead. */
   readonly window: number;
-  /** Called when the stream does not exist any more. */
+  /** Called when the stream no longer exists. */
   readonly onDeleted: () => void;
 }
 
 /**
- * Reads a stream from an offset on, as fast as it is asked to: messages that were taken are
- * acknowledged, and the server sends as many more. It has a channel of its own, so that a refusal
- * ends nothing else.
+ * Reads a stream from an offset on, at the reader's pace. Messages that were taken are
+ * acknowledged, and the server sends as many more. The consumer has its own AMQP channel, so that a
+ * refusal ends nothing else.
  */
 export class Consumer {
   readonly #link: Link;
@@ -57,7 +57,7 @@ export class Consumer {
     channel.on("close", () => this.#end(channelClosed()));
   }
 
-  /** Resolves once the server reads: messages that are published from then on come. */
+  /** Resolves once the server reads the stream. Later messages arrive. */
   static async open(options: ConsumerOptions): Promise<Consumer> {
     const { link, queue, from, window } = options;
     const channel = await link.open();
@@ -65,7 +65,8 @@ export class Consumer {
     try {
       await link.ask(channel.prefetch(window));
       await link.ask(consume(channel, queue, from, (message) => view.#receive(message)));
-      // The server confirms a consumer before it reads. It answers the next request after that.
+      // The server confirms a consumer before it reads the stream. But it reads the stream before
+      // it answers the next request.
       if (from === "next") await link.ask(channel.prefetch(window));
       return view;
     } catch (error) {
@@ -77,10 +78,10 @@ export class Consumer {
   }
 
   /**
-   * The messages that came since the last call, at least one.
+   * Resolves with the messages since the last call, at least one.
    *
-   * @param limit How long that may take, in milliseconds; unlimited if it is not given.
-   * @param late Called if it takes longer. By default the consumer fails then.
+   * @param limit The time limit in milliseconds, if any.
+   * @param late Called after that time. By default, the consumer then fails.
    */
   async next(limit?: number, late: () => void = () => this.fail()): Promise<readonly Stored[]> {
     const stop = limit === undefined ? () => {} : after(limit, late);
@@ -99,11 +100,11 @@ export class Consumer {
     return messages.map(storedOf);
   }
 
-  /** The stream has more records, and the server does not send them. */
+  /** Fails, since the server does not send the records that the stream has. */
   fail(): void {
-    // The end that is known may be that of a stream that was deleted.
+    // The known end may belong to a deleted stream.
     this.#onDeleted();
-    this.#fail(new ConnectionError("the server sent nothing of what the stream has"));
+    this.#fail(new ConnectionError("the server did not send the records that the stream has"));
   }
 
   /** Stops reading, and closes the channel, also after a failure. */
@@ -127,7 +128,7 @@ export class Consumer {
     this.#awake();
   }
 
-  /** The channel is closed, or about to be. */
+  /** Called when the channel is closed, or about to be. */
   #end(error: unknown): void {
     this.#isClosed = true;
     this.#forget();
@@ -141,8 +142,8 @@ interface Registering {
 }
 
 /**
- * Consumes a stream, under a tag that is registered before: the server may send messages before it
- * confirms the consumer, and the client closes a channel with a consumer that it does not know.
+ * Consumes a stream, under a tag that is registered first. The server may send messages before it
+ * confirms the consumer, and the client closes a channel with an unknown consumer.
  */
 async function consume(
   channel: Channel,

@@ -8,19 +8,21 @@ import { Buffer } from "node:buffer";
 import { nameOf } from "../../../core/backend/name.ts";
 
 /**
- * The limit for the names of a queue and its virtual host together, in bytes. The server names a
- * folder after both and the time: it accepts longer names, and never stores anything.
+ * The limit for the names of a queue and its virtual host together, in bytes. The server stores a
+ * queue in a folder with both names and the time. It accepts longer names, but then stores nothing.
  */
 const LONGEST = 234;
 
-/** Characters that the server reserves or drops in a name, and the one that starts an escape. */
+/**
+ * Characters that the server reserves or drops in a name, and the character that starts an escape.
+ */
 const RESERVED = /^a(?=mq\.)|[%\r\n]/g;
 
 /**
  * The queue of a channel: its name, with `%25` in place of each `%`, `%0A` and `%0D` in place of
  * line breaks, and `%61` in place of the first letter of a name that begins with `amq.`.
  *
- * @throws {RangeError} If it is too long.
+ * @throws {RangeError} If the name is too long.
  */
 export function queueOf(channel: string, vhost: string): string {
   const queue = channel.replace(

@@ -11,10 +11,10 @@ import { quote } from "../../../core/util/quote.ts";
 import { isNoQueue, isStarting, otherArgument } from "../errors.ts";
 import type { Link } from "../link.ts";
 
-/** The number of times that a stream that is not ready is tried again: for some seconds. */
+/** The number of retries for a stream that is not ready. They take some seconds. */
 const ATTEMPTS = 7;
 
-/** The server deletes a lock with its connection, or when it is unused for ten seconds. */
+/** The server deletes a lock with its connection, or after ten seconds without use. */
 const LOCK = { exclusive: true, durable: false, expires: 10_000 };
 
 /** The arguments that a stream is created with. */
@@ -22,7 +22,7 @@ export type Limits = Readonly<Record<string, string | number>>;
 
 /** Which streams may be created. */
 export interface Creation {
-  /** Whether any may. */
+  /** Whether any stream may be created. */
   readonly isAllowed: boolean;
   /** The number of streams that this process may create. */
   readonly most: number;
@@ -34,15 +34,15 @@ export class Queues {
   readonly #limits: Limits;
   readonly #creation: Creation;
   readonly #made = new Map<string, Promise<void>>();
-  /** The names whose declaration is under way. */
+  /** The names whose declaration is pending. */
   readonly #making = new Set<string>();
-  /** The names that were declared: they may have been created. */
+  /** The declared names. This process may have created their streams. */
   readonly #declared = new Set<string>();
 
   /**
    * @param pick The connection to use.
-   * @param limits The arguments that they are created with.
-   * @param creation Which ones are created.
+   * @param limits The arguments of new streams.
+   * @param creation Which streams may be created.
    */
   constructor(pick: () => Link, limits: Limits, creation: Creation) {
     this.#pick = pick;
@@ -50,7 +50,7 @@ export class Queues {
     this.#creation = creation;
   }
 
-  /** The server may have been replaced: each stream is declared once more. */
+  /** Makes the next use declare each stream again, since the server may have been replaced. */
   forgetAll(): void {
     for (const queue of [...this.#made.keys()]) this.forget(queue);
   }
@@ -68,12 +68,15 @@ export class Queues {
     return making;
   }
 
-  /** A stream was deleted: its next use creates it again. Concurrent uses keep their order. */
+  /** Makes the next use of a deleted stream create it again. Concurrent uses keep their order. */
   forget(queue: string): void {
     if (!this.#making.has(queue)) this.#made.delete(queue);
   }
 
-  /** Tries again while a stream is not ready: while the server starts, or the stream is created. */
+  /**
+   * Retries while a stream is not ready, since the server is starting or the stream is being
+   * created.
+   */
   async patiently<Value>(ask: () => Promise<Value>): Promise<Value> {
     for (let attempt = 0;; attempt++) {
       try {
@@ -97,7 +100,7 @@ export class Queues {
     }
     this.#declared.add(queue);
     try {
-      // If it is not declared: the queue exists with other limits, or is not a stream.
+      // If the declaration fails, the queue has other limits, or is not a stream.
       if (!await this.#declare(queue, this.#limits)) await this.#declare(queue, {});
     } catch (error) {
       await this.#link.apart((channel) => channel.deleteQueue(lockOf(queue))).catch(() => {});
@@ -117,7 +120,7 @@ export class Queues {
     }
   }
 
-  /** Whether the queue exists, with these limits. */
+  /** Declares the queue. Returns `false` if it exists with other limits. */
   async #declare(queue: string, limits: Limits): Promise<boolean> {
     const options = { durable: true, arguments: { "x-queue-type": "stream", ...limits } };
     try {
@@ -133,8 +136,8 @@ export class Queues {
 
   /**
    * Creates a stream while holding a lock, which is an exclusive queue. While a stream is being
-   * created, the server tells other processes that it exists, and closes the connection of those
-   * that use it.
+   * created, the server tells other processes that it exists, but closes the connections that use
+   * it.
    */
   async #alone(queue: string, make: (channel: Channel) => Promise<unknown>): Promise<void> {
     const lock = lockOf(queue);
@@ -147,14 +150,14 @@ export class Queues {
         })
       );
     } catch (error) {
-      // Without the right to have the lock, or after a long wait, it does without.
+      // Continues without the lock if the user may not hold it, or after a long wait.
       if (!String(error).includes(lock)) throw error;
       await this.patiently(() => this.#link.apart(make));
     }
   }
 }
 
-/** The name of a lock, which no channel has. */
+/** The name of a lock. No channel has such a name. */
 function lockOf(queue: string): string {
   return `${queue}%lock`;
 }

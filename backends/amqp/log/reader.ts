@@ -14,45 +14,45 @@ import { SharedRequests } from "./shared_requests.ts";
 import { type Known, StreamEnds } from "./stream_ends.ts";
 import type { Writer } from "./writer.ts";
 
-/** The number of messages that the server sends ahead at most. */
+/** The maximum number of messages that the server sends ahead. */
 const WINDOW = 1_024;
-/** The number of records without an event that the first search for the newest events allows. */
+/** The first search for the newest events expects at most this many records that are not events. */
 const SPARE = 16;
-/** The factor by which more events may have come since the end was seen. */
+/** The known end of a stream is too old if this many times more events follow it. */
 const MUCH = 64;
 
-/** Which part of a stream to read. */
+/** The part of a stream to read. */
 interface Range {
   readonly queue: string;
-  /** Where it starts: a record is known to be there, or after it. */
+  /** The offset to start at. A record is known to be there, or after it. */
   readonly from: Offset;
   /** The offset before which it ends, unless the stream ends first. */
   readonly to: number;
   /** The number of events. */
   readonly limit: number;
-  /** The number of records that are sent ahead, if it is not the limit. */
+  /** The number of records that the server sends ahead, if it is not the limit. */
   readonly window?: number;
-  /** A place whose record does not count. */
+  /** A place whose record does not count towards the limit. */
   readonly seen?: Place | undefined;
 }
 
-/** A part of a stream, as it was read. */
+/** The result of reading a part of a stream. */
 interface Part {
-  /** Its records, without the marks at its end. */
+  /** The records, without the marks at the end. */
   readonly records: readonly Stored[];
-  /** The place of the first record, even if that was such a mark. */
+  /** The place of the first record, even if it is a mark. */
   readonly first: Place;
-  /** The end of the stream, if it was reached: that of a mark. */
+  /** The end of the stream, if it was reached. It is the place of a mark. */
   readonly head?: Place;
 }
 
 /** A stream that is read from a mark on. */
 export interface Begun {
-  /** Reads it. */
+  /** Reads the stream. */
   readonly view: Consumer;
   /** The place of the mark. */
   readonly mark: Place;
-  /** The records after it that have come already. */
+  /** The records after the mark that have already arrived. */
   readonly later: readonly Stored[];
 }
 
@@ -115,12 +115,15 @@ export class Reader {
     return await this.#view(queue, place?.at ?? "first");
   }
 
-  /** Whether a stream has a record after an offset. If so, its last chunk starts after that offset. */
+  /**
+   * Whether a stream has a record after an offset. The stream's last chunk then starts after that
+   * offset.
+   */
   async isBeyond(queue: string, at: number): Promise<boolean> {
     return (await this.#edge(queue, "last")).at > at;
   }
 
-  /** The place of the oldest record, or of the first one in the last chunk. */
+  /** The place of the oldest record, or of the first record in the last chunk. */
   async #edge(queue: string, edge: "first" | "last"): Promise<Place> {
     const view = await this.#view(queue, edge, 1);
     try {
@@ -130,7 +133,7 @@ export class Reader {
     }
   }
 
-  /** The last known place, if it is at `least` or after; otherwise the stream's end, looked up now. */
+  /** The last known place, if it is not before `least`. Otherwise the current end of the stream. */
   async #known(queue: string, least: number): Promise<Known> {
     const known = this.#ends.of(queue);
     if (known && known.end.at >= least) return known;
@@ -138,14 +141,17 @@ export class Reader {
     return this.#ends.of(queue) ?? { end, event: -1 };
   }
 
-  /** The place where the stream ends now: that of a new mark. */
+  /** The current end of the stream, which is the place of a new mark. */
   async #end(queue: string): Promise<Place> {
     const { view, mark } = await this.begin(queue);
     leave(view);
     return mark;
   }
 
-  /** The records after a position, with a break first if its own record does not come back. */
+  /**
+   * The records after a position. A break comes first if the record at the position does not come
+   * back.
+   */
   async #after(
     after: Position,
     { end }: Known,
@@ -157,14 +163,15 @@ export class Reader {
     const { records, first, head } = part;
     if (last && isSame(first, last)) return itemsOf(records.slice(1), last);
     if (!last && first.at === 0) return itemsOf(records);
-    // The server only removes the oldest records: if it has an older one, the record never existed.
+    // The server removes only the oldest records. If an older record exists, this one never
+    // existed.
     const isReplaced = last !== undefined &&
       (first.at === last.at || (await this.#edge(range.queue, "first")).at < last.at);
     if (isReplaced) return await this.#all({ replaced: true, head }, range);
     return broken({ ...breakBefore(first.at, last?.at), head }, part);
   }
 
-  /** All records of a stream that is not the one that was read. */
+  /** All records of a stream that replaced the known one. */
   async #all(
     found: Pick<LogBreak, "head" | "replaced">,
     range: Omit<Range, "from">,
@@ -173,7 +180,10 @@ export class Reader {
     return broken({ kind: "break", ...found, removed: "unknown" }, part);
   }
 
-  /** The newest events. A stream is only read forwards, so the offset of the first is guessed. */
+  /**
+   * The newest events. A stream is only read forwards, so the offset of the first event is
+   * estimated.
+   */
   async #newest(
     queue: string,
     { end, event }: Known,
@@ -189,7 +199,7 @@ export class Reader {
       const { records } = await this.#take({ queue, from, to, limit: most, window });
       const events = records.flatMap(({ kind }, index) => kind === "record" ? [index] : []);
       if (events.length >= most) {
-        // The known end is old. It would take too long to read all since then.
+        // The known end is too old. Reading all records since then would take too long.
         last = (await this.#end(queue)).at;
         continue;
       }
@@ -239,7 +249,7 @@ export class Reader {
     }
   }
 
-  /** Whether so many events after an offset may end after the known end of a stream. */
+  /** Whether reading `limit` events after an offset may reach beyond the known end of a stream. */
   #isOpen(queue: string, from: Offset, limit: number, to: number): boolean {
     const end = this.#ends.of(queue)?.end.at ?? 0;
     return to > end && (typeof from === "number" ? from : 0) + 2 * limit >= end;
@@ -258,7 +268,7 @@ export class Reader {
   }
 }
 
-/** A break, and what follows it: if there is no record, the end of the stream. */
+/** A break, and the records after it. Without records, the end of the stream follows. */
 function broken(found: LogBreak, { records, head }: Part): readonly Item[] {
   const isEmpty = records.length === 0 && head !== undefined;
   return [found, ...isEmpty ? [{ kind: "skip", place: head } as const] : itemsOf(records)];

@@ -17,9 +17,9 @@ import { SEQUENCE_HEADER } from "../../../core/backend/kit/loss_detection.ts";
 import type { Place } from "../../../core/backend/position.ts";
 import { headersFrom, type Table } from "../headers.ts";
 
-/** The header of a mark: an empty message that is no event, and shows where the stream ends. */
+/** The header of a mark: an empty message that is not an event, but shows the end of the stream. */
 export const MARK_HEADER = "broadcaster-mark";
-/** The header with the time in milliseconds, named as the server's own interceptor names it. */
+/** The header with the time in milliseconds. The server's own interceptor uses the same name. */
 export const TIME_HEADER = "timestamp_in_ms";
 /** The header in which the server gives the offset of a message. */
 const OFFSET_HEADER = "x-stream-offset";
@@ -42,7 +42,7 @@ export function storedOf({ content, properties }: ConsumeMessage): Stored {
     kind: "record",
     payload: content,
     headers: headersFrom(table),
-    // The number of a publisher is unique.
+    // The sequence number of a publisher is unique.
     place: placeOf(at, typeof sequence === "string" ? sequence : content),
     ...timestamp !== undefined && { timestamp },
   };
@@ -65,7 +65,7 @@ export function isHole(before: number, after: number): boolean {
  * Records without the marks at their end. Each page publishes a mark, so a reader that got them
  * would never reach the end.
  *
- * @param seen A place to keep, even if it is that of a mark.
+ * @param seen A place to keep, even if it is the place of a mark.
  */
 export function withoutMarks(records: readonly Stored[], seen: Place | undefined): Stored[] {
   const last = records.findLastIndex(({ kind, place }) =>
@@ -75,9 +75,9 @@ export function withoutMarks(records: readonly Stored[], seen: Place | undefined
 }
 
 /**
- * The break before the oldest record that is left.
+ * The break before the oldest remaining record.
  *
- * @param at Its offset.
+ * @param at The offset of that record.
  * @param last The offset to resume after, whose record was removed; -1 for the start.
  */
 export function breakBefore(at: number, last = -1): LogBreak {
@@ -85,9 +85,9 @@ export function breakBefore(at: number, last = -1): LogBreak {
 }
 
 /**
- * Records as items, with a break wherever some are missing.
+ * Records as items, with a break wherever records are missing.
  *
- * @param last The place of the record before them.
+ * @param last The place of the record before these records.
  */
 export function itemsOf(records: readonly Stored[], last?: Place): readonly Item[] {
   const items: Item[] = [];

@@ -1,5 +1,5 @@
 /**
- * What one AMQP connection reads.
+ * The streams that are read over one AMQP connection.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import { Reader } from "./reader.ts";
 import { StreamTail } from "./tail.ts";
 import type { Writer } from "./writer.ts";
 
-/** The streams that are read over one connection. */
+/** Reads streams over one connection. */
 export class Session {
   /** The connection. */
   readonly link: Link;
@@ -31,7 +31,7 @@ export class Session {
     this.reader = new Reader(link, queues, writer, onDeleted);
   }
 
-  /** The live end of a stream. */
+  /** Opens the live end of a stream. */
   async tail(queue: string, after: Position | undefined): Promise<Tail> {
     const { reader } = this;
     const isBeyond = (at: number) => reader.isBeyond(queue, at);
@@ -39,7 +39,7 @@ export class Session {
       const { view, mark: last, later: items } = await reader.begin(queue);
       return new StreamTail({ position: Position.of(last), items, view, isBeyond, last });
     }
-    // A page checks the position, as the tail has to.
+    // Reading a page also checks the position, which the tail must do.
     const { items } = await reader.read(queue, { after, limit: 1 });
     const again = items.reduce(positionAfter, after).in(0);
     const view = await reader.follow(queue, again);

@@ -5,8 +5,8 @@
  */
 
 /**
- * Asks each question once at a time. Callers that come while it is being asked share the next
- * answer, which cannot be older than their call.
+ * Asks each question once at a time. Callers that come meanwhile share the next answer, which
+ * cannot be older than their call.
  *
  * @typeParam Value The type of the answers.
  */
@@ -18,7 +18,7 @@ export class SharedRequests<Value> {
    * The answer to a request that starts after this call.
    *
    * @param key The question.
-   * @param ask Asks it.
+   * @param ask Sends the request.
    */
   ask(key: string, ask: () => Promise<Value>): Promise<Value> {
     const running = this.#running.get(key);

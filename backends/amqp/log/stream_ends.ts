@@ -1,5 +1,5 @@
 /**
- * Finds the last offset of a stream, which RabbitMQ does not tell over AMQP.
+ * Finds the last offset of a stream, which RabbitMQ does not report over AMQP.
  *
  * @module
  */
@@ -21,9 +21,9 @@ export interface Known {
 }
 
 /**
- * The ends of streams. A stream cannot be asked for its end, and a consumer that starts after it
- * waits forever. So the last records that were seen are kept, and a reader that needs the exact
- * end publishes a mark and reads up to it.
+ * The ends of streams. A stream cannot be asked for its end. A consumer that starts after the end
+ * waits forever. So the last records that were seen are kept. A reader that needs the exact end
+ * publishes a mark and reads up to it.
  */
 export class StreamEnds {
   readonly #writer: Writer;
@@ -40,7 +40,7 @@ export class StreamEnds {
     return this.#known.get(queue);
   }
 
-  /** Records of a stream were seen, in its order. */
+  /** Remembers the last one of these records, which are in order. */
   learn(queue: string, records: readonly Stored[]): void {
     const last = records.at(-1)?.place;
     if (!last) return;
@@ -53,7 +53,7 @@ export class StreamEnds {
     });
   }
 
-  /** A stream may have been deleted. */
+  /** Forgets a stream that may have been deleted. */
   forget(queue: string): void {
     this.#known.delete(queue);
   }
@@ -61,7 +61,7 @@ export class StreamEnds {
   /** Publishes a mark. Resolves with its fingerprint once it is stored. */
   mark(queue: string): Promise<string> {
     const mark = this.#marks.ask(queue, () => this.#writer.mark(queue));
-    // Its reader may fail first, and then waits for it no more.
+    // If the reader fails first, nobody awaits the mark.
     mark.catch(() => {});
     return mark;
   }

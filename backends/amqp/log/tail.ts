@@ -13,23 +13,23 @@ import { breakBefore, isSame, itemsOf, type Stored } from "./record.ts";
 
 /** Options for the tail of a stream. */
 export interface StreamTailOptions {
-  /** The position that it starts after. */
+  /** The position to start after. */
   readonly position: Position;
   /** The items after the position that were read already. */
   readonly items: readonly Item[];
-  /** Reads on. */
+  /** Reads the later items. */
   readonly view: Consumer;
   /** Whether the stream has a record after an offset. */
   readonly isBeyond: (at: number) => Promise<boolean>;
-  /** The last record that was read, if the view reads it once more. */
+  /** The last record that was read, if the view reads it again. */
   readonly again?: Place | undefined;
-  /** The last record that was read, if the view does not. */
+  /** The last record that was read, if the view starts after it. */
   readonly last?: Place | undefined;
 }
 
 /** Reads the records of a consumer, with a break where records are missing. */
 export class StreamTail implements Tail, RecordReader {
-  /** The position that it starts after. */
+  /** The position to start after. */
   readonly position: Position;
   readonly #view: Consumer;
   readonly #isBeyond: (at: number) => Promise<boolean>;
@@ -55,7 +55,7 @@ export class StreamTail implements Tail, RecordReader {
     return this;
   }
 
-  /** The next records, once there are some. */
+  /** Resolves with the next records. */
   async read(): Promise<ReadResult> {
     try {
       while (this.#items.length === 0) {
@@ -73,22 +73,22 @@ export class StreamTail implements Tail, RecordReader {
     return { done: false, value };
   }
 
-  /** Closes the consumer. A read that waits is done. */
+  /** Closes the consumer. A pending read is done. */
   async cancel(): Promise<void> {
     this.#isCancelled = true;
     await this.#view.close();
   }
 
   #receive(): Promise<readonly Stored[]> {
-    // The record was just read: it comes back at once, unless the stream was replaced since.
+    // The record was just read, so it comes back at once, unless the stream was replaced.
     if (this.#again) return this.#view.next(LIMIT);
     if (this.#isSure) return this.#view.next();
     return this.#view.next(LIMIT, () => inBackground(this.#checkEnd()));
   }
 
   /**
-   * Checks that silence means the end of the stream: if the server has dropped the next file of a
-   * consumer, it takes the consumer to be at the end, forever.
+   * Checks that silence means the end of the stream. If the server has dropped the next file of a
+   * consumer, it wrongly treats the consumer as being at the end.
    */
   async #checkEnd(): Promise<void> {
     const { at } = this.#last!;
@@ -108,7 +108,7 @@ export class StreamTail implements Tail, RecordReader {
       return before || at <= 1 ? itemsOf(stored, before) : [breakBefore(at), ...itemsOf(stored)];
     }
     if (isSame(first!.place, again)) return itemsOf(stored.slice(1), again);
-    // The page that is read next finds out.
+    // Reading the next page detects the reason.
     if (first!.place.at <= again.at) throw new ConnectionError("the stream was recreated");
     return [breakBefore(first!.place.at, again.at), ...itemsOf(stored)];
   }

@@ -16,12 +16,12 @@ import { contentOf } from "../payload.ts";
 import type { Queues } from "./queues.ts";
 import { MARK_HEADER, TIME_HEADER } from "./record.ts";
 
-/** Publishes messages with confirms, over the connection that there is. */
+/** Publishes messages with confirms, over the current connection. */
 export class Writer {
   readonly #link: () => Link;
   readonly #queues: Queues;
   readonly #sequencer = new Sequencer();
-  /** The names of messages that were returned: the server confirms those, too. */
+  /** The names of returned messages, since the server also confirms these. */
   readonly #returned = new Set<unknown>();
 
   /**
@@ -33,14 +33,17 @@ export class Writer {
     this.#queues = queues;
   }
 
-  /** Publishes over this connection from now on. */
+  /** Uses this connection from now on. */
   use({ outbox }: Link): void {
     this.#returned.clear();
     outbox.onReturned = ({ properties }: Message) =>
       void this.#returned.add(nameOf(properties.headers));
   }
 
-  /** Publishes messages, whose channels are queues. Each resolves once the server has stored it. */
+  /**
+   * Publishes messages to the queues of their channels. Each promise resolves once the server has
+   * stored the message.
+   */
   publish(messages: readonly OutgoingPayload[]): Promise<undefined>[] {
     const link = this.#link();
     return messages.map(async ({ channel: queue, payload, headers: given }) => {
@@ -64,7 +67,7 @@ export class Writer {
     return fingerprintOf(mark);
   }
 
-  /** Resolves once it is stored. */
+  /** Sends a message. Resolves once it is stored. */
   async #send(link: Link, queue: string, payload: Payload, make: () => Table): Promise<void> {
     await this.#queues.make(queue);
     const message = { exchange: "", key: queue, content: contentOf(payload), headers: make };
@@ -75,7 +78,7 @@ export class Writer {
   }
 }
 
-/** The value that no other message has. */
+/** A value that identifies the message. */
 function nameOf(headers: Table | undefined): unknown {
   return headers?.[SEQUENCE_HEADER] ?? headers?.[MARK_HEADER];
 }

@@ -10,12 +10,12 @@ import { type Broker, fetchedOf, type FetchResponse, throttleTime } from "../kaf
 import type { PartitionReader } from "../partition_reader.ts";
 import type { Share, TopicTail } from "./tail.ts";
 
-/** The bytes that a fetch brings of one partition, at most. */
+/** The maximum size of one partition in a fetch, in bytes. */
 const MAX_FETCH = 1024 * 1024;
-/** The wait of a fetch for the first record, in milliseconds. A new tail waits as long. */
+/** How long a fetch waits for the first record, in milliseconds. A new tail waits as long. */
 const MAX_WAIT = 100;
 /**
- * The time in which a topic cannot be deleted, created again and filled, in milliseconds. If the
+ * A topic cannot be deleted, created again and filled within this time, in milliseconds. If the
  * broker answers a fetch later, the last record is read again.
  */
 const MAX_ABSENCE = 50;
@@ -43,27 +43,29 @@ export interface FetchesOptions {
   readonly leader: number;
   /** Whether a cursor is still wanted. */
   readonly isWanted: (cursor: Cursor) => boolean;
-  /** Called with a cursor whose partition has to be looked up again. */
+  /** Called with a cursor whose partition must be looked up again. */
   readonly onLeave: (cursor: Cursor) => void;
   /** Called with a cursor that cannot be read, and the reason. */
   readonly onFail: (cursor: Cursor, reason: unknown) => void;
-  /** Whether nothing is fetched from this broker: then the end of the connection is no loss. */
+  /** Whether nothing is fetched from this broker. The end of the connection is then not a loss. */
   readonly isIdle: () => boolean;
 }
 
-/** Fetches from one broker, one after the other, for all cursors of the partitions it leads. */
+/**
+ * Fetches from one broker, one after the other, for all cursors of the partitions that it leads.
+ */
 export class Fetches {
   readonly #options: FetchesOptions;
   readonly #cursors = new Set<Cursor>();
-  /** The fetches that are under way. */
+  /** The pending fetches. */
   #flight: Promise<void> | undefined;
   #broker: Broker | undefined;
-  /** Ends the wait for a tail that takes more. */
+  /** Ends the wait for a tail with room. */
   #awake: (() => void) | undefined;
-  /** Whether the last fetches have brought anything. */
+  /** Whether the last fetches have returned records. */
   #isMoving = false;
 
-  /** @param options Options for them. */
+  /** @param options Options for the fetches. */
   constructor(options: FetchesOptions) {
     this.#options = options;
   }
@@ -74,12 +76,12 @@ export class Fetches {
     this.wake();
   }
 
-  /** A tail takes more, or was cancelled. */
+  /** Called when a tail has room again, or was cancelled. */
   wake(): void {
     this.#awake?.();
   }
 
-  /** Resolves when the fetches that are under way are answered, unless a quota delays them. */
+  /** Resolves when the pending fetches are answered, unless a quota delays them. */
   async ping(): Promise<void> {
     const connection = this.#broker?.connectionPool.pool[1];
     if (connection && throttleTime(connection) > 0) return;
@@ -98,7 +100,7 @@ export class Fetches {
         for (const cursor of this.#cursors) {
           if (!isWanted(cursor)) this.#cursors.delete(cursor);
           else if (cursor.tail.isHungry) hungry.push(cursor);
-          // The topic may be deleted and created again while its tail takes no more.
+          // The topic may be deleted and created again while its tail has no room.
           else cursor.lane.rewind();
         }
         if (hungry.length > 0) {
@@ -117,12 +119,12 @@ export class Fetches {
     }
   }
 
-  /** A request can ask for a partition once: cursors at other offsets need another request. */
+  /** A request can contain a partition once. Cursors at other offsets need another request. */
   async #turn(broker: Broker, hungry: readonly Cursor[]): Promise<void> {
-    // The link was stalled, or this process was stopped.
+    // The connection may have stalled, or this process may have been stopped.
     for (const { lane } of hungry) lane.beforeFetch(MAX_ABSENCE);
     const rounds = roundsOf(hungry);
-    // A cursor that has more to read does not wait until others have.
+    // A cursor with more to read does not wait for the others.
     const wait = rounds.length > 1 && this.#isMoving ? 0 : MAX_WAIT;
     this.#isMoving = false;
     for (const round of rounds) await this.#fetch(broker, round, wait);
@@ -171,14 +173,14 @@ export class Fetches {
       }
     } catch (error) {
       if (cluster.signal.aborted) throw error;
-      // One partition fails the whole response: asking for each tells which.
+      // One partition fails the whole response. A request for each shows which one it is.
       if (isAlone) { for (const cursor of groups[0]!.cursors) this.#miss(cursor, error); }
       else stuck.push(...groups);
     }
     for (const group of stuck) await this.#fetch(broker, [group], 0);
   }
 
-  /** A partition cannot be read here: another broker may lead it by now. */
+  /** Handles a partition that cannot be read here, since another broker may lead it now. */
   #miss(cursor: Cursor, error: unknown): void {
     this.#cursors.delete(cursor);
     const { onLeave, onFail } = this.#options;
@@ -187,7 +189,7 @@ export class Fetches {
   }
 }
 
-/** Groups the cursors by the requests that can ask for them. */
+/** Groups the cursors into requests. */
 function roundsOf(cursors: readonly Cursor[]): readonly (readonly Group[])[] {
   const partitions = new Map<string, Group[]>();
   for (const cursor of cursors) {

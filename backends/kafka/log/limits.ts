@@ -9,13 +9,13 @@ import type { Payload, PayloadOptions } from "../../../core/backend/contract.ts"
 import { nameOf } from "../../../core/backend/name.ts";
 import { excess, weightOf } from "../headers.ts";
 
-/** The longest request that brokers accept, less what it has around a payload. */
+/** The longest request that brokers accept, minus its overhead around a payload. */
 const MAX_PAYLOAD = 100 * 1024 * 1024 - 1024;
 
 /**
  * Checks that a record fits into a request.
  *
- * @throws {RangeError} If it does not.
+ * @throws {RangeError} If the record does not fit.
  */
 export function checkRecord(
   channel: string,

@@ -20,10 +20,10 @@ const MAX_PAGE = 4 * 1024 * 1024;
 const ATTEMPTS = 8;
 
 /**
- * Reads a page of a topic over all its partitions: by offset in each, and merged by time. A
- * topic that does not exist is empty, and is not created.
+ * Reads a page of a topic. Each partition is read by offset, and all of them are merged by time. A
+ * topic that does not exist counts as empty, and is not created.
  *
- * @throws {RangeError} If it has more partitions than fit into an id.
+ * @throws {RangeError} If the topic has more partitions than fit into an id.
  */
 export async function readPage(
   cluster: Cluster,
@@ -103,7 +103,7 @@ async function backward(
   return { from: Position.of(...places), items: items.reverse() };
 }
 
-/** Takes items from the sources, each time the one that comes before those of the others. */
+/** Takes items from the sources, in their common order. */
 async function merge(
   sources: readonly Source[],
   limit: number,

@@ -1,5 +1,5 @@
 /**
- * The offset of each partition at which a page before a position ends.
+ * The end offsets of the partitions, for a page before a position.
  *
  * @module
  */
@@ -11,21 +11,21 @@ import { isSame, placeOf } from "../partition_reader.ts";
 import { fetchOne } from "../partition_records.ts";
 import type { Lead } from "../topics.ts";
 
-/** A topic, as it was found. */
+/** A topic, and its stored offsets. */
 export interface Found {
   /** The cluster. */
   readonly cluster: Cluster;
-  /** Its name. */
+  /** The name of the topic. */
   readonly topic: string;
-  /** Its partitions, and their leaders. */
+  /** The partitions, and their leaders. */
   readonly leads: readonly Lead[];
-  /** The offsets that are stored of each. */
+  /** The stored offsets of each partition. */
   readonly bounds: ReadonlyMap<number, Bounds>;
 }
 
 /**
- * The offsets up to which the partitions are read, exclusively, so that nothing from a position
- * on is in the page. Of a topic that was recreated, nothing is before the position.
+ * The exclusive end offsets of the partitions, so that the page has nothing from the position on.
+ * In a recreated topic, nothing is before the position.
  */
 export async function endsBefore(
   found: Found,
@@ -54,7 +54,7 @@ async function isReplaced(
   const { partition } = lead;
   const place = position.in(partition);
   if (!place || place.fingerprint === "" || place.at < bounds.get(partition)!.begin) return false;
-  // One batch comes, however few bytes are asked for.
+  // A fetch returns a whole batch, however few bytes are requested.
   const { messages } = await fetchOne(cluster, topic, lead, { offset: place.at, maxBytes: 1 });
   const found = messages.find(({ offset }) => Number(offset) === place.at);
   return found !== undefined && !isSame(placeOf(partition, found), place);

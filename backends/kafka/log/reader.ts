@@ -1,5 +1,5 @@
 /**
- * Reads topics without a consumer group: joining one takes seconds for each new channel, leaves
+ * Reads topics without a consumer group. Joining a group takes seconds for each new channel, leaves
  * groups on the broker, and needs rights that users may not have.
  *
  * @module
@@ -20,11 +20,11 @@ import { isMatch, type Lead } from "../topics.ts";
 import { type Cursor, Fetches } from "./fetches.ts";
 import { TopicTail } from "./tail.ts";
 
-/** The interval at which connections are used, to keep them open, and partitions looked up. */
+/** The interval for using connections, to keep them open, and for looking up partitions. */
 const REFRESH = 30_000;
 /** The interval at which topics are listed for patterns, in milliseconds. */
 const LISTING = 1_000;
-/** That interval at least, as a multiple of the time that listing takes. */
+/** The minimum of that interval, as a multiple of the time that listing takes. */
 const LISTING_SHARE = 20;
 
 /** Reads the topics of all tails, with one fetch loop for each leader. */
@@ -34,13 +34,13 @@ export class Reader implements Renewable {
   readonly #tails = new Set<TopicTail>();
   readonly #fetches = new Map<number, Fetches>();
   readonly #runs = new Set<Promise<void>>();
-  /** The tails of patterns among them, for which topics are listed. */
+  /** The tails of patterns, for which topics are listed. */
   readonly #patterns = new Set<TopicTail>();
   #isListing = false;
 
   /**
-   * @param cluster The cluster, connected.
-   * @param refresh How often connections are used and new partitions looked for, in milliseconds.
+   * @param cluster The connected cluster.
+   * @param refresh The interval for using connections and finding new partitions, in milliseconds.
    */
   constructor(cluster: Cluster, refresh: number = REFRESH) {
     this.cluster = cluster;
@@ -75,14 +75,15 @@ export class Reader implements Renewable {
     });
   }
 
-  /** Reads every topic that matches from its end, and topics that appear later from their start. */
+  /** Reads every matching topic from its end, and topics that appear later from their start. */
   tailAll(pattern: Pattern): Promise<TopicTail> {
     const { cluster } = this;
     return this.#settle(async () => {
       const all = await cluster.topics.all();
       const topics = new Map([...all].filter(([topic]) => isMatch(pattern, topic)));
       for (const [topic, leads] of topics) {
-        // A topic without a leader is being created, or has lost it: this rejects until it has one.
+        // A topic without a leader is being created, or has lost its leader. The lookup rejects
+        // until there is one.
         if (!isLed(leads)) topics.set(topic, await cluster.topics.look(topic));
       }
       const ends = await endsOf(cluster, topics);
@@ -101,7 +102,7 @@ export class Reader implements Renewable {
     });
   }
 
-  /** Resolves when every fetch that is under way is answered. */
+  /** Resolves when every pending fetch is answered. */
   async ping(): Promise<void> {
     await Promise.all([...this.#fetches.values()].map((fetches) => fetches.ping()));
   }
@@ -111,7 +112,7 @@ export class Reader implements Renewable {
     return this.cluster.signal.aborted;
   }
 
-  /** Ends the connections. Resolves when the sockets are shut, and nothing runs any more. */
+  /** Ends the connections. Resolves when the sockets are closed, and nothing runs any more. */
   async close(): Promise<void> {
     this.cluster.end(closedError());
     await Promise.all(this.#runs);
@@ -174,7 +175,7 @@ export class Reader implements Renewable {
     for (const fetches of this.#fetches.values()) fetches.wake();
   }
 
-  /** Looks up who leads a partition, and whether it still has what was read of it. */
+  /** Looks up the leader of a partition, and whether the last record is still there. */
   async #follow(cursor: Cursor): Promise<void> {
     const { cluster } = this;
     const { tail, share, lane: { partition } } = cursor;
@@ -196,7 +197,7 @@ export class Reader implements Renewable {
     }
   }
 
-  /** A pattern goes on without a deleted topic, with no gap if that was read to its end. */
+  /** Removes a deleted topic from a pattern, without a gap if it was read to its end. */
   #drop({ tail, share, lane }: Cursor): void {
     const { isBehind, partition } = lane;
     if (isBehind) tail.push(share, [breakOfMissing(partition)]);
@@ -246,7 +247,7 @@ export class Reader implements Renewable {
     }
   }
 
-  /** A topic exists: the patterns that match it read its new partitions. */
+  /** Makes the matching patterns read the new partitions of a topic. */
   #show(topic: string, leads: readonly Lead[]): void {
     for (const tail of this.#patterns) {
       if (isMatch(tail.target as Pattern, topic)) this.#grow(tail, topic, leads);
@@ -283,7 +284,7 @@ async function checkRight(
       return fetchOne(cluster, topic, lead, { offset, maxBytes: 1 });
     }));
   } catch (error) {
-    // The partition was set back in this moment: its tail finds out by itself.
+    // The partition was set back just now. Its tail will detect this.
     if (!means(error, "range")) throw error;
   }
 }

@@ -14,20 +14,23 @@ import type {
 import type { Position } from "../../../core/backend/position.ts";
 import { weightOf } from "../headers.ts";
 
-/** The bytes that may wait in a tail before its partitions are left out of the fetches. */
+/**
+ * The maximum size of the waiting items of a tail, in bytes. Beyond that, its partitions are not
+ * fetched.
+ */
 const MAX_WAITING = 4 * 1024 * 1024;
-/** The bytes of an item without its payload, approximately. */
+/** The approximate size of an item without its payload, in bytes. */
 const OVERHEAD = 100;
 
 /** Options for a tail. */
 export interface TopicTailOptions {
   /** The topic, or the pattern. */
   readonly target: Target;
-  /** The position that it starts after. A pattern has none: no position has all topics. */
+  /** The position to start after. A pattern has none, since no position covers all topics. */
   readonly position?: Position | undefined;
-  /** Called when it may take more. */
+  /** Called when the tail may have room. */
   readonly wake: () => void;
-  /** Called when it is cancelled. */
+  /** Called when the tail is cancelled. */
   readonly cancel: () => void;
 }
 
@@ -55,7 +58,7 @@ export class TopicTail implements Tail, RecordReader {
   /** Items that were fetched but not read yet: one array for each fetch of a partition. */
   readonly #waiting: (readonly Item[])[] = [];
   #size = 0;
-  /** Resolves the read that waits; with a promise that rejects, too. */
+  /** Settles the waiting read. The promise may reject. */
   #reader: ((result: ReadResult | Promise<ReadResult>) => void) | undefined;
   #failure: { readonly reason: unknown } | undefined;
   #isDone = false;
@@ -73,7 +76,7 @@ export class TopicTail implements Tail, RecordReader {
     return this;
   }
 
-  /** Whether it takes more. */
+  /** Whether the tail has room. */
   get isHungry(): boolean {
     return this.#size < MAX_WAITING;
   }
@@ -85,7 +88,7 @@ export class TopicTail implements Tail, RecordReader {
     return share;
   }
 
-  /** Adds what a fetch has brought of one partition. */
+  /** Adds the items of one partition from a fetch. */
   push({ topic }: Share, items: readonly Item[]): void {
     if (this.#isDone || this.#failure) return;
     const told = typeof this.target === "string" ? items : ofPattern(topic, items);
@@ -95,13 +98,13 @@ export class TopicTail implements Tail, RecordReader {
     this.#serve();
   }
 
-  /** Makes reads reject, after what was added. */
+  /** Makes reads reject, after the items that were added. */
   fail(reason: unknown): void {
     this.#failure ??= { reason };
     this.#serve();
   }
 
-  /** The items of the next fetch, once there are some: one read at a time. */
+  /** Resolves with the items of the next fetch. One read at a time. */
   read(): Promise<ReadResult> {
     return new Promise((resolve) => {
       this.#reader = resolve;
@@ -109,7 +112,7 @@ export class TopicTail implements Tail, RecordReader {
     });
   }
 
-  /** Ends it; a read that waits is done. */
+  /** Ends the tail. A pending read is done. */
   cancel(): Promise<void> {
     if (!this.#isDone) {
       this.#isDone = true;
@@ -138,7 +141,9 @@ export class TopicTail implements Tail, RecordReader {
   }
 }
 
-/** The items of a topic without places, which cannot be compared among topics. */
+/**
+ * The items of a topic without their places, since places of different topics cannot be compared.
+ */
 function ofPattern(channel: string, items: readonly Item[]): Item[] {
   const told: Item[] = [];
   for (const item of items) {

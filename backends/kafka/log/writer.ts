@@ -21,11 +21,11 @@ import { hash } from "../partitioner.ts";
 
 /** Maximum size of a batch in bytes. Brokers accept 1,048,588 by default. */
 const MAX_BATCH = 900_000;
-/** The bytes around a key and its value in a batch, at most. */
+/** The maximum overhead of a record in a batch, in bytes. */
 const OVERHEAD = 40;
-/** The delay by a quota that a message waits for in kafkajs, at most, in milliseconds. */
+/** The longest delay by a quota that a message waits for inside kafkajs, in milliseconds. */
 const MAX_DELAY = 1_000;
-/** The headers of most messages. */
+/** Most messages have no headers. */
 const NONE: MessageHeaders = {};
 
 interface Call {
@@ -35,12 +35,14 @@ interface Call {
   readonly reject: (reason: unknown) => void;
 }
 
-/** Sends one request per channel at a time: what is published meanwhile goes with the next. */
+/**
+ * Sends one request per channel at a time. Messages that are published meanwhile go with the next.
+ */
 export class Writer {
   readonly #connect: () => Promise<Cluster>;
   readonly #outboxes = new Map<string, Call[]>();
 
-  /** @param connect Resolves with the cluster, connected. Called for each request. */
+  /** @param connect Resolves with the connected cluster. Called for each request. */
   constructor(connect: () => Promise<Cluster>) {
     this.#connect = connect;
   }
@@ -49,7 +51,7 @@ export class Writer {
    * Publishes each payload to the partition of its channel's key, in order.
    *
    * @param messages The payloads of one turn.
-   * @returns The position of each, if its topic has no other partitions.
+   * @returns The position of each payload, if its topic has no other partitions.
    */
   publish(messages: readonly OutgoingPayload[]): readonly Promise<Position | undefined>[] {
     const idle = new Map<string, Call[]>();
@@ -83,9 +85,9 @@ export class Writer {
         const positions = await this.#send(channel, calls);
         calls.forEach(({ resolve }, index) => resolve(positions[index]));
       } catch (error) {
-        // What waits behind it is not sent: it would be stored before it.
+        // The messages that wait behind it are not sent, since they would be stored before it.
         if (error instanceof TemporaryError) calls = calls.concat(outbox.splice(0));
-        // A batch is refused as a whole because of one record: each is sent by itself.
+        // One record makes the broker refuse the whole batch, so each record is sent by itself.
         const refused = error instanceof RefusedError || isInstance(error, "RangeError");
         for (const call of calls) {
           if (count === 1 || !refused) call.reject(error);

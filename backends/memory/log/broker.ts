@@ -18,12 +18,12 @@ import { MemoryStore } from "./store.ts";
 const LINGER = 10_000;
 
 /**
- * The key of the named brokers on `globalThis`. It ends with the version of the shape of everything
- * reachable from there: copies of this module with another shape do not share brokers.
+ * The key of the named brokers on `globalThis`. The key ends with the version of the shared data
+ * structures. Copies of this module with other structures do not share brokers.
  */
 const BROKERS = Symbol.for("@broadcaster/broadcaster/memory/1");
 
-/** A record that is delivered; without a log it has no place. */
+/** A delivered record. Without a log it has no place. */
 export type Delivered = Added | BackendRecord & { readonly order?: undefined };
 
 /** A record that is to be delivered. */
@@ -34,7 +34,7 @@ interface Published {
 
 /** A backend, as seen by its broker. */
 export interface MemoryListener {
-  /** Returns `true` if it has a tail of a channel. */
+  /** Returns `true` if the backend has a tail of a channel. */
   hears(channel: string): boolean;
   /** Delivers a record to its tails of the channel and of matching patterns. */
   deliver(channel: string, record: Delivered): void;
@@ -48,9 +48,9 @@ export class MemoryBroker {
   readonly listeners: Set<MemoryListener> = new Set();
   readonly #name: string | undefined;
   #isDelivering = false;
-  /** What was published while another record is being delivered, by a codec or a listener. */
+  /** Records that a codec or a listener publishes while another record is being delivered. */
   readonly #later: Published[] = [];
-  /** The time of `performance.now()` when the last backend left; `undefined` while it has one. */
+  /** The time of `performance.now()` when the last backend left; `undefined` while there is one. */
   #left: number | undefined;
 
   private constructor(history: number, name?: string) {
@@ -72,8 +72,8 @@ export class MemoryBroker {
     if (name === undefined) return new MemoryBroker(history);
     const brokers = named();
     const known = brokers.get(name);
-    // Its timer may be late. It is asked with a method, not by its private fields: it may be an
-    // instance of another copy of this class.
+    // The timer of the broker may be late. A method is called, since another copy of this class has
+    // other private fields.
     if (known && !known.isOver()) return known;
     const broker = new MemoryBroker(history, name);
     brokers.set(name, broker);
@@ -108,7 +108,7 @@ export class MemoryBroker {
     return position;
   }
 
-  /** Delivers a record to all backends. What is published meanwhile follows it. */
+  /** Delivers a record to all backends. Records that are published meanwhile follow it. */
   #deliver(channel: string, record: Delivered): void {
     if (this.#isDelivering) return void this.#later.push({ channel, record });
     this.#isDelivering = true;
@@ -118,7 +118,7 @@ export class MemoryBroker {
     this.#isDelivering = false;
   }
 
-  /** Returns `true` if it has been without backends for too long. */
+  /** Returns `true` if the broker has been without backends for too long. */
   isOver(): boolean {
     return this.#left !== undefined && performance.now() - this.#left >= LINGER;
   }
@@ -137,9 +137,9 @@ function named(): Map<string, MemoryBroker> {
 }
 
 /**
- * Calls back later, without keeping the process alive. It avoids `setTimeout()` where possible:
- * this timer is still pending when everything is closed, and the sanitizers of `deno test` report
- * every pending timer as a leak, even one that does not keep the process alive.
+ * Calls back later, without keeping the process alive. Avoids `setTimeout()` where possible: this
+ * timer is still pending when everything is closed, and the sanitizers of `deno test` report every
+ * pending timer as a leak, even one that does not keep the process alive.
  */
 function later(milliseconds: number, callback: () => void): void {
   if (typeof SharedArrayBuffer === "undefined" || typeof Atomics.waitAsync !== "function") {

@@ -4,14 +4,8 @@
  * @module
  */
 
-import type {
-  BackendRecord,
-  Item,
-  Page,
-  Payload,
-  ReadOptions,
-} from "../../../core/backend/contract.ts";
-import { lengthOfHeaders, type MessageHeaders } from "../../../core/backend/headers.ts";
+import type { BackendRecord, Item, Page, ReadOptions } from "../../../core/backend/contract.ts";
+import { lengthOfHeaders } from "../../../core/backend/headers.ts";
 import { sizeOf } from "../../../core/backend/kit/queue_tail.ts";
 import { type Place, Position } from "../../../core/backend/position.ts";
 import { random } from "../../../core/util/random.ts";
@@ -22,14 +16,8 @@ const RECORD = 96;
 const LOG = 512;
 
 /** A stored record. */
-export interface Stored {
-  /** The published payload. */
-  readonly payload: Payload;
-  /** Metadata of the message, if it has any. */
-  readonly headers: MessageHeaders | undefined;
-  /** The time of publishing, in milliseconds since the Unix epoch. */
-  readonly timestamp: number;
-  /** Its place among the records of all channels. */
+export interface Stored extends Required<Pick<BackendRecord, "payload" | "headers" | "timestamp">> {
+  /** The place among the records of all channels. */
   readonly order: number;
 }
 

@@ -29,7 +29,8 @@ export class Keys {
   /** Adds a key and the position of its record. */
   add(channel: string, once: Once, position: Position, now: number): void {
     const name = JSON.stringify([channel, once.key]);
-    // Deleted first: otherwise a reused key would keep its old place in the order of eviction.
+    // Deleted first, since a reused key would otherwise keep its old place in the order of
+    // eviction.
     this.#known.delete(name);
     this.#known.set(name, { position, until: now + lifetimeOf(once) });
     for (const [name, { until }] of this.#known) {

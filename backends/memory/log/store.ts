@@ -21,7 +21,7 @@ import { Keys } from "./keys.ts";
 /** The limit of all logs together, in bytes. */
 const BYTES = 64 * 1024 * 1024;
 
-/** Holds the logs of all channels, and one order of all their records. */
+/** Holds the logs of all channels, and the common order of their records. */
 export class MemoryStore {
   readonly #count: number;
   readonly #epoch = random();
@@ -37,15 +37,15 @@ export class MemoryStore {
   /** The `order` of the newest record of all deleted logs. */
   #forgotten = 0;
   /**
-   * The log that every channel without records has: reading a channel does not create one, since
-   * strangers may read any name. A log that is created has its epoch. It is replaced when a log is
-   * deleted, so that the next log of that channel has another one.
+   * The shared log of all channels without records. Reading a channel does not create a log, since
+   * untrusted clients may read any name. A new log takes over the epoch of this one. When a log is
+   * deleted, this one is replaced, so that the next log of that channel has another epoch.
    */
   #empty: MemoryLog;
 
   /**
    * @param count The number of records to keep for each channel.
-   * @param isHeard Returns `true` if a channel has a tail: its log is trimmed, not deleted.
+   * @param isHeard Returns `true` if a channel has a tail. Its log is then trimmed, not deleted.
    */
   constructor(count: number, isHeard: (channel: string) => boolean) {
     this.#count = count;
@@ -83,7 +83,7 @@ export class MemoryStore {
     if (known) return { position: known };
     const log = this.#logs.get(channel) ?? this.#create(channel);
     if (this.#newest !== log) {
-      // Moved to the end: logs are evicted in this order.
+      // Moved to the end, since logs are evicted in this order.
       this.#logs.delete(channel);
       this.#logs.set(channel, log);
       this.#newest = log;
@@ -172,7 +172,10 @@ export class MemoryStore {
   }
 }
 
-/** Up to `count` records between two orders: the first ones, or the last ones if it is negative. */
+/**
+ * Up to `count` records between two orders: the first ones, or the last ones if `count` is
+ * negative.
+ */
 function recordsIn({ records }: MemoryLog, after: number, before: number, count: number): Stored[] {
   const start = firstWhere(records.oldest, records.head, (at) => records.at(at).order > after);
   const end = firstWhere(start, records.head, (at) => records.at(at).order >= before);
@@ -181,7 +184,9 @@ function recordsIn({ records }: MemoryLog, after: number, before: number, count:
   return Array.from({ length: last - first }, (_, index) => records.at(first + index));
 }
 
-/** The first number that satisfies a predicate that holds for all later ones: binary search. */
+/**
+ * The first number that satisfies a predicate, by binary search. All later numbers satisfy it too.
+ */
 function firstWhere(low: number, high: number, is: (number: number) => boolean): number {
   while (low < high) {
     const middle = (low + high) >>> 1;

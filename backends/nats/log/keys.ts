@@ -10,16 +10,16 @@ import { type Once, TTL } from "../../../core/backend/idempotency_key.ts";
 import { nameOf } from "../../../core/backend/name.ts";
 import { subjectOf } from "../subject.ts";
 
-/** The header by which the server recognises a message that the stream already has. */
+/** The header with which the server recognizes duplicates. */
 const ID_HEADER = "Nats-Msg-Id";
 
-/** The duplicate window of a new stream, in nanoseconds: it cannot be longer than the retention. */
+/** The duplicate window of a new stream, in nanoseconds. It cannot be longer than the retention. */
 export function windowOf(maxAge: number): number {
   const window = TTL * 1_000_000;
   return maxAge > 0 ? Math.min(maxAge, window) : window;
 }
 
-/** The headers of a message, with its key, if it has any. */
+/** The headers of a message, including its key, if any. */
 export function metadataOf(
   channel: string,
   { headers, once }: PayloadOptions,
@@ -27,16 +27,16 @@ export function metadataOf(
   return once ? { ...headers, [ID_HEADER]: idOf(channel, once) } : headers;
 }
 
-/** Neither a subject nor an encoded key has a space. */
+/** A space separates them, since neither a subject nor an encoded key has one. */
 function idOf(channel: string, { key }: Once): string {
   return `${subjectOf(channel)} ${encodeURIComponent(key)}`;
 }
 
 /**
- * Refuses a key whose lifetime is longer than the stream's duplicate window.
+ * Rejects a key whose lifetime is longer than the stream's duplicate window.
  *
  * @param window The window, in milliseconds.
- * @throws {RangeError} If it is longer.
+ * @throws {RangeError} If the lifetime is longer.
  */
 export function checkOnce(channel: string, { ttl = 0 }: Once, window: number): void {
   if (ttl <= window) return;

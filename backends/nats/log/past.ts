@@ -1,5 +1,5 @@
 /**
- * Reads the past, on a connection of its own.
+ * Reads the past, on its own connection.
  *
  * @module
  */
@@ -12,31 +12,33 @@ import type { Dial } from "../dial.ts";
 import { Reader } from "./reader.ts";
 import { Store, type StoreOptions } from "./store.ts";
 
-/** The time after which a second connection is tried again that could not be made, in milliseconds. */
+/** The pause before another attempt to open a second connection, in milliseconds. */
 const PAUSE = 30_000;
 
-/** How many pages are read at a time: each takes several requests, which have a timeout. */
+/**
+ * The number of pages that are read at a time. Each takes several requests, which have a timeout.
+ */
 const PAGES = 32;
 
-/** What is needed to connect. */
+/** Options for `Past`. */
 export interface PastOptions extends StoreOptions {
-  /** How to connect. */
+  /** Connects to the server. */
   readonly dial: Dial;
 }
 
 /**
- * Reads pages. A server answers the requests of one connection one after the other, so that on the
- * same one messages would wait behind pages. The second connection is made when a page is first
- * read. If there can be none, pages are read on the first one.
+ * Reads pages. A server answers the requests of one connection one after the other, so messages
+ * would wait behind pages on the same one. The second connection is opened when a page is first
+ * read. If that fails, pages are read on the first one.
  */
 export class Past {
   readonly #options: PastOptions;
   readonly #held: RenewedConnection<Reader> = new RenewedConnection(() => this.#open());
   readonly #gate = new Gate(PAGES);
-  /** The time of `performance.now()` before which no connection is tried. */
+  /** The time of `performance.now()` before which no connection is opened. */
   #next = 0;
 
-  /** @param options How to connect. */
+  /** @param options Options for reading. */
   constructor(options: PastOptions) {
     this.#options = options;
   }
@@ -47,7 +49,7 @@ export class Past {
   }
 
   /**
-   * A page of a target.
+   * Reads a page of a target.
    *
    * @param first Reads on the first connection.
    */
@@ -55,20 +57,20 @@ export class Past {
     return first.link.unlessLost(this.#gate.pass(() => this.#read(first, target, options)));
   }
 
-  /** Settles as soon as the first connection is lost, so that it does not hold up the others. */
+  /** Settles as soon as the first connection is lost, so that it does not block the others. */
   async #read(first: Reader, target: Target, options: ReadOptions): Promise<Page> {
     first.link.loss.throwIfAborted();
     const reader = first.link.isBorrowed ? first : await this.#reader(first);
     try {
       return await first.link.unlessLost(reader.read(target, options));
     } catch (error) {
-      // It may be half-open: the next attempt is made on a new one.
+      // The connection may be half-open, so the next attempt opens a new one.
       if (reader !== first && isPassing(error)) reader.link.cut(error);
       throw error;
     }
   }
 
-  /** Sends a PING, and cuts the connection if it is not answered. */
+  /** Sends a PING, and closes the connection if it is not answered. */
   async probe(signal: AbortSignal): Promise<void> {
     await this.#held.current?.link.probe(signal).catch(() => {});
   }

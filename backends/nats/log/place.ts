@@ -10,18 +10,18 @@ import { fingerprintOf } from "../../../core/backend/kit/fingerprint.ts";
 import { SEQUENCE_HEADER } from "../../../core/backend/kit/loss_detection.ts";
 import type { Place } from "../../../core/backend/position.ts";
 
-/** The length of an epoch in a fingerprint, and of the check that follows it. */
+/** The length of an epoch in a fingerprint, and of the check after it. */
 const EPOCH = 12;
 const CHECK = 4;
-/** The number of seconds that half of an epoch can tell apart. */
+/** The number of seconds that half of an epoch can distinguish. */
 const SECONDS = 36 ** 6;
 
 /**
  * The place of a sequence.
  *
  * @param at The sequence.
- * @param epoch Tells the stream from the one that had its name before.
- * @param check Recognises the message; empty if nothing is known of it.
+ * @param epoch Distinguishes the stream from an earlier one of the same name.
+ * @param check Recognizes the message; empty if unknown.
  */
 export function placeOf(at: number, epoch: string, check = ""): Place {
   return { shard: 0, at, sub: 0, fingerprint: epoch + check };
@@ -32,22 +32,22 @@ export function epochIn({ fingerprint }: Place): string {
   return fingerprint.slice(0, EPOCH);
 }
 
-/** The check of a place, which recognises its message; empty if nothing is known of that. */
+/** The check of a place, which recognizes its message; empty if unknown. */
 export function checkIn({ fingerprint }: Place): string {
   return fingerprint.slice(EPOCH);
 }
 
-/** The check of a message: made of its payload, and of the number that its publisher gave it. */
+/** The check of a message: made of its payload, and of its publisher's number. */
 export function checkOf(payload: Payload, mark = ""): string {
   return fingerprintOf(payload, mark).slice(-CHECK).padStart(CHECK, "0");
 }
 
-/** The check of a message that was stored. */
+/** The check of a stored message. */
 export function checkOfStored(data: Uint8Array, headers: MsgHdrs | undefined): string {
   return checkOf(data, headers?.get(SEQUENCE_HEADER));
 }
 
-/** The epoch of a stream: when it was created, in nanoseconds, which no number can hold. */
+/** The epoch of a stream: its creation time in nanoseconds, which is too large for a number. */
 export function epochOf(created: string): string {
   const [, seconds, fraction = ""] = /^(.*?)(?:\.(\d+))?Z$/.exec(created) ?? [];
   const halves = [Date.parse(`${seconds}Z`) / 1_000 % SECONDS, Number(fraction.padEnd(9, "0"))];

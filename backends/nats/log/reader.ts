@@ -1,5 +1,5 @@
 /**
- * Reads pages of a stream, and finds out what became of the message to resume after.
+ * Reads pages of a stream, and checks the message to resume after.
  *
  * @module
  */
@@ -21,17 +21,17 @@ import { checkIn, checkOfStored, epochIn, placeOf } from "./place.ts";
 import { type State, type Store, timeOf } from "./store.ts";
 import { type Stored, SubjectFilter } from "./subject_filter.ts";
 
-/** The least messages that a page before a position is made of, where not all may match. */
+/** The minimum size of a page before a position, if some messages may not match. */
 const LEAST = 256;
 
 /**
- * What became of the message at a position: `kept` if it came back, or nothing is known of it that
- * would tell. After `replaced`, `ahead` and `recreated` the stream is read from its start.
+ * The fate of the message at a position. `kept` means that it came back, or that nothing shows
+ * otherwise. After `replaced`, `ahead` and `recreated`, the stream is read from its start.
  *
- * - `removed`: the stream does not have it any more.
+ * - `removed`: the stream no longer has it.
  * - `replaced`: another message has its sequence.
- * - `ahead`: the stream has not got that far.
- * - `recreated`: it is of an earlier stream.
+ * - `ahead`: the stream ends before it.
+ * - `recreated`: it belongs to an earlier stream.
  */
 type Fate = "kept" | "removed" | "replaced" | "ahead" | "recreated";
 
@@ -40,19 +40,19 @@ function isComparable(fate: Fate): boolean {
   return fate === "kept" || fate === "removed";
 }
 
-/** The messages after a position, as they were read. */
+/** The messages after a position. */
 interface Stretch {
   readonly after: Position;
-  /** The stream before that. */
+  /** The state of the stream before the read. */
   readonly begun: State;
   /** The sequence of the position. */
   readonly at: number;
   readonly fate: Fate;
   /** Whether a message of the target is at the position. */
   readonly isOwn: boolean;
-  /** The messages that follow it. */
+  /** The messages after the position. */
   readonly messages: readonly Stored[];
-  /** The sequence up to which these are all that the target has. */
+  /** The sequence up to which `messages` is complete. */
   readonly end: number;
 }
 
@@ -61,7 +61,7 @@ export function filterOf(prefix: string, target: Target): string {
   return `${prefix}.${typeof target === "string" ? subjectOf(target) : subjectsOf(target)}`;
 }
 
-/** Reads pages, inclusive of the last record seen. */
+/** Reads pages, including the last record that was seen. */
 export class Reader {
   readonly #store: Store;
 
@@ -70,12 +70,12 @@ export class Reader {
     this.#store = store;
   }
 
-  /** Its connection. */
+  /** The connection of the reader. */
   get link(): Link {
     return this.#store.link;
   }
 
-  /** Whether its connection is lost. */
+  /** Whether the connection is lost. */
   get lost(): boolean {
     return this.link.lost;
   }
@@ -85,19 +85,19 @@ export class Reader {
     return this.link.close();
   }
 
-  /** The position after the last record of a target: that record's place, if there is one. */
+  /** The position after the last record of a target: the place of that record, if there is one. */
   async end(target: Target): Promise<Position> {
     const { epoch, last } = await this.#store.state();
     const own = await this.#store.find({ last_by_subj: filterOf(this.#store.name, target) });
-    // The last message of the stream also tells whether the stream is the same up to there.
+    // The last message of the stream also shows whether the stream is the same up to there.
     const found = own ?? (last > 0 ? await this.#store.find({ seq: last }) : undefined);
     const check = found && checkOfStored(found.data, found.headers);
     return Position.of(placeOf(found?.seq ?? last, epoch, check));
   }
 
   /**
-   * Whether the last record of a target is that of a position, so that a page after it is empty. One
-   * request, where a page takes several; `false` also means that this does not tell.
+   * Whether the last record of a target is at a position, so that a page after it is empty. This
+   * takes one request, and a page takes several. `false` can also mean that it is not known.
    */
   async isAtEnd(target: Target, position: Position): Promise<boolean> {
     const place = position.in(0);
@@ -118,7 +118,7 @@ export class Reader {
     return found !== undefined && checkOfStored(found.data, found.headers) !== check;
   }
 
-  /** A page of a target's records. */
+  /** Reads a page of a target. */
   async read(target: Target, options: ReadOptions): Promise<Page> {
     const { after } = options;
     for (;;) {
@@ -127,13 +127,13 @@ export class Reader {
         ? await this.#stretch(target, { ...options, after }, begun)
         : await this.#newest(target, options, begun);
       const now = await this.#store.state();
-      // Messages of a stream that was deleted meanwhile would be taken for the new one's.
+      // Messages of a deleted stream would be mistaken for messages of the new one.
       if (now.epoch !== begun.epoch) continue;
       return "items" in found ? found : await this.#pageOf(target, found, options, now);
     }
   }
 
-  /** Reads the messages after a position, including its own. */
+  /** Reads the messages after a position, and the message at it. */
   async #stretch(
     target: Target,
     options: ReadOptions & { readonly after: Position },
@@ -170,7 +170,7 @@ export class Reader {
     return { after, begun, at, fate, isOwn, messages: fresh, end: reached };
   }
 
-  /** What became of the message at a place of this stream. */
+  /** The fate of the message at a place of this stream. */
   async #fateOf(place: Place, own: Stored | undefined, { first }: State): Promise<Fate> {
     const check = checkIn(place);
     if (check === "") return "kept";
@@ -180,7 +180,7 @@ export class Reader {
     return checkOfStored(found.data, found.headers) === check ? "kept" : "replaced";
   }
 
-  /** The page, which starts with a break if the message at the position did not come back. */
+  /** Creates the page. It starts with a break if the message at the position did not come back. */
   async #pageOf(
     target: Target,
     stretch: Stretch,
@@ -191,8 +191,8 @@ export class Reader {
     const found = await this.#breakOf(target, stretch, now);
     const records = this.#records(target, messages, now.epoch);
     const items: Item[] = found ? [found, ...records] : records;
-    // The place where the stream goes on: the same break is not found again, and the position is
-    // one of this stream from now on. If that starts over, nothing is passed over.
+    // The place where the stream continues, so that the same break is not found again and the
+    // position belongs to this stream. If the stream starts over, nothing is skipped.
     if (messages.length === 0 && !before && (found || !after.in(0))) {
       const place = placeOf(isComparable(fate) ? end : 0, now.epoch);
       items.push({ kind: "skip", place });
@@ -200,7 +200,9 @@ export class Reader {
     return { from: after, items };
   }
 
-  /** The facts, unless the target's messages after the position are all there, and its own. */
+  /**
+   * The break, unless the message at the position and all later messages of the target are there.
+   */
   async #breakOf(target: Target, stretch: Stretch, now: State): Promise<LogBreak | undefined> {
     const { begun: { epoch, last }, at, fate, end } = stretch;
     if (fate === "recreated") return { kind: "break", recreated: true, removed: "unknown" };
@@ -213,9 +215,9 @@ export class Reader {
   }
 
   /**
-   * Whether messages between the position and the end of the stretch were removed. Whose they were
-   * is not known. A stream removes its oldest messages first, as a whole or of each channel: a
-   * channel whose last record is still there has lost nothing since.
+   * Whether messages between the position and the end of the stretch were removed. Their channels
+   * are not known. A stream removes its oldest messages first, of all or of each channel. A channel
+   * whose last record is still there has lost nothing since.
    */
   async #removed(target: Target, stretch: Stretch, now: State): Promise<Removed> {
     const { begun, at, isOwn, messages, end } = stretch;
@@ -244,8 +246,8 @@ export class Reader {
   }
 
   /**
-   * A server under load was seen to say that there are no more messages although it had counted
-   * more. Unless they are gone by now, the page is read again.
+   * A server under load can report that there are no more messages, although it has counted more.
+   * Unless they were removed since, the page is read again.
    */
   async #checkEnd(
     target: Target,
@@ -264,7 +266,7 @@ export class Reader {
     const place = before?.in(0);
     const to = place ? epochIn(place) === epoch ? place.at : 0 : last + 1;
     if (to <= first) return { from: Position.of(placeOf(Math.max(0, to - 1), epoch)), items: [] };
-    // The server only narrows a pattern: there may be many messages that do not match.
+    // The server only narrows a pattern, so many messages may not match.
     const isChannel = typeof target === "string";
     const wanted = isChannel ? limit : Math.max(limit, LEAST);
     if (isChannel && limit === 1 && !before) return await this.#last(target, to, epoch);
@@ -276,7 +278,7 @@ export class Reader {
     return { from: Position.of(placeOf(earlier, epoch)), items: items.slice(start) };
   }
 
-  /** The newest record of a channel: the most frequent question, which needs no view. */
+  /** The newest record of a channel. This is the most frequent request, and needs no view. */
   async #last(channel: string, to: number, epoch: string): Promise<Page> {
     const message = await this.#store.find({
       last_by_subj: filterOf(this.#store.name, channel),
@@ -290,7 +292,7 @@ export class Reader {
     };
   }
 
-  /** The index of the first of the newest records that match a target. */
+  /** The index of the first one of the newest records that match a target. */
   #startOf(target: Target, items: readonly Item[], wanted: number, limit: number): number {
     const start = Math.max(0, items.length - wanted);
     if (typeof target === "string") return start;
@@ -301,8 +303,8 @@ export class Reader {
   }
 
   /**
-   * A view that starts far enough before a sequence for more than `wanted` messages between. A
-   * stream is only read forwards: the start is guessed, and the messages are counted.
+   * A view that starts far enough before a sequence to have more than `wanted` messages. A stream
+   * is only read forwards, so the start is estimated, and the messages are counted.
    */
   async #before(target: Target, first: number, to: number, isPast: boolean, wanted: number) {
     const later = isPast ? await this.#count(target, to) : 0;
@@ -317,7 +319,7 @@ export class Reader {
       view.close();
       if (isEnough) low = from;
       else high = from;
-      // Twice as far as it would take if the earlier ones were as close together as these.
+      // Twice the distance that would be needed if the earlier messages were as dense as these.
       const stride = (to - from) * Math.min(16, 2 * (wanted + 1) / Math.max(1, count));
       from = low === undefined
         ? Math.max(first, Math.floor(to - stride))
@@ -337,7 +339,7 @@ export class Reader {
       const channel = typeof target === "string"
         ? undefined
         : channelOf(subject.slice(this.#store.name.length + 1));
-      // A subject that belongs to no channel.
+      // The subject belongs to no channel.
       if (typeof target !== "string" && channel === undefined) return { kind: "skip", place };
       const time = timeOf(headers) ?? (this.#store.tellsTime ? timestamp : undefined);
       return {

@@ -23,17 +23,17 @@ interface Listening {
   readonly target: Target;
   tail?: LiveTail;
   refusal?: RefusedError;
-  /** Whether something has come already, which the tail then reads. */
+  /** Whether messages have already arrived. The tail then reads them. */
   isBehind: boolean;
 }
 
-/** One connection, and the stream at its other end. */
+/** One connection, and its stream. */
 export class Session {
   /** The connection. */
   readonly link: Link;
-  /** Publishes. */
+  /** Publishes messages. */
   readonly writer: Writer;
-  /** Reads, on this connection. */
+  /** Reads on this connection. */
   readonly reader: Reader;
   readonly #past: Past;
   readonly #store: Store;
@@ -46,15 +46,15 @@ export class Session {
     this.reader = new Reader(store);
     this.#past = past;
     this.#store = store;
-    // The stream was deleted or created, or has another leader, which may not know of messages
-    // that the last one has republished. A user without the right to hear that does without.
+    // The stream was deleted, created, or has another leader. The new leader may not know messages
+    // that the old one has republished. A user may lack the right to receive these advisories.
     this.#advisories = this.link.client.subscribe(`$JS.EVENT.ADVISORY.STREAM.*.${store.name}`, {
       callback: (error) => error ? undefined : this.#look(),
     });
     this.link.loss.addEventListener("abort", () => this.#end());
   }
 
-  /** Connects, and finds the stream, or creates it. */
+  /** Connects, and finds or creates the stream. */
   static async open(options: PastOptions, past: Past): Promise<Session> {
     const link = await options.dial.connect();
     try {
@@ -66,12 +66,12 @@ export class Session {
     }
   }
 
-  /** Whether its connection is lost. */
+  /** Whether the connection is lost. */
   get lost(): boolean {
     return this.link.lost;
   }
 
-  /** Subscribes. The end of the stream is looked up once the server has confirmed that. */
+  /** Subscribes. The end of the stream is looked up after the server has confirmed that. */
   async tail(target: Target, after: Position | undefined): Promise<LiveTail> {
     const { link } = this;
     const listening = await link.subscribe(() => this.#listen(target));
@@ -91,7 +91,7 @@ export class Session {
     }
   }
 
-  /** Shuts the socket. */
+  /** Closes the socket. */
   async close(): Promise<void> {
     await this.link.close();
   }
@@ -134,7 +134,7 @@ export class Session {
     for (const tail of this.#tails.keys()) tail.look();
   }
 
-  /** Ends all subscriptions: a client of the user's would go on with them. */
+  /** Ends all subscriptions, since a user's client would keep them. */
   #end(): void {
     this.writer.close();
     this.#advisories.unsubscribe();

@@ -1,5 +1,5 @@
 /**
- * The stream that stores all channels: created, looked up, and its state.
+ * The stream that stores all channels: its creation and its state.
  *
  * @module
  */
@@ -18,7 +18,7 @@ import { epochOf } from "./place.ts";
 /** The function `jetstreamManager` of `@nats-io/jetstream`. */
 export type Manage = (typeof import("@nats-io/jetstream"))["jetstreamManager"];
 
-/** The configuration with which the stream is created. */
+/** The configuration of a new stream. */
 export type Limits =
   & { readonly name: string }
   & Partial<
@@ -28,48 +28,50 @@ export type Limits =
     >
   >;
 
-/** What is known of the stream on all connections of a backend. */
+/** Facts about the stream that all connections of a backend share. */
 export interface Presence {
-  /** Whether it was there when it was last looked up. */
+  /** Whether the stream existed when it was last looked up. */
   wasThere: boolean;
 }
 
 /** Options for a store. */
 export interface StoreOptions {
-  /** Makes a manager of streams. */
+  /** Creates a manager of streams. */
   readonly manage: Manage;
-  /** The configuration with which the stream is created, if there is none. */
+  /** The configuration of a new stream. */
   readonly limits: Limits;
-  /** What is known of it. */
+  /** The shared facts about the stream. */
   readonly presence: Presence;
 }
 
-/** The stream as it is at one moment. */
+/** The state of the stream at one moment. */
 export interface State {
-  /** Tells it from an earlier stream of the same name. */
+  /** Distinguishes the stream from an earlier one of the same name. */
   readonly epoch: string;
-  /** The sequence of its oldest message; one after the last if there is none. */
+  /** The sequence of the oldest message, or one more than `last` if there is none. */
   readonly first: number;
   /** The sequence of the last message that it ever had. */
   readonly last: number;
-  /** How many messages between them were removed. */
+  /** The number of removed messages between them. */
   readonly deleted: number;
-  /** Whether the messages of each channel are limited, so that new ones remove its oldest. */
+  /**
+   * Whether the number of messages of each channel is limited, so that new ones remove the oldest.
+   */
   readonly isCapped: boolean;
-  /** Its duplicate window, within which it knows keys, in milliseconds. */
+  /** The duplicate window, within which keys are known, in milliseconds. */
   readonly window: number;
 }
 
-/** The time before a stream that was deleted is created again, in milliseconds. */
+/** The pause before a deleted stream is created again, in milliseconds. */
 const PAUSE = 500;
-/** The time after which the state is asked for once more, in milliseconds. */
+/** The time after which the state is requested again, in milliseconds. */
 const AGAIN = 500;
-/** The most sequences of removed messages that are looked at. */
+/** The maximum number of removed sequences that are read. */
 const MOST_DELETED = 10_000;
 
 /** One stream on a server. */
 export class Store {
-  /** Its name, which is the first token of all its subjects. */
+  /** The name, which is the first token of all subjects. */
   readonly name: string;
   /** The connection. */
   readonly link: Link;
@@ -93,10 +95,10 @@ export class Store {
   }
 
   /**
-   * Makes one on a connection, without a request.
+   * Creates a store on a connection, without a request.
    *
    * @param link The connection.
-   * @param options Which stream it is.
+   * @param options Options for the store.
    */
   static async open(link: Link, options: StoreOptions): Promise<Store> {
     return new Store(link, await options.manage(link.client, { checkAPI: false }), options);
@@ -107,15 +109,15 @@ export class Store {
     return `${this.name}-live`;
   }
 
-  /** Whether republished messages have their time: only those of servers from 2.10 on. */
+  /** Whether republished messages have their time. Only servers from 2.10 on send it. */
   get tellsTime(): boolean {
     const [major = 0, minor = 0] = (this.link.client.info?.version ?? "").split(".").map(Number);
     return major > 2 || major === 2 && minor >= 10;
   }
 
   /**
-   * Its current state. Callers share one request, which starts after their call. The stream is
-   * created if there is none.
+   * The current state. Callers share one request, which starts after their call. A missing stream
+   * is created.
    */
   state(): Promise<State> {
     if (!this.#asking) return this.#ask();
@@ -133,7 +135,7 @@ export class Store {
     return this.#asking = asking;
   }
 
-  /** The sequences of removed messages in a range; `undefined` if there are too many to list. */
+  /** The sequences of removed messages in a range, or `undefined` if there are too many to list. */
   async deleted(from: number, to: number): Promise<number[] | undefined> {
     const { streams } = this.manager;
     const { state } = await this.call(streams.info(this.name, { deleted_details: true }));
@@ -141,7 +143,7 @@ export class Store {
     return (state.deleted ?? []).filter((sequence) => sequence >= from && sequence <= to);
   }
 
-  /** The last message of a subject, or that of a sequence, if the stream still has it. */
+  /** The last message of a subject, or the message of a sequence, if the stream still has it. */
   async find(query: { last_by_subj: string } | { seq: number }): Promise<Found | undefined> {
     const found = await this.call(this.manager.streams.getMessage(this.name, query));
     if (!found) return undefined;
@@ -154,7 +156,7 @@ export class Store {
     return { data, seq, subject, timestamp: time.getTime(), headers };
   }
 
-  /** Settles as a request does, with errors as the core knows them. */
+  /** Settles like a request, with converted errors. */
   async call<Value>(request: Promise<Value>): Promise<Value> {
     try {
       return await this.link.unlessRefused(request);
@@ -163,7 +165,7 @@ export class Store {
     }
   }
 
-  /** Nobody answers if the server has no JetStream, and also for a moment if it has. */
+  /** Nobody answers if the server has no JetStream. The same can happen for a moment if it has. */
   #explained(error: unknown): unknown {
     if (!isMissingJetStream(error) || this.link.client.info?.jetstream) return explain(error);
     return new RefusedError("the server has no JetStream, start it with -js", { cause: error });
@@ -171,7 +173,7 @@ export class Store {
 
   async #info(): Promise<StreamInfo> {
     const { streams } = this.manager;
-    // A client whose socket was cut would wait for the answer until its own timeout.
+    // A client with a destroyed socket would wait for the answer until its own timeout.
     this.link.loss.throwIfAborted();
     try {
       const info = this.#checked(await this.link.unlessRefused(this.#asked()));
@@ -180,8 +182,8 @@ export class Store {
     } catch (error) {
       if (!isMissingStream(error)) throw this.#explained(error);
     }
-    // Whoever creates it while its files are being deleted loses the new ones with the old ones:
-    // servers of the line 2.9 say too early that a stream is gone.
+    // A stream that is created while its old files are being deleted loses the new files too.
+    // Servers of version 2.9 report too early that a stream is deleted.
     if (this.#presence.wasThere) await this.#pause();
     this.#presence.wasThere = false;
     const created = streams.add({
@@ -195,7 +197,7 @@ export class Store {
     try {
       return await this.link.unlessRefused(created);
     } catch (error) {
-      // Another process may have been faster, with other limits.
+      // Another process may have created it first, with other limits.
       const there = await streams.info(this.name).catch(() => undefined);
       if (there) return this.#checked(there);
       throw this.#explained(error);
@@ -203,8 +205,8 @@ export class Store {
   }
 
   /**
-   * What the server says of the stream. A stream without a leader does not answer, not even once it
-   * has one: it is asked again until a request has failed.
+   * Requests the state of the stream. A request that arrives while the stream has no leader is
+   * never answered. So the request is repeated until one has failed.
    */
   async #asked(): Promise<StreamInfo> {
     const { streams } = this.manager;
@@ -258,20 +260,23 @@ export class Store {
   }
 }
 
-/** A message that was found in the stream. */
+/** A message of the stream. */
 export interface Found {
   readonly data: Uint8Array;
   readonly seq: number;
   readonly subject: string;
-  /** When it was stored, in milliseconds since 1970. */
+  /** The time when it was stored, in milliseconds since the Unix epoch. */
   readonly timestamp: number;
   readonly headers: MsgHdrs | undefined;
 }
 
-/** The header with the time of a message, which servers from 2.10 on write. */
+/** The header with the time of a message, from servers from 2.10 on. */
 export const TIME_HEADER = "Nats-Time-Stamp";
 
-/** The time at which a message was stored, or sent, in milliseconds since 1970, if it has a header with it. */
+/**
+ * The time when a message was stored or sent, in milliseconds since the Unix epoch, if a header has
+ * it.
+ */
 export function timeOf(headers: MsgHdrs | undefined): number | undefined {
   const time = Date.parse(headers?.get(TIME_HEADER) ?? "");
   return Number.isNaN(time) ? undefined : time;

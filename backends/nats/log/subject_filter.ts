@@ -15,28 +15,31 @@ import type { Store } from "./store.ts";
 
 /** A message as a consumer delivers it. */
 export interface Stored {
-  /** Its sequence in the stream. */
+  /** The sequence in the stream. */
   readonly at: number;
   readonly subject: string;
   readonly data: Uint8Array;
-  /** Absent if there are none, or they cannot be read. */
+  /** Absent if there are none, or if they cannot be read. */
   readonly headers: MsgHdrs | undefined;
-  /** When it was stored, in milliseconds since 1970. */
+  /** The time when it was stored, in milliseconds since the Unix epoch. */
   readonly timestamp: number;
 }
 
-/** The time after which the server removes a consumer that is not used, in nanoseconds. */
+/** The time after which the server removes an unused consumer, in nanoseconds. */
 const IDLE = 30_000_000_000;
-/** The bytes that one request brings, about: a server cuts off a client that has 64 MiB pending. */
+/**
+ * The approximate size of the answer to one request, in bytes. A server disconnects a client with
+ * 64 MiB pending.
+ */
 const BYTES = 4 * 1024 * 1024;
-/** The time between two messages of a page at most, in milliseconds. */
+/** The maximum time between two messages of a page, in milliseconds. */
 const SILENCE = 5_000;
 
 /** Reads the messages of some subjects from a sequence on. */
 export class SubjectFilter {
-  /** The sequence from which it reads. */
+  /** The sequence to start at. */
   readonly from: number;
-  /** How many messages there are from there on. */
+  /** The number of messages from there on. */
   readonly count: number;
   readonly #store: Store;
   readonly #consumer: string;
@@ -48,7 +51,7 @@ export class SubjectFilter {
     this.count = info.num_pending;
   }
 
-  /** Opens one that reads from a sequence on. */
+  /** Opens a filter that starts at a sequence. */
   static async open(store: Store, subject: string, from: number): Promise<SubjectFilter> {
     const { consumers } = store.manager;
     const start = Math.max(1, from);
@@ -64,7 +67,7 @@ export class SubjectFilter {
     return new SubjectFilter(store, start, info);
   }
 
-  /** The next messages, up to a limit; fewer only if there are no more. */
+  /** Reads the next messages, up to a limit. There are fewer only if there are no more. */
   async take(limit: number): Promise<Stored[]> {
     const taken: Stored[] = [];
     const wanted = Math.min(limit, this.count);
@@ -72,7 +75,10 @@ export class SubjectFilter {
     return taken;
   }
 
-  /** Requests once, no more than the server lets be pending. Resolves with whether there may be more. */
+  /**
+   * Sends one request, for at most as many messages as the server allows to be pending. Returns
+   * whether there may be more.
+   */
   async #round(taken: Stored[], wanted: number): Promise<boolean> {
     const { link, name } = this.#store;
     const { max_payload: largest = 0 } = link.client.info ?? {};
@@ -87,7 +93,8 @@ export class SubjectFilter {
       stop();
       stop = silence();
       if (error) return fail(refused(error));
-      // Not told by its headers: another program may have stored a message with such a status.
+      // Headers cannot decide this, since another program may have stored a message with such a
+      // status.
       if (message.reply?.startsWith("$JS.ACK.")) {
         taken.push(storedOf(message, message.reply));
         return taken.length === wanted ? done(true) : undefined;
@@ -111,15 +118,15 @@ export class SubjectFilter {
     }
   }
 
-  /** Removes the consumer, as the server would do after a while. */
+  /** Removes the consumer. Otherwise the server would remove it later. */
   close(): void {
     this.#store.manager.consumers.delete(this.#store.name, this.#consumer).catch(() => {});
   }
 }
 
 /**
- * `$JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>.<count>.<time>.<pending>`;
- * newer servers put a domain and an account before the stream.
+ * `$JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>.<count>.<time>.<pending>`. Newer servers put
+ * a domain and an account before the stream.
  */
 function storedOf(message: Msg, reply: string): Stored {
   const tokens = reply.split(".");

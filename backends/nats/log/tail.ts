@@ -22,23 +22,29 @@ import { headersIn, readHeaders } from "../headers.ts";
 import { checkOfStored, epochIn, placeOf } from "./place.ts";
 import { timeOf } from "./store.ts";
 
-/** The most bytes that may wait for the core; past that the stream is read again. */
+/**
+ * The maximum size of items that wait for the core, in bytes. Beyond that, the stream is read
+ * again.
+ */
 const BYTES = 4 * 1024 * 1024;
-/** The most messages that are kept while a page is read, and the most subjects that are followed. */
+/**
+ * The maximum number of messages that are kept while a page is read, and of subjects that are
+ * followed.
+ */
 const HELD = 1_024;
 const SUBJECTS = 4_096;
 
 /** Options for a live tail. */
 export interface LiveTailOptions {
-  /** The position that it starts after. */
+  /** The position to start after. */
   readonly position: Position;
   /** Whether the stream may have messages after the position. */
   readonly isBehind: boolean;
-  /** The channel of a message, for a pattern; `undefined` if its subject belongs to no channel. */
+  /** The channel of a message, for a pattern. `undefined` if the subject belongs to no channel. */
   readonly channelOf?: ((subject: string) => string | undefined) | undefined;
   /** The subject on which the messages of a channel are republished. */
   readonly subjectOf: (channel: string | undefined) => string;
-  /** Reads what follows a position, inclusive of its own record. */
+  /** Reads the records after a position, and the record at it. */
   readonly read: (options: ReadOptions) => Promise<Page>;
   /** Whether another message is at a place of the stream. */
   readonly isReplaced: (place: Place) => Promise<boolean>;
@@ -46,45 +52,48 @@ export interface LiveTailOptions {
   readonly cancel: () => Promise<void>;
 }
 
-/** A stored message as the server republishes it. */
+/** A stored message that the server has republished. */
 interface Live {
   readonly at: number;
-  /** The sequence of the message before it, of the same subject; 0 if the stream has none. */
+  /** The sequence of the previous message of the same subject; 0 if the stream has none. */
   readonly before: number;
   readonly message: Msg;
   readonly headers: MsgHdrs;
 }
 
 /**
- * Follows the messages that the server republishes: each has its sequence, and that of the message
- * before it in its channel. As long as that one was seen, nothing is missing. Otherwise the stream
- * is read after the last record that was seen, until it leads to the live messages.
+ * Follows the messages that the server republishes. Each has its sequence, and the sequence of the
+ * previous message of its channel. If the previous message was seen, nothing is missing. Otherwise
+ * the stream is read after the last record that was seen, until it reaches the live messages.
  */
 export class LiveTail implements Tail, RecordReader {
-  /** The position that it started after. */
+  /** The position that the tail started after. */
   readonly position: Position;
   readonly #options: LiveTailOptions;
   readonly #pageSize = new PageSize();
-  /** After all that the core has. */
+  /** The position after everything that the core has. */
   #seen: Position;
-  /** All up to it was seen, and of each subject all up to its own last sequence. */
+  /**
+   * All messages up to this sequence were seen. For each subject, all up to its own last sequence
+   * were seen.
+   */
   #floor: number;
-  /** The epoch of the stream that the live messages belong to. */
+  /** The epoch of the stream of the live messages. */
   #epoch: string;
   readonly #lasts = new Map<string, number>();
   #top: number;
   #isBehind: boolean;
   #isReading = false;
-  /** Whether it is behind only until it is known whether the stream lost its end. */
+  /** Whether the tail is behind only until it is known whether the stream lost its end. */
   #isSuspicious = false;
-  /** Counts the messages that may have come too late for a page that is being read. */
+  /** Counts the messages that may have come too late for the page that is being read. */
   #looks = 0;
   #held: Live[] = [];
   #waiting: Item[] = [];
   #bytes = 0;
   #failure: { readonly reason: unknown } | undefined;
   #awake: () => void = () => {};
-  /** Whether it was cancelled, or a read has rejected. */
+  /** Whether the tail was cancelled, or a read has rejected. */
   #isOver = false;
 
   /** @param options Options for the tail. */
@@ -103,7 +112,7 @@ export class LiveTail implements Tail, RecordReader {
     return this;
   }
 
-  /** The items that follow, once there are any: one read at a time. */
+  /** Resolves with the next items. One read at a time. */
   async read(): Promise<ReadResult> {
     try {
       return await this.#next();
@@ -113,7 +122,7 @@ export class LiveTail implements Tail, RecordReader {
     }
   }
 
-  /** Unsubscribes; a read that waits is done. */
+  /** Unsubscribes. A pending read is done. */
   async cancel(): Promise<void> {
     if (this.#isOver) return;
     this.#isOver = true;
@@ -121,7 +130,10 @@ export class LiveTail implements Tail, RecordReader {
     await this.#options.cancel();
   }
 
-  /** Takes a live message. What cannot be read is looked up: only what is stored counts. */
+  /**
+   * Handles a live message. An unreadable one is looked up in the stream, since only stored
+   * messages count.
+   */
   hear(message: Msg): void {
     const headers = readHeaders(message);
     const at = Number(headers?.get("Nats-Sequence") || NaN);
@@ -135,26 +147,27 @@ export class LiveTail implements Tail, RecordReader {
     else if (!this.#push(live)) this.look();
   }
 
-  /** Reads the stream again, whatever came live. */
+  /** Reads the stream again, whatever has come live. */
   look(): void {
     this.#looks++;
     this.#isBehind = true;
     this.#isSuspicious = false;
-    // The messages that wait are read again.
+    // The waiting messages are read again.
     this.#waiting = [];
     this.#bytes = 0;
     this.#awake();
   }
 
-  /** Makes reads reject, after what has come. */
+  /** Makes reads reject, after the items that have come. */
   error(reason: unknown): void {
     this.#failure ??= { reason };
     this.#awake();
   }
 
   /**
-   * Whether the message follows what was seen, and need not be read. One that follows an earlier
-   * message than the last one that was seen of its subject proves that the stream lost its end.
+   * Whether the message follows the messages that were seen, so that the stream need not be read.
+   * If it follows an earlier message than the last seen one of its subject, the stream lost its
+   * end.
    */
   #push({ at, before, message, headers }: Live): boolean {
     const { subject, data: payload } = message;
@@ -186,8 +199,8 @@ export class LiveTail implements Tail, RecordReader {
   }
 
   /**
-   * The last message that was seen of a subject is gone: it was removed, and nothing is missing, or
-   * the stream lost its end. Which of them is found out before the message is taken.
+   * The last seen message of a subject is gone. Either it was removed and nothing is missing, or
+   * the stream lost its end. This is checked before the message is taken.
    */
   #suspect(live: Live): void {
     this.#isBehind = this.#isSuspicious = true;
@@ -208,7 +221,7 @@ export class LiveTail implements Tail, RecordReader {
     }
   }
 
-  /** A page; after the last one, the messages that came live meanwhile are next. */
+  /** Reads a page. After the last page, the live messages that came meanwhile follow. */
   async #catchUp(): Promise<readonly Item[]> {
     const limit = this.#pageSize.count;
     const looks = this.#looks;

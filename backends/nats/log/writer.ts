@@ -26,19 +26,19 @@ import { checkOnce, metadataOf } from "./keys.ts";
 import { checkOf, checkOfStored, placeOf } from "./place.ts";
 import { type State, type Store, TIME_HEADER } from "./store.ts";
 
-/** The time that an answer may take, in milliseconds. */
+/** The time limit for an answer, in milliseconds. */
 const LIMIT = 10_000;
-/** The same for messages that were sent before the stream was looked up. */
+/** The time limit for messages that were sent before the stream was looked up. */
 const SHORT_LIMIT = 2_000;
-/** The time after which a message is sent again whose key is being stored, in milliseconds. */
+/** The pause before a message is sent again because its key is being stored, in milliseconds. */
 const PAUSE = 50;
 
-/** A payload that was sent. */
+/** A sent payload. */
 interface Sent {
   readonly subject: string;
-  /** The check that recognises it in the stream. */
+  /** The check that recognizes it in the stream. */
   readonly check: string;
-  /** Sends it, the first time or again. */
+  /** Sends the payload, the first time or again. */
   readonly send: () => void;
   readonly succeed: (position: Position | undefined) => void;
   readonly fail: (reason: unknown) => void;
@@ -49,9 +49,9 @@ interface Answer {
   /** The stream's name. */
   readonly stream?: string;
   readonly seq?: number;
-  /** Whether it is the sequence of an earlier message with the same key. */
+  /** Whether `seq` belongs to an earlier message with the same key. */
   readonly duplicate?: boolean;
-  /** Why it was not stored: there is no sequence then, or it is 0. */
+  /** The reason why it was not stored. `seq` is then absent or 0. */
   readonly error?: ApiError;
 }
 
@@ -63,12 +63,12 @@ export class Writer {
   readonly #sequencer = new Sequencer();
   readonly #sent = new Map<number, Sent>();
   #number = 0;
-  /** The newest message that was stored. */
+  /** The sequence of the newest stored message. */
   #newest = 0;
   #state: State;
   /** Resolves once the stream was looked up. */
   #looking: Promise<void> | undefined;
-  /** Why the stream could not be created again, when that was last tried. */
+  /** The reason why the last attempt to create the stream again failed. */
   #refusal: RefusedError | undefined;
   #isLimited = false;
   readonly #timers = new Set<() => void>();
@@ -96,7 +96,8 @@ export class Writer {
         callback: (error, message) => {
           if (!error && writer) writer.#hear(message);
           else if (!error) return;
-          // Without answers the session is of no use: the next one says so when it is opened.
+          // Without answers the session is useless. The next session reports the reason when it is
+          // opened.
           else if (writer) link.cut(error);
           else denial = error;
         },
@@ -112,8 +113,8 @@ export class Writer {
   }
 
   /**
-   * Looks the stream up: it may have been recreated, or have another leader. That one does not
-   * answer what the last one has dropped.
+   * Looks the stream up, since it may have been recreated, or have another leader. A new leader
+   * does not answer messages that the old one has dropped.
    */
   lookUp(): void {
     this.#looking ??= this.#store.state().then((state) => {
@@ -129,12 +130,12 @@ export class Writer {
     return this.#state.window;
   }
 
-  /** Refuses a key whose lifetime is longer than the window. */
+  /** Rejects a key whose lifetime is longer than the window. */
   checkOnce(channel: string, once: Once): void {
     checkOnce(channel, once, this.#state.window);
   }
 
-  /** Publishes; each message resolves once the server has stored it. */
+  /** Publishes messages. Each promise resolves once the server has stored the message. */
   publish(messages: readonly OutgoingPayload[]): Promise<Position | undefined>[] {
     const { loss } = this.#store.link;
     if (loss.aborted) return messages.map(() => Promise.reject(loss.reason));
@@ -159,7 +160,7 @@ export class Writer {
     const { channel, payload } = message;
     const subject = `${this.#store.name}.${subjectOf(channel)}`;
     const metadata = metadataOf(channel, message);
-    // The limit may be another one than when the message was checked.
+    // The limit may have changed since the message was checked.
     checkPublish(channel, payload, limit, lengthOf(metadata));
     const length = Buffer.byteLength(payload) + lengthOf(metadata) + HEADER_LENGTH;
     const fits = headers && length <= limit;
@@ -189,14 +190,14 @@ export class Writer {
     }
     const { seq, error, duplicate } = this.#answerIn(message);
     if (error?.err_code === IN_PROCESS) return this.#again(number);
-    // Whoever else answers on these subjects is not asked.
+    // Answers of other programs on these subjects are ignored.
     if (!error && !seq) return;
     this.#sent.delete(number);
     if (error) return this.#refuse(sent, error);
     this.#newest = Math.max(this.#newest, number);
     if (duplicate) this.#find(seq!).then(sent.succeed, sent.fail);
     else if (!this.#looking) sent.succeed(this.#positionOf(seq!, sent));
-    // It may be of a stream that has just been created.
+    // The stream may just have been created.
     else {
       this.#looking.then(() => sent.succeed(this.#positionOf(seq!, sent))).catch(sent.fail);
     }
@@ -206,7 +207,7 @@ export class Writer {
     return Position.of(placeOf(seq, this.#state.epoch, check));
   }
 
-  /** What JetStream answers; nothing if it is not its answer. */
+  /** The answer of JetStream, or an empty one if it is not from JetStream. */
   #answerIn(message: Msg): Answer {
     try {
       const answer = JSON.parse(message.string()) as Answer | null;
@@ -218,15 +219,16 @@ export class Writer {
 
   #refuse({ fail }: Sent, error: ApiError): void {
     const reason = publishError(error);
-    // What the table does not know may be the fault of this session.
+    // An answer that is not in the table may be the fault of this session.
     if (reason instanceof UnknownReplyError) this.#store.link.cut(reason);
     fail(reason);
   }
 
   /**
-   * Why nobody took a message, which so is stored nowhere. Streams do not listen while they start,
-   * stop or elect a leader, and not once they are deleted. The stream is looked up, and created
-   * again if it is gone, for the message's next attempt: only what that says is a refusal.
+   * The reason why nobody received a message, which is therefore not stored. Streams do not listen
+   * while they start, stop or elect a leader, or after they were deleted. The stream is looked up
+   * for the next attempt, and created again if it is missing. The message is refused only if that
+   * fails.
    */
   #reason(): Error {
     const refusal = this.#refusal;
@@ -241,8 +243,8 @@ export class Writer {
   }
 
   /**
-   * The position of the first message with a key, which may have had another payload. It is
-   * stored for certain, even if its payload cannot be read.
+   * The position of the first message with a key, which may have had another payload. That message
+   * is certainly stored, even if its payload cannot be read.
    */
   async #find(seq: number): Promise<Position | undefined> {
     const { epoch } = this.#state;
@@ -269,10 +271,11 @@ export class Writer {
 
   /**
    * Fails the messages that are not answered in time. A stream answers in order: once a message is
-   * stored, those before it that have no answer will get none.
+   * stored, earlier messages without an answer will get none.
    *
-   * @param last The last message that is limited.
-   * @param then Called after that; otherwise it goes on until all these messages are settled.
+   * @param last The last message that the limit applies to.
+   * @param then Called after that. By default, the limit continues until all these messages are
+   * settled.
    */
   #limit(time: number, last: number, then = () => this.#limit(time, last)): void {
     const [oldest = Infinity] = this.#sent.keys();
@@ -286,8 +289,8 @@ export class Writer {
   }
 
   /**
-   * Fails all messages up to one, and those after them in the same channels: otherwise they would
-   * overtake them when they are sent again.
+   * Fails all messages up to one, and the later messages of the same channels. Otherwise these
+   * would overtake them when they are sent again.
    */
   #giveUp(last: number): void {
     const subjects = new Set<string>();

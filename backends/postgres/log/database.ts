@@ -1,5 +1,5 @@
 /**
- * Runs SQL: on a connection of the backend's own, or on a client that the user gives.
+ * Runs SQL, on the backend's own connection or on the user's client.
  *
  * @module
  */
@@ -18,8 +18,8 @@ import { WAKE_CHANNEL } from "./parts.ts";
 import { inSchema } from "./schema_name.ts";
 
 /**
- * Sends a statement, in which the schema of the log is named `broadcaster`. It rejects with an error
- * that says whether the connection is to blame.
+ * Sends a statement, in which the schema of the log is named `broadcaster`. The error of a
+ * rejection shows whether the connection caused it.
  */
 export type Query = (
   text: string,
@@ -27,44 +27,44 @@ export type Query = (
 ) => Promise<readonly Row[]>;
 
 /**
- * The statements are few and small: to plan each call, or to compile it, would take longer than
- * to run it. A locked table keeps the session busy for a second at a time, so probes are answered.
- * No function of a stranger is called in place of one of Postgres.
+ * The statements are few and small, so planning each call, or compiling it, would take longer than
+ * running it. A locked table blocks the session for at most a second at a time, so probes are
+ * answered. No foreign function is called in place of one of Postgres.
  */
 const SESSION_SETTINGS = `set search_path = pg_catalog, pg_temp; set lock_timeout = '1s';
   set plan_cache_mode = force_generic_plan; set jit = off;
   set session characteristics as transaction isolation level read committed`;
 
-/** How often a statement is tried that cannot be serialized. */
+/** The number of attempts for a statement that cannot be serialized. */
 const ATTEMPTS = 10;
 
 /** The listeners of a session. */
 export interface DatabaseEvents {
-  /** A hint has come: the payload of a NOTIFY, or nothing if some may have been lost. */
+  /** Called with each hint: the payload of a NOTIFY, or nothing if hints may have been lost. */
   readonly onNotify: (payload?: string) => void;
-  /** The session is lost, or could not be opened. */
+  /** Called when the session is lost, or cannot be opened. */
   readonly onLost: (error: Error) => void;
 }
 
 /** A session with the database. Once lost, it stays lost. */
 export interface Database extends Renewable {
-  /** Settles once it is open. */
+  /** Settles once the session is open. */
   readonly ready: Promise<void>;
-  /** Whether a pooler is in between, which may give each transaction another session. */
+  /** Whether there is a pooler, which may give each transaction another session. */
   readonly isPooled: boolean;
   /** Sends a statement, which the server keeps prepared. */
   readonly query: Query;
   /** Creates the missing parts of the schema. */
   install(): Promise<void>;
-  /** Listens, and resolves once the server has confirmed. */
+  /** Listens. Resolves once the server has confirmed. */
   listen(): Promise<void>;
-  /** What the server tells about itself. */
+  /** Facts about the server. */
   describe(): Promise<ServerFacts>;
-  /** Closes it after its last statement. A session of the user's client stays open. */
+  /** Closes the session after its last statement. A session of the user's client stays open. */
   end(reason: Error): void;
 }
 
-/** A connection of the backend's own. */
+/** The backend's own connection. */
 export class OwnDatabase implements Database {
   /** See `Database`. */
   readonly ready: Promise<void>;
@@ -77,8 +77,8 @@ export class OwnDatabase implements Database {
    * Starts to connect.
    *
    * @param postgres The client library.
-   * @param settings Where to connect.
-   * @param log Where the log is in the database.
+   * @param settings The server, and the settings of the client.
+   * @param log The schema and the retention of the log.
    * @param events The listeners.
    */
   constructor(
@@ -99,7 +99,7 @@ export class OwnDatabase implements Database {
 
   async #begin(): Promise<void> {
     await this.#link.ready;
-    // The settings would be those of a session that a pooler gives to others.
+    // A pooler would give a session with these settings to other clients.
     if (!this.#link.isPooled) await this.#link.run(SESSION_SETTINGS);
   }
 
@@ -145,8 +145,8 @@ export class OwnDatabase implements Database {
 }
 
 /**
- * A session of a client that the user gives. The client reconnects by itself: statements fail
- * meanwhile, and events whose hint was lost are in the log.
+ * A session of the user's client. The client reconnects by itself. Statements fail meanwhile, and
+ * events whose hint was lost are in the log.
  */
 export class BorrowedDatabase implements Database {
   /** See `Database`. */
@@ -161,7 +161,7 @@ export class BorrowedDatabase implements Database {
 
   /**
    * @param client The user's client.
-   * @param log Where the log is in the database.
+   * @param log The schema and the retention of the log.
    * @param events The listeners.
    */
   constructor(client: Sql, log: LogSettings, events: DatabaseEvents) {
@@ -207,7 +207,7 @@ export class BorrowedDatabase implements Database {
     return this.#link.probe(signal);
   }
 
-  /** See `Database`. The client reconnects by rules of its own. */
+  /** See `Database`. The client reconnects by its own rules. */
   end(): void {}
 
   /** The client stays open. */
@@ -216,7 +216,7 @@ export class BorrowedDatabase implements Database {
   }
 }
 
-/** Settles once a session is open; every error but a refusal is a lost connection. */
+/** Settles once a session is open. Every error except a refusal counts as a lost connection. */
 export function readyOf(database: Database): Promise<void> {
   const ready = database.ready.catch((error) => {
     throw error instanceof RefusedError ? error : lostError(error);
@@ -225,7 +225,7 @@ export function readyOf(database: Database): Promise<void> {
   return ready;
 }
 
-/** Sends statements to the log. If it was dropped, it is created again, with a new epoch. */
+/** Sends statements to the log. A dropped log is created again, with a new epoch. */
 export function restoring(database: Database): Query {
   return async (text, values) => {
     try {
@@ -251,7 +251,7 @@ function queryOf(link: Statements, { schema }: LogSettings): Query {
 }
 
 /**
- * Repeats a statement that could not be serialized: the user's client may have a stricter
+ * Retries a statement that could not be serialized, since the user's client may have a stricter
  * isolation level than read committed.
  */
 async function serialized<Value>(send: () => Promise<Value>): Promise<Value> {

@@ -1,6 +1,6 @@
 /**
- * Inspects the objects of a log before they are used: whose they are, who may add others, and
- * whether they are as they were created.
+ * Inspects the objects of a log before they are used: their owners, who may add others, and whether
+ * they were altered.
  *
  * @module
  */
@@ -18,8 +18,8 @@ const PROCEDURES = `'${
 }'`;
 
 /**
- * Whose code may run with the rights of this role: its own, that of a superuser, of the owner of
- * the database, and of a role that it is a member of. A superuser is a member of every role by
+ * The roles whose code may run with the rights of this role: itself, superusers, the owner of the
+ * database, and the roles that it is a member of. A superuser is a member of every role by
  * definition, and trusts only superusers. Every operator has operands of the same type: see
  * `microsOf()`.
  */
@@ -40,7 +40,7 @@ const TRUST = `with me as (
     where relname::text in (${NAMES})
   )`;
 
-/** Rows of: what is wrong, whom it concerns, and the object. */
+/** Each row has a problem, the role that it concerns, and the object. */
 const PROBLEMS = `${TRUST}
   select 'owner', pg_catalog.pg_get_userbyid(owner)::text, what from (
     select nspowner, 'schema'::text from space
@@ -70,8 +70,8 @@ const STATE = `select version::text, is_complete::text, missing, altered from br
  *
  * @param query Sends statements.
  * @param schema The schema of the log.
- * @returns What is missing, if anything is.
- * @throws {RefusedError} If it must not be used: the message tells what to do.
+ * @returns The missing object, if any.
+ * @throws {RefusedError} If the log must not be used. The message has advice.
  */
 export async function inspect(query: Query, schema: string): Promise<string | undefined> {
   const [problem] = await query(PROBLEMS, [schema]);
@@ -83,7 +83,7 @@ export async function inspect(query: Query, schema: string): Promise<string | un
     throw new RefusedError(
       `the log in schema ${
         quote(schema)
-      } has version ${version}, this library knows version ${VERSION}: update it`,
+      } has version ${version}, this library knows version ${VERSION}: update the library`,
     );
   }
   if (altered !== null) {

@@ -1,5 +1,5 @@
 /**
- * Makes a log ready for use: inspects it, and creates what is missing.
+ * Prepares a log for use: inspects it, and creates missing objects.
  *
  * @module
  */
@@ -13,20 +13,20 @@ import { inspect } from "./inspection.ts";
 import { migration } from "./schema.ts";
 import { inSchema } from "./schema_name.ts";
 
-/** Where a log is in its database, and what the URL says about it. */
+/** The settings of a log. */
 export interface LogSettings {
-  /** The schema in which it lives. */
+  /** The schema of the log. */
   readonly schema: string;
-  /** How long events are stored, in milliseconds, if the URL says so; 0 for forever. */
+  /** The retention of the URL in milliseconds, if any; 0 for forever. */
   readonly retention: number | undefined;
 }
 
-/** How often it is tried while others create the same objects. */
+/** The number of attempts while other sessions create the same objects. */
 const ATTEMPTS = 10;
 
 /**
- * It must see what others have committed, whatever the client's isolation level is. It waits for
- * those who create the same objects.
+ * The transaction must see what others have committed, whatever the client's isolation level is.
+ * The transaction waits for others that create the same objects.
  */
 const TRANSACTION =
   `set transaction isolation level read committed; set local lock_timeout = '9s';`;
@@ -35,9 +35,9 @@ const MAY_RETAIN = "select has_column_privilege('broadcaster.meta', 'retention',
 const RETAIN = `update broadcaster.meta set retention = $1::bigint where retention <> $1::bigint`;
 
 /**
- * Makes a log ready for use. A role that may not create objects can use existing ones.
+ * Prepares a log for use. A role that may not create objects can use existing ones.
  *
- * @throws {RefusedError} If it must not be used, or cannot be created.
+ * @throws {RefusedError} If the log must not be used, or cannot be created.
  */
 export async function install(
   statements: Statements,

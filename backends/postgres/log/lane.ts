@@ -1,5 +1,5 @@
 /**
- * A queue of messages that are stored by one statement at a time.
+ * A queue of messages. One statement at a time stores them.
  *
  * @module
  */
@@ -17,45 +17,48 @@ const BYTES = 8 * 1024 * 1024;
 export interface Entry {
   /** The message. */
   readonly message: OutgoingPayload;
-  /** Called with its position once it is stored. */
+  /** Called with the position of the message once it is stored. */
   readonly resolve: (position: Position) => void;
-  /** Called if it is not. */
+  /** Called if the message is not stored. */
   readonly reject: (error: unknown) => void;
 }
 
 /** Options for a lane. */
 export interface LaneOptions {
-  /** Stores messages, and settles them. Those that it leaves when it rejects are rejected. */
+  /**
+   * Stores messages, and settles them. If it rejects, the messages that it has not settled are
+   * rejected.
+   */
   readonly store: (entries: Entry[]) => Promise<void>;
-  /** The greatest number of channels in a statement. */
+  /** The maximum number of channels in a statement. */
   readonly channels?: number;
-  /** Called when nothing waits any more. */
+  /** Called when no message waits any more. */
   readonly onIdle?: () => void;
 }
 
-/** Stores the messages that came while the last statement ran in one statement. */
+/** Stores all messages that were added during the last statement in one statement. */
 export class Lane {
   #waiting: Entry[] = [];
   #running = false;
   readonly #options: LaneOptions;
 
-  /** @param options Options for it. */
+  /** @param options Options for the lane. */
   constructor(options: LaneOptions) {
     this.#options = options;
   }
 
-  /** Adds messages, which are stored in order after those that wait. */
+  /** Adds messages. They are stored in order, after the waiting ones. */
   add(entries: readonly Entry[]): void {
     for (const entry of entries) this.#waiting.push(entry);
     if (!this.#running) inBackground(this.#run());
   }
 
-  /** Puts messages back, before those that wait. Only while a statement runs. */
+  /** Puts messages back, before the waiting ones. Call it only while a statement runs. */
   restore(entries: readonly Entry[]): void {
     this.#waiting = [...entries, ...this.#waiting];
   }
 
-  /** Takes the messages of some channels out of those that wait; of all channels by default. */
+  /** Removes and returns the waiting messages of some channels, by default of all. */
   take(channels?: ReadonlySet<string>): Entry[] {
     const isTaken = ({ message }: Entry) => !channels || channels.has(message.channel);
     const taken = this.#waiting.filter(isTaken);
@@ -81,7 +84,7 @@ export class Lane {
     onIdle?.();
   }
 
-  /** How many of the messages that wait fit into one statement. */
+  /** The number of waiting messages that fit into one statement. */
   #fitting(): number {
     const most = this.#options.channels ?? CHANNELS;
     const channels = new Set<string>();

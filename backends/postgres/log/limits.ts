@@ -11,8 +11,8 @@ import { NAME_LIMIT, PAYLOAD_LIMIT } from "./parts.ts";
 /**
  * Checks that a row can have a name.
  *
- * @throws {RangeError} If it is too long.
- * @throws {TypeError} If it has a NUL character.
+ * @throws {RangeError} If the name is too long.
+ * @throws {TypeError} If the name has a NUL character.
  */
 export function checkName(channel: string): void {
   const name = new TextEncoder().encode(channel).length;
@@ -33,7 +33,7 @@ export function checkName(channel: string): void {
 /**
  * Checks that a row can have a payload.
  *
- * @throws {RangeError} If it is too long.
+ * @throws {RangeError} If the payload is too long.
  */
 export function checkPayload(channel: string, payload: Payload): void {
   const bytes = lengthOf(payload);
@@ -45,7 +45,7 @@ export function checkPayload(channel: string, payload: Payload): void {
   );
 }
 
-/** The length in UTF-8. For a text that cannot be too long, its units will do. */
+/** The length in UTF-8. If a text cannot be too long, its number of UTF-16 units is enough. */
 function lengthOf(payload: Payload): number {
   if (typeof payload !== "string" || payload.length * 3 <= PAYLOAD_LIMIT) return payload.length;
   return new TextEncoder().encode(payload).length;

@@ -4,46 +4,46 @@
  * @module
  */
 
-/** The longest name of a channel, in bytes: an entry of the index holds it. */
+/** The longest name of a channel, in bytes. It must fit into an entry of the index. */
 export const NAME_LIMIT = 1_024;
-/** The longest payload, in bytes: the client moves it as hexadecimal text. */
+/** The longest payload, in bytes. The client transfers it as hexadecimal text. */
 export const PAYLOAD_LIMIT = 128 * 1024 * 1024;
 /**
- * A lock for each value of a hash of channel names. The order of a channel hangs on its lock, so
+ * A lock for each value of a hash of channel names. The order of a channel depends on its lock, so
  * this number must never change.
  */
 export const LOCKS = 16_384;
-/** How many rows are removed at a time. */
+/** The number of rows that are removed at a time. */
 export const BATCH = 1_000;
 
-/** The channel of LISTEN and NOTIFY on which readers are woken. */
+/** The channel of LISTEN and NOTIFY that wakes readers. */
 export const WAKE_CHANNEL = "broadcaster_log";
 
 /**
- * The epoch of a log. It has the ids of the tables in it: a copy, for one by `pg_dump`, is another
- * log.
+ * The epoch of a log. The epoch includes the ids of the tables, so that a copy, such as by
+ * `pg_dump`, is another log.
  */
 export const EPOCH: string = "left(md5(meta.epoch || meta.tableoid::text " +
   "|| 'broadcaster.log'::regclass::oid::text || 'broadcaster.ids'::regclass::oid::text), 8)";
 
-/** The one row of meta. The limit tells the planner that it is one. */
+/** The one row of meta. The limit tells the planner that there is only one. */
 export const META: string =
   `(select ${EPOCH} as epoch from broadcaster.meta as meta limit 1) as meta`;
 
-/** Greater than any id that a number of JavaScript can hold. */
+/** Greater than any id that fits into a JavaScript number. */
 export const END: string = String(2 ** 53);
 
 /**
- * A time in microseconds, as places have it. The operands are of one type: a better match for
- * others could be an operator of a stranger, in a schema of the `search_path`.
+ * A time in microseconds, as in places. The operands have the same type. Otherwise a foreign
+ * operator, in a schema of the `search_path`, could match better.
  */
 export function microsOf(time: string): string {
   return `(extract(epoch from ${time}) * 1000000::numeric)::bigint`;
 }
 
-/** The locks of channels, which are taken in order. */
+/** The hash for the lock of a channel. Locks are taken in order. */
 export const HASH: string = `hashtext(name) & ${LOCKS - 1}`;
-/** The lock of upkeep. */
+/** The lock for maintenance. */
 export const UPKEEP = -1;
 
 /** The tables of the log. */
@@ -59,8 +59,8 @@ export const FUNCTIONS: readonly string[] = [
 const OIDS = TABLES.map((name) => `to_regclass('broadcaster.${name}')`).join(", ");
 
 /**
- * What each part of the log is made of. Only what is the same in every version of Postgres, so
- * no expressions.
+ * The parts of the log and their definitions. Expressions are left out, since they differ between
+ * versions of Postgres.
  */
 export const SHAPE: string = `
   select class.relname || '.' || attname, concat_ws(' ', relkind, format_type(atttypid, atttypmod),

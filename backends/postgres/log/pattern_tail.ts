@@ -15,11 +15,14 @@ import { after as later } from "../../../core/util/timer.ts";
 import type { Row } from "../statement.ts";
 import { Tails, type TailsOptions } from "./tails.ts";
 
-/** The pause between two searches for new channels, and its least part for each, in milliseconds. */
+/**
+ * The minimum pause between two searches for new channels, in milliseconds, and the addition for
+ * each channel.
+ */
 const SWEEP = 1_000;
 const SHARE = 0.2;
 
-/** The channels that start with a text, each found by one step in the index. */
+/** The channels that start with a text. Each is found by one step in the index. */
 const NAMES = `with recursive names as (
     (select channel from broadcaster.log where channel >= $1::text order by channel limit 1)
     union all
@@ -27,7 +30,7 @@ const NAMES = `with recursive names as (
       order by channel limit 1) from names where starts_with(names.channel, $1::text)
   ) select channel from names where starts_with(channel, $1::text)`;
 
-/** Follows each channel that matches a pattern by a tail of its own, and channels that come later. */
+/** Follows each matching channel by its own tail, including channels that are created later. */
 export class PatternTail {
   /** The items of all channels. */
   readonly source: QueueTail;
@@ -41,11 +44,11 @@ export class PatternTail {
   #ended = false;
 
   /**
-   * A tail that follows nothing yet.
+   * Creates a tail that follows nothing yet.
    *
    * @param pattern The pattern that the channels match.
    * @param options Options for the tails.
-   * @param onCancel Called when it is cancelled.
+   * @param onCancel Called when the tail is cancelled.
    */
   constructor(pattern: Pattern, options: TailsOptions, onCancel: () => void) {
     this.#pattern = pattern;
@@ -57,7 +60,7 @@ export class PatternTail {
     });
   }
 
-  /** Follows existing channels from their ends, and from then on new ones from their starts. */
+  /** Follows existing channels from their ends, and then new channels from their starts. */
   async open(): Promise<void> {
     const names = await this.#list();
     await Promise.all(names.map((name) => this.#follow(name)));
@@ -65,25 +68,25 @@ export class PatternTail {
     this.look();
   }
 
-  /** Wakes the tails of these channels: they have new events. */
+  /** Wakes the tails of channels with new events. */
   wake(channels: readonly string[]): void {
     this.#tails.wake(channels);
     if (channels.some((name) => !this.#known.has(name) && this.#pattern.matches(name))) this.look();
   }
 
-  /** Wakes the tails that a hint concerns, and looks for new channels if it may name one. */
+  /** Wakes the tails that a hint concerns, and looks for new channels if the hint may name one. */
   hear(hint?: string): void {
     this.#tails.hear(hint);
     if (hint === undefined || !this.#tails.knows(hint)) this.look();
   }
 
-  /** Ends the tail, after what it has read. */
+  /** Ends the tail, after the items that it has read. */
   lose(error: Error): void {
     this.source.error(error);
     this.#end(error);
   }
 
-  /** Looks for new channels. If called again while it is looking, it looks once more afterwards. */
+  /** Looks for new channels. A call during a search starts another search after it. */
   look(): void {
     this.#isStale = true;
     this.#listing ??= this.#look().catch((error) => this.lose(error)).finally(() => {
@@ -139,14 +142,17 @@ export class PatternTail {
   }
 }
 
-/** An item as a pattern has it: with its channel, and without a place, as none covers all channels. */
+/**
+ * An item of a pattern: with its channel, and without a place, since no place covers all channels.
+ */
 function withoutPlace(item: Item, channel: string, seen: Position): readonly Item[] {
   if (item.kind === "record") {
     const { place: _, ...record } = item;
     return [{ ...record, channel }];
   }
   if (item.kind !== "break") return [];
-  // The head cannot be compared without a place; the log lost its end if it is before the position.
+  // The head cannot be compared without a place. If it is before the position, the log lost its
+  // end.
   const { head: _, ...found } = item;
   const isReplaced = gapOf(item, seen.in(0))?.cause === "rollback";
   return [{ ...found, ...isReplaced && { replaced: true } }];

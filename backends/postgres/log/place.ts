@@ -6,22 +6,23 @@
 
 import { type Place, Position } from "../../../core/backend/position.ts";
 
-/** The length of the epoch, with which a fingerprint starts. */
+/** The length of the epoch at the start of a fingerprint. */
 const EPOCH = 8;
 /** Fingerprints store a row's time modulo this number of microseconds. */
 const SPAN = 36 ** 8;
 
 /** The parts of a fingerprint. */
 export interface Fingerprint {
-  /** The incarnation of the log; empty if it is not known. */
+  /** The epoch of the log; empty if unknown. */
   readonly epoch: string;
-  /** The time of the row, within the span; none for the start of a channel. */
+  /** The time of the row, modulo the span. Absent for the start of a channel. */
   readonly time: number | undefined;
 }
 
 /**
- * The place of a row. The epoch tells a log that was created again; the row's time one that lost
- * its end: restored from a backup, or by a failover to a standby that lagged.
+ * The place of a row. The epoch shows whether the log was created again. The row's time shows
+ * whether it lost its end, for example in a restore from a backup, or a failover to a standby that
+ * lagged.
  */
 export function placeOf(epoch: string, id: string, micros: string): Place {
   const time = (Number(micros) % SPAN).toString(36).padStart(8, "0");
@@ -39,5 +40,5 @@ export function fingerprintOf({ fingerprint }: Place): Fingerprint {
   return { epoch: fingerprint.slice(0, EPOCH), time: time === "" ? undefined : parseInt(time, 36) };
 }
 
-/** Reduces a row's time to the part that a fingerprint has, in SQL. */
+/** SQL that reduces a row's time to the part in a fingerprint. */
 export const TIME: string = `% ${SPAN}`;

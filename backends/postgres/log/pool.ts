@@ -10,7 +10,7 @@ import { type Database, readyOf, restoring } from "./database.ts";
 import { Reader } from "./reader.ts";
 import type { Dial } from "./sessions.ts";
 
-/** A session, and how many pages it reads at the moment. */
+/** A session, and the number of pages that it is reading. */
 interface Member {
   readonly database: Database;
   readonly reader: Reader;
@@ -18,7 +18,7 @@ interface Member {
   busy: number;
 }
 
-/** Reads pages on several sessions, each opened when all others are busy. */
+/** Reads pages on several sessions. Each is opened when all others are busy. */
 export class Pool {
   readonly #size: number;
   readonly #dial: Dial;
@@ -28,10 +28,10 @@ export class Pool {
   #closed = false;
 
   /**
-   * A pool without sessions.
+   * Creates a pool without sessions.
    *
-   * @param size The greatest number of sessions.
-   * @param dial Opens a session, which starts to connect.
+   * @param size The maximum number of sessions.
+   * @param dial Creates a session, which starts to connect.
    */
   constructor(size: number, dial: Dial) {
     this.#size = size;
@@ -43,7 +43,7 @@ export class Pool {
     return this.#members.filter(({ database }) => !database.lost).length;
   }
 
-  /** Reads a page, on the session that reads the fewest. */
+  /** Reads a page, on the session with the fewest reads. */
   async read(channel: string, options: ReadOptions): Promise<Page> {
     const member = this.#pick();
     member.busy++;
@@ -55,12 +55,12 @@ export class Pool {
     }
   }
 
-  /** Asks each session for a sign of life. */
+  /** Checks that the server answers on each session. */
   async probe(signal: AbortSignal): Promise<void> {
     await Promise.all(this.#members.map(({ database }) => database.probe(signal)));
   }
 
-  /** Closes all sessions after their last statement: they lead to a server of no use. */
+  /** Closes all sessions after their last statement, since their server is useless. */
   renew(error: Error): void {
     for (const { database } of this.#members) database.end(error);
   }
@@ -79,7 +79,7 @@ export class Pool {
 
   #pick(): Member {
     if (this.#closed) throw closedError();
-    // Reads that are under way on a lost session reject; the next one gets another session.
+    // Pending reads on a lost session reject. The next read gets another session.
     for (const { database } of this.#members) if (database.lost) this.#leave(database);
     this.#members = this.#members.filter(({ database }) => !database.lost);
     const idlest = this.#members.reduce<Member | undefined>(

@@ -1,5 +1,5 @@
 /**
- * Reads pages of the log, and the facts about a row to resume after that did not come back.
+ * Reads pages of the log, and examines why the row to resume after did not come back.
  *
  * @module
  */
@@ -22,22 +22,25 @@ import type { Query } from "./database.ts";
 import { type Fingerprint, fingerprintOf, placeOf, startOf, TIME } from "./place.ts";
 import { END, META, microsOf } from "./parts.ts";
 
-/** How many reads go into one statement at most, and how many rows one of them has. */
+/** The maximum number of reads in a statement, and of rows in a read. */
 const READS = 128;
 const ROWS = 10_000;
-/** How much the payloads of a statement may take together, and those of each read at least, about. */
+/**
+ * The approximate maximum size of the payloads of a statement, and the minimum for each read, in
+ * bytes.
+ */
 const BYTES = 8 * 1024 * 1024;
 const LEAST = 64 * 1024;
-/** What a row counts in addition to its payload and headers. */
+/** The size of a row without its payload and headers, in bytes. */
 const ROW = 64;
 
-/** What a bytea looks like depends on a setting of the session; its hexadecimal digits do not. */
+/** The text of a bytea depends on a setting of the session, but its hexadecimal digits do not. */
 const BYTES_OF = "encode(rows.payload, 'hex')";
 const MICROS = microsOf("created");
 const SIZE = `octet_length(payload) + coalesce(octet_length(headers::text), 0) + ${ROW}`;
 
 /**
- * The rows after an id, bounded in number and size. Also the row of that id itself, without its
+ * The rows after an id, limited in number and size. Includes the row of that id, without its
  * payload.
  */
 function rowsAfter(channel: string, after: string, before: string, limit: string): string {
@@ -51,12 +54,12 @@ function rowsAfter(channel: string, after: string, before: string, limit: string
   ) as row where coalesce(bytes, 0) < $1::bigint`;
 }
 
-/** Whether rows were removed; no join, which would read the rows of all channels. */
+/** Whether rows were removed. A join would read the rows of all channels. */
 function trimmed(channel: string): string {
   return `coalesce((select true from broadcaster.trimmed where channel = ${channel}), false)`;
 }
 
-/** Many reads at once. */
+/** Several reads at once. */
 const FOLLOW =
   `select reads.n::text, meta.epoch, id::text, micros::text, ${BYTES_OF}, headers::text,
     case when after = 0 then ${trimmed("reads.channel")} end::text
@@ -67,12 +70,12 @@ const FOLLOW =
   ) as rows on true`;
 
 /**
- * One read whose own row did not come back, with the facts of the same moment: the newest row that
- * the channel ever had, whether the own row is there, whether it is the newest one that was removed,
- * and whether another row has its id, or rows of the channel have smaller and greater ids although
- * none was removed so late.
+ * One read whose own row did not come back, with facts of the same moment: the newest row that the
+ * channel ever had, whether the own row is there, whether it is the newest removed one, and whether
+ * the id belongs to another row. If rows of the channel have smaller and greater ids, and none was
+ * removed so late, the row never existed in this log.
  *
- * It reads from the start if the ids of the position are of no use any more: see `gapOf()`.
+ * It reads from the start if the position cannot be compared with the log any more: see `gapOf()`.
  */
 const EXAMINE = `select meta.epoch, head.id::text, head.micros::text, (found is not null)::text,
     is_gone::text, is_replaced::text, rows.id::text, rows.micros::text, ${BYTES_OF},
@@ -105,7 +108,7 @@ const EXAMINE = `select meta.epoch, head.id::text, head.micros::text, (found is 
     ${rowsAfter("$2::text", "place.start", "$4::bigint", "$5::int + 1")}
   ) as rows on true`;
 
-/** The newest rows before an id, and the one before them, without its payload. */
+/** The newest rows before an id, and the previous row without its payload. */
 const BACK = `select meta.epoch, id::text, micros::text, ${BYTES_OF}, headers::text from ${META}
   left join lateral (
     select id, micros, case when coalesce(bytes, 0) < $1::bigint and n <= $4::int then payload end
@@ -123,11 +126,11 @@ const BACK = `select meta.epoch, id::text, micros::text, ${BYTES_OF}, headers::t
 
 /** A page, and whether it is incomplete. */
 export interface Portion extends Page {
-  /** More rows follow, which did not fit: the page is shorter than the limit. */
+  /** Whether more rows follow that did not fit. The page is then shorter than the limit. */
   readonly cut: boolean;
 }
 
-/** Reads pages. Reads that come together go into one statement. */
+/** Reads pages. Requests that come together share a statement. */
 export class Reader {
   readonly #query: Query;
   readonly #waiting: Follow[] = [];
@@ -175,7 +178,7 @@ export class Reader {
         column(({ count }) => count),
       ]);
     } catch (error) {
-      // One channel's row that cannot be read does not stop the others.
+      // One channel's unreadable row must not stop the others.
       if (isOfValue(error) && reads.length > 1) {
         for (const read of reads) await this.#follow([read]);
       } else for (const { reject } of reads) reject(error);
@@ -208,7 +211,7 @@ export class Reader {
     return { from: after, items, cut: isCut(found, read, budget) };
   }
 
-  /** The page, with a break first if its own row did not come back. */
+  /** The page. A break comes first if its own row did not come back. */
   async #examine(read: Follow): Promise<Portion> {
     const { channel, after, before, count } = read;
     const { at, epoch, time } = partsOf(after);
@@ -229,7 +232,7 @@ export class Reader {
     const isRecreated = epoch !== "" && epoch !== current;
     if (isRecreated || isReplaced || at > 0 && !isFound && !isGone) {
       const head = id ? placeOf(current!, id, micros!) : startOf(current!).newest!;
-      // Without a row, the position must still tell of the log.
+      // Without a row, the position must still identify the log.
       if (items.length === 0 && !before) items.push({ kind: "skip", place: head });
       const found = breakOf(read, current!, "unknown");
       items.unshift({ ...found, ...isReplaced && { replaced: true }, head });
@@ -257,7 +260,7 @@ export class Reader {
   }
 }
 
-/** A read after a position that waits for its statement. */
+/** A read after a position, which waits for its statement. */
 interface Follow {
   readonly channel: string;
   readonly after: Position;
@@ -275,19 +278,19 @@ function partsOf({ newest }: Position): Fingerprint & { readonly at: number } {
   };
 }
 
-/** A break for a read. The ids do not tell how many rows there were: they have holes. */
+/** The break for a read. The ids do not show the number of removed rows, since they have holes. */
 function breakOf({ after }: Follow, current: string, removed: "some" | "unknown"): LogBreak {
   const { epoch } = partsOf(after);
   return { kind: "break", ...epoch !== "" && { recreated: epoch !== current }, removed };
 }
 
-/** Whether a position is of a deleted log: this log has nothing before it. */
+/** Whether a position belongs to a deleted log. This log has nothing before it. */
 function isForeign(before: Position | undefined, epoch: string): boolean {
   const { epoch: own } = before ? partsOf(before) : { epoch: "" };
   return own !== "" && own !== epoch;
 }
 
-/** Whether rows are missing after these because they took too much. */
+/** Whether rows are missing after these because of the size limit. */
 function isCut(rows: readonly Row[], { count }: Follow, budget: number): boolean {
   const sizes = rows.flatMap(([, , payload, headers]) =>
     payload === null
@@ -297,7 +300,7 @@ function isCut(rows: readonly Row[], { count }: Follow, budget: number): boolean
   return sizes.length < count && sizes.reduce((sum, size) => sum + size, 0) >= budget;
 }
 
-/** The rows that have a payload, oldest first. */
+/** The rows with a payload, oldest first. */
 function recordsOf(epoch: string, rows: readonly Row[]): BackendRecord[] {
   return rows.filter(([, , payload]) => payload !== null)
     .map((row) => ({
@@ -310,7 +313,7 @@ function recordsOf(epoch: string, rows: readonly Row[]): BackendRecord[] {
     .sort((one, other) => one.place.at - other.place.at);
 }
 
-/** A copy: small buffers of the runtime share memory. */
+/** Copied, since small buffers of the runtime share memory. */
 function bytesOf(digits: string): Uint8Array {
   return new Uint8Array(Buffer.from(digits, "hex"));
 }

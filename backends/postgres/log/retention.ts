@@ -13,12 +13,12 @@ import type { Query } from "./database.ts";
 const SHORTEST = 250;
 const LONGEST = 60_000;
 
-/** Removes a batch; returns the retention of the log, and whether there may be more. */
+/** Removes a batch. Returns the retention of the log, and whether there may be more. */
 const TIDY = "select micros::text, ids from broadcaster.store(null, null)";
 
 /**
- * Lets the log remove rows that are older than its retention, a few at a time. A role that may not
- * publish leaves it to others.
+ * Lets the log remove expired rows, a few at a time. A role that may not publish leaves this to
+ * other processes.
  */
 export class Retention {
   readonly #query: Query;
@@ -30,7 +30,7 @@ export class Retention {
    * Starts with a pause.
    *
    * @param query Sends statements.
-   * @param retention How long events are stored, in milliseconds, if the URL says so; 0 for forever.
+   * @param retention The retention of the URL in milliseconds, if any; 0 for forever.
    */
   constructor(query: Query, retention: number | undefined) {
     this.#query = query;
@@ -38,7 +38,7 @@ export class Retention {
     this.#schedule(retention);
   }
 
-  /** Stops it. */
+  /** Stops the removal. */
   close(): void {
     this.#closed = true;
     this.#stop();
@@ -47,7 +47,7 @@ export class Retention {
   #schedule(retention: number | undefined): void {
     if (this.#closed) return;
     const pause = Math.max(SHORTEST, Math.min(LONGEST, (retention ?? 0) / 4 || LONGEST));
-    // Processes that started together do not run it together.
+    // Jitter, so that processes that started together do not run it together.
     this.#stop = after(
       pause * (0.75 + Math.random() / 2),
       () => inBackground(this.#run(retention)),
@@ -60,13 +60,13 @@ export class Retention {
       let isMore = true;
       while (isMore && !this.#closed) {
         const [row] = await this.#query(TIDY);
-        // That of the URL may not be set yet.
+        // The retention of the URL may not be set yet.
         retention = this.#retention ?? Number(row![0]);
         isMore = row![1] === "true";
       }
     } catch (error) {
       if (error instanceof RefusedError) return;
-      // It is tried again next time.
+      // The next run tries again.
     }
     this.#schedule(retention);
   }

@@ -16,9 +16,9 @@ import {
   WAKE_CHANNEL,
 } from "./parts.ts";
 
-/** How long the library waits for a lock before it goes on with other channels. */
+/** How long the library waits for a lock before it continues with other channels. */
 const PATIENCE = "250ms";
-/** How functions run that others may call: with the rights of the owner, and no other schema. */
+/** Functions that others may call run with the rights of the owner, and without other schemas. */
 const AS_OWNER = "security definer set search_path = pg_catalog, pg_temp";
 
 /** All functions, and the triggers that call some of them. */

@@ -17,11 +17,11 @@ const HEADERS_LIMIT = 1024 * 1024;
 /** How long events are stored by default, in milliseconds. */
 const RETENTION = 7 * 24 * 60 * 60 * 1_000;
 
-/** What a number of JavaScript can hold: the id, and the time in microseconds. */
+/** The id, and the time in microseconds, must fit into a JavaScript number. */
 const SAFE = `id between 1 and ${Number.MAX_SAFE_INTEGER}
     and created >= '1970-01-01Z' and created < '2255-01-01Z'`;
 
-/** What holds for every row, whoever inserts it. */
+/** The constraint for every row, whoever inserts it. */
 function valid(name: string, time: boolean): string {
   return `constraint ${name} check (octet_length(channel) <= ${NAME_LIMIT}
     and octet_length(payload) <= ${PAYLOAD_LIMIT}
@@ -117,16 +117,17 @@ grant execute on function broadcaster.state() to public;
 `;
 
 /**
- * The SQL that creates the missing parts of a log, to be run in one transaction, such as by
+ * The SQL that creates the missing parts of a log. Run it in one transaction, for example with
  * `psql --single-transaction`. The backend runs it by itself if something is missing when it
- * connects. Print it to create the objects ahead, by the role that is to own them.
+ * connects. Print it to create the objects in advance, as their future owner.
  *
- * Ids come from one sequence. They are taken under a lock of the channel that is held until the
- * commit, so in each channel the order of ids is the order of commit. A transaction of the
- * application takes its locks only when it commits, in order, so an open one blocks no other.
+ * Ids come from one sequence. An id is taken under a lock of the channel, which is held until the
+ * commit. So in each channel, the order of ids is the order of commit. A transaction of the
+ * application takes its locks only when it commits, in order, so an open transaction does not block
+ * others.
  *
- * @param schema The schema that the log lives in.
- * @throws {TypeError} If that cannot be the name of a schema.
+ * @param schema The schema of the log.
+ * @throws {TypeError} If the text cannot be the name of a schema.
  */
 export function migration(schema: string = SCHEMA): string {
   const name = checkSchema(schema);

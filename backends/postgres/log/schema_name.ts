@@ -1,5 +1,5 @@
 /**
- * The name of the schema in which a log lives.
+ * The name of the schema of a log.
  *
  * @module
  */
@@ -7,28 +7,28 @@
 import type { Address } from "../../../core/backend/address.ts";
 import { quote } from "../../../core/util/quote.ts";
 
-/** The schema of a log, unless another one is named. */
+/** The default schema of a log. */
 export const SCHEMA = "broadcaster";
 
-/** The longest name that Postgres does not cut, in bytes. */
+/** The longest name that Postgres does not truncate, in bytes. */
 const LIMIT = 63;
-/** What would end a quoted name, a literal or the body of a function. */
+/** Characters that would end a quoted name, a literal or the body of a function. */
 const SPECIAL = /["'\\$\p{Cc}]/u;
 
 /**
  * The schema that an address names.
  *
- * @throws {TypeError} If it cannot be the name of a schema.
+ * @throws {TypeError} If the text cannot be the name of a schema.
  */
 export function schemaOf({ parameters }: Address): string {
   return checkSchema(parameters.get("schema") ?? SCHEMA);
 }
 
 /**
- * Returns a name of a schema.
+ * Checks the name of a schema, and returns it.
  *
- * @throws {TypeError} If it is empty, longer than 63 bytes, reserved by Postgres, or if it has a
- * quote, a backslash, a dollar sign or a control character.
+ * @throws {TypeError} If the name is empty, longer than 63 bytes, or reserved by Postgres, or if it
+ * has a quote, a backslash, a dollar sign or a control character.
  */
 export function checkSchema(name: string): string {
   const bytes = new TextEncoder().encode(name).length;

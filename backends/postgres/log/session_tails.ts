@@ -28,19 +28,19 @@ export class SessionTails {
       : await this.#openPattern(target);
   }
 
-  /** Wakes the tails of these channels: they have new events. */
+  /** Wakes the tails of channels with new events. */
   wake(channels: readonly string[]): void {
     this.#tails.wake(channels);
     for (const tail of this.#patterns) tail.wake(channels);
   }
 
-  /** Wakes the tails that a hint concerns: all of them if hints may have been lost. */
+  /** Wakes the tails that a hint concerns, or all of them if hints may have been lost. */
   hear(hint?: string): void {
     this.#tails.hear(hint);
     for (const tail of this.#patterns) tail.hear(hint);
   }
 
-  /** Ends all tails, after what they have read: the session is lost or closed. */
+  /** Ends all tails, after the items that they have read. The session is lost or closed. */
   lose(error: Error): void {
     this.#tails.lose(error);
     for (const tail of this.#patterns) tail.lose(error);

@@ -1,5 +1,5 @@
 /**
- * The two sessions of a log, each with its users: the writer, or the reader and the tails.
+ * The two sessions of a log: one with the writer, one with the reader and the tails.
  *
  * @module
  */
@@ -16,21 +16,21 @@ import { WAKE_CHANNEL } from "./parts.ts";
 import { SessionTails } from "./session_tails.ts";
 import { type Detour, Writer, type WriterOptions } from "./writer.ts";
 
-/** Opens a session, which starts to connect. */
+/** Creates a session, which starts to connect. */
 export type Dial = (events: DatabaseEvents) => Database;
 
-/** How long a token may take through a pooler, in milliseconds. */
+/** The time limit for a token through a pooler, in milliseconds. */
 const ECHO = 2_000;
 const SILENCE =
   "NOTIFY did not come back, probably from a transaction pooler: new events are found by polling, once a second";
 
 /** The session that writes. */
 export interface Writing extends Renewable {
-  /** Publishes. */
+  /** Publishes messages. */
   readonly writer: Writer;
-  /** Sends a token to the session that listens. */
+  /** Sends a token to the listening session. */
   readonly echo: (token: string) => Promise<void>;
-  /** What the server tells about itself. */
+  /** Facts about the server. */
   readonly describe: () => Promise<ServerFacts>;
   /** Settles once the session is open, and the schema exists. */
   readonly ready: Promise<void>;
@@ -38,9 +38,9 @@ export interface Writing extends Renewable {
 
 /** Options for the session that writes. */
 export interface WritingOptions extends Omit<WriterOptions, "query" | "detour"> {
-  /** How long events are stored, in milliseconds, if the URL says so; 0 for forever. */
+  /** The retention of the URL in milliseconds, if any; 0 for forever. */
   readonly retention: number | undefined;
-  /** Called if the session was closed since the server is of no use, such as a standby. */
+  /** Called if the session was closed because its server is useless, such as a standby. */
   readonly onRenewed: (error: Error) => void;
 }
 
@@ -86,7 +86,7 @@ export function openWriting(
 function openDetour(dial: Dial): Detour {
   const database = dial({ onNotify: () => {}, onLost: () => {} });
   const ready = database.ready.catch((cause) => {
-    // Nothing was sent, and the other session is fine.
+    // Nothing was sent, and the other session works.
     throw new TemporaryError(`no second session: ${reasonOf(cause)}`, { cause });
   });
   ready.catch(() => {});
@@ -102,25 +102,25 @@ function openDetour(dial: Dial): Detour {
 
 /** The session that listens and reads. */
 export interface Reading extends Renewable {
-  /** Settles once it is open. */
+  /** Settles once the session is open. */
   readonly ready: Promise<void>;
   /** Reads pages. */
   readonly reader: Reader;
   /** The live ends of the channels. */
   readonly ends: SessionTails;
-  /** Resolves once it is listening. */
+  /** Resolves once the session is listening. */
   readonly listening: () => Promise<void>;
-  /** Why it hears of new events only by polling, if that is so. */
+  /** The reason if new events are found only by polling. */
   readonly warning: Error | undefined;
-  /** Closes it after its last statement: it leads to a server of no use. */
+  /** Closes the session after its last statement, since its server is useless. */
   readonly renew: (error: Error) => void;
 }
 
 /** Options for the session that listens and reads. */
 export interface ReadingOptions {
-  /** The name with which the hints of this process start. */
+  /** The prefix of this process's hints. */
   readonly sender: string;
-  /** Sends a token on the session that writes. */
+  /** Sends a token on the writing session. */
   readonly echo: (token: string) => Promise<void>;
 }
 
@@ -146,7 +146,7 @@ export function openReading(dial: Dial, { sender, echo }: ReadingOptions): Readi
   async function listen(): Promise<void> {
     try {
       await database.listen();
-      // A session of a pooler may be another one by now.
+      // A pooler may have changed the session by now.
       if (database.isPooled) await loopback.prove(false, lost.signal);
     } catch (error) {
       if (error instanceof RefusedError && database.isPooled) warning = new Error(error.message);

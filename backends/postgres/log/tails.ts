@@ -1,5 +1,5 @@
 /**
- * The tails of channels: woken by NOTIFY, and polled in case a notification was lost.
+ * The tails of channels. NOTIFY wakes them, and polling finds events whose notification was lost.
  *
  * @module
  */
@@ -17,7 +17,7 @@ import { fingerprintOf, placeOf, startOf } from "./place.ts";
 import type { Reader } from "./reader.ts";
 import { END, META, microsOf } from "./parts.ts";
 
-/** The pause between two polls, and its least part for each tail, in milliseconds. */
+/** The minimum pause between two polls, in milliseconds, and the addition for each tail. */
 const SWEEP = 1_000;
 const SHARE = 0.2;
 
@@ -28,7 +28,7 @@ const BEGIN = `select tails.channel, epoch, hashtext(tails.channel)::text, id::t
     order by id desc limit 1
   ) as newest on true`;
 
-/** What a tail has seen may be the newest row that was removed. */
+/** The last seen row of a tail may be the newest removed one. */
 const STALE = `select tails.channel from ${META},
   unnest($1::text[], $2::bigint[], $3::text[]) as tails (channel, seen, epoch)
   left join lateral (
@@ -45,7 +45,7 @@ export interface TailsOptions {
   readonly query: Query;
   /** Reads pages. */
   readonly reader: Reader;
-  /** The name with which the hints of this process start. It wakes its tails itself. */
+  /** The prefix of this process's hints. The process wakes its tails itself. */
   readonly sender: string;
 }
 
@@ -54,7 +54,7 @@ export class Tails {
   readonly #options: TailsOptions;
   readonly #begins: Together<Map<unknown, Row>>;
   readonly #tails = new Map<string, Follower>();
-  /** The channels by their hash, by which a hint names them. */
+  /** The channels by their hash, which is their name in hints. */
   readonly #names = new Map<string, Set<string>>();
   #stopSweep: (() => void) | undefined;
   #lost: Error | undefined;
@@ -102,12 +102,12 @@ export class Tails {
     return follower.tail;
   }
 
-  /** Wakes the tails of these channels: they have new events. */
+  /** Wakes the tails of channels with new events. */
   wake(channels: Iterable<string>): void {
     for (const channel of channels) this.#tails.get(channel)?.tail.wake();
   }
 
-  /** Wakes the tails that a hint concerns: all of them if hints may have been lost. */
+  /** Wakes the tails that a hint concerns, or all of them if hints may have been lost. */
   hear(hint?: string): void {
     if (hint === undefined) return this.wake(this.#tails.keys());
     const [sender, ...hashes] = hint.split(" ");
@@ -115,13 +115,13 @@ export class Tails {
     for (const hash of hashes) this.wake(this.#names.get(hash) ?? []);
   }
 
-  /** Whether this process sent the hint, or all channels that it names may have a tail here. */
+  /** Whether this process sent the hint, or all channels in it may have a tail here. */
   knows(hint: string): boolean {
     const [sender, ...hashes] = hint.split(" ");
     return sender === this.#options.sender || hashes.every((hash) => this.#names.has(hash));
   }
 
-  /** Ends all tails, after what they have read: the session is lost or closed. */
+  /** Ends all tails, after the items that they have read. The session is lost or closed. */
   lose(error: Error): void {
     this.#lost = error;
     this.#stopSweep?.();

@@ -1,5 +1,5 @@
 /**
- * Writes to the log, and tells other processes.
+ * Writes to the log, and notifies other processes.
  *
  * @module
  */
@@ -20,12 +20,12 @@ import { WAKE_CHANNEL } from "./parts.ts";
 
 /** The pause between two hints to other processes, in milliseconds. */
 const PAUSE = 10;
-/** How long the last hint may take, in milliseconds. */
+/** The time limit for the last hint, in milliseconds. */
 const FAREWELL = 500;
-/** How many channels a hint may name. */
+/** The maximum number of channels in a hint. */
 const NAMED = 500;
 
-/** The headers, keys and lifetimes of messages, most of which have none. */
+/** The headers, keys and lifetimes of messages. Most messages have none. */
 const METADATA = `${arrayAt(3, "jsonb")}, ${arrayAt(4, "text")}, ${arrayAt(5, "bigint")}`;
 
 /** Whether a statement waits for the locks of its channels, up to the limit of the function. */
@@ -39,7 +39,7 @@ const WAKE =
 export interface Detour {
   /** Sends statements. */
   readonly query: Query;
-  /** Closes it. */
+  /** Closes the session. */
   close(): Promise<void>;
 }
 
@@ -49,21 +49,21 @@ export interface WriterOptions {
   readonly query: Query;
   /** Opens another session. */
   readonly detour: () => Detour;
-  /** The name with which its hints start. */
+  /** The prefix of its hints. */
   readonly sender: string;
   /** Called with the channels that have new events. */
   readonly onWritten: (channels: readonly string[]) => void;
 }
 
 /**
- * Writes messages, and sends hints to other processes. Messages to a channel that somebody has
- * locked go to a session of their own, where they wait for it: other channels go on meanwhile.
+ * Writes messages, and sends hints to other processes. Messages to a locked channel wait for the
+ * lock on another session, so that other channels continue.
  */
 export class Writer {
   readonly #options: WriterOptions;
   readonly #main: Lane;
   readonly #aside: Lane;
-  /** The channels that were locked when they were last written to. */
+  /** The channels that were locked at the last write. */
   readonly #locked = new Set<string>();
   #detour: Detour | undefined;
   /** Detours that are being closed. */
@@ -83,7 +83,7 @@ export class Writer {
     });
   }
 
-  /** Writes messages in order, after those that wait. */
+  /** Writes messages in order, after the waiting ones. */
   write(messages: readonly OutgoingPayload[]): readonly Promise<Position>[] {
     const entries: Entry[] = [];
     const written = messages.map((message) =>
@@ -98,7 +98,7 @@ export class Writer {
     return written;
   }
 
-  /** Sends the hints that wait. */
+  /** Sends the waiting hints. */
   async close(): Promise<void> {
     this.#stopPause?.();
     if (this.#news.size === 0) return;
@@ -119,7 +119,7 @@ export class Writer {
     }
   }
 
-  /** Stores messages of which some are to locked channels: those go aside. */
+  /** Stores messages. Those to locked channels go to another session. */
   async #divide(entries: readonly Entry[]): Promise<void> {
     try {
       await this.#send(this.#options.query, "now", entries);
@@ -134,7 +134,7 @@ export class Writer {
     }
   }
 
-  /** Waits for the lock of one channel, and stores messages in it. */
+  /** Waits for the lock of one channel, and stores its messages. */
   readonly #storeAside = async (entries: readonly Entry[]): Promise<void> => {
     const { channel } = entries[0]!.message;
     this.#detour ??= this.#options.detour();
@@ -163,8 +163,8 @@ export class Writer {
   }
 
   /**
-   * Rejects messages. Those that follow them must not overtake them, if they may be sent again. If
-   * the server refuses a value, only its message is rejected.
+   * Rejects messages. If they may be sent again, later messages must not overtake them. If the
+   * server refuses a value, only its message is rejected.
    */
   async #fail(
     lane: Lane,
@@ -177,7 +177,7 @@ export class Writer {
       await store.call(this, entries.slice(0, half));
       return await store.call(this, entries.slice(half));
     }
-    // The lock of a channel concerns no other one.
+    // The lock of one channel does not concern the others.
     const channels = isLocked(error) && lane === this.#aside ? channelsOf(entries) : undefined;
     const mayRetry = error instanceof TemporaryError || error instanceof ConnectionError;
     const later = mayRetry ? lane.take(channels) : [];
@@ -195,14 +195,14 @@ export class Writer {
     return this.#closing;
   }
 
-  /** Tells this process and others of new events. */
+  /** Reports new events to this process and to others. */
   #tell(channels: readonly string[]): void {
     this.#options.onWritten(channels);
     for (const channel of channels) this.#news.add(channel);
     if (!this.#stopPause) inBackground(this.#hint());
   }
 
-  /** Sends a hint. Events whose hint is lost are found by the polls of other processes. */
+  /** Sends a hint. Other processes find events without a hint by polling. */
   async #hint(): Promise<void> {
     const news = [...this.#news];
     this.#news = new Set();
@@ -224,8 +224,8 @@ function channelsOf(entries: readonly Entry[]): Set<string> {
 }
 
 /**
- * The statement that stores messages. If it does not wait and channels are locked, it stores nothing,
- * and its error names those.
+ * The statement that stores messages. If it does not wait and channels are locked, it stores
+ * nothing, and its error has the locked channels.
  */
 function storeOf(mode: Mode, hasMetadata: boolean): string {
   return `select epoch, micros::text, ids from broadcaster.store($1::text[], $2::bytea[]${
@@ -234,8 +234,8 @@ function storeOf(mode: Mode, hasMetadata: boolean): string {
 }
 
 /**
- * A parameter as an array, in which an empty text is null. Whether `null` means that within an array
- * depends on a setting of the session.
+ * A parameter as an array, in which an empty text means null. Whether `null` means null within an
+ * array depends on a setting of the session.
  */
 function arrayAt(parameter: number, type: string): string {
   return `(select array_agg(nullif(value, '')::${type} order by n)
@@ -243,8 +243,8 @@ function arrayAt(parameter: number, type: string): string {
 }
 
 /**
- * Headers, keys and the lifetimes of keys: each an array with empty texts for messages without one,
- * or null if no message has one.
+ * Headers, keys and the lifetimes of keys. Each is an array with empty texts for messages without
+ * one, or null if no message has one.
  */
 function metadataOf(entries: readonly Entry[]): readonly (string | null)[] {
   const column = (of: (message: OutgoingPayload) => string | undefined) => {

@@ -1,5 +1,5 @@
 /**
- * The LISTEN and NOTIFY sessions of a client that the user gives.
+ * The LISTEN and NOTIFY sessions of the user's client.
  *
  * @module
  */
@@ -13,9 +13,8 @@ import { batches, notify } from "../statement.ts";
 import type { Session } from "./session.ts";
 
 /**
- * A session of a client that the user gives. It sends one statement at a time to keep their
- * order: a reserved connection would keep it too, but a statement on one that was lost ends the
- * process (postgres 3.4.9).
+ * A session of the user's client. It sends one statement at a time to keep their order. A reserved
+ * connection would also keep it, but a statement on a lost one ends the process (postgres 3.4.9).
  */
 export class BorrowedSession implements Session {
   /** See `Session`. */
@@ -23,7 +22,7 @@ export class BorrowedSession implements Session {
   /** See `Session`. */
   onHear: () => void = () => {};
   readonly #link: BorrowedLink;
-  /** The tails, and what stops each from listening. */
+  /** The tails, each with a function that stops its listening. */
   readonly #listening = new Map<QueueTail, () => Promise<void>>();
   readonly #stopping = new Set<Promise<void>>();
   #last: Promise<unknown> = Promise.resolve();
@@ -48,8 +47,8 @@ export class BorrowedSession implements Session {
   }
 
   /**
-   * See `Session`. After a loss the client listens again by itself. The session is lost all the
-   * same, since notifications were lost.
+   * See `Session`. After a loss, the client listens again by itself. The session still counts as
+   * lost, since notifications were lost.
    */
   async listen(channel: string): Promise<QueueTail> {
     let times = 0;
@@ -95,7 +94,7 @@ export class BorrowedSession implements Session {
     this.#listening.clear();
   }
 
-  /** Waits for the statements under way; the client stays open. */
+  /** Waits for the pending statements. The client stays open. */
   async close(): Promise<void> {
     this.cut(lostError());
     await Promise.all([this.#last, ...this.#stopping]);

@@ -1,5 +1,5 @@
 /**
- * The proof that the session that listens hears what the other one publishes.
+ * Proves that the listening session receives the notifications of the publishing session.
  *
  * @module
  */
@@ -13,30 +13,32 @@ import { after } from "../../../core/util/timer.ts";
 import { lostError } from "../errors.ts";
 import type { Session } from "./session.ts";
 
-/** What a session that hears nothing most likely is. */
+/** The most likely reason why a session receives nothing. */
 const SILENCE =
   "NOTIFY did not come back: is this a transaction pooler? Use a session connection, or postgres-stream://";
 
-/** How long a session may take to answer after that, in milliseconds. */
+/**
+ * The time limit for another answer of a session whose token did not come back, in milliseconds.
+ */
 const PROBE = 2_000;
 
-/** Sends tokens on the session that publishes, which have to come back on the one that listens. */
+/** Sends tokens on the publishing session. They must come back on the listening session. */
 export class Proof {
-  /** Settles once a token has come back, or the user may not send one. */
+  /** Settles once a token has come back, or if the user may not send one. */
   readonly opened: Promise<void>;
-  /** The session that listens. */
+  /** The listening session. */
   readonly listener: Session;
   readonly #publisher: () => Session;
   readonly #loopback: Loopback;
-  /** A channel of its own: other processes do not hear its tokens. */
+  /** A separate channel, so that other processes do not receive its tokens. */
   readonly #channel = `broadcaster_${random()}`;
 
   /**
    * Sends the first token.
    *
-   * @param listener The session that listens.
-   * @param publisher The session that publishes.
-   * @param wasProven Whether an earlier session has heard a token.
+   * @param listener The listening session.
+   * @param publisher The publishing session.
+   * @param wasProven Whether an earlier session has received a token.
    */
   constructor(listener: Session, publisher: () => Session, wasProven: boolean) {
     this.listener = listener;
@@ -57,13 +59,16 @@ export class Proof {
     return this.#loopback.isProven;
   }
 
-  /** Sends another token, unless the session has heard anything; cuts it if the signal aborts. */
+  /**
+   * Sends another token, unless the session has received anything. Closes the session if the signal
+   * aborts.
+   */
   async probe(signal: AbortSignal): Promise<void> {
     if (this.listener.lost) return;
     try {
       await this.#loopback.probe(signal);
     } catch (error) {
-      // An error of the session that publishes is not one of this session.
+      // An error of the publishing session is not an error of this one.
       if (!signal.aborted) return;
       this.listener.cut(lostError(error));
       throw lostError(error);
@@ -82,7 +87,7 @@ export class Proof {
     }
   }
 
-  /** A session that does not answer at all is lost, which is no reason to refuse. */
+  /** A session that does not answer at all is lost, not refused. */
   async #checkAlive(): Promise<void> {
     const late = new AbortController();
     const stop = after(PROBE, () => late.abort(lostError()));

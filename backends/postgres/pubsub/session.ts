@@ -11,25 +11,25 @@ import type { Renewable } from "../renewed_session.ts";
 import { batches, notify, quote } from "../statement.ts";
 import type { Settings } from "../url.ts";
 
-/** A session with the server, either to publish or to listen. Once lost, it stays lost. */
+/** A session with the server, to publish or to listen. Once lost, it stays lost. */
 export interface Session extends Renewable {
-  /** Settles once it is open. */
+  /** Settles once the session is open. */
   readonly ready: Promise<void>;
   /** Called with each notification. */
   onHear: () => void;
   /** Sends a notification for each message, in order. */
   notify(messages: readonly OutgoingPayload[]): readonly Promise<undefined>[];
-  /** Listens, and resolves once the server has confirmed. */
+  /** Listens. Resolves once the server has confirmed. */
   listen(channel: string): Promise<QueueTail>;
-  /** What the server tells about itself. */
+  /** Facts about the server. */
   describe(): Promise<ServerFacts>;
-  /** Gives it up: it is lost, and its tails end with the error. */
+  /** Closes the session as lost. Its tails end with the error. */
   cut(error: Error): void;
 }
 
 /**
- * A connection of the backend's own. It does not use the client's `listen()`, which reconnects by
- * itself and does not tell that notifications were lost meanwhile.
+ * The backend's own connection. The client's `listen()` is not used: it reconnects by itself, and
+ * does not report that notifications were lost meanwhile.
  */
 export class OwnSession implements Session {
   /** See `Session`. */
@@ -41,13 +41,13 @@ export class OwnSession implements Session {
    * Starts to connect.
    *
    * @param postgres The client library.
-   * @param settings Where to connect.
+   * @param settings The server, and the settings of the client.
    */
   constructor(postgres: Postgres, settings: Settings) {
     this.#link = new Link(postgres, settings, {
       onNotify: (channel, payload) => {
         this.onHear();
-        // After UNLISTEN, notifications that were under way may still come.
+        // After UNLISTEN, pending notifications may still come.
         this.#tails.get(channel)?.push({ kind: "record", payload });
       },
       onLost: (error) => {

@@ -15,50 +15,53 @@ import { factsOf } from "../facts.ts";
 import { Link } from "../link.ts";
 import { slotOf, SLOTS } from "./slots.ts";
 
-/** How often a command follows redirections before it fails: for some seconds. */
+/** The number of redirections that a command follows before it fails. They take some seconds. */
 export const REDIRECTIONS = 8;
-/** How many are followed at once; after them nodes may disagree, and are given time. */
+/**
+ * The number of redirections without a pause. After that, the nodes may disagree, and get time to
+ * agree.
+ */
 const SWIFT = 2;
 
 /** The connections to one node. */
 export interface Node {
   /** The connection for commands. */
   readonly commands: Link;
-  /** Whether one of them was lost. */
+  /** Whether a connection was lost. */
   readonly lost: boolean;
-  /** How many are open. */
+  /** Number of open connections. */
   readonly connections: number;
-  /** PING on each. */
+  /** Sends PING on each connection. */
   probe(signal: AbortSignal): Promise<void>;
-  /** Shuts them. */
+  /** Closes the connections. */
   close(): Promise<void>;
 }
 
-/** The way of a command. */
+/** The route of a command. */
 export interface Route<N> {
   /** The node. */
   readonly node: N;
-  /** Whether it is asked about a slot that it does not own yet. */
+  /** Whether the node is asked about a slot that it does not own yet. */
   readonly asking: boolean;
 }
 
 /** Options for a cluster. */
 export interface ClusterOptions<N> {
-  /** Makes a client of a node. */
+  /** Creates a client of a node. */
   readonly make: Make;
-  /** Where the cluster is found. */
+  /** The nodes through which the cluster is found. */
   readonly seeds: Seeds;
   /** Opens the connections to a node. */
   readonly open: (host: Host) => N;
 }
 
-/** One node for each master. Slots that have moved are learnt from redirections. */
+/** One node for each master. Redirections show which slots have moved. */
 export class Cluster<N extends Node> {
-  /** Whether there is sharded pub/sub, as since Redis 7. */
+  /** Whether there is sharded pub/sub. Redis has it since version 7. */
   sharded = true;
   readonly #options: ClusterOptions<N>;
   readonly #nodes = new Map<string, N>();
-  /** For each slot the name of its node. */
+  /** The name of the owning node, for each slot. */
   #owners: string[] = [];
   readonly #asked = new Set<Link>();
   #updating: Promise<void> | undefined;
@@ -85,13 +88,16 @@ export class Cluster<N extends Node> {
     await this.update();
   }
 
-  /** Finds the masters: closes nodes that are none any more, and opens new ones. */
+  /** Finds the masters. Closes nodes that are no longer masters, and opens new ones. */
   async update(): Promise<void> {
     this.#updating ??= this.#update().finally(() => this.#updating = undefined);
     await this.#updating;
   }
 
-  /** A node cannot serve for now: if another one does in its place, the next call goes there. */
+  /**
+   * Finds the masters again if a node cannot serve temporarily. The next call goes to its
+   * replacement.
+   */
   doubt(error: unknown): void {
     if (error instanceof TemporaryError) this.update().catch(() => {});
   }
@@ -100,7 +106,7 @@ export class Cluster<N extends Node> {
     const { masters, owners } = await this.#find();
     const nodes = [...masters.values()].map((host) => this.#open(host));
     await Promise.all(nodes.map(({ commands }) => commands.ready));
-    // Only now: messages that are published meanwhile go to nodes that are open.
+    // Set only now, so that messages that are published meanwhile go to open nodes.
     this.#owners = owners;
     for (const name of this.#nodes.keys()) if (!masters.has(name)) await this.#drop(name);
   }
@@ -111,7 +117,7 @@ export class Cluster<N extends Node> {
     return this.#owners[slotOf(name)] === own || !this.#owners.includes(own!);
   }
 
-  /** The route of a command about a name. */
+  /** The route of a command for a name. */
   route(name: string): Route<N> {
     const node = this.#nodes.get(this.#owners[slotOf(name)]!);
     if (!node) throw new ConnectionError("its slot has no node in the cluster");
@@ -123,8 +129,9 @@ export class Cluster<N extends Node> {
    *
    * @param error The reply of the node.
    * @param route The route that the command took.
-   * @param attempt How often the command was redirected before.
-   * @returns `undefined` if the error is no redirection, or the command was redirected too often.
+   * @param attempt The number of earlier redirections of the command.
+   * @returns `undefined` if the error is not a redirection, or the command was redirected too
+   * often.
    */
   async redirect(
     error: unknown,
@@ -146,7 +153,7 @@ export class Cluster<N extends Node> {
     return { node: next, asking: false };
   }
 
-  /** Runs something at the node that owns a name, following redirections. */
+  /** Runs a function at the node that owns a name, and follows redirections. */
   async follow<Result>(
     name: string,
     run: (route: Route<N>) => Promise<Result>,
@@ -167,20 +174,23 @@ export class Cluster<N extends Node> {
     }
   }
 
-  /** PING on each connection. A master that was deposed does not say so: the masters are found again. */
+  /**
+   * Sends PING on each connection. Finds the masters again, since a deposed master does not report
+   * it.
+   */
   async probe(signal: AbortSignal): Promise<void> {
     await Promise.all([...this.#nodes.values()].map((node) => node.probe(signal)));
     await unlessAborted(signal, this.update());
   }
 
-  /** What the first of the masters tells about itself. */
+  /** Facts about the first of the masters. */
   async describe(): Promise<ServerFacts> {
     const [node] = this.#nodes.values();
     const { role: _, ...facts } = await factsOf(node!.commands);
     return { ...facts, cluster: `${this.#nodes.size} masters` };
   }
 
-  /** Shuts all sockets. */
+  /** Closes all sockets. */
   async close(): Promise<void> {
     this.#closing.abort(closedError());
     const closing = [...this.#asked, ...this.#nodes.values()];
@@ -204,7 +214,9 @@ export class Cluster<N extends Node> {
     await node?.close();
   }
 
-  /** Asks one node after the other, connected ones first, until one says that the cluster is up. */
+  /**
+   * Asks one node after the other, connected ones first, until one reports that the cluster is up.
+   */
   async #find(): Promise<View> {
     let failure: unknown;
     for (const { commands } of this.#nodes.values()) {
@@ -243,7 +255,7 @@ export class Cluster<N extends Node> {
     const masters = new Map<string, Host>();
     const owners: string[] = Array(SLOTS).fill("");
     for (const [from, to, [hostname, port]] of ranges) {
-      // Only the node that was asked may not know its own name.
+      // Only the asked node may not know its own name.
       const host = this.#options.seeds.locate({ hostname: hostname || hostOf(link), port });
       masters.set(nameOf(host), host);
       owners.fill(nameOf(host), from, to + 1);
@@ -252,15 +264,15 @@ export class Cluster<N extends Node> {
   }
 }
 
-/** The cluster as one of its nodes sees it. */
+/** The cluster, as one of its nodes sees it. */
 interface View {
-  /** By name. */
+  /** The masters by name. */
   readonly masters: ReadonlyMap<string, Host>;
-  /** For each slot the name of its master. */
+  /** The name of the master, for each slot. */
   readonly owners: string[];
 }
 
-/** Consecutive slots and their master, as CLUSTER SLOTS has them. */
+/** Consecutive slots and their master, as in CLUSTER SLOTS. */
 type Range = [from: number, to: number, master: [hostname: string | null, port: number]];
 
 async function ready({ commands }: Node): Promise<void> {

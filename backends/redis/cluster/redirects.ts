@@ -15,13 +15,13 @@ import { inBackground } from "../../../core/util/background.ts";
 import { redirectionOf } from "../errors.ts";
 import { type Cluster, type Node, REDIRECTIONS, type Route } from "./cluster.ts";
 
-/** Sends messages to one node: one promise for each. */
+/** Sends messages to one node. Returns one promise for each message. */
 export type Send<N, Result> = (
   route: Route<N>,
   messages: readonly OutgoingPayload[],
 ) => readonly Promise<Result>[];
 
-/** A message that is not answered yet. */
+/** An unanswered message. */
 interface Letter<Result> {
   readonly message: OutgoingPayload;
   readonly succeed: (result: Result) => void;
@@ -29,7 +29,7 @@ interface Letter<Result> {
   redirections: number;
 }
 
-/** Letters of one channel that may be sent, and where. */
+/** Letters of one channel that may be sent, and their route. */
 interface Departure<N extends Node, Result> {
   readonly queue: ChannelQueue<N, Result>;
   readonly route: Route<N>;
@@ -37,9 +37,8 @@ interface Departure<N extends Node, Result> {
 }
 
 /**
- * Keeps the order of each channel when its slot moves: messages that were redirected are sent
- * again once all that are under way have been answered, and before those that were given
- * meanwhile.
+ * Keeps the order of each channel when its slot moves. Redirected messages are sent again once all
+ * pending ones have been answered, and before messages that were added meanwhile.
  */
 export class Redirects<N extends Node, Result> {
   readonly #cluster: Cluster<N>;
@@ -48,14 +47,14 @@ export class Redirects<N extends Node, Result> {
 
   /**
    * @param cluster The nodes.
-   * @param send Sends messages to one of them.
+   * @param send Sends messages to a node.
    */
   constructor(cluster: Cluster<N>, send: Send<N, Result>) {
     this.#cluster = cluster;
     this.#send = send;
   }
 
-  /** Publishes messages: one promise for each. Those for one node are sent together. */
+  /** Publishes messages. Returns one promise for each. Messages for one node are sent together. */
   publish(messages: readonly OutgoingPayload[]): Promise<Result>[] {
     const channels = new Map<string, Letter<Result>[]>();
     const answers = messages.map((message) =>
@@ -100,21 +99,21 @@ export class Redirects<N extends Node, Result> {
   }
 }
 
-/** The messages of one channel that are not answered yet. */
+/** The unanswered messages of one channel. */
 class ChannelQueue<N extends Node, Result> {
   readonly #cluster: Cluster<N>;
   readonly #channel: string;
   readonly #onReady: (departure: Departure<N, Result>) => void;
   readonly #onIdle: () => void;
-  /** How many are under way. */
+  /** The number of pending messages. */
   #flying = 0;
-  /** Whether one of them has a key: while the slot moves it may be redirected alone. */
+  /** Whether a pending message has a key. It may be redirected alone while the slot moves. */
   #isKeyed = false;
-  /** The redirected ones, and the reply that redirected them. */
+  /** The redirected messages, and the reply that redirected them. */
   #returned: Letter<Result>[] = [];
   #error: unknown;
   #route: Route<N> | undefined;
-  /** Those that were given since one was redirected, or that wait for one with a key. */
+  /** The messages that were added after a redirection, or that wait for a message with a key. */
   #waiting: Letter<Result>[] = [];
 
   constructor(
@@ -131,7 +130,7 @@ class ChannelQueue<N extends Node, Result> {
     this.#onIdle = onIdle;
   }
 
-  /** Adds letters; returns those that may be sent now. */
+  /** Adds letters. Returns those that may be sent now. */
   add(letters: readonly Letter<Result>[]): Departure<N, Result> | undefined {
     const isHeld = this.#isKeyed && !letters.every(isKeyed);
     if (isHeld || this.#returned.length > 0 || this.#waiting.length > 0) {
@@ -141,7 +140,7 @@ class ChannelQueue<N extends Node, Result> {
     return this.#take(letters);
   }
 
-  /** A letter was sent. */
+  /** Handles the answer of a sent letter. */
   follow(letter: Letter<Result>, answer: Promise<Result>): void {
     answer.then(
       (result) => {
@@ -188,10 +187,7 @@ class ChannelQueue<N extends Node, Result> {
     if (departure) this.#onReady(departure);
   }
 
-  /**
-   * Gives letters back that are certainly not stored: the core sends them again behind those that
-   * it sends again before them.
-   */
+  /** Gives letters back that are certainly not stored. The core sends them again in order. */
   #giveUp(cause: unknown): void {
     const error = cause instanceof ClosedError
       ? cause
@@ -224,7 +220,10 @@ function isKeyed({ message }: Pick<Letter<unknown>, "message">): boolean {
   return message.once !== undefined;
 }
 
-/** The letters that can be under way together: none without a key after one with a key. */
+/**
+ * Takes the letters that can be pending together. A letter without a key never follows one with a
+ * key.
+ */
 function split<Result>(
   letters: readonly Letter<Result>[],
 ): readonly [readonly Letter<Result>[], readonly Letter<Result>[]] {

@@ -16,7 +16,7 @@ const TABLE = Uint16Array.from({ length: 256 }, (_, byte) => {
   return crc;
 });
 
-/** The slot of a key or a channel: of the text in its first braces, if there is any. */
+/** The slot of a key or a channel. Only the text in its first braces counts, if there is any. */
 export function slotOf(name: string): number {
   const from = name.indexOf("{");
   const to = from < 0 ? -1 : name.indexOf("}", from + 1);

@@ -32,17 +32,19 @@ import { type StreamOptions, type Wakes, Writer } from "./writer.ts";
 
 /** Options for the streams of a cluster. */
 export interface ClusterStreamOptions {
-  /** How many entries a stream keeps, approximately; 0 for all. */
+  /** The approximate number of entries that a stream keeps; 0 for all. */
   readonly maxlen: number;
   /** The prefix of the keys of streams. */
   readonly prefix: string;
 }
 
-/** Two connections for each node, as for a single server. */
+/** Uses two connections for each node, as for a single server. */
 export class RedisClusterStreamBackend implements Backend {
-  /** The same as on a single server: a stream that is moved to a cluster keeps its ids. */
+  /**
+   * The same name as on a single server, so that a stream that is moved to a cluster keeps its ids.
+   */
   readonly name = "redis-stream";
-  /** As it appears in messages. */
+  /** The servers, as shown in messages. */
   readonly address: string;
   /** The features. */
   readonly features: BackendFeatures = FEATURES;
@@ -51,10 +53,10 @@ export class RedisClusterStreamBackend implements Backend {
   readonly #redirects: Redirects<StreamNode, Position>;
 
   /**
-   * @param address As it appears in messages.
-   * @param make Makes a client of a node.
-   * @param seeds Where the cluster is found.
-   * @param options Options for its streams.
+   * @param address The servers, as shown in messages.
+   * @param make Creates a client of a node.
+   * @param seeds The nodes through which the cluster is found.
+   * @param options Options for the streams.
    */
   constructor(address: string, make: Make, seeds: Seeds, options: ClusterStreamOptions) {
     this.address = address;
@@ -89,12 +91,12 @@ export class RedisClusterStreamBackend implements Backend {
     checkStream(channel, options, (_, once) => keyName(this.#prefix + channel, once));
   }
 
-  /** XADD at the owner of each stream's slot, and a wake after it. */
+  /** Sends XADD to the owner of each stream's slot, and a wake after it. */
   publish(messages: readonly OutgoingPayload[]): readonly Promise<Position>[] {
     return this.#redirects.publish(prefixed(this.#prefix, messages));
   }
 
-  /** The tail of the stream. */
+  /** Opens the tail of the stream. */
   async tail(channel: string, { after }: TailOptions = {}): Promise<Tail> {
     const key = this.#prefix + channel;
     const pages = {
@@ -104,22 +106,22 @@ export class RedisClusterStreamBackend implements Backend {
     return await this.#cluster.follow(key, ({ node }) => node.tail(key, after, pages));
   }
 
-  /** XRANGE from the last entry that was seen. */
+  /** Sends XRANGE, starting at the last entry that was seen. */
   read(channel: string, options: ReadOptions): Promise<Page> {
     return this.#read(this.#prefix + channel, options);
   }
 
-  /** PING on each connection. */
+  /** Sends PING on each connection. */
   async probe(signal: AbortSignal): Promise<void> {
     await this.#cluster.probe(signal);
   }
 
-  /** What the server tells about itself. */
+  /** Facts about the server. */
   async describe(): Promise<ServerFacts> {
     return await this.#cluster.describe();
   }
 
-  /** Shuts all sockets. */
+  /** Closes all sockets. */
   async close(): Promise<void> {
     await this.#cluster.close();
   }
@@ -129,7 +131,7 @@ export class RedisClusterStreamBackend implements Backend {
   }
 }
 
-/** A node, which can also be asked about slots that it is importing. */
+/** A node. It can also be asked about slots that it is importing. */
 class StreamNode extends Session implements Node {
   readonly askingWriter: Writer;
   readonly askingReader: Reader;
@@ -149,7 +151,7 @@ function readerOf({ node, asking }: Route<StreamNode>): Reader {
   return asking ? node.askingReader : node.reader;
 }
 
-/** Wakes in the slot of their stream. */
+/** Wakes as sharded channels, in the slots of their streams. */
 class ShardWakes implements Wakes {
   readonly #sharded: () => boolean;
 
@@ -165,23 +167,23 @@ class ShardWakes implements Wakes {
     return this.#sharded() ? "ssubscribe" : "subscribe";
   }
 
-  /** Wakes that are not sharded go to all nodes. */
+  /** Wakes that are not sharded would go to all nodes. */
   get carries(): boolean {
     return this.#sharded();
   }
 
-  /** A name with an unmatched brace cannot have one: a sweep finds its new entries. */
+  /** A name with an unmatched brace cannot have a wake. A sweep finds its new entries. */
   of(channel: string): string | undefined {
     return beside(channel, (name) => `${name}:wake`);
   }
 }
 
-/** Keys in the slot of their stream. */
+/** The name of a key in the slot of its stream. */
 function keyName(channel: string, once: Once): string | undefined {
   return beside(channel, (name) => keyNameOf(name, once));
 }
 
-/** A name made of a channel's in the same slot, if there can be one. */
+/** A name that is made of a channel's name and has the same slot, if possible. */
 function beside(channel: string, make: (channel: string) => string): string | undefined {
   const slot = slotOf(channel);
   return [make(channel), make(`{${channel}}`)].find((name) => slotOf(name) === slot);

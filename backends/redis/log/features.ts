@@ -20,8 +20,8 @@ export const FEATURES: BackendFeatures = {
 /**
  * Checks a channel, and the options of a message.
  *
- * @throws {TypeError} If the channel is named like an idempotency key, a header like the field of
- * the payload, or if the cluster has no place for a key in the slot of the stream.
+ * @throws {TypeError} If the channel is named like an idempotency key, if a header is named like
+ * the field of the payload, or if the cluster has no name for a key in the slot of the stream.
  */
 export function checkStream(
   channel: string,

@@ -12,8 +12,8 @@ import { Position } from "../../../core/backend/position.ts";
 import { placeOf } from "./record.ts";
 
 /**
- * Adds an entry unless its key is known, and returns the id and the fingerprint of the entry that
- * has the key. Scripts run alone and are not rolled back, so the key is written first.
+ * Adds an entry unless its key is known. Returns the id and the fingerprint of the entry with that
+ * key. Scripts run alone and are not rolled back, so the key is written first.
  */
 const SCRIPT = `
 local known = redis.call("GET", KEYS[2])
@@ -31,7 +31,7 @@ return known`;
 /** Separates a channel from its key; reserved in the names of channels. */
 export const INFIX = ":broadcaster-key:";
 
-/** The name under which the server stores a key of a stream, if it can. */
+/** Returns the name under which the server stores a key of a stream, if possible. */
 export type KeyName = (channel: string, once: Once) => string | undefined;
 
 /** The name on a single server. */
@@ -62,9 +62,9 @@ export function addOnce(
 }
 
 /**
- * The position in the answer of the script.
+ * The position in the script's answer.
  *
- * @throws {RefusedError} If something else than an id is stored where the key is kept.
+ * @throws {RefusedError} If the stored value of the key is not an id.
  */
 export function positionOf(answer: string): Position {
   const [, id, fingerprint] = /^(\d+-\d+) (\S*)$/.exec(answer) ?? [];

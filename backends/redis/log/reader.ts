@@ -1,5 +1,5 @@
 /**
- * Reads pages of streams, and the facts about a stream whose entry to resume after is gone.
+ * Reads pages of streams, and examines a stream if the entry to resume after is missing.
  *
  * @module
  */
@@ -15,10 +15,10 @@ import type { Link } from "../link.ts";
 import { type Entry, idBefore, idOf, isReadable, placeOf, recordOf } from "./record.ts";
 import type { StreamOptions } from "./writer.ts";
 
-/** How often facts are read that changed meanwhile. */
+/** The number of attempts to read facts that change meanwhile. */
 const ATTEMPTS = 8;
 
-/** Entries from an id to an id, the newest first if it is `back`. */
+/** Entries between two ids, the newest first if `back` is set. */
 interface Range {
   readonly channel: string;
   readonly from: string;
@@ -37,19 +37,19 @@ interface Asked {
 /** The reply of XINFO STREAM. */
 interface Info {
   readonly length: number;
-  /** The place of the oldest entry that is stored. */
+  /** The place of the oldest stored entry. */
   readonly first: Place | undefined;
-  /** The place of the newest entry that there ever was. */
+  /** The place of the newest entry that ever existed. */
   readonly last: Place;
-  /** The number of entries that there ever were; not known before Redis 7. */
+  /** The number of entries that ever existed. Unknown before Redis 7. */
   readonly added: number | undefined;
-  /** The newest entry that XDEL has ever removed; not known before Redis 7. */
+  /** The newest entry that XDEL has ever removed. Unknown before Redis 7. */
   readonly deleted: Place | undefined;
 }
 
 /**
- * Reads pages that begin with the last entry seen. Reads requested in the same turn share a
- * pipeline. Only one pipeline is pending at a time.
+ * Reads pages that begin with the last seen entry. Requests of the same turn share a pipeline. Only
+ * one pipeline is pending at a time.
  */
 export class Reader {
   readonly #link: Link;
@@ -73,11 +73,11 @@ export class Reader {
     return stream ? positionOf(stream.last) : Position.start;
   }
 
-  /** A page of a stream. */
+  /** Reads a page of a stream. */
   async read(channel: string, { after, before, limit }: ReadOptions): Promise<Page> {
     const to = before ? idBefore(before.in(0)) : "+";
     if (!after) return await this.#newest(channel, to, limit);
-    // The reply to a range that ends before it begins would be empty, whatever is stored.
+    // A range that ends before it begins has an empty reply, whatever is stored.
     if (to === undefined || before && after.reaches(before)) return { from: after, items: [] };
     const last = after.in(0);
     if (!last || idOf(last) === "0-0") {
@@ -98,7 +98,7 @@ export class Reader {
     let entries = await this.#ask(range);
     let from = Position.start;
     if (entries.length === 0 && to === "+") {
-      // Both at one moment: an entry that came between them would be before the page, and lost.
+      // Both are read at one moment. An entry between two reads would be before the page, and lost.
       const [info, again] = await this.#look(range);
       entries = again;
       if (info && entries.length === 0) from = positionOf(info.last);
@@ -109,21 +109,21 @@ export class Reader {
       : { from, items: records };
   }
 
-  /** All that the log has; a break comes first if it ever had more. */
+  /** All stored entries. A break comes first if the stream ever had more. */
   async #fromStart(range: Range): Promise<Item[]> {
     const [info, entries] = await this.#look(range);
     if (!info) return [];
     const { added, length, last } = info;
     const { maxlen } = this.#options;
-    // Before Redis 7 a stream that has reached its length may have lost some.
+    // Before Redis 7, a stream that has reached its maximum length may have lost entries.
     const isCut = added === undefined ? maxlen > 0 && length >= maxlen : added > length;
     if (!isCut) return recordsOf(entries);
-    // The stream counts all removed entries, also those after the end of a bounded range.
+    // The stream counts all removed entries, including those after the end of a limited range.
     const removed = added === undefined || range.to !== "+" ? "unknown" : added - length;
     return follow({ kind: "break", head: last, removed }, entries, range);
   }
 
-  /** The last record did not come back: the facts, and what follows. */
+  /** The last record did not come back. Returns the break and the entries after it. */
   async #fromBreak(at: Place, range: Range): Promise<Item[]> {
     const [info, entries] = await this.#look(range);
     if (!info) return [{ kind: "break", recreated: true, removed: "unknown" }];
@@ -132,7 +132,7 @@ export class Reader {
     const order = comparePlaces(head, at);
     const isTaken = entries[0]?.[0].toString() === range.from;
     const replaced = isTaken || order > 0 && isPassedOver(at, info);
-    // Nothing came after it.
+    // No entry came after it.
     if (!replaced && order === 0) return [{ kind: "break", head, removed: "none" }];
     const rest = replaced || order < 0
       ? await this.#ask({ ...range, from: "-", count: range.count - 1 })
@@ -141,8 +141,9 @@ export class Reader {
   }
 
   /**
-   * A stream's facts and a range of it, at one moment: the facts are the same before and after.
-   * Not a transaction: a server without memory refuses those, and allows each of these commands.
+   * A stream's facts and a range of it, at one moment: the facts are read before and after, and
+   * must be equal. A transaction is not used, since a server without memory refuses it, but allows
+   * each of these commands.
    */
   async #look(range: Range): Promise<[info: Info | undefined, entries: readonly Entry[]]> {
     const ask = (client: ChainableCommander) => addInfo(client, range.channel);
@@ -154,7 +155,7 @@ export class Reader {
     throw new TemporaryError("the stream changes too fast to be read");
   }
 
-  /** Sends commands together. The reply about a stream that does not exist is `undefined`. */
+  /** Sends commands together. The reply for a missing stream is `undefined`. */
   async #send(commands: readonly ((client: ChainableCommander) => unknown)[]): Promise<unknown[]> {
     const pipeline = this.#link.client.pipeline();
     const { asking } = this.#options;
@@ -195,7 +196,7 @@ export class Reader {
     this.#busy = false;
   }
 
-  /** The reply; `undefined` if there is no such stream. */
+  /** The reply, or `undefined` if there is no such stream. */
   #reply([error, reply]: Reply = [null, undefined]): unknown {
     if (!error) return reply;
     if (isNoSuchKey(error)) return undefined;
@@ -217,38 +218,41 @@ function addInfo(commands: ChainableCommander, channel: string): ChainableComman
 }
 
 /**
- * The entries as records, up to the first one with an id that cannot be read.
+ * The entries as records, up to the first entry with an unreadable id.
  *
- * @throws {RefusedError} If that is the first of them.
+ * @throws {RefusedError} If that is the first entry.
  */
 function recordsOf(entries: readonly Entry[]): Item[] {
   const end = entries.findIndex(([id], index) => index > 0 && !isReadable(id.toString()));
   return (end < 0 ? entries : entries.slice(0, end)).map(recordOf);
 }
 
-/** Whether the first entry is the last one seen. */
+/** Whether the first entry is the last seen one. */
 function goesOn(last: Place, [first]: readonly Entry[]): boolean {
   return first?.[0].toString() === idOf(last) &&
     recordOf(first).place!.fingerprint === last.fingerprint;
 }
 
 /**
- * Whether a place is missing between an older entry and a newer one, and XDEL cannot have removed
- * it: trimming removes only the oldest entries, so it never was in this log.
+ * Whether a place is missing between an older and a newer entry, and XDEL cannot have removed it.
+ * Trimming removes only the oldest entries, so the place was never in this log.
  */
 function isPassedOver(place: Place, { first, deleted }: Info): boolean {
   return first !== undefined && comparePlaces(first, place) < 0 &&
     !(deleted && comparePlaces(deleted, place) >= 0);
 }
 
-/** A break and the entries after it; if there are none up to the end, the place to go on at. */
+/**
+ * A break and the entries after it. If there are none up to the end, the place to continue at
+ * follows as a skipped record.
+ */
 function follow(found: LogBreak, entries: readonly Entry[], { to }: Range): Item[] {
   const { head } = found;
   if (entries.length === 0 && to === "+") return [found, { kind: "skip", place: head! }];
   return [found, ...recordsOf(entries)];
 }
 
-/** A reply of names and values in turn. */
+/** Reads a reply of alternating names and values. */
 function infoOf(reply: unknown): Info | undefined {
   if (reply === undefined) return undefined;
   const fields = new Map<string, unknown>();
@@ -270,7 +274,7 @@ function infoOf(reply: unknown): Info | undefined {
   };
 }
 
-/** An id that cannot be read comes after all that can. */
+/** An unreadable id comes after all readable ones. */
 function deletedPlace(id: string): Place {
   return isReadable(id) ? placeOf(id, "") : { shard: 0, at: Infinity, sub: 0, fingerprint: "" };
 }

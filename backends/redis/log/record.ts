@@ -14,10 +14,10 @@ import type { Place } from "../../../core/backend/position.ts";
 /** The field that carries the payload. */
 export const FIELD = "message";
 
-/** An entry as the client gives it: its id, then field names and values in turn. */
+/** An entry from the client: its id, and alternating field names and values. */
 export type Entry = readonly [id: Buffer, fields: readonly Buffer[]];
 
-/** An entry as the core has it: skipped if it lacks the field. */
+/** An entry as a record for the core. It is skipped if it lacks the field. */
 export function recordOf([id, fields]: Entry): BackendRecord | SkippedRecord {
   for (let index = 0; index < fields.length; index += 2) {
     if (!isField(fields[index]!)) continue;
@@ -38,7 +38,7 @@ function isField(name: Buffer): boolean {
   return name.length === FIELD.length && name.toString() === FIELD;
 }
 
-/** The other fields. */
+/** The headers, which are the other fields. */
 export function headersIn(fields: readonly Buffer[]): MessageHeaders | undefined {
   const entries: [Buffer, Buffer][] = [];
   for (let index = 0; index < fields.length; index += 2) {
@@ -48,7 +48,7 @@ export function headersIn(fields: readonly Buffer[]): MessageHeaders | undefined
   return headersOf(entries);
 }
 
-/** Whether the numbers of an id are at most 2^53, as all that Redis generates by itself are. */
+/** Whether the numbers of an id are at most 2^53, as in all ids that Redis itself generates. */
 export function isReadable(id: string): boolean {
   const { at, sub } = numbersOf(id);
   return Number.isSafeInteger(at) && Number.isSafeInteger(sub);
@@ -57,7 +57,7 @@ export function isReadable(id: string): boolean {
 /**
  * The place of an id.
  *
- * @throws {RefusedError} If it is not readable.
+ * @throws {RefusedError} If the id is not readable.
  */
 export function placeOf(id: string, fingerprint: string): Place {
   const { at, sub } = numbersOf(id);
@@ -83,6 +83,6 @@ export function idOf(place: Place | undefined): string {
 export function idBefore(place: Place | undefined): string | undefined {
   if (!place) return undefined;
   if (place.sub > 0) return `${place.at}-${place.sub - 1}`;
-  // Without a sequence it is the largest of that time.
+  // Without a sequence, the id means the largest one of that time.
   return place.at > 0 ? `${place.at - 1}` : undefined;
 }

@@ -15,12 +15,12 @@ import { Sweep } from "./sweep.ts";
 import { StreamTail } from "./tail.ts";
 import { type StreamOptions, WAKES, type Wakes, Writer } from "./writer.ts";
 
-/** The reads that a tail makes. */
+/** The methods of the reader that a tail uses. */
 type Pages = Pick<Reader, "read" | "end">;
 
 /**
- * Two connections: one for commands, and from the first tail on one that receives
- * wakes. They end together, since a tail needs both.
+ * Two connections: one for commands, and one for wakes, which the first tail opens. They end
+ * together, since a tail needs both.
  */
 export class Session {
   /** Settles once commands can be sent. */
@@ -39,7 +39,7 @@ export class Session {
   #closed = false;
 
   /**
-   * @param make Makes a client that is not connected.
+   * @param make Creates a client, without connecting it.
    * @param options Options for the streams.
    */
   constructor(make: () => Redis, options: StreamOptions) {
@@ -52,7 +52,7 @@ export class Session {
     this.#sweep = new Sweep(this.commands, options.wakes !== WAKES);
   }
 
-  /** Whether a connection was lost: then a new session is needed. */
+  /** Whether a connection was lost. A new session is then needed. */
   get lost(): boolean {
     return this.commands.lost || this.#subscriber?.lost === true;
   }
@@ -62,7 +62,7 @@ export class Session {
     return Number(!this.commands.lost) + Number(this.#subscriber?.lost === false);
   }
 
-  /** Subscribes to the wakes of a stream; its end is read only after the server has confirmed. */
+  /** Subscribes to the wakes of a stream. Reads its end only after the server has confirmed. */
   async tail(
     channel: string,
     after: Position | undefined,
@@ -96,12 +96,12 @@ export class Session {
     return stream.tail;
   }
 
-  /** PING on each connection. */
+  /** Sends PING on each connection. */
   async probe(signal: AbortSignal): Promise<void> {
     await Promise.all([this.commands.probe(signal), this.#subscriber?.probe(signal)]);
   }
 
-  /** Shuts both sockets. */
+  /** Closes both sockets. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#sweep.stop();

@@ -1,5 +1,5 @@
 /**
- * The sweep: polls streams for entries that no wake announced.
+ * The sweep polls streams for entries without a wake.
  *
  * @module
  */
@@ -10,25 +10,25 @@ import { movedError, redirectionOf } from "../errors.ts";
 import type { Link } from "../link.ts";
 import type { StreamTail } from "./tail.ts";
 
-/** How many streams one pipeline asks about: more would delay the commands after it. */
+/** The number of streams in one pipeline. More would delay the commands after it. */
 const SLICE = 64;
-/** The shortest round, and the least time for each stream, in milliseconds. */
+/** The minimum duration of a round, and the addition for each stream, in milliseconds. */
 const ROUND = 50;
 const EACH = 0.2;
 
-/** Asks about all streams, in turn, whether entries were added without a wake, or removed. */
+/** Checks all streams in turn for entries that were added without a wake, or removed. */
 export class Sweep {
   readonly #link: Link;
   readonly #apart: boolean;
   readonly #streams = new Set<StreamTail>();
   #next: Iterator<StreamTail, undefined> = this.#streams.values();
-  /** Stops the timer, while there is one. */
+  /** Stops the timer, if there is one. */
   #stop: (() => void) | undefined;
   #stopped = false;
 
   /**
    * @param link The connection for commands.
-   * @param apart Whether it leads to a node of a cluster.
+   * @param apart Whether the connection leads to a node of a cluster.
    */
   constructor(link: Link, apart = false) {
     this.#link = link;
@@ -47,7 +47,7 @@ export class Sweep {
     if (this.#streams.size === 0) this.#clear();
   }
 
-  /** Ends it for good. */
+  /** Stops the sweep for good. */
   stop(): void {
     this.#stopped = true;
     this.#streams.clear();
@@ -64,7 +64,7 @@ export class Sweep {
     if (this.#stop || this.#stopped || size === 0) return;
     const pause = Math.max(ROUND, EACH * size) / Math.ceil(size / SLICE);
     this.#stop = after(pause, () => {
-      // What nobody waits for must not end the process.
+      // Nobody awaits this promise, so its error must not end the process.
       this.#look().catch((error) => this.#link.cut(error));
     });
   }
@@ -76,7 +76,7 @@ export class Sweep {
     this.#rest();
   }
 
-  /** The next streams in turn, without those that are read anyway. */
+  /** The next streams in turn, without those that are being read anyway. */
   #slice(): StreamTail[] {
     const slice: StreamTail[] = [];
     for (let count = Math.min(SLICE, this.#streams.size); count > 0; count--) {
@@ -93,13 +93,13 @@ export class Sweep {
   async #ask(slice: readonly StreamTail[]): Promise<void> {
     const { client } = this.#link;
     const pipeline = client.pipeline();
-    // In a cluster one command takes keys of one slot only.
+    // In a cluster, a command takes only keys of one slot.
     for (const group of this.#apart ? slice.map((stream) => [stream]) : [slice]) {
       const [keys, ids] = [group.map(({ channel }) => channel), group.map(({ id }) => id)];
       pipeline.xread("COUNT", 1, "STREAMS", ...keys, ...ids);
     }
     for (const { channel } of slice) pipeline.xlen(channel);
-    // A lost connection ends the tails by itself.
+    // If the connection was lost, the tails end without this.
     const replies = await pipeline.exec().catch(() => undefined) as Reply[] | null | undefined;
     if (!replies || this.#stopped) return;
     const lengths = replies.splice(-slice.length);
@@ -108,7 +108,7 @@ export class Sweep {
     slice.forEach((stream, index) => {
       const [error, length] = lengths[index]!;
       if (redirectionOf(error)?.kind === "MOVED") inBackground(stream.fail(movedError()));
-      // A read tells that a key is not a stream any more.
+      // A read reports that a key is no longer a stream.
       else if (error || moved.has(stream.channel)) stream.wake();
       else stream.check(length as number);
     });
@@ -117,5 +117,5 @@ export class Sweep {
 
 type Reply = [error: unknown, reply: unknown];
 
-/** The reply of XREAD: none if there is nothing new. */
+/** The reply of XREAD, or nothing if there are no new entries. */
 type Streams = [key: string, entries: unknown][] | null | undefined;

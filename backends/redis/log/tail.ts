@@ -1,5 +1,5 @@
 /**
- * The tail of a stream, woken when there may be something new.
+ * The tail of a stream. It is woken when there may be new entries.
  *
  * @module
  */
@@ -12,31 +12,31 @@ import type { Reader } from "./reader.ts";
 import { idOf } from "./record.ts";
 import { type CarriedEntry, entryIn, isSameEntry } from "./wake.ts";
 
-/** How many entries of wakes are kept for the core; the others are read. */
+/** The number of entries from wakes that are kept for the core. Further ones are read. */
 const KEPT = 256;
 
-/** One tail, and its state as the sweep needs it. */
+/** One tail, and its state for the sweep. */
 export class StreamTail {
   /** The stream. */
   readonly channel: string;
-  /** The tail as the core reads it. */
+  /** The tail for the core. */
   readonly tail: PollingTail;
   readonly #leave: () => Promise<void> | void;
   readonly #reader: Pick<Reader, "read">;
-  /** Whether a read is under way, or follows as soon as the core asks for more. */
+  /** Whether a read is pending, or follows as soon as the core asks for more. */
   #reading = false;
-  /** Whether the stream has to be read. */
+  /** Whether the stream must be read. */
   #woken = true;
-  /** Entries that wakes have carried. */
+  /** Entries that were in wakes. */
   #carried: CarriedEntry[] = [];
-  /** Entries that were read, and whose wakes may still be on their way. */
+  /** Entries that were read, but whose wakes may still arrive. */
   #ahead: (Place | undefined)[] = [];
-  /** The expected length of the stream; -1 until a sweep has found it. */
+  /** The expected length of the stream. -1 until a sweep has found it. */
   #length = -1;
 
   /**
    * @param channel The stream.
-   * @param position The position that it starts after.
+   * @param position The position to start after.
    * @param reader Reads the stream.
    * @param leave Called once the tail has ended or was cancelled.
    */
@@ -56,7 +56,7 @@ export class StreamTail {
     });
   }
 
-  /** Whether it reads nothing unless it is woken. */
+  /** Whether the tail reads nothing until it is woken. */
   get idle(): boolean {
     return !this.#woken && !this.#reading && this.#carried.length === 0;
   }
@@ -69,11 +69,11 @@ export class StreamTail {
   /** Errors the tail. */
   async fail(reason: unknown): Promise<void> {
     this.tail.error(reason);
-    // Unsubscribing may fail: the subscription may be gone already.
+    // Unsubscribing may fail, since the subscription may already have ended.
     await Promise.resolve(this.#leave()).catch(() => {});
   }
 
-  /** A wake was published: it carries its entry, or there may be something new. */
+  /** Handles a wake. It carries its entry, or means that there may be new entries. */
   receive(wake: Payload): void {
     const entry = this.#carried.length < KEPT ? entryIn(wake) : undefined;
     if (!entry) return this.wake();
@@ -81,26 +81,26 @@ export class StreamTail {
     this.tail.wake();
   }
 
-  /** There may be something new: it is read. */
+  /** Makes the tail read, since there may be new entries. */
   wake(): void {
     this.#woken = true;
     this.tail.wake();
   }
 
   /**
-   * A sweep found nothing after the last entry, and the stream so long. Only the length shows
-   * that a stream was wiped.
+   * Compares the length of the stream after a sweep without new entries. Only the length shows that
+   * a stream was wiped.
    */
   check(length: number): void {
     if (length !== this.#length) this.wake();
     this.#length = length;
   }
 
-  /** Not a promise where nothing is read: what a wake carries is to be delivered at once. */
+  /** Returns no promise if nothing is read, so that the entry of a wake is delivered at once. */
   #read(options: ReadOptions): Promise<Page> | Page {
     const from = options.after!;
     const items = this.#following(from);
-    // What a wake has announced without its entry comes after these.
+    // Entries without content in their wakes come after these.
     if (items.length > 0 && this.#woken) this.tail.wake();
     return items.length > 0 || !this.#woken ? this.#count({ from, items }) : this.#ask(options);
   }
@@ -123,8 +123,8 @@ export class StreamTail {
   }
 
   /**
-   * The carried entries that come next after a position: each says which entry was the last one
-   * before it. What is missing between two of them is read.
+   * The entries of wakes that come next after a position. Each has the place of the previous entry.
+   * Entries that are missing between two of them are read.
    */
   #following(position: Position): Item[] {
     const carried = this.#carried;
@@ -136,7 +136,7 @@ export class StreamTail {
       if (isSameEntry(before, last)) {
         items.push(item);
         last = item.place;
-        // Wakes come in order.
+        // Wakes arrive in order.
         this.#ahead.length = 0;
       } else if (!this.#wasRead(item)) {
         this.wake();
@@ -155,7 +155,8 @@ export class StreamTail {
   #count(page: Page): Page {
     const { items } = page;
     const [first] = items;
-    // Counted from what a sweep has found, never guessed: a wiped stream could be as long.
+    // The length is counted from a sweep's result, never guessed, since a wiped stream could be as
+    // long.
     if (first?.kind !== "break") {
       if (this.#length >= 0) this.#length += items.length;
     } else if (first.removed !== "none") this.#length = -1;

@@ -1,5 +1,5 @@
 /**
- * Wakes that carry the entry that they announce, together with the entry before it.
+ * Wakes with the entry that they announce, and the place of the previous entry.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { fingerprintOf, fingerprintOfHead, HEAD } from "../../../core/backend/ki
 import { comparePlaces, type Place } from "../../../core/backend/position.ts";
 import { FIELD, headersIn, recordAt } from "./record.ts";
 
-/** The largest wake that is looked into, in bytes. */
+/** The largest wake that is parsed, in bytes. */
 const LARGEST = 16 * 1024;
 
 const [NEWLINE, SPACE, DASH, ZERO] = [0x0a, 0x20, 0x2d, 0x30];
@@ -19,18 +19,18 @@ const [NEWLINE, SPACE, DASH, ZERO] = [0x0a, 0x20, 0x2d, 0x30];
 export interface CarriedEntry {
   /** The entry. */
   readonly item: BackendRecord;
-  /** The place of the entry that was the last one when it was added. */
+  /** The place of the previous entry when it was added. */
   readonly before: Place;
 }
 
 /**
- * Adds an entry, and publishes it as a wake: a line of numbers, what the fingerprint of the entry
- * before is made of, the payload, and the names and values of headers. The numbers are the id, the
- * id before, the length of the payload before, and the lengths of the payload and of the rest. The
- * wake is empty if there is no entry before, or if its payload is not its first field.
+ * Adds an entry, and publishes it as a wake: a line of numbers, the hashed part of the previous
+ * entry's payload, the payload, and the names and values of headers. The numbers are the id, the
+ * previous id, the length of the previous payload, and the lengths of the payload and of the rest.
+ * The wake is empty if there is no previous entry, or if its payload is not its first field.
  *
- * Only XADD decides what is answered: a wake is a hint. Without an entry the script adds nothing,
- * and answers 1 if it may read the stream and publish its wake.
+ * The answer depends only on XADD, since a wake is a hint. Without an entry, the script adds
+ * nothing, and answers 1 if it may read the stream and publish its wake.
  *
  * @param add The arguments of XADD between the key and the payload.
  * @param publish The command that publishes.
@@ -53,14 +53,14 @@ redis.pcall('${publish}', ARGV[1], wake)
 return id`;
 }
 
-/** The lengths of a payload and its headers, as the script is given them. */
+/** The lengths of a payload and its headers, as an argument of the script. */
 export function lengthsOf(parts: readonly (string | Buffer)[]): string {
   let lengths = "";
   for (const part of parts) lengths += ` ${Buffer.byteLength(part)}`;
   return lengths;
 }
 
-/** The entry that a wake carries; `undefined` if it carries none. Anyone may have published it. */
+/** The entry of a wake, or `undefined` if it has none. Anyone may have published the wake. */
 export function entryIn(wake: Payload): CarriedEntry | undefined {
   if (!Buffer.isBuffer(wake) || wake.length > LARGEST) return undefined;
   const numbers = [0, 0, 0, 0, 0, 0];
@@ -83,7 +83,9 @@ export function entryIn(wake: Payload): CarriedEntry | undefined {
   return { item, before };
 }
 
-/** Reads the numbers of the first line. Returns where it ends, or 0 if it has fewer than six. */
+/**
+ * Reads the numbers of the first line. Returns the end of the line, or 0 if it has fewer than six.
+ */
 function lineOf(wake: Buffer, numbers: number[]): number {
   let [count, number] = [0, -1];
   for (let index = 0; index < wake.length; index++) {
@@ -99,7 +101,7 @@ function lineOf(wake: Buffer, numbers: number[]): number {
   return 0;
 }
 
-/** Whether two places are of the same entry, as far as that can be known. */
+/** Whether two places may be of the same entry. */
 export function isSameEntry(one: Place | undefined, other: Place | undefined): boolean {
   return one !== undefined && other !== undefined && comparePlaces(one, other) === 0 &&
     one.fingerprint === other.fingerprint && one.fingerprint !== "";

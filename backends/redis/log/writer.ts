@@ -18,18 +18,18 @@ import { addOnce, type KeyName, positionOf } from "./keys.ts";
 import { FIELD, placeOf } from "./record.ts";
 import { lengthsOf, scriptOf } from "./wake.ts";
 
-/** The largest entry that its wake carries, in bytes. */
+/** The largest entry in a wake, in bytes. */
 const LARGEST = 4 * 1024;
 
 /** The pub/sub channels that announce new entries. */
 export interface Wakes {
   /** The pub/sub channel of a stream, if it can have one. */
   readonly of: (channel: string) => string | undefined;
-  /** The command that publishes there. */
+  /** The command that publishes to it. */
   readonly publish: "publish" | "spublish";
   /** The command that subscribes to it. */
   readonly subscribe: Kind;
-  /** Whether a wake may carry its entry. In a cluster that shares all wakes it would be shared. */
+  /** Whether a wake may carry its entry. Not in a cluster that sends all wakes to all nodes. */
   readonly carries: boolean;
 }
 
@@ -43,7 +43,7 @@ export const WAKES: Wakes = {
 
 /** Options for streams. */
 export interface StreamOptions {
-  /** How many entries a stream keeps, approximately; 0 for all. */
+  /** The approximate number of entries that a stream keeps; 0 for all. */
   readonly maxlen: number;
   /** The wakes that announce new entries. */
   readonly wakes: Wakes;
@@ -54,9 +54,9 @@ export interface StreamOptions {
 }
 
 /**
- * Adds messages as pipelines: the XADDs, and after them one PUBLISH for each stream. A small message
- * that is alone in its turn is added by a script, whose wake carries it, once it is known that the
- * user may run one.
+ * Adds messages as pipelines: the XADDs, and after them one PUBLISH for each stream. If a small
+ * message is alone in its turn, a script adds it, and its wake carries it. This needs the right to
+ * run scripts.
  */
 export class Writer {
   readonly #link: Link;
@@ -64,7 +64,7 @@ export class Writer {
   /** The arguments of XADD between the key and the payload. */
   readonly #adding: readonly (string | number)[];
   #script = "";
-  /** Whether the user may run the script: that is tried behind the first messages. */
+  /** Whether the user may run the script. This is tested after the first messages. */
   #scripts: "untried" | "tried" | "allowed" | "refused" = "untried";
 
   /**
@@ -99,7 +99,7 @@ export class Writer {
       (id) => Position.of(placeOf(id as string, fingerprintOf(payload))),
       (error) => {
         if (!isUnavailable(error)) throw this.#link.explain(error);
-        // A right to scripts, or to this key: a pipeline tells.
+        // The user lacks the right to scripts, or to this key. A pipeline shows which.
         this.#scripts = "untried";
         throw new TemporaryError("the user may not add it by a script", { cause: error });
       },
@@ -111,7 +111,7 @@ export class Writer {
     const { wakes, asking } = this.#options;
     for (const message of batch) this.#add(asking ? pipeline.asking() : pipeline, message);
     for (const channel of new Set(batch.map(({ channel }) => channel))) {
-      // Only a hint: the entries are stored even if it is refused.
+      // A wake is only a hint. The entries are stored even if it is refused.
       const wake = wakes.of(channel);
       if (wake !== undefined) pipeline[wakes.publish](wake, "");
     }
@@ -125,7 +125,7 @@ export class Writer {
     });
   }
 
-  /** Tries whether a script may publish the wake of the first message, unless that is known. */
+  /** Tests whether a script may publish the wake of the first message, unless this is known. */
   #try(pipeline: ChainableCommander, channel: string): boolean {
     const wake = this.#scripts === "untried" ? this.#wakeOf(channel) : undefined;
     if (wake === undefined) return false;
@@ -138,7 +138,7 @@ export class Writer {
   #learn(replies: readonly [error: unknown, answer: unknown][]): void {
     const [failure] = replies[0]!;
     const [, answer] = replies.at(-1)!;
-    // Nothing is learnt about a stream that cannot be written to.
+    // A stream that cannot be written to shows nothing about scripts.
     if (failure) this.#scripts = "untried";
     else this.#scripts = answer === 1 ? "allowed" : "refused";
   }
@@ -158,7 +158,7 @@ export class Writer {
   }
 }
 
-/** Whether its wake may carry a message. */
+/** Whether a message is small enough for its wake. */
 function isSmall({ headers, once, payload }: OutgoingPayload): boolean {
   return !once && payload.length <= LARGEST &&
     Buffer.byteLength(payload) + weightOf({ payload: "", headers }) <= LARGEST;

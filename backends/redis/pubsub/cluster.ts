@@ -20,11 +20,14 @@ import { lostError } from "../errors.ts";
 import { Link, prefixed, publishOn } from "../link.ts";
 import { type Echo, type HeardOptions, HeardSubscriber } from "./heard_subscriber.ts";
 
-/** For each node one connection to publish, and from the first tail on one to subscribe. */
+/**
+ * Uses one connection for each node to publish, and another one to subscribe, which the first tail
+ * opens.
+ */
 export class RedisClusterBackend implements Backend {
-  /** Not the scheme: its ids are not those of a single server. */
+  /** Not the scheme, since its ids differ from those of a single server. */
   readonly name = "redis-cluster";
-  /** As it appears in messages. */
+  /** The servers, as shown in messages. */
   readonly address: string;
   /** The features. */
   readonly features: BackendFeatures = { crossProcess: true, binary: true };
@@ -38,9 +41,9 @@ export class RedisClusterBackend implements Backend {
   #stale = false;
 
   /**
-   * @param address As it appears in messages.
-   * @param make Makes a client of a node.
-   * @param seeds Where the cluster is found.
+   * @param address The servers, as shown in messages.
+   * @param make Creates a client of a node.
+   * @param seeds The nodes through which the cluster is found.
    * @param prefix The prefix of channels at the server.
    */
   constructor(address: string, make: Make, seeds: Seeds, prefix = "") {
@@ -78,12 +81,12 @@ export class RedisClusterBackend implements Backend {
     await this.#cluster.connect();
   }
 
-  /** SPUBLISH at the owner of each channel's slot. */
+  /** Sends SPUBLISH to the owner of each channel's slot. */
   publish(messages: readonly OutgoingPayload[]): readonly Promise<undefined>[] {
     return this.#redirects.publish(prefixed(this.#prefix, messages));
   }
 
-  /** SSUBSCRIBE at the owner of the channel's slot. */
+  /** Sends SSUBSCRIBE to the owner of the channel's slot. */
   async tail(target: Target): Promise<Tail> {
     if (this.#stale) {
       await this.#cluster.update();
@@ -94,22 +97,22 @@ export class RedisClusterBackend implements Backend {
     return await this.#cluster.follow(name, ({ node }) => node.subscriber.tail(kind, name));
   }
 
-  /** PING on each connection. */
+  /** Sends PING on each connection. */
   async probe(signal: AbortSignal): Promise<void> {
     await this.#cluster.probe(signal);
   }
 
-  /** What the server tells about itself. */
+  /** Facts about the server. */
   async describe(): Promise<ServerFacts> {
     return await this.#cluster.describe();
   }
 
-  /** Shuts all sockets. */
+  /** Closes all sockets. */
   async close(): Promise<void> {
     await this.#cluster.close();
   }
 
-  /** How tokens travel at a node. */
+  /** The commands for tokens on a node. */
   #echo(node: PubSubNode): Echo {
     return this.#cluster.sharded
       ? {

@@ -1,5 +1,5 @@
 /**
- * A Redis subscriber that proves that it hears what is published.
+ * A Redis subscriber that checks whether it receives published messages.
  *
  * @module
  */
@@ -14,52 +14,52 @@ import { redirectionOf } from "../errors.ts";
 import type { Link } from "../link.ts";
 import { type Kind, Subscriber, type SubscriberOptions } from "../subscriber.ts";
 
-/** The reason if nothing comes back. */
-const SILENCE = "what is published at the server does not reach its subscribers: do all " +
+/** The reason if no token comes back. */
+const SILENCE = "published messages do not reach the subscribers of the server: do all " +
   "connections lead to the same server? Use the address of the master, not of a load balancer";
 
-/** How tokens travel. */
+/** The commands for tokens. */
 export interface Echo {
   /** The command that subscribes. */
   readonly kind: Kind;
   /** The command that publishes. */
   readonly command: "publish" | "spublish";
-  /** Whether the server of this connection has a channel. */
+  /** Whether the server of this connection owns a channel. */
   readonly isHere: (name: string) => boolean;
 }
 
-/** Options for a subscriber that proves what it hears. */
+/** Options for a `HeardSubscriber`. */
 export interface HeardOptions extends SubscriberOptions {
-  /** The connection that publishes. */
+  /** The publishing connection. */
   readonly publisher: () => Link;
-  /** How tokens travel, once the connections are open. */
+  /** The commands for tokens, once the connections are open. */
   readonly echo: () => Echo;
-  /** What is known of earlier connections. */
+  /** Facts about earlier connections. */
   readonly memory: Memory;
 }
 
-/** What a backend knows about its connections, whichever it has. */
+/** Facts that a backend keeps about its connections. */
 export interface Memory {
   /** Whether a token has ever come back. */
   wasProven: boolean;
 }
 
-/** A subscriber, with a channel of its own on which it hears itself. */
+/** A subscriber with its own channel for tokens. */
 export class HeardSubscriber {
   readonly #subscriber: Subscriber;
   readonly #options: HeardOptions;
   readonly #loopback: Loopback;
   /** The channel of the tokens. */
   #channel = "";
-  /** Settles once a token has come back, or the user turns out to have no right to send one. */
+  /** Settles once a token has come back, or the server has refused to send one. */
   #proof: Promise<void> | undefined;
   /** Whether both connections have answered since the last token was sent. */
   #isAnswered = false;
 
   /**
-   * Opens it.
+   * Opens the subscriber.
    *
-   * @param client A client that is not connected.
+   * @param client A client without a connection.
    * @param options Options for the subscriber.
    */
   constructor(client: Redis, options: HeardOptions) {
@@ -71,7 +71,7 @@ export class HeardSubscriber {
     });
   }
 
-  /** Settles once it is open. */
+  /** Settles once the connection is open. */
   get ready(): Promise<void> {
     return this.#subscriber.ready;
   }
@@ -81,13 +81,16 @@ export class HeardSubscriber {
     return this.#subscriber.lost;
   }
 
-  /** A tail, once the server has confirmed, and once it is known that the subscriber hears. */
+  /** Opens a tail. Resolves once the server has confirmed and a token has come back. */
   async tail(kind: Kind, name: string): Promise<QueueTail> {
     await this.#prove();
     return await this.#subscriber.tail(kind, name);
   }
 
-  /** PING, and a token if nothing else was heard. Without an answer the connections are cut. */
+  /**
+   * Sends PING, and a token if nothing else was received. Without an answer, the connections are
+   * closed.
+   */
   async probe(signal: AbortSignal): Promise<void> {
     await this.#subscriber.probe(signal);
     if (!this.#loopback.isProven) return;
@@ -96,11 +99,11 @@ export class HeardSubscriber {
       await this.#loopback.probe(signal);
     } catch (error) {
       if (signal.aborted || isSilence(error)) throw this.#cut(error);
-      // The server publishes nothing for now, or nothing of this user any more.
+      // The server temporarily publishes nothing, or nothing of this user any more.
     }
   }
 
-  /** Resolves with the socket shut. */
+  /** Closes the connection. Resolves once the socket is closed. */
   async close(): Promise<void> {
     await this.#subscriber.close();
   }
@@ -127,16 +130,16 @@ export class HeardSubscriber {
         push: (item) => {
           if (item.kind === "record") this.#loopback.receive(`${item.payload}`);
         },
-        // Its slot has moved: the next one is in another.
+        // The slot has moved. The next token uses another slot.
         error: () => this.#proof = undefined,
       });
       await this.#loopback.prove(memory.wasProven);
       memory.wasProven ||= this.#loopback.isProven;
     } catch (error) {
-      // Nothing is known about a setup whose connections are silent altogether.
+      // If the connections are silent altogether, nothing is known about the setup.
       if (isSilence(error) && !this.#isAnswered) throw this.#cut(error);
       if (redirectionOf(error)) this.#proof = undefined;
-      // A user without a right to this channel cannot prove anything.
+      // A user without a right to this channel cannot be checked.
       else if (!(error instanceof RefusedError) || isSilence(error)) throw error;
     }
   }
@@ -154,7 +157,7 @@ export class HeardSubscriber {
     this.#isAnswered = true;
   }
 
-  /** Both connections: either may lead to the wrong server. */
+  /** Ends both connections, since either may lead to the wrong server. */
   #cut(error: unknown): ConnectionError {
     this.#options.publisher().cut(error);
     return this.#subscriber.cut(error);

@@ -1,19 +1,19 @@
 /**
- * Finds requests that a server never answers, on a connection that lives.
+ * Detects requests that a server never answers on a live connection.
  *
  * @module
  */
 
 import { after } from "../../util/timer.ts";
 
-/** The time without any answer after which a request is given up, in milliseconds. */
+/** The time without an answer after which a connection is given up, in milliseconds. */
 const LIMIT = 30_000;
 
 /**
- * Gives up a connection on which requests wait and none has been answered for 30 seconds. A server can
- * answer probes and heartbeats, and still never one request: RabbitMQ 3.10, just restarted, was seen to
- * leave one `queue.declare` for a stream unanswered. Many requests that are answered slowly, one after the
- * other, are not affected.
+ * Gives up a connection if requests are pending and none has been answered for 30 seconds. A server
+ * can answer probes and heartbeats, but never a certain request: right after a restart, RabbitMQ
+ * 3.10 left a `queue.declare` for a stream unanswered. Slow answers are fine, as long as one
+ * arrives in that time.
  */
 export class AnswerLimit {
   readonly #onSilence: (error: Error) => void;
@@ -23,10 +23,11 @@ export class AnswerLimit {
   #stop = () => {};
 
   /**
-   * Limits the requests of one connection.
+   * Creates the limit of one connection.
    *
    * @param onSilence Called with the reason once the time is over.
-   * @param isExcused Whether the server is known to answer nothing at present; then the time starts again.
+   * @param isExcused Whether the server is known to be unable to answer now. The time then starts
+   * again.
    */
   constructor(onSilence: (error: Error) => void, isExcused: () => boolean = () => false) {
     this.#onSilence = onSilence;
@@ -38,13 +39,13 @@ export class AnswerLimit {
     if (this.#waiting++ === 0) this.#start();
   }
 
-  /** Counts an answer, or a request that waits no longer. */
+  /** Counts an answer, or a request that no longer waits. */
   answered(): void {
     this.#stop();
     if (--this.#waiting > 0) this.#start();
   }
 
-  /** Ends it, with the connection. */
+  /** Stops for good. Call it when the connection ends. */
   end(): void {
     this.#stop();
     this.#isEnded = true;

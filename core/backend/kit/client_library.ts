@@ -21,13 +21,13 @@ export const CLIENTS = {
 
 /** A client library cannot be loaded. */
 export class MissingClientError extends Error {
-  /** The name of its package. */
+  /** The name of the client's package. */
   readonly client: keyof typeof CLIENTS;
 
   /**
-   * @param client The name of its package.
+   * @param client The name of the client's package.
    * @param message What to do.
-   * @param cause Why it cannot be loaded.
+   * @param cause Why the client cannot be loaded.
    */
   constructor(client: keyof typeof CLIENTS, message: string, cause: unknown) {
     super(message, { cause });
@@ -44,7 +44,7 @@ export class MissingClientError extends Error {
  *
  * @typeParam Module The exports of the library.
  * @param name The name of the package.
- * @param factory The call that takes a client instead, such as `redis({ client })`, if any.
+ * @param factory The factory that accepts a client, such as `redis({ client })`, if any.
  * @param range The versions that Deno may load, if not all that npm may install.
  * @throws {MissingClientError} If the library cannot be loaded. The message says what to do.
  */
@@ -58,7 +58,7 @@ export async function importClient<Module>(
     return await client as Module;
   } catch (cause) {
     const { code, message } = cause as Error & { code?: string };
-    // Deno has the same code for an `npm:` specifier that it may not, or cannot, load.
+    // Deno uses the same code whether loading an `npm:` specifier is forbidden or fails.
     const reason = /MODULE_NOT_FOUND$/.test(code ?? "") && /(Cannot|Could not) find/.test(message)
       ? `it is not installed, run \`npm install ${name}@${CLIENTS[name]}\``
       : message;
@@ -71,7 +71,10 @@ export async function importClient<Module>(
   }
 }
 
-/** Deno loads `npm:` specifiers everywhere but in packages of npm, which have their clients beside them. */
+/**
+ * Deno loads `npm:` specifiers, but not inside npm packages. Such packages find the client in
+ * `node_modules`.
+ */
 async function importOnDeno(name: string, range: string): Promise<unknown> {
   try {
     return await importModule(`npm:${name}@${range}`);

@@ -1,24 +1,24 @@
 /**
- * What to do about a server that refuses a login, or says nothing: told alike on every scheme.
+ * Error texts for a server that refuses a login, or does not answer. All schemes share them.
  *
  * @module
  */
 
 import { ConnectionError } from "../errors.ts";
 
-/** A server that says nothing. */
+/** A server that does not answer. */
 export interface SilentServer {
-  /** Its address: `localhost:6379`. */
+  /** The address of the server: `localhost:6379`. */
   readonly server: string;
-  /** How long it was waited for, in milliseconds. */
+  /** How long the client waited, in milliseconds. */
   readonly limit: number;
-  /** What should answer there: `Redis`. */
+  /** The product that should answer there: `Redis`. */
   readonly product: string;
   /** Whether TLS is used; absent if one port serves both. */
   readonly isSecure?: boolean;
 }
 
-/** The error for a server that perhaps accepts connections, and does not answer. */
+/** The error for a server that may accept connections, but does not answer. */
 export function silentError({ server, limit, product, isSecure }: SilentServer): ConnectionError {
   const port = isSecure === undefined ? "" : `, or the port is ${isSecure ? "not " : ""}for TLS`;
   return new ConnectionError(
@@ -27,10 +27,10 @@ export function silentError({ server, limit, product, isSecure }: SilentServer):
 }
 
 /**
- * The reason of a server that refuses a login, with where a login is written.
+ * The reason why a server refuses a login, with a hint where to write a login.
  *
- * @param reason What the server says.
- * @param ways Where a login is written, such as `redis://user:password@host`.
+ * @param reason The server's message.
+ * @param ways The places for a login, such as `redis://user:password@host`.
  */
 export function withLoginHelp(reason: string, ...ways: readonly string[]): string {
   return `${reason.replace(/\.$/, "")}; write the login before the host: ${ways.join(" or ")}`;

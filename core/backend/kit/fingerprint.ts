@@ -11,8 +11,8 @@ import type { Payload } from "../contract.ts";
 export const HEAD = 64;
 
 /**
- * Hashes the length and the first 64 bytes of a payload. The result distinguishes it from the
- * payload that takes its place when a log is recreated or rolled back. A text is hashed as UTF-8.
+ * Hashes the length and the first 64 bytes of a payload. The result distinguishes it from another
+ * payload at the same place of a recreated or rolled back log. A text is hashed as UTF-8.
  *
  * @param payload The published payload.
  * @param mark More data to hash, such as a timestamp, in ASCII.
@@ -24,7 +24,7 @@ export function fingerprintOf(payload: Payload, mark = ""): string {
   let hash = Math.imul(0x811c9dc5 ^ length, 0x01000193);
   for (let index = 0; index < count; index++) {
     const unit = payload.charCodeAt(index);
-    // One more character: the last may begin within the head and end after it.
+    // One more character is included, since the last one may cross the end of the head.
     if (unit > 0x7f) {
       return fingerprintOfHead(Buffer.from(payload.slice(0, HEAD + 1)), length, mark);
     }
@@ -34,12 +34,12 @@ export function fingerprintOf(payload: Payload, mark = ""): string {
 }
 
 /**
- * Hashes what is hashed of a payload, without the rest of it.
+ * Computes the fingerprint of a payload from its head.
  *
  * @param head The first 64 bytes or more.
  * @param length The length of the payload in bytes.
  * @param mark More data to hash, in ASCII.
- * @param start Where the head begins.
+ * @param start The offset of the head.
  */
 export function fingerprintOfHead(head: Uint8Array, length: number, mark = "", start = 0): string {
   const end = Math.min(start + Math.min(HEAD, length), head.length);

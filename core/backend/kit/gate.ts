@@ -1,5 +1,5 @@
 /**
- * Bounds how many requests wait for answers.
+ * Limits the number of concurrent requests.
  *
  * @module
  */
@@ -7,20 +7,20 @@
 import { deferred } from "../../util/timer.ts";
 
 /**
- * Lets a number of requests be under way at a time; the others begin in the order of their calls. A
- * server answers a thousand requests that come at once in their turn, and the last of them after
- * their timeout: repeated, they would never be answered.
+ * Limits the number of concurrent requests. The others begin in the order of their calls. If a
+ * server gets a thousand requests at once, the last ones time out before they are served. Retries
+ * would time out as well.
  */
 export class Gate {
   #free: number;
   readonly #waiting: (() => void)[] = [];
 
-  /** @param width How many are under way at most. */
+  /** @param width The maximum number of concurrent requests. */
   constructor(width: number) {
     this.#free = width;
   }
 
-  /** Settles as the request does, which begins once there is room for it. */
+  /** Runs the request once there is room for it, and settles as it does. */
   async pass<Answer>(request: () => Promise<Answer>): Promise<Answer> {
     if (this.#free > 0) this.#free--;
     else {

@@ -1,5 +1,5 @@
 /**
- * Checks that a client passed by the user is an instance of the library that the backend needs.
+ * Checks that the user's client is an instance of the expected library.
  *
  * @module
  */
@@ -12,12 +12,15 @@ export interface WantedClient {
   readonly wanted: string;
   /** The methods that the backend calls. */
   readonly methods: readonly string[];
-  /** Clients of other libraries that are often passed by mistake, and properties only they have. */
+  /**
+   * Clients of other libraries that are often passed by mistake, with properties that only they
+   * have.
+   */
   readonly mistaken?: readonly { readonly name: string; readonly has: readonly string[] }[];
 }
 
 /**
- * Checks a client by its methods. Its class would not do: two copies of a library have two classes.
+ * Checks a client by its methods. `instanceof` fails if there are two copies of the library.
  *
  * @throws {TypeError} If it is not the expected client. The message says what was passed.
  */

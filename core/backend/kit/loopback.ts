@@ -1,5 +1,5 @@
 /**
- * Proves that what a backend publishes on one connection comes back on the one that subscribes.
+ * Proves that messages published on one connection arrive on the subscribing connection.
  *
  * @module
  */
@@ -12,11 +12,12 @@ import { ConnectionError, RefusedError } from "../errors.ts";
 /** Options of a `Loopback`. */
 export interface LoopbackOptions {
   /**
-   * Publishes a token on the publishing connection, to the subscribing one. Resolves once the broker
-   * has accepted it. Rejects with a `RefusedError` if the user has no right to publish it.
+   * Publishes a token on the publishing connection, to the subscribing connection. Resolves once
+   * the broker has accepted it. Rejects with a `RefusedError` if the user has no right to publish
+   * it.
    */
   readonly send: (token: string) => Promise<void>;
-  /** The reason shown when a token does not come back, with what to do. */
+  /** The reason shown when a token does not come back, with advice. */
   readonly silence: string;
   /**
    * The time for a token to come back when a session opens, in milliseconds.
@@ -27,8 +28,8 @@ export interface LoopbackOptions {
 }
 
 /**
- * Detects a subscribing connection that hears nothing: behind a pooler that does not keep its
- * session, on another server than the publishing one, or half-open.
+ * Detects a subscribing connection that receives nothing. It may be half-open, on another server
+ * than the publishing connection, or behind a pooler that does not keep its session.
  *
  * Create one for each session of the subscribing connection. A user without the right to publish
  * tokens is not checked.
@@ -74,11 +75,11 @@ export class Loopback {
   /**
    * Sends a token when a session opens, and waits for it.
    *
-   * @param wasProven `true` if a token came back on an earlier session of the same backend: then
-   * silence is a lost connection, not a wrong setup.
+   * @param wasProven `true` if a token came back on an earlier session of the same backend. Silence
+   * then means a lost connection, not a wrong setup.
    * @param signal Aborts the wait with its reason.
    * @throws {RefusedError} If the token does not come back.
-   * @throws {ConnectionError} If it does not come back, but one did on an earlier session.
+   * @throws {ConnectionError} If the token does not come back, but an earlier session was proven.
    */
   async prove(wasProven: boolean, signal?: AbortSignal): Promise<void> {
     const { limit = 5_000, silence } = this.#options;
@@ -95,7 +96,7 @@ export class Loopback {
       signal?.throwIfAborted();
       await this.#send(late.signal);
     } catch (error) {
-      // Without the right, nothing can be proven, nor disproven.
+      // A user without the right to publish cannot be checked.
       if (!(error instanceof RefusedError) || late.signal.aborted) throw error;
     } finally {
       clearTimeout(timer);
@@ -106,7 +107,7 @@ export class Loopback {
   /**
    * Checks a session that was proven. Sends no token if something was received since the last call.
    *
-   * @param signal Aborts the wait with its reason: nothing has come back in time.
+   * @param signal Aborts the wait with its reason if nothing has come back in time.
    */
   async probe(signal: AbortSignal): Promise<void> {
     const heard = this.#heard;

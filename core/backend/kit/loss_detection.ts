@@ -4,8 +4,8 @@
  * On brokers with headers, a publisher sends `<nonce>:<n>` with each message. The nonce is random
  * for each publisher and channel, and n counts up. A hole in n is a loss of known size.
  *
- * Nothing authenticates the numbers: whoever may publish can claim a loss, or hide one. What does not
- * fit at all is met without harm to the real ones.
+ * The numbers are not authenticated: any publisher can fake a loss, or hide one. Numbers that do
+ * not fit do not disturb the tracking of the real ones.
  *
  * @module
  */
@@ -19,7 +19,7 @@ export const SEQUENCE_HEADER = "broadcaster-sequence";
 /** The maximum number of channels of a sequencer, and of publishers of a tracker. */
 const KNOWN = 4_096;
 
-/** The largest loss that is believed, and the number of runs of one publisher that are followed. */
+/** The largest credible loss, and the number of runs that are tracked for each publisher. */
 const LARGEST = 100_000;
 const RUNS = 4;
 
@@ -37,8 +37,8 @@ export class Sequencer {
   }
 
   /**
-   * Takes back the number of a message that the broker has certainly not stored, so that it is no
-   * loss to subscribers. Has no effect if a later number of the channel was used since.
+   * Takes back the number of a message that the broker has certainly not stored, so that
+   * subscribers do not see a loss. Has no effect if a later number of the channel was used since.
    *
    * @param channel The channel of the message.
    * @param value The value of its header.
@@ -52,8 +52,8 @@ export class Sequencer {
 /** Tracks the sequence numbers of all publishers that one tail receives. */
 export class SequenceTracker {
   /**
-   * By nonce, the newest numbers of its runs, the one that was continued last first. A publisher has
-   * one; a number that is far from it begins another, since it may be forged.
+   * The last number of each run, by nonce, with the most recently continued run first. A publisher
+   * has one run. A number that is far from it starts another run, since it may be forged.
    */
   readonly #runs = new Map<string, number[]>();
 
@@ -61,8 +61,8 @@ export class SequenceTracker {
    * Records a received message.
    *
    * @param header The value of its header, if it has one.
-   * @returns The loss of messages of its publisher right before it, if there was one. A step that is
-   * too large to be believed is a loss of unknown size.
+   * @returns The loss right before this message, if there was one. A step that is too large to be
+   * credible is a loss of unknown size.
    */
   loss(header: string | undefined): Loss | undefined {
     const [, nonce, digits] = PATTERN.exec(header ?? "") ?? [];
@@ -74,7 +74,8 @@ export class SequenceTracker {
     const last = runs[index];
     if (last === undefined) {
       const isFirst = runs.length === 0;
-      // Behind the run that was continued last: many such numbers replace each other, not that one.
+      // The new run takes the second place, so that many forged numbers replace each other and not
+      // the first run.
       runs.splice(1, 0, number);
       if (runs.length > RUNS) runs.pop();
       return isFirst ? undefined : { kind: "loss" };
@@ -86,7 +87,10 @@ export class SequenceTracker {
   }
 }
 
-/** Evicts the least recently used: a loss may go unnoticed then, but none is invented. */
+/**
+ * Evicts the least recently used entry. A loss may then go unnoticed, but no false loss is
+ * reported.
+ */
 function touch<Value>(known: Map<string, Value>, key: string, value: Value): void {
   known.delete(key);
   known.set(key, value);

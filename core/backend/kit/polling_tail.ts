@@ -97,7 +97,7 @@ export class PollingTail implements Tail, RecordReader {
     }
   }
 
-  /** Ends the tail: a pending read is done. Does nothing after a read has rejected. */
+  /** Ends the tail. A pending read is done. Does nothing after a read has rejected. */
   async cancel(): Promise<void> {
     if (this.#over) return;
     this.#over = true;

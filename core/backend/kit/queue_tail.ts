@@ -37,15 +37,15 @@ export class BacklogError extends Error {
 /** Takes the items of a tail, and settles when it ends. */
 interface Taker {
   readonly take: (items: readonly Item[]) => Promise<void> | undefined;
-  /** It takes once: what comes later waits for the next read. */
+  /** Whether `take` is called only once. Later items then wait for the next read. */
   readonly once: boolean;
   readonly resolve: () => void;
   readonly reject: (reason: unknown) => void;
 }
 
 /**
- * A tail of pushed records. They are passed on as they arrive, or each read returns everything pushed
- * since the previous one. What waits is limited to 16 MiB. Beyond that the tail errors, so that the
+ * A tail of pushed records. They are passed on as they arrive, or each read returns everything
+ * pushed since the previous one. At most 16 MiB can wait. Beyond that the tail errors, so that the
  * loss is known.
  */
 export class QueueTail implements Tail, RecordReader {
@@ -55,7 +55,7 @@ export class QueueTail implements Tail, RecordReader {
   #waiting: Item[] = EMPTY;
   #bytes = 0;
   #taker: Taker | undefined;
-  /** Nobody reads, or the taker has not finished: items wait. */
+  /** Whether items wait, because nobody reads or the taker has not finished. */
   #isBusy = true;
   #failure: { readonly reason: unknown } | undefined;
   #done = false;
@@ -80,7 +80,7 @@ export class QueueTail implements Tail, RecordReader {
   push(item: Item): void {
     if (this.#done || this.#failure) return;
     if (!this.#isBusy) return this.#give([item]);
-    // A literal has room for one item, an array that grows for seventeen.
+    // An array literal allocates room for one item, but a growing array for seventeen.
     if (this.#waiting.length === 0) this.#waiting = [item];
     else this.#waiting.push(item);
     this.#bytes += (item.kind === "record" ? weightOf(item) : 0) + OVERHEAD;
@@ -122,7 +122,7 @@ export class QueueTail implements Tail, RecordReader {
     this.#serve();
   }
 
-  /** Passes on what waits. A failure comes after all items. */
+  /** Passes on the waiting items. A failure comes after all items. */
   #serve(): void {
     while (!this.#isBusy) {
       if (this.#done) return this.#taker!.resolve();
@@ -138,7 +138,7 @@ export class QueueTail implements Tail, RecordReader {
     }
   }
 
-  /** Passes items on. What is pushed meanwhile waits. */
+  /** Passes items on. Items that are pushed meanwhile wait. */
   #give(items: readonly Item[]): void {
     const taker = this.#taker!;
     this.#isBusy = true;
@@ -150,7 +150,7 @@ export class QueueTail implements Tail, RecordReader {
     }
     if (taker.once) return;
     this.#isBusy = false;
-    // What was pushed meanwhile, by the taker itself.
+    // The taker itself may have pushed items meanwhile.
     if (this.#waiting !== EMPTY || this.#done || this.#failure) this.#serve();
   }
 

@@ -8,9 +8,9 @@ import { ClosedError } from "../errors.ts";
 
 /** A connection, or anything with the same lifetime. */
 export interface Renewable {
-  /** `true` once it can no longer be used. */
+  /** `true` once the connection can no longer be used. */
   readonly lost: boolean;
-  /** Resolves once its sockets are closed. */
+  /** Closes the connection. Resolves once the sockets are closed. */
   close(): Promise<void>;
 }
 
@@ -61,8 +61,8 @@ export class RenewedConnection<Value extends Renewable> {
     await this.current?.close();
   }
 
-  // One promise for closing and opening: `close()` must find it in either phase, and the connection
-  // as soon as there is one.
+  // Closing and opening share one promise, so that `close()` waits for both and finds the new
+  // connection.
   async #next(): Promise<void> {
     await this.current?.close();
     this.current = await this.#open();

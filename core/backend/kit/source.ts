@@ -57,8 +57,8 @@ export function sourceOf({ schemes, url, parameters = {}, open }: SourceParts): 
  *
  * @param factory The name of the factory, as it appears in the message.
  * @param options The options.
- * @param known The names of the options, each `true`. Without it, others are ignored.
- * @throws {TypeError} If they are not a plain object, or one of them is not known.
+ * @param known The names of the options, each `true`. Without it, unknown options are ignored.
+ * @throws {TypeError} If the options are not a plain object, or one of them is not known.
  */
 export function checkOptions<Options extends object>(
   factory: string,
@@ -68,7 +68,7 @@ export function checkOptions<Options extends object>(
   const prototype: unknown = options === null || typeof options !== "object"
     ? undefined
     : Object.getPrototypeOf(options);
-  // Of whatever realm.
+  // The object may come from any realm.
   const isPlain = prototype === null ||
     prototype !== undefined && Object.getPrototypeOf(prototype) === null;
   if (isPlain) {
@@ -88,6 +88,7 @@ export function checkOptions<Options extends object>(
  * @param duration Milliseconds, or a text with a unit such as `"7d"`.
  */
 export function durationText(duration: number | string | undefined): string | undefined {
-  // In seconds: a parameter has at most nine digits, and 30 days in milliseconds have ten.
+  // Seconds are used, since a parameter has at most nine digits, and 30 days in milliseconds have
+  // ten.
   return typeof duration === "number" ? `${duration / 1_000}s` : duration;
 }

@@ -1,5 +1,5 @@
 /**
- * Explains errors of TLS: what to change in the URL.
+ * Hints for TLS errors: what to change in the URL.
  *
  * @module
  */
@@ -10,7 +10,7 @@ export interface TlsHints {
   readonly secure: string;
   /** The scheme without TLS, with its default port. */
   readonly plain: string;
-  /** What the client says if a connection without TLS is closed during the handshake. */
+  /** The client's message if a connection without TLS is closed during the handshake. */
   readonly closed: RegExp;
 }
 
@@ -18,7 +18,7 @@ export interface TlsHints {
 const UNTRUSTED = /SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET_ISSUER)|UNKNOWN_?(?:CA|ISSUER)/i;
 
 /**
- * What to do about an error of a connection that is being opened, as the end of a sentence.
+ * Advice about an error while connecting, as the end of a sentence.
  *
  * @param error The error of the client.
  * @param isSecure Whether the connection uses TLS.

@@ -1,18 +1,18 @@
 /**
- * Joins requests of the same kind.
+ * Combines requests of the same kind.
  *
  * @module
  */
 
 import { turn } from "../../util/timer.ts";
 
-/** The number of names that one request has at most: more would take the server seconds. */
+/** The maximum number of names in one request. More would take the server seconds. */
 const LARGEST = 512;
 
 /**
- * Asks once for all names that are asked for in one turn, such as those of a thousand channels that
- * are opened at once. One request is under way at a time: the next one has all names that were asked
- * for meanwhile, so that a slow server gets fewer requests, not more.
+ * Sends one request for all names of one turn, such as a thousand channels that are opened at once.
+ * Only one request is pending at a time. The next request has all names that were added meanwhile,
+ * so a slow server gets fewer requests, not more.
  *
  * @typeParam Answer The answer for all names.
  */
@@ -21,12 +21,12 @@ export class Together<Answer> {
   #latest: Promise<unknown> = Promise.resolve();
   #next: { readonly names: Set<string>; readonly answer: Promise<Answer> } | undefined;
 
-  /** @param send Asks for all names. */
+  /** @param send Sends the request for all names. */
   constructor(send: (names: readonly string[]) => Promise<Answer>) {
     this.#send = send;
   }
 
-  /** Asks for a name, with the others of the next request. */
+  /** Asks for a name in the next request. */
   ask(name: string): Promise<Answer> {
     const { names, answer } = this.#next ??= this.#collect();
     names.add(name);

@@ -52,7 +52,7 @@ withBroker("mqtt", (url) => {
     const refused = () => broadcast.publish(channel, "m", { headers: { a: "\uffff" } });
     assertEquals(
       (await assertRejects(refused, TypeError)).message,
-      `Cannot publish to "${channel}" on mqtt: header "a" has a code point that is no character`,
+      `Cannot publish to "${channel}" on mqtt: header "a" has a noncharacter code point`,
     );
     await end(stranger);
   });

@@ -28,7 +28,7 @@ Deno.test("subscribe() to a string with a star warns, once for each broadcast", 
     }
   });
   const message =
-    'BroadcasterWarning: subscribe("room.*") subscribes to one channel of that name. For all that match, write subscribe({ pattern: "room.*" }); if the name is meant, subscribe(["room.*"]).';
+    'BroadcasterWarning: subscribe("room.*") subscribes to one channel of that name. For all matching channels, write subscribe({ pattern: "room.*" }). For this one channel, write subscribe(["room.*"]).';
   assertEquals(found, [message, message]);
 });
 

@@ -129,7 +129,7 @@ async function check(call: () => unknown): Promise<void> {
     message = error.message;
   }
   // The names of schemas are the developer's own.
-  const shown = message.replace(/, those that do are .*$/s, "");
+  const shown = message.replace(/, channels with a schema are .*$/s, "");
   assert(!/[\p{Cc}\p{Cf}\p{Zl}]/u.test(shown), JSON.stringify(shown));
   assert(shown.length < 600, `${shown.length}: ${shown}`);
 }

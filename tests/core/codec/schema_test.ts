@@ -149,7 +149,7 @@ Deno.test("what a schema does not accept is rejected at publish, with the issues
   const { message } = await assertRejects(() => publish("lobby", 1), TypeError);
   assertEquals(
     message,
-    'Cannot use channel "lobby": it has no schema, those that do are chatroom, price:*, price:gold:history, login, at',
+    'Cannot use channel "lobby": it has no schema, channels with a schema are chatroom, price:*, price:gold:history, login, at',
   );
 });
 

@@ -266,7 +266,7 @@ function objects(server: string): void {
     await database.sql.unsafe("update broadcaster.meta set version = 2");
     assertMatch(
       await refusal(database.log),
-      /has version 2, this library knows version 1: update it$/,
+      /has version 2, this library knows version 1: update the library$/,
     );
     await database.sql.unsafe("drop schema broadcaster cascade; create schema broadcaster");
     await database.sql.unsafe("create view broadcaster.log as select 1");

@@ -22,8 +22,8 @@ withBroker("redis", () => {
     const error = await assertRejects(() => broadcast.subscribe("one"), RefusedError);
     assertEquals(
       error.message,
-      'Cannot subscribe to "one": what is published at the server does not reach its ' +
-        "subscribers: do all connections lead to the same server? Use the address of the master, " +
+      'Cannot subscribe to "one": published messages do not reach the subscribers of the ' +
+        "server: do all connections lead to the same server? Use the address of the master, " +
         "not of a load balancer",
     );
     // Once it does, a new subscription is proven.
