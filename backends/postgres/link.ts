@@ -140,6 +140,11 @@ export class Link implements Statements {
   }
 
   async #begin(): Promise<void> {
+    const { endpoint } = this.#settings;
+    // The limit of the client ends with the login, which a pooler answers before it has a server.
+    const stop = endpoint.timeout === 0
+      ? undefined
+      : after(endpoint.timeout, () => this.cut(silenceOf(endpoint)));
     try {
       const result = await this.#sql.unsafe(SESSION).values();
       this.isPooled = isOfPooler(result);
@@ -148,7 +153,9 @@ export class Link implements Statements {
       if (limit !== "0" && !this.isPooled) await this.#sql.unsafe("set idle_session_timeout = 0");
     } catch (cause) {
       this.#lose();
-      throw this.#refusal(cause);
+      throw this.#refusal(this.#reason ?? cause);
+    } finally {
+      stop?.();
     }
   }
 

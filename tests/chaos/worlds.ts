@@ -243,7 +243,8 @@ export const KINDS: readonly Kind[] = [
     keys: true,
     clients: ["postgres"],
     limits: { ...QUICK, servers: 2 },
-    settling: 15,
+    // PgBouncer asks a server that was away once in 15 seconds: `server_login_retry`.
+    settling: 45,
     start: behindPooler,
   },
   {

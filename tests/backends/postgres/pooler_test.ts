@@ -1,10 +1,11 @@
 /** Postgres through PgBouncer: what a pooler takes away is told, and the log goes on without it. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { deadline } from "@std/async";
 import postgres, { type Sql } from "postgres";
 import { postgresStream } from "../../../backends/postgres/log.ts";
 import { postgres as postgresSource } from "../../../backends/postgres/pubsub.ts";
-import { Broadcast, RefusedError } from "../../../mod.ts";
+import { Broadcast, ConnectionError, RefusedError } from "../../../mod.ts";
 import { messages, numbered, uniqueChannel } from "../../conformance/harness.ts";
 import { withBroker } from "../../services/broker.ts";
 import * as pgbouncer from "../../services/pgbouncer.ts";
@@ -15,11 +16,14 @@ import type { Server } from "../../services/server.ts";
 class Pooled implements AsyncDisposable {
   /** The pooler's address. */
   readonly url: string;
+  /** The server behind it. */
+  readonly server: Server;
   readonly #servers: readonly Server[];
   readonly #clients: Sql[] = [];
 
   private constructor(server: Server, pooler: Server) {
     this.url = pooler.url;
+    this.server = server;
     this.#servers = [pooler, server];
   }
 
@@ -57,6 +61,20 @@ function log({ url, client }: { url: string; client: Sql }, way: typeof WAYS[num
 }
 
 withBroker("pgbouncer", () => {
+  for (const scheme of ["postgres", "postgres-stream"]) {
+    Deno.test(`${scheme}: a pooler that lets clients in while its server is away is silent, and connect() has its limit`, async () => {
+      await using pooled = await Pooled.start("transaction");
+      const url = pooled.url.replace("postgres:", `${scheme}:`);
+      await using before = new Broadcast(url);
+      await before.connect();
+      await before.disconnect();
+      await pooled.server.stop("SIGKILL");
+      await using broadcast = new Broadcast(`${url}?connect_timeout=2`);
+      const connecting = deadline(broadcast.connect(), 30_000);
+      await assertRejects(() => connecting, ConnectionError, "did not answer within 2 s");
+    });
+  }
+
   for (const mode of ["transaction", "statement"] as const) {
     Deno.test(`postgres: a pooler in ${mode} mode hears nothing, so subscribe() says so`, async () => {
       await using pooled = await Pooled.start(mode);
