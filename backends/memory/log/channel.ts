@@ -16,7 +16,11 @@ const RECORD = 96;
 const LOG = 512;
 
 /** A stored record. */
-export interface Stored extends Required<Pick<BackendRecord, "payload" | "headers" | "timestamp">> {
+export interface Stored extends Pick<BackendRecord, "payload"> {
+  /** The headers of the message, if any. */
+  readonly headers: BackendRecord["headers"];
+  /** The time of publishing, in milliseconds since the Unix epoch. */
+  readonly timestamp: number;
   /** The place among the records of all channels. */
   readonly order: number;
 }

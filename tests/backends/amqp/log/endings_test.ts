@@ -81,7 +81,7 @@ function endings(url: string): void {
     await read(other, "heard");
     client.deafen();
     await stream.publish("unheard");
-    await assertRejects(() => next(other), ConnectionError, "sent nothing");
+    await assertRejects(() => next(other), ConnectionError, "did not send the records");
     await until(() => channelsOf(client.model) < lasting, "The channel is open");
     await backend.close();
   });
