@@ -1,9 +1,8 @@
 /** Requests that a server never answers, on a connection that lives. */
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { delay } from "@std/async";
-import { Broadcast, type Subscription } from "../../mod.ts";
-import { uniqueChannel } from "../conformance/harness.ts";
+import { Broadcast } from "../../mod.ts";
+import { messages, uniqueChannel } from "../conformance/harness.ts";
 import { withBroker } from "../services/broker.ts";
 import { Proxy } from "../services/proxy.ts";
 
@@ -46,6 +45,7 @@ function test(
     const channel = uniqueChannel();
     await using subscription = await broadcast.subscribe(channel);
     await broadcast.publish(channel, "before");
+    assertEquals(await messages(subscription, 1), ["before"]);
     let lost: Uint8Array | undefined;
     proxy.rewriteRequests = (chunk) => {
       if (lost) return chunk;
@@ -54,28 +54,20 @@ function test(
       const start = lost.byteOffset - chunk.byteOffset;
       return Buffer.concat([chunk.subarray(0, start), chunk.subarray(start + lost.length)]);
     };
+    const back = Promise.withResolvers<void>();
+    // Without a log, a gap says that the channel is open again. A log loses nothing.
+    const hasLog = scheme.endsWith("-stream");
+    if (!hasLog) broadcast.addEventListener("gap", () => back.resolve());
+    broadcast.addEventListener("statechange", ({ state }) => {
+      if (hasLog && state === "connected" && errors.length === 2) back.resolve();
+    });
     proxy.cut();
-    await heard(broadcast, channel, subscription);
+    await back.promise;
+    await broadcast.publish(channel, "after");
+    assertEquals(await messages(subscription, 1), ["after"]);
     assertEquals(errors.length, 2);
     assertStringIncludes(`${errors[1]}`, "not answered a request for 30 s");
   });
-}
-
-/** Publishes until a subscription has heard of it: what is published meanwhile may be lost. */
-async function heard(
-  broadcast: Broadcast,
-  channel: string,
-  subscription: Subscription<string>,
-): Promise<void> {
-  let isHeard = false;
-  const listening = (async () => {
-    for await (const { message } of subscription) if (message === "after") return isHeard = true;
-  })();
-  while (!isHeard) {
-    await broadcast.publish(channel, "after").catch(() => {});
-    await delay(100);
-  }
-  await listening;
 }
 
 /** The frames of AMQP. */
