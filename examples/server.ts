@@ -48,9 +48,12 @@ export async function run(
     const url = positionals[0] ?? Deno.env.get("BROADCASTER_URL") ?? "memory://";
     const broker = url.replace(/\/\/.*@/, "//").replace(/\?.*/, "");
     const service = await open(url, broker);
-    const page = await Deno.readTextFile(new URL(service.page, import.meta.url));
+    const files = new Map([
+      ["/", await fileOf(service.page, "text/html")],
+      ["/style.css", await fileOf("style.css", "text/css")],
+    ]);
     const isLocal = LOCAL.includes(hostname);
-    const answer = handlerOf(service, page, isLocal);
+    const answer = handlerOf(service, files, isLocal);
     const server = listen(hostname, port, answer);
     const host = isLocal ? "localhost" : reachable(hostname);
     console.log(`${title} on http://${host}:${server.addr.port} over ${broker}`);
@@ -67,14 +70,28 @@ export async function run(
   }
 }
 
-function handlerOf({ answer }: Service, page: string, isLocal: boolean): Deno.ServeHandler {
+/** A file of this folder, and its type. */
+interface File {
+  readonly text: string;
+  readonly headers: Record<string, string>;
+}
+
+async function fileOf(name: string, type: string): Promise<File> {
+  const text = await Deno.readTextFile(new URL(name, import.meta.url));
+  return { text, headers: { "content-type": `${type}; charset=utf-8` } };
+}
+
+function handlerOf(
+  { answer }: Service,
+  files: ReadonlyMap<string, File>,
+  isLocal: boolean,
+): Deno.ServeHandler {
   let isOpen = 0;
   return async (request, { completed }) => {
     const { pathname } = new URL(request.url);
     if (!isOwn(request, isLocal)) return new Response("Forbidden", { status: 403 });
-    if (pathname === "/") {
-      return new Response(page, { headers: { "content-type": "text/html; charset=utf-8" } });
-    }
+    const file = files.get(pathname);
+    if (file) return new Response(file.text, { headers: file.headers });
     if (isOpen >= MOST_OPEN) return later(request);
     isOpen++;
     const done = () => isOpen--;
