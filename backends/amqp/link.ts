@@ -18,6 +18,8 @@ import { Outbox } from "./outbox.ts";
 
 /** The time limit for the server to confirm the close of a connection, in milliseconds. */
 const FAREWELL = 1_000;
+/** The time limit for the first channel, in milliseconds. */
+const OPENING = 10_000;
 
 /** One connection. Once lost, it stays lost. */
 export class Link {
@@ -127,12 +129,21 @@ export class Link {
 
   /** Resolves with the link once it can publish. Closes the link if the server refuses. */
   async opened(): Promise<this> {
+    let late: ConnectionError | undefined;
+    // The limit of the client ends with the login, which a proxy may answer before it has a server.
+    const stop = after(OPENING, () => {
+      if (this.blocked !== undefined) return;
+      late = new ConnectionError(`the server opened no channel within ${OPENING / 1_000} s`);
+      this.#fail(late);
+    });
     try {
       await this.outbox.open();
       return this;
     } catch (error) {
       await this.close();
-      throw error;
+      throw late ?? error;
+    } finally {
+      stop();
     }
   }
 

@@ -12,7 +12,7 @@ import { inBackground } from "../../core/util/background.ts";
 import { quote } from "../../core/util/quote.ts";
 import { Link, OPTIONS } from "./link.ts";
 
-/** The time limit for the answer of one sentinel, in milliseconds. Others are asked after it. */
+/** The time limit for the answer of one sentinel, in milliseconds. After it, the next one is asked. */
 const PATIENCE = 2_000;
 
 /** The sentinels of a URL. */

@@ -1,13 +1,15 @@
 /** Requests that a server never answers, on a connection that lives. */
 
-import { assertEquals, assertStringIncludes } from "@std/assert";
-import { Broadcast } from "../../mod.ts";
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { deadline } from "@std/async";
+import { Broadcast, ConnectionError } from "../../mod.ts";
 import { messages, uniqueChannel } from "../conformance/harness.ts";
 import { withBroker } from "../services/broker.ts";
 import { Proxy } from "../services/proxy.ts";
 
-/** The class and the method of the AMQP request `queue.declare`. */
+/** The class and the method of AMQP requests. */
 const QUEUE_DECLARE = [0, 50, 0, 10];
+const CHANNEL_OPEN = [0, 20, 0, 10];
 /** The bytes of an AMQP frame beside its payload: the type, the channel, the size and the end. */
 const FRAMING = 8;
 /** The first byte of the MQTT request SUBSCRIBE. */
@@ -15,7 +17,16 @@ const SUBSCRIBE = 0x82;
 
 withBroker("amqp", (url) => {
   for (const scheme of ["amqp", "amqp-stream"]) {
-    test(scheme, url, (chunk) => framesOf(chunk).find(isDeclaration));
+    Deno.test(`${scheme}: connect() has its limit where the login is answered, and the first channel is not`, async () => {
+      await using proxy = await Proxy.start(Number(new URL(url).port));
+      proxy.rewriteRequests = (chunk) =>
+        framesOf(chunk).some((frame) => is(frame, CHANNEL_OPEN)) ? new Uint8Array() : chunk;
+      await using broadcast = new Broadcast(proxy.url(url).replace(/^\w+/, scheme));
+      const connecting = deadline(broadcast.connect(), 20_000);
+      await assertRejects(() => connecting, ConnectionError, "opened no channel within 10 s");
+    });
+
+    test(scheme, url, (chunk) => framesOf(chunk).find((frame) => is(frame, QUEUE_DECLARE)));
   }
 });
 
@@ -84,6 +95,6 @@ function framesOf(chunk: Uint8Array): Uint8Array[] {
   return frames;
 }
 
-function isDeclaration(frame: Uint8Array): boolean {
-  return frame[0] === 1 && QUEUE_DECLARE.every((byte, index) => frame[7 + index] === byte);
+function is(frame: Uint8Array, method: readonly number[]): boolean {
+  return frame[0] === 1 && method.every((byte, index) => frame[7 + index] === byte);
 }
