@@ -151,15 +151,20 @@ export class Link {
     return { complaint: this.#complaint! };
   }
 
-  /** Settles like a request. Rejects at once if the server refuses the subscription for answers. */
-  async unlessRefused<Value>(request: Promise<Value>): Promise<Value> {
+  /**
+   * Makes a request, and settles like it. Rejects at once if the server refuses the subscription for
+   * answers. Nothing is requested on a lost link: while a client closes, it takes a request that it
+   * never settles, with a timer.
+   */
+  async unlessRefused<Value>(request: () => Promise<Value>): Promise<Value> {
+    this.loss.throwIfAborted();
     let complain!: (error: Error) => void;
     const complaint = new Promise<never>((_, reject) => {
       complain = (error) => reject(refused(error));
     });
     this.#onComplaint.add(complain);
     try {
-      return await this.unlessLost(Promise.race([request, complaint]));
+      return await this.unlessLost(Promise.race([request(), complaint]));
     } finally {
       this.#onComplaint.delete(complain);
     }

@@ -138,14 +138,14 @@ export class Store {
   /** The sequences of removed messages in a range, or `undefined` if there are too many to list. */
   async deleted(from: number, to: number): Promise<number[] | undefined> {
     const { streams } = this.manager;
-    const { state } = await this.call(streams.info(this.name, { deleted_details: true }));
+    const { state } = await this.call(() => streams.info(this.name, { deleted_details: true }));
     if (state.num_deleted > MOST_DELETED) return undefined;
     return (state.deleted ?? []).filter((sequence) => sequence >= from && sequence <= to);
   }
 
   /** The last message of a subject, or the message of a sequence, if the stream still has it. */
   async find(query: { last_by_subj: string } | { seq: number }): Promise<Found | undefined> {
-    const found = await this.call(this.manager.streams.getMessage(this.name, query));
+    const found = await this.call(() => this.manager.streams.getMessage(this.name, query));
     if (!found) return undefined;
     const { data, seq, subject, time } = found;
     const headers = readHeaders({
@@ -156,8 +156,8 @@ export class Store {
     return { data, seq, subject, timestamp: time.getTime(), headers };
   }
 
-  /** Settles like a request, with converted errors. */
-  async call<Value>(request: Promise<Value>): Promise<Value> {
+  /** Makes a request, and settles like it, with converted errors. */
+  async call<Value>(request: () => Promise<Value>): Promise<Value> {
     try {
       return await this.link.unlessRefused(request);
     } catch (error) {
@@ -173,10 +173,8 @@ export class Store {
 
   async #info(): Promise<StreamInfo> {
     const { streams } = this.manager;
-    // A client with a destroyed socket would wait for the answer until its own timeout.
-    this.link.loss.throwIfAborted();
     try {
-      const info = this.#checked(await this.link.unlessRefused(this.#asked()));
+      const info = this.#checked(await this.link.unlessRefused(() => this.#asked()));
       this.#presence.wasThere = true;
       return info;
     } catch (error) {
@@ -186,19 +184,21 @@ export class Store {
     // Servers of version 2.9 report too early that a stream is deleted.
     if (this.#presence.wasThere) await this.#pause();
     this.#presence.wasThere = false;
-    const created = streams.add({
-      description: "Channels of Broadcaster",
-      subjects: [`${this.name}.>`],
-      republish: { src: `${this.name}.>`, dest: `${this.live}.>` },
-      "allow_direct": true,
-      duplicate_window: windowOf(this.#limits.max_age ?? 0),
-      ...this.#limits,
-    });
+    const create = () =>
+      streams.add({
+        description: "Channels of Broadcaster",
+        subjects: [`${this.name}.>`],
+        republish: { src: `${this.name}.>`, dest: `${this.live}.>` },
+        "allow_direct": true,
+        duplicate_window: windowOf(this.#limits.max_age ?? 0),
+        ...this.#limits,
+      });
     try {
-      return await this.link.unlessRefused(created);
+      return await this.link.unlessRefused(create);
     } catch (error) {
       // Another process may have created it first, with other limits.
-      const there = await streams.info(this.name).catch(() => undefined);
+      const there = await this.link.unlessRefused(() => streams.info(this.name))
+        .catch(() => undefined);
       if (there) return this.#checked(there);
       throw this.#explained(error);
     }
@@ -214,6 +214,7 @@ export class Store {
     try {
       return await new Promise<StreamInfo>((resolve, reject) => {
         const ask = () => {
+          if (this.link.lost) return reject(this.link.loss.reason);
           streams.info(this.name).then(resolve, reject);
           stop = after(AGAIN, ask);
         };

@@ -7,6 +7,7 @@
 import type { AckPolicy, ConsumerInfo, DeliverPolicy } from "@nats-io/jetstream";
 import type { Msg, MsgHdrs } from "@nats-io/transport-node";
 import { TemporaryError } from "../../../core/backend/errors.ts";
+import { inBackground } from "../../../core/util/background.ts";
 import { random } from "../../../core/util/random.ts";
 import { after } from "../../../core/util/timer.ts";
 import { NO_MESSAGES, refused } from "../errors.ts";
@@ -55,15 +56,17 @@ export class SubjectFilter {
   static async open(store: Store, subject: string, from: number): Promise<SubjectFilter> {
     const { consumers } = store.manager;
     const start = Math.max(1, from);
-    const info = await store.call(consumers.add(store.name, {
-      filter_subject: subject,
-      deliver_policy: "by_start_sequence" satisfies DeliverPolicy,
-      opt_start_seq: start,
-      ack_policy: "none" satisfies AckPolicy,
-      inactive_threshold: IDLE,
-      mem_storage: true,
-      num_replicas: 1,
-    }));
+    const info = await store.call(() =>
+      consumers.add(store.name, {
+        filter_subject: subject,
+        deliver_policy: "by_start_sequence" satisfies DeliverPolicy,
+        opt_start_seq: start,
+        ack_policy: "none" satisfies AckPolicy,
+        inactive_threshold: IDLE,
+        mem_storage: true,
+        num_replicas: 1,
+      })
+    );
     return new SubjectFilter(store, start, info);
   }
 
@@ -111,7 +114,7 @@ export class SubjectFilter {
       const request = JSON.stringify({ batch, no_wait: true, max_bytes: most });
       const subject = `$JS.API.CONSUMER.MSG.NEXT.${name}.${this.#consumer}`;
       link.client.publish(subject, request, { reply: inbox });
-      return await link.unlessRefused(round);
+      return await link.unlessRefused(() => round);
     } finally {
       stop();
       subscription.unsubscribe();
@@ -120,7 +123,8 @@ export class SubjectFilter {
 
   /** Removes the consumer. Otherwise the server would remove it later. */
   close(): void {
-    this.#store.manager.consumers.delete(this.#store.name, this.#consumer).catch(() => {});
+    const { link, manager, name } = this.#store;
+    inBackground(link.unlessRefused(() => manager.consumers.delete(name, this.#consumer)));
   }
 }
 
