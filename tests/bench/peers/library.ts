@@ -96,7 +96,7 @@ export class Library implements AsyncDisposable {
 
   async #fill(project: string): Promise<void> {
     const tarball = join(this.#app.folder, "package.tgz");
-    const pack = ["pack", "--allow-dirty", "--no-source-maps", "--output", tarball];
+    const pack = ["task", "pack", "--allow-dirty", "--output", tarball];
     await succeed(Deno.execPath(), pack, { cwd: project });
     const peers = Object.entries(PEERS).map(([name, version]) => `${name}@${version}`);
     await this.#app.install(tarball, ...peers);
