@@ -7,6 +7,7 @@
 import { Buffer } from "node:buffer";
 import type { Msg, MsgHdrs } from "@nats-io/transport-node";
 import { headersOf, lengthOfHeaders, type MessageHeaders } from "../../core/backend/headers.ts";
+import { SEQUENCE_HEADER } from "../../core/backend/kit/loss_detection.ts";
 import { nameOf } from "../../core/backend/name.ts";
 import { quote } from "../../core/util/quote.ts";
 
@@ -26,8 +27,9 @@ const RESERVED = /^nats-/i;
 
 /** Creates headers without the library. The client only asks for their bytes. */
 export function headerOf(fields: Readonly<Record<string, string>>): MsgHdrs {
-  const lines = Object.entries(fields).map(([name, value]) => `${name}: ${value}\r\n`);
-  const bytes = Buffer.from(`${FIRST}${lines.join("")}${LAST}`);
+  let text = FIRST;
+  for (const name in fields) text += `${name}: ${fields[name]}\r\n`;
+  const bytes = Buffer.from(text + LAST);
   const headers: Partial<MsgHdrs> & { encode(): Uint8Array } = { encode: () => bytes };
   return headers as unknown as MsgHdrs;
 }
@@ -52,11 +54,12 @@ export function readHeaders(message: Pick<Msg, "headers">): MsgHdrs | undefined 
 /** The headers of a message, without the server's. */
 export function headersIn(headers: MsgHdrs | undefined): MessageHeaders | undefined {
   if (!headers) return undefined;
-  return headersOf(
-    [...headers].flatMap(([name, values]) =>
-      RESERVED.test(name) ? [] : [[name, values.at(-1)] as const]
-    ),
-  );
+  const entries: (readonly [string, string | undefined])[] = [];
+  for (const [name, values] of headers) {
+    if (name !== SEQUENCE_HEADER && !RESERVED.test(name)) entries.push([name, values.at(-1)]);
+  }
+  // Most messages have no header but the sequence number.
+  return entries.length === 0 ? undefined : headersOf(entries);
 }
 
 /**

@@ -21,8 +21,12 @@ const RESERVED = /[\x00-\x20\x7f%*>]|\s/g;
 /** The first characters of the server's own subjects, and of subjects for answers to clients. */
 const OWN = /^(?:\$|_(?=INBOX(?:\.|$)))/;
 
+/** Channels that are their own subject. */
+const SIMPLE = /^(?!_INBOX\.)[\w-]+(?:\.[\w-]+)*$/;
+
 /** The subject of a channel. */
 export function subjectOf(channel: string): string {
+  if (SIMPLE.test(channel) && channel !== "_INBOX") return channel;
   return channel.split(".").map((token) => token === "" ? "%" : token.replace(RESERVED, escaped))
     .join(".").replace(OWN, escaped);
 }

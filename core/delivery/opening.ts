@@ -141,14 +141,30 @@ function readerOf<Message>(
   if (typeof Object(events).getReader !== "function") throw notEvents(events);
   const { target, close } = events as Partial<Subscription<Message>>;
   if (target !== undefined && typeof close === "function") {
-    const cursor = events.values() as SubscriptionCursor<Message>;
-    return { cursor, next: () => cursor.next(), leave: () => cursor.return() };
+    return new CursorReader(events.values() as SubscriptionCursor<Message>);
   }
   const reader = events.getReader();
   return {
     next: () => reader.read() as ReturnType<EventsReader<Message>["next"]>,
     leave: () => reader.cancel(),
   };
+}
+
+/** Reads a subscription. A class, since a server keeps one for each client. */
+class CursorReader<Message> implements EventsReader<Message> {
+  readonly cursor: SubscriptionCursor<Message>;
+
+  constructor(cursor: SubscriptionCursor<Message>) {
+    this.cursor = cursor;
+  }
+
+  next(): ReturnType<EventsReader<Message>["next"]> {
+    return this.cursor.next();
+  }
+
+  leave(): Promise<unknown> {
+    return this.cursor.return();
+  }
 }
 
 function notEvents(events: unknown): TypeError {

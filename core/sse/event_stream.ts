@@ -94,8 +94,8 @@ export class EventStream<Message> implements Consumer<Message> {
   #gapWritten = false;
   /** The time of `performance.now()` when bytes were last written. */
   #writtenAt = 0;
-  #stopHeartbeat: () => void = () => {};
-  #forgetSignal: () => void = () => {};
+  #stopHeartbeat: (() => void) | undefined;
+  #forgetSignal: (() => void) | undefined;
 
   /**
    * @param events Events to read, or a promise or a function that returns them.
@@ -284,8 +284,8 @@ export class EventStream<Message> implements Consumer<Message> {
   #release(): void {
     this.#left = true;
     this.#pump?.stop();
-    this.#stopHeartbeat();
-    this.#forgetSignal();
+    this.#stopHeartbeat?.();
+    this.#forgetSignal?.();
   }
 }
 

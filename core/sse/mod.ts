@@ -206,7 +206,7 @@ export async function sendEventStream<Event extends BroadcastEvent<unknown>>(
   const isNeeded = !isHead && !hasLeft(response);
   if (isNeeded || typeof events !== "function") {
     const source = sourceOf(events, options, SEND_OPTIONS);
-    if (isNeeded) return await send(source, response, headers);
+    if (isNeeded) return send(source, response, headers);
     await source.cancel();
   }
   if (!isHead) return;

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { EventStream } from "./event_stream.ts";
+import type { EventStream, Sink } from "./event_stream.ts";
 
 /** The socket of a client: it emits `close` when the connection is closed. */
 export interface ClientSocket {
@@ -91,30 +91,54 @@ function watch(socket: ClientSocket): Set<() => void> {
  */
 export function sendBody(stream: EventStream<unknown>, response: ServerResponse): Promise<void> {
   return new Promise((resolve, reject) => {
-    const drain = () => {
-      sink.hasRoom = true;
-      stream.resume();
-    };
-    const sink = {
-      hasRoom: true,
-      get isEmpty() {
-        return sink.hasRoom;
-      },
-      write(chunk: Uint8Array) {
-        if (!hasLeft(response)) sink.hasRoom = response.write(chunk);
-      },
-      close() {
-        response.off("drain", drain);
-        if (!hasLeft(response)) response.end();
-        resolve();
-      },
-      fail(error: unknown) {
-        response.off("drain", drain);
-        response.destroy();
-        reject(error);
-      },
-    };
-    response.on("drain", drain);
-    stream.start(sink);
+    stream.start(new Body(stream, response, resolve, reject));
   });
+}
+
+/** The body of a response. A class, since a server keeps one for each client. */
+class Body implements Sink {
+  /** Whether the response takes more bytes before `drain`. */
+  hasRoom = true;
+  readonly #stream: EventStream<unknown>;
+  readonly #response: ServerResponse;
+  readonly #resolve: () => void;
+  readonly #reject: (reason: unknown) => void;
+
+  constructor(
+    stream: EventStream<unknown>,
+    response: ServerResponse,
+    resolve: () => void,
+    reject: (reason: unknown) => void,
+  ) {
+    this.#stream = stream;
+    this.#response = response;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    response.on("drain", this.#drain);
+  }
+
+  get isEmpty(): boolean {
+    return this.hasRoom;
+  }
+
+  write(chunk: Uint8Array): void {
+    if (!hasLeft(this.#response)) this.hasRoom = this.#response.write(chunk);
+  }
+
+  close(): void {
+    this.#response.off("drain", this.#drain);
+    if (!hasLeft(this.#response)) this.#response.end();
+    this.#resolve();
+  }
+
+  fail(error: unknown): void {
+    this.#response.off("drain", this.#drain);
+    this.#response.destroy();
+    this.#reject(error);
+  }
+
+  readonly #drain = (): void => {
+    this.hasRoom = true;
+    this.#stream.resume();
+  };
 }

@@ -56,6 +56,8 @@ export class SequenceTracker {
    * has one run. A number that is far from it starts another run, since it may be forged.
    */
   readonly #runs = new Map<string, number[]>();
+  /** The nonce and the runs of the last message, which is the most recently used entry. */
+  #latest: { readonly nonce: string; readonly runs: number[] } | undefined;
 
   /**
    * Records a received message.
@@ -65,11 +67,18 @@ export class SequenceTracker {
    * credible is a loss of unknown size.
    */
   loss(header: string | undefined): Loss | undefined {
+    const latest = this.#latest;
+    // Most messages follow the one before them.
+    if (latest && header === `${latest.nonce}:${latest.runs[0]! + 1}`) {
+      latest.runs[0]!++;
+      return undefined;
+    }
     const [, nonce, digits] = PATTERN.exec(header ?? "") ?? [];
     if (nonce === undefined) return undefined;
     const number = Number(digits);
     const runs = this.#runs.get(nonce) ?? [];
     touch(this.#runs, nonce, runs);
+    this.#latest = { nonce, runs };
     const index = runs.findIndex((last) => Math.abs(number - last) <= LARGEST);
     const last = runs[index];
     if (last === undefined) {
