@@ -11,7 +11,7 @@ import { Scope } from "../backend/id.ts";
 import type { Position } from "../backend/position.ts";
 import { inBackground } from "../util/background.ts";
 import { backoff } from "../util/backoff.ts";
-import { LONGEST, soon } from "../util/timer.ts";
+import { LONGEST, soon, turn } from "../util/timer.ts";
 import type { Capabilities } from "./capabilities.ts";
 import type { Connection } from "./connection.ts";
 import { HeldChannels } from "./held_channels.ts";
@@ -20,6 +20,9 @@ import { Unanswered } from "./unanswered.ts";
 
 /** The maximum number of scopes to keep. */
 const SCOPES = 1_000;
+
+/** Number of messages within this process after which the event loop gets a turn. */
+const TURN = 128;
 
 /**
  * Publishes the messages of one turn of the event loop together, in order. Without a connection
@@ -118,13 +121,12 @@ export class Publisher {
     backend.check?.(message.channel, message.payload, message);
     const answers = handed(backend, [message]);
     const answer = "then" in answers ? answers : answers[0];
-    if (answer === null) {
+    if (answer === null || answer && "places" in answer) {
       this.#countAccepted(message.channel);
-      return Promise.resolve(undefined);
-    }
-    if (answer && "places" in answer) {
-      this.#countAccepted(message.channel);
-      return Promise.resolve(this.#scopeOf(backend, message.channel).id(answer));
+      const id = answer ? this.#scopeOf(backend, message.channel).id(answer) : undefined;
+      // A loop that only awaits `publish()` would otherwise starve readers, and all input and output
+      // of the process.
+      return this.accepted % TURN === 0 ? turn().then(() => id) : Promise.resolve(id);
     }
     return new Promise((resolve, reject) => {
       const entry = new Outgoing(message, this.#count++, resolve, reject, this.#onSettled);

@@ -1,6 +1,6 @@
 /** What becomes of messages that are on their way. */
 
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { MemoryBackend } from "../../../backends/memory/log.ts";
 import { Broadcast, ClosedError, OutcomeUnknownError } from "../../../mod.ts";
 
@@ -58,3 +58,25 @@ Deno.test("a signal aborts a message that a backend of this process has not answ
   await assertRejects(() => published, Error, "enough");
   await broadcast.disconnect();
 });
+
+for (const url of ["memory://", "memory://?history=0"]) {
+  Deno.test(`${url}: a loop that only awaits publish() gives readers and timers their turns`, async () => {
+    await using broadcast = new Broadcast(url);
+    const subscription = await broadcast.subscribe("numbers");
+    let received = 0;
+    const reading = (async () => {
+      for await (const { message, gap } of subscription) {
+        assertEquals([message, gap], [`${received}`, undefined]);
+        received++;
+      }
+    })();
+    let fired = false;
+    const timer = setTimeout(() => fired = true);
+    for (let sent = 0; sent < 5_000; sent++) await broadcast.publish("numbers", `${sent}`);
+    clearTimeout(timer);
+    assert(fired, "the timer has not fired");
+    assert(received > 4_500, `${received} of 5,000 were received`);
+    subscription.close();
+    await reading;
+  });
+}
