@@ -103,11 +103,16 @@ const FULL_QUEUE = /^(PreCommit_Notify|asyncQueue)/;
  * The meaning of an error. An error of neither the server nor the client means a lost connection.
  */
 export function meaningOf(error: unknown): Meaning {
-  const { name, routine } = Object(error) as { name?: unknown; routine?: unknown };
+  const { routine } = Object(error) as { routine?: unknown };
   const code = codeOf(error);
-  if (name !== "PostgresError") return CLIENT.get(code) ?? "lost";
+  if (!isOfServer(error)) return CLIENT.get(code) ?? "lost";
   if (code === "54000" && FULL_QUEUE.test(String(routine))) return "later";
   return SERVER.get(code) ?? SERVER.get(code.slice(0, 2)) ?? "unknown";
+}
+
+/** Whether an error comes from the server or a pooler, and not from the client library. */
+export function isOfServer(error: unknown): boolean {
+  return (Object(error) as { name?: unknown }).name === "PostgresError";
 }
 
 /** Whether the session must be closed after an error. */
@@ -146,9 +151,12 @@ export function isUnserializable(error: unknown): boolean {
   return stateOf(error) === "40001";
 }
 
-/** The error for a lost session. */
+/** The error for a lost session, with the server's reason if there is one. */
 export function lostError(cause?: unknown): ConnectionError {
-  return new ConnectionError("the connection to the server was lost", { cause });
+  const reason = isOfServer(cause)
+    ? `the server ended the connection: ${(cause as Error).message}`
+    : "the connection to the server was lost";
+  return new ConnectionError(reason, { cause });
 }
 
 /** The error for a backend that is used after it was closed. */

@@ -7,13 +7,14 @@
 import type { Socket } from "node:net";
 import type { Sql } from "postgres";
 import type { ServerFacts } from "../../core/backend/contract.ts";
-import { RefusedError, TemporaryError } from "../../core/backend/errors.ts";
+import { ConnectionError, RefusedError, TemporaryError } from "../../core/backend/errors.ts";
 import { withLoginHelp } from "../../core/backend/kit/connecting_help.ts";
 import { tlsVersionOf } from "../../core/backend/kit/tls_version.ts";
 import { unlessAborted } from "../../core/util/abort.ts";
 import { after } from "../../core/util/timer.ts";
-import { answered, errorOf, lostError } from "./errors.ts";
+import { answered, errorOf, isOfServer, lostError } from "./errors.ts";
 import { factsOf } from "./facts.ts";
+import { fatalErrorIn } from "./fatal.ts";
 import { openSocket, silenceOf } from "./socket.ts";
 import { isOfPooler, type Row, SESSION, type Statements } from "./statement.ts";
 import type { Settings } from "./url.ts";
@@ -45,6 +46,8 @@ export class Link implements Statements {
   readonly #events: LinkEvents;
   readonly #settings: Settings;
   #socket: Socket | undefined;
+  /** The last bytes of the server. */
+  #received: Uint8Array | undefined;
   #ended: Promise<void> | undefined;
   #reason: unknown;
   /** The number of unanswered statements. */
@@ -153,7 +156,7 @@ export class Link implements Statements {
       if (limit !== "0" && !this.isPooled) await this.#sql.unsafe("set idle_session_timeout = 0");
     } catch (cause) {
       this.#lose();
-      throw this.#refusal(this.#reason ?? cause);
+      throw this.#refusal(isOfServer(cause) ? cause : this.#reason ?? cause);
     } finally {
       stop?.();
     }
@@ -173,6 +176,10 @@ export class Link implements Statements {
     this.#underway++;
     try {
       return await answered(statement, (error) => this.end(error));
+    } catch (error) {
+      // The client knows only that the connection is closed.
+      const reason = error instanceof ConnectionError ? this.#fatal ?? this.#reason : undefined;
+      throw reason ? lostError(reason) : error;
     } finally {
       if (--this.#underway === 0) this.#onIdle();
     }
@@ -204,12 +211,19 @@ export class Link implements Statements {
     if (this.lost || this.#socket) throw lostError();
     const { endpoint } = this.#settings;
     const socket = await openSocket(endpoint, (socket) => this.#socket = socket);
+    socket.on("data", (bytes: Uint8Array) => this.#received = bytes);
     // The client names the server by these properties in its errors.
     return Object.assign(socket, { host: endpoint.host, port: endpoint.port });
   }
 
+  /** The reason that the server gave before it closed the connection. */
+  get #fatal(): Error | undefined {
+    return this.#received && fatalErrorIn(this.#received);
+  }
+
   #lose(): void {
     if (this.lost) return;
+    this.#reason = this.#fatal ?? this.#reason;
     this.#leave();
     this.#ended = this.#shut();
   }

@@ -12,6 +12,8 @@ export interface PgBouncerOptions {
   mode: "session" | "transaction" | "statement";
   /** How many sessions it has for each user and database. */
   size?: number;
+  /** How long a client waits for a session, in seconds. */
+  wait?: number;
 }
 
 /** Finds a PgBouncer for this run; its `url` is its path. */
@@ -24,7 +26,7 @@ export async function locate(): Promise<Located> {
 }
 
 /** Starts a PgBouncer of a test's own, which takes everybody for the user `postgres`. */
-export async function start({ server, mode, size = 3 }: PgBouncerOptions): Promise<Server> {
+export async function start({ server, mode, size = 3, wait = 120 }: PgBouncerOptions): Promise<Server> {
   const command = await path();
   const port = freePort();
   const directory = await Deno.makeTempDir({ prefix: "pgbouncer-" });
@@ -36,7 +38,8 @@ export async function start({ server, mode, size = 3 }: PgBouncerOptions): Promi
     [
       ...["[databases]", `* = host=127.0.0.1 port=${server} user=postgres`],
       ...["[pgbouncer]", "listen_addr = 127.0.0.1", `listen_port = ${port}`, "unix_socket_dir ="],
-      ...["auth_type = any", `pool_mode = ${mode}`, `default_pool_size = ${size}`, ""],
+      ...["auth_type = any", `pool_mode = ${mode}`, `default_pool_size = ${size}`],
+      ...[`query_wait_timeout = ${wait}`, ""],
     ].join("\n"),
   );
   return await Server.start({

@@ -27,9 +27,9 @@ class Pooled implements AsyncDisposable {
     this.#servers = [pooler, server];
   }
 
-  static async start(mode: pgbouncer.PgBouncerOptions["mode"]): Promise<Pooled> {
+  static async start(mode: pgbouncer.PgBouncerOptions["mode"], wait?: number): Promise<Pooled> {
     const server = await start();
-    return new Pooled(server, await pgbouncer.start({ server: server.port, mode }));
+    return new Pooled(server, await pgbouncer.start({ server: server.port, mode, wait }));
   }
 
   /** A client as an application has it, which prepares its statements. */
@@ -72,6 +72,21 @@ withBroker("pgbouncer", () => {
       await using broadcast = new Broadcast(`${url}?connect_timeout=2`);
       const connecting = deadline(broadcast.connect(), 30_000);
       await assertRejects(() => connecting, ConnectionError, "did not answer within 2 s");
+    });
+
+    Deno.test(`${scheme}: the reason why a pooler ends a connection is in the error`, async () => {
+      await using pooled = await Pooled.start("transaction", 1);
+      const url = pooled.url.replace("postgres:", `${scheme}:`);
+      await using before = new Broadcast(url);
+      await before.connect();
+      await before.disconnect();
+      await pooled.server.stop("SIGKILL");
+      await using broadcast = new Broadcast(url, { timeout: 5_000 });
+      await assertRejects(
+        () => broadcast.connect(),
+        ConnectionError,
+        ": query_wait_timeout",
+      );
     });
   }
 

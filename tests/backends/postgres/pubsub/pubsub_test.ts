@@ -190,6 +190,21 @@ withBroker("postgres", (url) => {
     await client.end();
   });
 
+  Deno.test("postgres: the reason why a server ends a connection is in the error of statechange", async () => {
+    const client = postgres(url);
+    const channel = uniqueChannel();
+    await using broadcast = new Broadcast(url);
+    await broadcast.subscribe(channel);
+    const lost = Promise.withResolvers<Error>();
+    broadcast.addEventListener("statechange", ({ error }) => error && lost.resolve(error));
+    await client`select pg_terminate_backend(pid) from pg_stat_activity where query like ${`listen "${channel}"%`}`;
+    assertEquals(
+      (await lost.promise).message,
+      "the server ended the connection: terminating connection due to administrator command",
+    );
+    await client.end();
+  });
+
   Deno.test("postgres: a server-side disconnect of the user's client is a gap", async () => {
     const client = postgres(url);
     const channel = uniqueChannel();
