@@ -84,7 +84,13 @@ export class Connection {
 
   /** `true` while connected. */
   get up(): boolean {
-    if (this.backend?.connected === false) this.lose(this.generation, this.error);
+    if (this.state === "connected" && this.backend!.connected === false) {
+      // The backend has noticed the loss first. Its tails have not reported the reason yet.
+      this.lose(
+        this.generation,
+        new ConnectionError(`the connection to ${this.address} was lost`),
+      );
+    }
     return this.state === "connected";
   }
 

@@ -1,4 +1,4 @@
-import { assert } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { MemoryBackend } from "../../../backends/memory/log.ts";
 import { Connection } from "../../../core/broker/connection.ts";
 import { Random } from "../../conformance/random.ts";
@@ -40,4 +40,20 @@ Deno.test("a link that is cut again and again is connected for most of the time"
 Deno.test("a server that accepts and closes is asked ever less", async () => {
   const pauses = await pausesAfter(10);
   assert(pauses.at(-1)! >= 2_500, `${pauses}`);
+});
+
+Deno.test("a loss that the backend notices before its tails do has an error, too", async () => {
+  const backend = new MemoryBackend();
+  const errors: unknown[] = [];
+  const connection = new Connection({
+    open: () => Promise.resolve(backend),
+    probe: 0,
+    onState: (state, error) => state === "reconnecting" && errors.push(error),
+  });
+  await connection.ready();
+  Object.assign(backend, { connected: false });
+  assert(!connection.up);
+  assertEquals(String(errors), "ConnectionError: the connection to memory:// was lost");
+  connection.shut();
+  await connection.close();
 });
