@@ -52,6 +52,8 @@ export class Link implements Statements {
   #reason: unknown;
   /** The number of unanswered statements. */
   #underway = 0;
+  /** Statements that wait for the one before, if there is a pooler. */
+  readonly #waiting: (() => void)[] = [];
   #onIdle: () => void = () => {};
 
   /**
@@ -82,16 +84,16 @@ export class Link implements Statements {
   }
 
   /** See `Statements`. */
-  async query(text: string, values: readonly (string | null)[]): Promise<readonly Row[]> {
-    this.#check();
-    const statement = this.#sql.unsafe(text, [...values], { prepare: !this.isPooled });
-    return await this.#answered(statement.values() as unknown as Promise<Row[]>);
+  query(text: string, values: readonly (string | null)[]): Promise<readonly Row[]> {
+    return this.#send(() => {
+      const statement = this.#sql.unsafe(text, [...values], { prepare: !this.isPooled });
+      return statement.values() as unknown as Promise<Row[]>;
+    });
   }
 
   /** See `Statements`. */
   async run(text: string): Promise<void> {
-    this.#check();
-    await this.#answered(this.#sql.unsafe(text));
+    await this.#send(() => this.#sql.unsafe(text));
   }
 
   /** Facts about the server. */
@@ -170,19 +172,31 @@ export class Link implements Statements {
   }
 
   /**
-   * Settles like a statement. Closes the session after its last statement if the error requires it.
+   * Sends a statement, and settles like it. Closes the session after its last statement if the error
+   * requires it.
    */
-  async #answered<Value>(statement: Promise<Value>): Promise<Value> {
+  async #send<Value>(statement: () => Promise<Value>): Promise<Value> {
+    this.#check();
     this.#underway++;
     try {
-      return await answered(statement, (error) => this.end(error));
+      // PgBouncer takes the server away after each answer, with the answer to a statement that was
+      // sent meanwhile. It is then lost.
+      if (this.isPooled) await this.#turn();
+      return await answered(statement(), (error) => this.end(error));
     } catch (error) {
       // The client knows only that the connection is closed.
       const reason = error instanceof ConnectionError ? this.#fatal ?? this.#reason : undefined;
       throw reason ? lostError(reason) : error;
     } finally {
+      this.#waiting.shift()?.();
       if (--this.#underway === 0) this.#onIdle();
     }
+  }
+
+  /** Resolves once all earlier statements are answered. */
+  async #turn(): Promise<void> {
+    if (this.#underway > 1) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    this.#check();
   }
 
   /** The error for a connection that could not be opened. */

@@ -142,6 +142,27 @@ withBroker("pgbouncer", () => {
     });
   }
 
+  Deno.test("postgres-stream: all that is asked for in one turn is answered through a pooler", async () => {
+    await using pooled = await Pooled.start("transaction");
+    const url = pooled.url.replace("postgres:", "postgres-stream:");
+    await using publisher = new Broadcast(url);
+    await publisher.publish("one", "1");
+    async function ask(): Promise<void> {
+      await using broadcast = new Broadcast(url);
+      await broadcast.connect();
+      // The session that listens also reads.
+      const [subscription, ...pages] = await Promise.all([
+        broadcast.subscribe("one"),
+        broadcast.history("one"),
+        broadcast.history("two"),
+      ]);
+      assertEquals(pages.map(({ length }) => length), [1, 0]);
+      subscription.close();
+    }
+    // A statement without an answer would be found by a probe, after 15 seconds.
+    await deadline(Promise.all(Array.from({ length: 20 }, ask)), 12_000);
+  });
+
   Deno.test("postgres: a pooler in session mode is as good as none", async () => {
     await using pooled = await Pooled.start("session");
     for (const open of [pubsub, log]) {
