@@ -53,7 +53,7 @@ export class BorrowedLink implements Statements {
    * @returns A function that stops it.
    */
   async listen(channel: string, { onNotify, onListening }: ChannelListener) {
-    const [row] = await this.query("select pg_is_in_recovery()::text", []);
+    const [row] = await this.query("select $1 || pg_is_in_recovery()::text", [""]);
     if (row?.[0] === "true") {
       throw new TemporaryError("the server is a standby, which does not accept LISTEN");
     }
@@ -74,7 +74,9 @@ export class BorrowedLink implements Statements {
 
   /** Checks that the server answers. */
   async probe(signal: AbortSignal): Promise<void> {
-    await unlessAborted(signal, this.run("select 1"));
+    // A statement with a parameter. The client would send others right after one without, and
+    // PgBouncer would lose their answers.
+    await unlessAborted(signal, this.query("select $1::text", ["1"]));
   }
 
   /** The client's listeners, which are a property of its method. */
