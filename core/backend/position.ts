@@ -127,9 +127,17 @@ export class Position {
   }
 }
 
-function textOf({ shard, at, sub, fingerprint }: Place): string {
-  return (shard === 0 ? "" : `${shard.toString(36)}-`) + base36(at) +
+/** The last place that was written. A publisher and a subscriber in one process share it. */
+let written: Place | undefined;
+let text = "";
+
+function textOf(place: Place): string {
+  if (place === written) return text;
+  const { shard, at, sub, fingerprint } = place;
+  text = (shard === 0 ? "" : `${shard.toString(36)}-`) + base36(at) +
     (sub === 0 ? "" : `.${sub.toString(36)}`) + (fingerprint === "" ? "" : `_${fingerprint}`);
+  written = place;
+  return text;
 }
 
 function number(text: string): number {

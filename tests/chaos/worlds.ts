@@ -244,7 +244,7 @@ export const KINDS: readonly Kind[] = [
     clients: ["postgres"],
     limits: { ...QUICK, servers: 2 },
     // PgBouncer asks a server that was away once in 15 seconds: `server_login_retry`.
-    settling: 45,
+    settling: 30,
     start: behindPooler,
   },
   {

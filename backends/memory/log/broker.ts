@@ -11,7 +11,7 @@ import type { BackendRecord, OutgoingPayload } from "../../../core/backend/contr
 import type { Position } from "../../../core/backend/position.ts";
 import { inBackground } from "../../../core/util/background.ts";
 import { after } from "../../../core/util/timer.ts";
-import type { Added } from "./channel.ts";
+import type { Stored } from "./channel.ts";
 import { MemoryStore } from "./store.ts";
 
 /** The time that a named broker outlives its last backend, in milliseconds. */
@@ -24,7 +24,7 @@ const LINGER = 10_000;
 const BROKERS = Symbol.for("@broadcaster/broadcaster/memory/1");
 
 /** A delivered record. Without a log it has no place. */
-export type Delivered = Added | BackendRecord & { readonly order?: undefined };
+export type Delivered = Stored | BackendRecord & { readonly order?: undefined };
 
 /** A record that is to be delivered. */
 interface Published {

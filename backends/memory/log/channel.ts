@@ -4,7 +4,13 @@
  * @module
  */
 
-import type { BackendRecord, Item, Page, ReadOptions } from "../../../core/backend/contract.ts";
+import type {
+  BackendRecord,
+  Item,
+  OutgoingPayload,
+  Page,
+  ReadOptions,
+} from "../../../core/backend/contract.ts";
 import { lengthOfHeaders } from "../../../core/backend/headers.ts";
 import { sizeOf } from "../../../core/backend/kit/queue_tail.ts";
 import { type Place, Position } from "../../../core/backend/position.ts";
@@ -12,21 +18,20 @@ import { random } from "../../../core/util/random.ts";
 import { Ring } from "../../../core/util/ring.ts";
 
 /** The approximate overhead of a record and of a log, in bytes. */
-const RECORD = 96;
+const RECORD = 144;
 const LOG = 512;
 
-/** A stored record. */
-export interface Stored extends Pick<BackendRecord, "payload"> {
+/** A record with its places in the log of its channel and among all. */
+export interface Stored extends BackendRecord {
   /** The headers of the message, if any. */
   readonly headers: BackendRecord["headers"];
   /** The time of publishing, in milliseconds since the Unix epoch. */
   readonly timestamp: number;
+  /** The place in the log of the channel. */
+  readonly place: Place;
   /** The place among the records of all channels. */
   readonly order: number;
 }
-
-/** A record with its places in the log of its channel and among all. */
-export type Added = BackendRecord & Stored & { readonly place: Place };
 
 /** The newest records of a channel, numbered from 1. */
 export class MemoryLog {
@@ -56,13 +61,19 @@ export class MemoryLog {
     return Position.of(this.#place(this.records.head - 1));
   }
 
-  /** Adds a record. Removes the oldest one if the log is full. */
-  push(stored: Stored): Added {
+  /**
+   * Adds a message. Removes the oldest one if the log is full.
+   *
+   * @param timestamp The time of publishing, in milliseconds since the Unix epoch.
+   * @param order The place among the records of all channels.
+   */
+  push({ payload, headers }: OutgoingPayload, timestamp: number, order: number): Stored {
     const { records } = this;
-    const number = records.head;
-    if (number - records.oldest === records.limits.count) this.#forget();
+    const place = this.#place(records.head);
+    if (place.at - records.oldest === records.limits.count) this.#forget();
+    const stored: Stored = { kind: "record", payload, headers, timestamp, place, order };
     records.push(stored, costOf(stored));
-    return this.#record(number);
+    return stored;
   }
 
   /** Removes the oldest records until `bytes` bytes are free. The newest record stays. */
@@ -89,7 +100,7 @@ export class MemoryLog {
     }
     const first = after ? from : Math.max(from, end - limit);
     for (let number = first; number < Math.min(end, first + limit); number++) {
-      items.push(this.#record(number));
+      items.push(this.records.at(number));
     }
     return { from: after ?? Position.of(this.#place(first - 1)), items };
   }
@@ -99,11 +110,6 @@ export class MemoryLog {
     const { at, fingerprint } = before.newest ?? { at: 0, fingerprint: this.epoch };
     // A position of a deleted log has no events before it.
     return fingerprint === this.epoch ? at : 0;
-  }
-
-  #record(number: number): Added {
-    const { payload, headers, timestamp, order } = this.records.at(number);
-    return { kind: "record", payload, headers, timestamp, place: this.#place(number), order };
   }
 
   #place(at: number): Place {

@@ -15,7 +15,7 @@ import type {
 import type { Pattern } from "../../../core/backend/pattern.ts";
 import { type Place, Position } from "../../../core/backend/position.ts";
 import { random } from "../../../core/util/random.ts";
-import { type Added, MemoryLog, type Stored } from "./channel.ts";
+import { MemoryLog, type Stored } from "./channel.ts";
 import { Keys } from "./keys.ts";
 
 /** The limit of all logs together, in bytes. */
@@ -76,8 +76,8 @@ export class MemoryStore {
    *
    * @returns The record, if one was added, and the position of the message.
    */
-  push(message: OutgoingPayload): { readonly record?: Added; readonly position: Position } {
-    const { channel, payload, headers, once } = message;
+  push(message: OutgoingPayload): { readonly record?: Stored; readonly position: Position } {
+    const { channel, once } = message;
     const timestamp = Date.now();
     const known = once && this.#keys.find(channel, once, timestamp);
     if (known) return { position: known };
@@ -89,7 +89,7 @@ export class MemoryStore {
       this.#newest = log;
     }
     this.#bytes -= log.bytes;
-    const record = log.push({ payload, headers, timestamp, order: ++this.#orders });
+    const record = log.push(message, timestamp, ++this.#orders);
     this.#bytes += log.bytes;
     const position = Position.of(record.place);
     if (once) this.#keys.add(channel, once, position, timestamp);
