@@ -223,7 +223,11 @@ const CLIENTS = {
     await admin.createTopics({ topics: channels.map((topic) => ({ topic })) });
     return {
       async subscribe(topics) {
-        const joined = new Promise((resolve) => consumer.on(consumer.events.GROUP_JOIN, resolve));
+        // A broker that has just started does not coordinate groups yet.
+        const joined = new Promise((resolve, reject) => {
+          consumer.on(consumer.events.GROUP_JOIN, resolve);
+          consumer.on(consumer.events.CRASH, ({ payload }) => reject(payload.error));
+        });
         await consumer.subscribe({ topics });
         await consumer.run({
           eachMessage: ({ topic, message }) => hear(topic, message.value.toString()),

@@ -362,8 +362,8 @@ export function outcomes(results: readonly Result[], title: string, palette: Pal
   const parts = ["delivered", "told", "silent"] as const;
   const names = {
     delivered: "delivered",
-    told: "missing, and told",
-    silent: "missing in silence",
+    told: "missing, reported",
+    silent: "missing, not reported",
   };
   // Parts of a whole have to add up, which medians do not.
   const meanOf = (measure: string, index: number) => {
@@ -376,9 +376,9 @@ export function outcomes(results: readonly Result[], title: string, palette: Pal
     label: [
       `${percent(meanOf("delivered", index))}`,
       meanOf("silent", index) > 0
-        ? `${percent(meanOf("silent", index))} in silence`
+        ? `${percent(meanOf("silent", index))} not reported`
         : meanOf("told", index) > 0
-        ? `${Math.round(meanOf("gaps", index))} gaps told`
+        ? `${Math.round(meanOf("gaps", index))} gaps reported`
         : "nothing missing",
     ].join(", "),
   }));

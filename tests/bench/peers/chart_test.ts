@@ -58,7 +58,7 @@ Deno.test("what became of messages adds up, and each contender says what it lost
     contenders: [{ name: "redis://", kind: "ours", rounds }],
   }));
   const svg = await draw(chart([outcomes(results, "Cuts", PALETTES.light)], PALETTES.light), "");
-  assert(svg.includes(">53.3 %, 3.3 % in silence<"), svg);
+  assert(svg.includes(">53.3 %, 3.3 % not reported<"), svg);
   const ends = [...svg.matchAll(/<path d="M([\d.]+),[\d.]+h([\d.]+)v12/g)]
     .map(([, start, width]) => Number(start) + Number(width));
   assertEquals(ends.length, 3);

@@ -100,11 +100,11 @@ const SECTIONS: readonly Section[] = [
   {
     title: "When the link is cut",
     about:
-      "What arrives at a subscriber whose link to Redis is cut ten times, for 150 ms each, while " +
-      "the publisher's link holds and 500 messages a second are published. All contenders run at the same time, through the same proxy, each as its " +
-      "documentation says: oRPC subscribes again after an error, with the last id where it can " +
-      "resume. Told is what lies where the subscriber had an event of a gap or an error; who resumes " +
-      "with an id is told nothing. Missing in silence is all else that did not arrive.",
+      "The subscriber's link to Redis is cut ten times, for 150 ms each. The publisher's link is not " +
+      "cut, and 500 messages a second are published. All contenders run at the same time, through " +
+      "the same proxy, each as its documentation recommends: oRPC subscribes again after an error, " +
+      "with the last id where it can resume. A missing message counts as reported if the subscriber " +
+      "received a gap or an error between the messages around it.",
     rows: /^cuts$/,
     panels: (brought, palette) =>
       brought.map(({ row, results }) => outcomes(results, row.title, palette)),

@@ -337,10 +337,10 @@ function cuts(): Row {
     title: `The subscriber's link to Redis is cut ${count} times`,
     measures: [
       { name: "delivered", title: "Delivered", unit: "%" },
-      { name: "told", title: "Missing, and the subscriber was told", unit: "%", fewer: true },
-      { name: "silent", title: "Missing in silence", unit: "%", fewer: true },
+      { name: "told", title: "Missing, reported", unit: "%", fewer: true },
+      { name: "silent", title: "Missing, not reported", unit: "%", fewer: true },
       { name: "twice", title: "Delivered twice", unit: "messages", fewer: true },
-      { name: "gaps", title: "Times that the subscriber was told", unit: "gaps", fewer: true },
+      { name: "gaps", title: "Reports of missing messages", unit: "reports", fewer: true },
     ],
     where: "node",
     topic: "cuts",
