@@ -3,6 +3,8 @@
  * Requests are pipelined. Plain JavaScript, for Deno and for Node.
  */
 
+import { Buffer } from "node:buffer";
+
 const LIVE = "bare";
 
 /**
@@ -166,8 +168,7 @@ const CLIENTS = {
           const take = ({ content }) => options.hear(channel, content.toString());
           await lane.consume(queue, take, { noAck: true });
         })),
-      publish: (channel, message) =>
-        void lane.publish(LIVE, channel, new TextEncoder().encode(message)),
+      publish: (channel, message) => void lane.publish(LIVE, channel, Buffer.from(message)),
       close,
     };
   },
@@ -189,7 +190,7 @@ const CLIENTS = {
           });
         })),
       publish: (channel, message) =>
-        void lane.sendToQueue(`${LIVE}.${channel}`, new TextEncoder().encode(message)),
+        void lane.sendToQueue(`${LIVE}.${channel}`, Buffer.from(message)),
       close,
     };
   },
