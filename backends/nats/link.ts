@@ -8,6 +8,7 @@ import type { NatsConnection, Status, Subscription } from "@nats-io/transport-no
 import { ConnectionError, UnknownReplyError } from "../../core/backend/errors.ts";
 import { unlessAborted } from "../../core/util/abort.ts";
 import { inBackground } from "../../core/util/background.ts";
+import { turn } from "../../core/util/timer.ts";
 import { CLIENT_EVENTS, isDenied, meaningOfText, refused } from "./errors.ts";
 
 /** The client may report earlier events up to this many microtasks after an answer. */
@@ -42,6 +43,8 @@ export class Link {
   #complaint: Error | undefined;
   /** An answer that is not in the table. */
   #unknown: UnknownReplyError | undefined;
+  /** Whether a request was answered. */
+  #hasAnswered = false;
   readonly #onComplaint = new Set<(error: Error) => void>();
   /** Functions that reject pending promises when the link is lost. */
   readonly #pending = new Set<(reason: unknown) => void>();
@@ -148,23 +151,30 @@ export class Link {
     }
     if (this.#complaint === before || begun.subscription.isClosed()) return begun;
     begun.subscription.unsubscribe();
+    // The client may report other refusals of the same PING later than the first one. They must not
+    // count against the subscriptions that follow.
+    await turn();
     return { complaint: this.#complaint! };
   }
 
   /**
-   * Makes a request, and settles like it. Rejects at once if the server refuses the subscription for
-   * answers. Nothing is requested on a lost link: while a client closes, it takes a request that it
+   * Makes a request, and settles like it. The client subscribes to answers with the first request.
+   * If the server refuses that, the request rejects at once. Nothing is requested on a lost link: while a client closes, it takes a request that it
    * never settles, with a timer.
    */
   async unlessRefused<Value>(request: () => Promise<Value>): Promise<Value> {
     this.loss.throwIfAborted();
+    // Later refusals are of other subscriptions.
+    if (this.#hasAnswered) return await this.unlessLost(request());
     let complain!: (error: Error) => void;
     const complaint = new Promise<never>((_, reject) => {
       complain = (error) => reject(refused(error));
     });
     this.#onComplaint.add(complain);
     try {
-      return await this.unlessLost(Promise.race([request(), complaint]));
+      const value = await this.unlessLost(Promise.race([request(), complaint]));
+      this.#hasAnswered = true;
+      return value;
     } finally {
       this.#onComplaint.delete(complain);
     }

@@ -5,7 +5,7 @@
  */
 
 import type { AckPolicy, ConsumerInfo, DeliverPolicy } from "@nats-io/jetstream";
-import type { Msg, MsgHdrs } from "@nats-io/transport-node";
+import type { Msg, MsgHdrs, Subscription } from "@nats-io/transport-node";
 import { TemporaryError } from "../../../core/backend/errors.ts";
 import { inBackground } from "../../../core/util/background.ts";
 import { random } from "../../../core/util/random.ts";
@@ -91,7 +91,7 @@ export class SubjectFilter {
     const round = new Promise<boolean>((...settle) => [done, fail] = settle);
     const silence = () =>
       after(SILENCE, () => fail(new TemporaryError("JetStream stopped in the middle of a page")));
-    let stop = silence();
+    let stop = () => {};
     const hear = (error: Error | null, message: Msg): void => {
       stop();
       stop = silence();
@@ -107,17 +107,24 @@ export class SubjectFilter {
       if (/maxbytes/i.test(description) && taken.length > before) return done(true);
       fail(new TemporaryError(`the stream cannot be read on: ${description || "it was removed"}`));
     };
-    const subscription = link.client.subscribe(inbox, { callback: hear });
+    // It may reject before it is awaited.
+    round.catch(() => {});
+    let subscription: Subscription | undefined;
     try {
+      ({ subscription } = await link.subscribe(() => ({
+        subscription: link.client.subscribe(inbox, { callback: hear }),
+      })));
+      stop();
+      stop = silence();
       const batch = wanted - before;
       const most = Math.max(BYTES, 2 * largest);
       const request = JSON.stringify({ batch, no_wait: true, max_bytes: most });
       const subject = `$JS.API.CONSUMER.MSG.NEXT.${name}.${this.#consumer}`;
       link.client.publish(subject, request, { reply: inbox });
-      return await link.unlessRefused(() => round);
+      return await link.unlessLost(round);
     } finally {
       stop();
-      subscription.unsubscribe();
+      subscription?.unsubscribe();
     }
   }
 

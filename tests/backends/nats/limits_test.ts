@@ -45,7 +45,7 @@ function limits(scheme: "nats" | "nats-stream"): void {
     await using server = await start({ config: `max_subscriptions: ${3 + OWN[scheme]}` });
     await using broadcast = new Broadcast(at(server.port));
     await broadcast.connect();
-    const names = numbered(5, "channel-");
+    const names = numbered(40, "channel-");
     const settled = await Promise.allSettled(names.map((name) => broadcast.subscribe(name)));
     const open = settled.flatMap((one) => one.status === "fulfilled" ? [one.value] : []);
     const reasons = settled.flatMap((one) => one.status === "rejected" ? [one.reason] : []);
