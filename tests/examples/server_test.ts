@@ -55,6 +55,21 @@ for (const name of ["chat", "dashboard", "resume", "sse", "tokens"]) {
   });
 }
 
+for (const hostname of ["::", "::1", "[::1]"]) {
+  const hasIpv6 = Deno.networkInterfaces().some(({ address }) => address === "::1");
+  Deno.test({
+    name: `Examples: one that listens on ${hostname} prints an address that can be opened${
+      hasIpv6 ? "" : " (skipped: this machine has no IPv6)"
+    }`,
+    ignore: !hasIpv6,
+    fn: async () => {
+      await using sse = await Example.start("examples/sse.ts", "--hostname", hostname);
+      const { output } = await sse.stop();
+      assertMatch(output, new RegExp(` on ${sse.url.slice(0, -1)} over memory`));
+    },
+  });
+}
+
 Deno.test("Examples: they end in good order", async () => {
   for (const name of ["dashboard", "resume", "sse", "tokens"]) {
     await using example = await Example.start(`examples/${name}.ts`);
