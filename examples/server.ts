@@ -111,7 +111,7 @@ function handlerOf(
  */
 function shown(hostname: string): string {
   const host = hostname.replace(/^\[|\]$/g, "");
-  if (LOCAL.includes(host) || host === "::") return "localhost";
+  if (["localhost", "127.0.0.1", "::"].includes(host)) return "localhost";
   if (host !== "0.0.0.0") return host.includes(":") ? `[${host}]` : host;
   const own = Deno.networkInterfaces().find(({ family, address }) =>
     family === "IPv4" && !address.startsWith("127.")
