@@ -23,7 +23,7 @@ interface Log {
 const MOST_OPEN = 1_000;
 
 /** Hosts that are this machine; a page of any other site has another. */
-const LOCAL = ["localhost", "127.0.0.1", "[::1]"];
+const LOCAL = ["localhost", "127.0.0.1", "::1", "[::1]"];
 
 /**
  * Runs an example: `deno run -A examples/… [url] [--port 8000] [--hostname 127.0.0.1]`. Ends the
@@ -55,8 +55,8 @@ export async function run(
     const isLocal = LOCAL.includes(hostname);
     const answer = handlerOf(service, files, isLocal);
     const server = listen(hostname, port, answer);
-    const host = isLocal ? "localhost" : reachable(hostname);
-    console.log(`${title} on http://${host}:${server.addr.port} over ${broker}`);
+    const { port: own } = server.addr;
+    console.log(`${title} on http://${shown(hostname)}:${own} over ${broker}`);
 
     const stop = async () => {
       await service.stop();
@@ -105,13 +105,18 @@ function handlerOf(
   };
 }
 
-/** The host at which other devices find this machine, if it listens on all of its addresses. */
-function reachable(hostname: string): string {
-  if (hostname !== "0.0.0.0") return hostname;
+/**
+ * The host of an address that a browser can open. A server on all IPv4 addresses is meant for other
+ * devices, so that of this machine is shown.
+ */
+function shown(hostname: string): string {
+  const host = hostname.replace(/^\[|\]$/g, "");
+  if (["localhost", "127.0.0.1", "::"].includes(host)) return "localhost";
+  if (host !== "0.0.0.0") return host.includes(":") ? `[${host}]` : host;
   const own = Deno.networkInterfaces().find(({ family, address }) =>
     family === "IPv4" && !address.startsWith("127.")
   );
-  return own?.address ?? hostname;
+  return own?.address ?? "localhost";
 }
 
 /** Reads a body as text; undefined if it is too long. */

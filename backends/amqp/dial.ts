@@ -169,6 +169,8 @@ export async function dialOf(
   const login = wishes.mechanism === "external"
     ? credentials.external()
     : credentials[wishes.mechanism](username, password);
+  // With `external`, the server takes the name from the certificate.
+  const user = wishes.mechanism === "external" ? undefined : username;
   const to = {
     protocol: isSecure ? "amqps" : "amqp",
     hostname,
@@ -194,7 +196,8 @@ export async function dialOf(
     connect: async (prepare) => {
       const pem = isSecure ? await readPem(address) : {};
       try {
-        return new Link(await connect(to, { ...options, ...pem }), false, prepare);
+        const model = await connect(to, { ...options, ...pem });
+        return new Link(model, { isBorrowed: false, user, prepare });
       } catch (error) {
         throw dialError(error, { vhost, isSecure, server, limit: connectTimeout });
       }
@@ -249,7 +252,7 @@ function borrow(address: Address, client: AmqpConnection): Dial {
     connect: (prepare) =>
       isClosed
         ? Promise.reject(new RefusedError("the connection that was given is closed"))
-        : Promise.resolve(new Link(client, true, prepare)),
+        : Promise.resolve(new Link(client, { isBorrowed: true, prepare })),
   };
 }
 

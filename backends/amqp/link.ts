@@ -21,6 +21,16 @@ const FAREWELL = 1_000;
 /** The time limit for the first channel, in milliseconds. */
 const OPENING = 10_000;
 
+/** Options for `Link`. */
+export interface LinkOptions {
+  /** Whether it is the user's connection, which is never closed. */
+  readonly isBorrowed: boolean;
+  /** The name of the user, if it is known. The server does not send it. */
+  readonly user?: string | undefined;
+  /** Runs before anything is published, for example to create the exchange. */
+  readonly prepare?: ((link: Link) => Promise<void>) | undefined;
+}
+
 /** One connection. Once lost, it stays lost. */
 export class Link {
   /** Aborts with a `ConnectionError` when the connection is lost or closed. */
@@ -42,6 +52,7 @@ export class Link {
   readonly #loss = new AbortController();
   readonly #model: ChannelModel;
   readonly #borrowed: boolean;
+  readonly #user: string | undefined;
   #reason: unknown;
   #isClosed = false;
   readonly #onError = (error: Error) => this.#reason = error;
@@ -66,16 +77,15 @@ export class Link {
 
   /**
    * @param model An open connection.
-   * @param borrowed Whether it is the user's connection, which is never closed.
-   * @param prepare Runs before anything is published, for example to create the exchange.
+   * @param options Options for the link.
    */
   constructor(
     model: ChannelModel,
-    borrowed: boolean,
-    prepare: (link: Link) => Promise<void> = async () => {},
+    { isBorrowed, user, prepare = async () => {} }: LinkOptions,
   ) {
     this.#model = model;
-    this.#borrowed = borrowed;
+    this.#borrowed = isBorrowed;
+    this.#user = user;
     this.loss = this.#loss.signal;
     this.control = new Lane(() => model.createChannel());
     this.consuming = new Lane(() => model.createChannel());
@@ -175,6 +185,7 @@ export class Link {
     return {
       ...product !== undefined && { server: `${product} ${version}` },
       ...cluster !== undefined && { cluster: String(cluster) },
+      ...this.#user !== undefined && { user: this.#user },
       TLS: tlsVersionOf(this.#socket),
       ...this.blocked !== undefined && { blocked: this.blocked },
     };

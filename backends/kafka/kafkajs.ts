@@ -59,6 +59,8 @@ export interface ConnectionPool {
   readonly host: string;
   readonly port: number;
   readonly pool: readonly [Connection, Connection];
+  /** The login. Some mechanisms have no user name. */
+  readonly sasl?: { readonly username?: string } | undefined;
   getConnection(index: 1): Promise<Connection>;
 }
 

@@ -103,18 +103,17 @@ import type {
 import { ConnectionError } from "../../core/backend/errors.ts";
 import { RenewedConnection } from "../../core/backend/kit/renewed_connection.ts";
 import { checkOptions, sourceOf, type SourceOptions } from "../../core/backend/kit/source.ts";
-import { tlsVersionOf } from "../../core/backend/kit/tls_version.ts";
 import type { Position } from "../../core/backend/position.ts";
 import { onAbort } from "../../core/util/abort.ts";
 import type { Names } from "../../core/util/known_options.ts";
 import { Cluster } from "./cluster.ts";
 import { closedError } from "./errors.ts";
+import { factsOf } from "./facts.ts";
 import {
   type ClusterFactory,
   clusterFactory,
   configuration,
   createClient,
-  describe,
   load,
   seeds,
 } from "./kafkajs.ts";
@@ -316,14 +315,7 @@ export class KafkaBackend implements Backend {
   /** Facts about the server. */
   async describe(): Promise<ServerFacts> {
     const { cluster } = await this.#reader();
-    const { metadata } = await cluster.request(() => describe(cluster.seed));
-    const { brokers, controllerId } = metadata;
-    return {
-      server: "Kafka, which does not tell its version",
-      brokers: brokers.map(({ host, port }) => `${host}:${port}`).join(", "),
-      controller: String(controllerId),
-      TLS: tlsVersionOf(cluster.seed.connectionPool.pool[0].socket),
-    };
+    return await cluster.request(() => factsOf(cluster.seed));
   }
 
   /** Closes the connections that this backend has opened. */

@@ -19,11 +19,12 @@ const LIMIT = 500;
 
 /** The facts about the server of a connection. */
 export async function factsOf(link: Link): Promise<ServerFacts> {
-  const { username } = link.client.options;
+  const { username, password } = link.client.options;
   const version = await versionOf(link);
   return {
-    server: version ?? "MQTT 5, it does not tell its version",
-    ...username !== undefined && { user: username },
+    server: version ?? "MQTT 5, without its version",
+    // A name without a password may be a token.
+    ...username !== undefined && password && { user: username },
     TLS: tlsVersionOf(link.client.stream),
     ...link.largest !== undefined && { "largest message": `${link.largest} bytes` },
   };

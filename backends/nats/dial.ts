@@ -15,6 +15,7 @@ import { pemParameters, readPem } from "../../core/backend/kit/tls_files.ts";
 import { unlessAborted } from "../../core/util/abort.ts";
 import type { Names } from "../../core/util/known_options.ts";
 import { after } from "../../core/util/timer.ts";
+import { userIn } from "./credentials.ts";
 import { Link } from "./link.ts";
 import { connectTo, type Login } from "./server.ts";
 
@@ -107,7 +108,8 @@ export async function dialOf(address: Address): Promise<Dial> {
       let failure: unknown;
       for (const server of shuffled(servers)) {
         try {
-          return new Link(await connectTo(server, { library, login, plain }), false);
+          const client = await connectTo(server, { library, login, plain });
+          return new Link(client, false, userOf(login));
         } catch (error) {
           // A refusal says more than a failure to connect.
           if (!(failure instanceof RefusedError)) failure = error;
@@ -164,7 +166,14 @@ async function borrow(client: NatsConnection): Promise<Link> {
   } finally {
     stop();
   }
-  return new Link(client, true);
+  // The client does not declare its options.
+  const { options } = client as { readonly options?: ConnectionOptions };
+  return new Link(client, true, options?.user);
+}
+
+/** The name of the user. A token is none. */
+function userOf({ options, creds }: Login): string | undefined {
+  return creds === undefined ? options.user : userIn(creds);
 }
 
 /** Checks the URL now. Files are read for each connection, since they are renewed. */

@@ -8,7 +8,7 @@ import type { ServerFacts } from "../../core/backend/contract.ts";
 import type { Link } from "./link.ts";
 
 /** The facts about the server of a connection. */
-export function factsOf({ client }: Link): ServerFacts {
+export function factsOf({ client, user }: Link): ServerFacts {
   const { info } = client;
   // The client does not declare these properties of its socket.
   const { protocol } = client as {
@@ -17,6 +17,7 @@ export function factsOf({ client }: Link): ServerFacts {
   const isSecure = protocol?.transport?.isEncrypted?.();
   return {
     ...info && { server: `NATS ${info.version}`, JetStream: info.jetstream ? "yes" : "no" },
+    ...user !== undefined && { user },
     ...isSecure !== undefined && { TLS: isSecure ? "yes" : "no" },
     ...info && { "largest message": `${info.max_payload} bytes` },
   };

@@ -27,6 +27,8 @@ export interface Begun {
 export class Link {
   /** The client. */
   readonly client: NatsConnection;
+  /** The name of the user, if it is known here. The server does not send it. */
+  readonly user: string | undefined;
   /** Aborts with a `ConnectionError` when the connection is lost or closed. */
   readonly loss: AbortSignal;
   /**
@@ -54,9 +56,11 @@ export class Link {
   /**
    * @param client A connected client.
    * @param borrowed Whether it is the user's client, which reconnects and is never closed.
+   * @param user The name of the user, if it is known.
    */
-  constructor(client: NatsConnection, borrowed: boolean) {
+  constructor(client: NatsConnection, borrowed: boolean, user?: string) {
     this.client = client;
+    this.user = user;
     this.#borrowed = borrowed;
     this.loss = this.#loss.signal;
     this.#notices = client.status();

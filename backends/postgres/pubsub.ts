@@ -27,8 +27,9 @@
  *
  * ## Permissions
  *
- * On Deno, `--allow-net=<host>:<port> --allow-env=PG*` is enough if the URL names the user. A Unix
- * socket needs `--allow-net=unix:<path>`, and PEM files need `--allow-read=<path>`.
+ * On Deno, `--allow-net=<host>:<port> --allow-env=PG*` is enough if the URL or `$PGUSER` names the
+ * user. Otherwise the user is that of the operating system, as in libpq, which needs `--allow-sys`.
+ * A Unix socket needs `--allow-net=unix:<path>`, and PEM files need `--allow-read=<path>`.
  *
  * ## Servers that take no writes
  *

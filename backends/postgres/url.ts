@@ -7,6 +7,7 @@
 import type { Options } from "postgres";
 import type { Address } from "../../core/backend/address.ts";
 import { pemParameters, readPem } from "../../core/backend/kit/tls_files.ts";
+import { defaultUser } from "./default_user.ts";
 import type { Endpoint, TlsOptions } from "./socket.ts";
 
 /** The settings of a connection. */
@@ -61,7 +62,8 @@ export const CONNECTION_PARAMETERS: readonly string[] = [
 /**
  * The settings of a URL.
  *
- * @throws {TypeError} If the URL names several hosts, or a parameter cannot be used.
+ * @throws {TypeError} If the URL names several hosts, a parameter cannot be used, or there is no
+ * user.
  */
 export async function settingsOf(address: Address): Promise<Settings> {
   const { parameters, path, username, password } = withoutAliases(address);
@@ -83,7 +85,7 @@ export async function settingsOf(address: Address): Promise<Settings> {
         ...options !== null && { options },
       },
       ...path !== "" && { database: path },
-      ...username !== undefined && { username },
+      username: username ?? await defaultUser(address),
       ...password !== undefined && { password },
     },
   };

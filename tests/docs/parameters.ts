@@ -74,7 +74,7 @@ export const PARAMETERS: Readonly<Record<string, BrokerParameters>> = {
     meanings: [
       {
         names: ["schema"],
-        means: "The schema that the log lives in, by default `broadcaster`. Each one is a log.",
+        means: "The schema of the log: `broadcaster` by default. Each schema is a separate log.",
         only: "postgres-stream",
       },
       {
@@ -84,7 +84,7 @@ export const PARAMETERS: Readonly<Record<string, BrokerParameters>> = {
       },
       {
         names: ["pool"],
-        means: "How many further sessions read the past. 0 by default.",
+        means: "How many additional sessions read history: 0 by default.",
         only: "postgres-stream",
       },
       {
@@ -113,7 +113,7 @@ export const PARAMETERS: Readonly<Record<string, BrokerParameters>> = {
         means:
           "`require` for `sslmode=verify-full`: the client cannot bind the password to TLS, and a certificate that is checked protects as well.",
       },
-      { names: ["gssencmode"], means: "`disable` or `prefer`. There is no GSSAPI." },
+      { names: ["gssencmode"], means: "`disable` or `prefer`. GSSAPI is not supported." },
       {
         names: ["host", "port"],
         means: "The server. A host that starts with a slash is the folder of its Unix socket.",
@@ -121,7 +121,7 @@ export const PARAMETERS: Readonly<Record<string, BrokerParameters>> = {
       {
         names: ["target_session_attrs"],
         means:
-          "`any`, `primary` or `read-write`. A server that takes no writes is left in any case.",
+          "`any`, `primary` or `read-write`. The backend never stays on a server that accepts no writes.",
       },
       {
         names: ["connect_timeout"],
@@ -235,11 +235,11 @@ export const PARAMETERS: Readonly<Record<string, BrokerParameters>> = {
       },
       {
         names: ["keepalive"],
-        means: "The interval at which both ends show that they are alive, in seconds: 10.",
+        means: "The keep-alive interval, in seconds: 10 by default.",
       },
       { names: ["connectTimeout"], means: "The limit for connecting, in milliseconds." },
-      { names: ["clean", "cleanSession"], means: "`true`; nothing else is possible." },
-      { names: ["protocolVersion"], means: "`5`; nothing else is possible." },
+      { names: ["clean", "cleanSession"], means: "Only `true` is possible." },
+      { names: ["protocolVersion"], means: "Only `5` is possible." },
     ],
     ignored: MQTT.ignored,
     hints: {},
@@ -297,7 +297,7 @@ export const COMMON: readonly (Meaning & { readonly standard: string })[] = [
     names: ["buffer"],
     standard: "1024",
     means:
-      "How many events a channel holds for readers that are slow or resume: 2 or more. It also holds at most 4 MiB; a string counts two bytes per character.",
+      "How many events a channel keeps for slow and resuming readers: at least 2. It keeps at most 4 MiB; a string counts two bytes per character.",
   },
   {
     names: ["linger"],
@@ -307,7 +307,7 @@ export const COMMON: readonly (Meaning & { readonly standard: string })[] = [
   {
     names: ["timeout"],
     standard: "10s",
-    means: "How long a publish, or a subscribe, waits for a lost connection.",
+    means: "How long `publish` and `subscribe` wait while the connection is lost.",
   },
   {
     names: ["probe"],

@@ -123,12 +123,11 @@ function parametersOf(page: string): string {
   )];
   if (ignored.length > 0) {
     const names = [...ignored].map((name) => `\`${name}\``).join(", ");
-    parts.push(`Other clients have these in their URLs. They are accepted, and mean nothing here:
-${names}.`);
+    parts.push(`These parameters of other clients are accepted, and ignored: ${names}.`);
   }
   const advice = Object.entries(Object.groupBy(Object.keys(hints), (name) => hints[name]!));
   if (advice.length > 0) {
-    parts.push("All others are refused. Of these, the error says what to do:");
+    parts.push("All other parameters are refused. For these, the error says what to do:");
     parts.push(table(
       ["parameter", "what to do"],
       advice.map(([hint, names]) => [
@@ -136,7 +135,7 @@ ${names}.`);
         hint.replace(/\S+:\/\/\S+\w/g, "`$&`"),
       ]),
     ));
-  } else parts.push("All others are refused.");
+  } else parts.push("All other parameters are refused.");
   return parts.join("\n\n");
 }
 

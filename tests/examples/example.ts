@@ -45,7 +45,8 @@ export class Example implements AsyncDisposable {
 
   /** Where its page is. */
   get url(): string {
-    return `http://localhost:${this.#port}/`;
+    const host = this.#args.some((arg) => /^\[?::1\]?$/.test(arg)) ? "[::1]" : "localhost";
+    return `http://${host}:${this.#port}/`;
   }
 
   /** Starts it, again; resolves once it serves. */

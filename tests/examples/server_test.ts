@@ -1,6 +1,6 @@
 /** What the server of the examples refuses: pages of other sites, and more than it should take. */
 
-import { assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { request } from "node:http";
 import { Example, run } from "./example.ts";
 
@@ -52,6 +52,21 @@ for (const name of ["chat", "dashboard", "resume", "sse", "tokens"]) {
     const away = await run(file, "redis://user:secret@127.0.0.1:1");
     assertEquals(away.code, 1);
     assertMatch(away.stderr, /^Cannot \w+ [^\n]*redis:\/\/127\.0\.0\.1:1: [^\n]*\n$/);
+  });
+}
+
+for (const hostname of ["::", "::1", "[::1]"]) {
+  const hasIpv6 = Deno.networkInterfaces().some(({ address }) => address === "::1");
+  Deno.test({
+    name: `Examples: one that listens on ${hostname} prints an address that can be opened${
+      hasIpv6 ? "" : " (skipped: this machine has no IPv6)"
+    }`,
+    ignore: !hasIpv6,
+    fn: async () => {
+      await using sse = await Example.start("examples/sse.ts", "--hostname", hostname);
+      const { output } = await sse.stop();
+      assertStringIncludes(output, ` on ${sse.url.slice(0, -1)} over memory`);
+    },
   });
 }
 

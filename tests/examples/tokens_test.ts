@@ -64,7 +64,7 @@ test("Tokens: another device uses the address that the server prints", async () 
   const own = Deno.networkInterfaces().find(({ family, address }) =>
     family === "IPv4" && !address.startsWith("127.")
   );
-  const host = own?.address ?? "0.0.0.0";
+  const host = own?.address ?? "localhost";
   await using tokens = await Example.start(TOKENS, "memory://", "--hostname", "0.0.0.0");
   await using visitors = await Visitors.start();
   const device = await visitors.open(tokens.url.replace("localhost", host), 375, 720);

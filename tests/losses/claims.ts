@@ -73,7 +73,7 @@ export const LOSSES: Readonly<Record<string, Loss>> = {
   },
   // Shown on Deno. Browsers and Node promise no more, and lose nothing on demand.
   "broadcast-channel": {
-    cell: "what the platform loses between threads",
+    cell: "messages that the platform loses between threads",
     shows: [betweenThreads],
     elsewhere: [[
       "backends/broadcast_channel/pubsub_test.ts",
@@ -82,7 +82,7 @@ export const LOSSES: Readonly<Record<string, Loss>> = {
   },
   // No Redis before 7 is at hand: one whose new commands are taken away does as that did.
   "redis": {
-    cell: "what replicas, or a cluster before Redis 7, lose between nodes",
+    cell: "messages lost on the way to a replica, or between nodes of a cluster before Redis 7",
     broker: "redis",
     shows: [atReplicas, betweenNodes],
     elsewhere: [
@@ -99,7 +99,7 @@ export const LOSSES: Readonly<Record<string, Loss>> = {
     ],
   },
   "redis-stream": {
-    cell: "what a crash or failover had not stored, unless already received",
+    cell: "events not yet stored at a crash or a failover, unless already received",
     broker: "redis",
     shows: [ofRedis],
     elsewhere: [
@@ -115,14 +115,15 @@ export const LOSSES: Readonly<Record<string, Loss>> = {
     elsewhere: WITHOUT_LOG,
   },
   "postgres-stream": {
-    cell: "what a failover or `synchronous_commit=off` had not stored, unless already received",
+    cell:
+      "events not yet stored at a failover, or with `synchronous_commit=off` at a crash, unless already received",
     broker: "postgres",
     shows: [ofPostgres],
     elsewhere: WITH_LOG,
   },
   // A machine that loses its power cannot be had here: its disk is set back to where it was.
   "kafka": {
-    cell: "what an unclean leader election or a power cut loses, unless already received",
+    cell: "events lost by an unclean leader election or a power cut, unless already received",
     broker: "kafka",
     shows: [uncleanElection, powerCut],
     elsewhere: [
@@ -135,7 +136,8 @@ export const LOSSES: Readonly<Record<string, Loss>> = {
   },
   // The count has a hole where messages of one publisher lie on both sides of what is lost.
   "amqp": {
-    cell: "what a queue's policy drops, unless a later message of the same publisher shows it",
+    cell:
+      "messages dropped by a queue's policy, unless a later message of the same publisher shows it",
     broker: "amqp",
     shows: [inQueues],
     elsewhere: [
@@ -152,7 +154,7 @@ export const LOSSES: Readonly<Record<string, Loss>> = {
   },
   // Here, and below, it is the disk that is set back.
   "amqp-stream": {
-    cell: "what a crash of the machine had not stored, unless already received",
+    cell: "events not yet stored at a crash of the machine, unless already received",
     broker: "amqp",
     shows: [ofRabbit],
     elsewhere: [
@@ -165,7 +167,8 @@ export const LOSSES: Readonly<Record<string, Loss>> = {
     ],
   },
   "mqtt": {
-    cell: "what a server or bridge drops, unless a later message of the same publisher shows it",
+    cell:
+      "messages dropped by a server or bridge, unless a later message of the same publisher shows it",
     broker: "mqtt",
     shows: [forSlowReaders, overBridges],
     elsewhere: [
@@ -177,7 +180,7 @@ export const LOSSES: Readonly<Record<string, Loss>> = {
     ],
   },
   "nats": {
-    cell: "what servers lose between them, unless a later message of the same publisher shows it",
+    cell: "messages lost between servers, unless a later message of the same publisher shows it",
     broker: "nats",
     shows: [betweenServers],
     elsewhere: [
@@ -189,7 +192,7 @@ export const LOSSES: Readonly<Record<string, Loss>> = {
     ],
   },
   "nats-stream": {
-    cell: "what a crash of the machine had not stored, unless already received",
+    cell: "events not yet stored at a crash of the machine, unless already received",
     broker: "nats",
     shows: [ofNats],
     elsewhere: [

@@ -29,12 +29,14 @@ for (const runtime of PROVIDED) {
         ]);
         assertEquals([built.code, built.stderr], [0, ""]);
         // Bun installs what is missing, unless it is told not to.
-        const flag = runtime.command === "bun" ? ["--no-install"] : [];
+        const isBun = runtime.command === "bun";
+        const flag = isBun ? ["--no-install"] : [];
         const { stdout } = await run(path, [...flag, name], { cwd: folder, timeout: 60_000 });
         await Deno.remove(folder, { recursive: true });
         assertEquals(
           stdout,
-          'Cannot load client "ioredis": it is not installed, run `npm install ioredis@^6.0.0`. ' +
+          'Cannot load client "ioredis": it is not installed, ' +
+            `run \`${isBun ? "bun add" : "npm install"} ioredis@^6.0.0\`. ` +
             "In a bundle, pass a factory with your own client: new Broadcast(redis({ client }))\n",
         );
       },

@@ -1,7 +1,6 @@
 /** The terminal command of the npm package, as npm links it, on every runtime and broker. */
 
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { userInfo } from "node:os";
 import { join } from "node:path";
 import config from "../../deno.json" with { type: "json" };
 import { SCHEMES, withScheme } from "../cli/brokers.ts";
@@ -49,24 +48,22 @@ for (const runtime of PROVIDED) {
 
   testOn(runtime, "publishes, subscribes, reads and checks on every broker", async (path) => {
     const program = command(path, complete);
-    // Bun takes the name of the user from it, and the URL of Postgres names none.
-    const env = { USER: userInfo().username };
     for (const { name, broker, hasLog } of SCHEMES) {
       const found = Deno.env.get(`${broker.toUpperCase()}_URL`);
       if (!found) continue;
       const url = withScheme(found, name);
       const channel = uniqueChannel();
-      await using sub = new Running(["sub", url, channel, "--count", "2", "-v"], { program, env });
+      await using sub = new Running(["sub", url, channel, "--count", "2", "-v"], { program });
       await sub.said("stderr", "subscribed to");
-      const pub = await broadcaster(["pub", url, channel], { program, env, input: "one\ntwo\n" });
+      const pub = await broadcaster(["pub", url, channel], { program, input: "one\ntwo\n" });
       assertEquals(pub, { code: 0, stdout: "", stderr: "" }, name);
       const { code, stdout } = await sub.ended();
       assertEquals([name, code, stdout], [name, 0, "one\ntwo\n"]);
       if (hasLog) {
-        const past = await broadcaster(["history", url, channel], { program, env });
+        const past = await broadcaster(["history", url, channel], { program });
         assertEquals([name, past.stdout], [name, "one\ntwo\n"]);
       }
-      const check = await broadcaster(["check", url], { program, env });
+      const check = await broadcaster(["check", url], { program });
       assertEquals(check.code, 0, check.stdout + check.stderr);
       assertMatch(check.stdout, /\nserver: /);
     }

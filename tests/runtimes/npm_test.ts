@@ -63,10 +63,11 @@ for (const runtime of PROVIDED) {
   });
 
   testOn(runtime, "tells which client is to be installed", async (path) => {
+    const install = runtime.command === "bun" ? "bun add" : "npm install";
     const { stdout } = await bare.app.run(path, ["connect.mjs", ...Object.values(URLS)]);
     const expected = Object.keys(URLS).map((name) => {
       const client = `${name}@${CLIENTS[name as keyof typeof CLIENTS]}`;
-      return `Error: Cannot load client "${name}": it is not installed, run \`npm install ${client}\`. ` +
+      return `Error: Cannot load client "${name}": it is not installed, run \`${install} ${client}\`. ` +
         "In a bundle, pass a factory with your own client: " +
         `new Broadcast(${FACTORIES[name as keyof typeof URLS]})\n`;
     });
@@ -79,7 +80,7 @@ for (const runtime of PROVIDED) {
       const library = `${name}@${CLIENTS[name as keyof typeof MODULES]}`;
       assertEquals(
         outcome.stdout,
-        `Error: Cannot load client "${name}": it is not installed, run \`npm install ${library}\`\n`,
+        `Error: Cannot load client "${name}": it is not installed, run \`${install} ${library}\`\n`,
       );
     }
   });

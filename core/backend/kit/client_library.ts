@@ -58,9 +58,10 @@ export async function importClient<Module>(
     return await client as Module;
   } catch (cause) {
     const { code, message } = cause as Error & { code?: string };
+    const install = "Bun" in globalThis ? "bun add" : "npm install";
     // Deno uses the same code whether loading an `npm:` specifier is forbidden or fails.
     const reason = /MODULE_NOT_FOUND$/.test(code ?? "") && /(Cannot|Could not) find/.test(message)
-      ? `it is not installed, run \`npm install ${name}@${CLIENTS[name]}\``
+      ? `it is not installed, run \`${install} ${name}@${CLIENTS[name]}\``
       : message;
     const pass = `. In a bundle, pass a factory with your own client: new Broadcast(${factory})`;
     throw new MissingClientError(

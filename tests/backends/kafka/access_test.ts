@@ -267,6 +267,20 @@ function access(url: string): void {
       await using broadcast = new Broadcast(server.url);
       await broadcast.connect();
     });
+    await t.step("the server's facts name the user, and the client's user as well", async () => {
+      const client = new kafkajs.Kafka({
+        brokers: [`127.0.0.1:${server.port}`],
+        sasl: { mechanism: "plain", username: "alice", password: "right" },
+        logLevel: kafkajs.logLevel.NOTHING,
+      });
+      for (const source of [kafka({ url: server.url }), kafka({ client })]) {
+        const backend = await source.open();
+        await backend.connect!();
+        const facts = await backend.describe!();
+        await backend.close();
+        assertEquals([facts.user, JSON.stringify(facts).includes("right")], ["alice", false]);
+      }
+    });
     await t.step("nobody is let in without a password", async () => {
       await using broadcast = new Broadcast(`kafka://127.0.0.1:${server.port}`);
       const error = await assertRejects(() => broadcast.connect(), ConnectionError);

@@ -36,6 +36,20 @@ function client(scheme: "nats" | "nats-stream"): void {
     await assertRejects(() => late.connect(), RefusedError, "closed");
   });
 
+  Deno.test(`${scheme}: the facts name the user of a client, and show no token of one`, async () => {
+    for (const login of [{ user: "app", pass: "s3cret" }, { token: "s3cret" }]) {
+      const rules = "user" in login ? "user: app, password: s3cret" : "token: s3cret";
+      await using server = await start({ config: `authorization { ${rules} }` });
+      const client = await connect({ servers: server.url, ...login });
+      const used = await backend({ client }).open();
+      await used.connect!();
+      const facts = await used.describe!();
+      await used.close();
+      await client.close();
+      assertEquals([facts.user, JSON.stringify(facts).includes("s3cret")], [login.user, false]);
+    }
+  });
+
   Deno.test(`${scheme}: what a client loses that reconnects by itself is no secret`, async () => {
     await using server = await start();
     await using proxy = await Proxy.start(server.port);

@@ -50,36 +50,35 @@ interface Brought {
 }
 
 const LEVEL =
-  "Both scales are logarithmic. A figure is that of one subscription or delivery: a line " +
-  "that is level grows in proportion.";
+  "Both scales are logarithmic. Figures are per subscription or per delivery, so a level line " +
+  "means proportional growth.";
 
 const SECTIONS: readonly Section[] = [
   {
     title: "In one process",
-    about: "Everything within one process: `publish()` here, `for await` there. " +
-      "`memory://` has a log and ids as it comes; none of the others has.",
+    about: "Publishers and `for await` loops in one process. `memory://` has a log and ids by " +
+      "default; none of the others has.",
     rows: /^memory-(single|burst)-\d+$/,
     panels: readerCurves,
   },
   {
     title: "Event streams",
     about:
-      "A server in one process, 1,000 connections in another. The bare means write one frame " +
-      "that is ready to every response.",
+      "A server in one process, and 1,000 connections in another. The bare servers write one " +
+      "prepared frame to every response.",
     rows: /^sse-/,
     panels: allBars,
   },
   {
     title: "WebSockets",
-    about: "A server in one process, 1,000 sockets in another.",
+    about: "A server in one process, and 1,000 sockets in another.",
     rows: /^websocket-/,
     panels: allBars,
   },
   {
     title: "Redis",
     about:
-      "A connection that publishes and one that listens. In flight are the publishes that are " +
-      "not answered yet.",
+      "One connection publishes, and one subscribes. A publish is in flight until it is answered.",
     rows: /^redis-/,
     panels: allBars,
   },
@@ -92,8 +91,8 @@ const SECTIONS: readonly Section[] = [
   {
     title: "Memory and start",
     about:
-      "What each of 10,000 subscriptions in one process holds, and what it takes a program to " +
-      "import the library and hear its first message, beyond a program that does nothing.",
+      "The memory of each of 10,000 subscriptions in one process, and the time in which a program " +
+      "imports the library and receives its first message, compared with an empty program.",
     rows: /^(memory-per|start)/,
     panels: allBars,
   },
@@ -123,7 +122,7 @@ const SECTIONS: readonly Section[] = [
   },
   {
     title: "Larger messages",
-    about: "One channel with one subscriber, and messages from 16 bytes to 1 MiB.",
+    about: "One channel with one subscriber, and messages of 16 bytes to 1 MiB.",
     rows: /^growth-payload/,
     panels: growthCurves,
   },
@@ -213,14 +212,12 @@ export function textOf(record: Record): string {
   const [, ...lines] = summaryOf(summary);
   return [
     "# Benchmarks",
-    `This page is written by \`${COMMAND}\`, with its charts. Broadcaster is measured beside other ` +
-    "libraries that do the same, and beside the bare means: the client or the platform with nothing " +
-    "around it.",
-    "A figure is the median of the rounds of one run, and behind it is the spread, from the least to " +
-    "the most. In each round each contender has its turn, in an order that is drawn anew. Each is a " +
-    "process of its own, which has warmed up. A ratio is the median of the ratios of the rounds: so " +
-    "it compares what ran side by side, on the same machine, in the same minute. Compare ratios with " +
-    "those of another machine, and not figures.",
+    `\`${COMMAND}\` writes this page and its charts. Broadcaster is measured next to libraries with ` +
+    "the same purpose, and next to the bare client or platform, without a library around it.",
+    "A figure is the median of all rounds of a run, followed by its minimum and maximum. In each " +
+    "round, the contenders run one after the other, in random order, each in its own process and " +
+    "after a warm-up. A ratio is the median of the ratios of the rounds, so it compares results of " +
+    "the same machine and the same minute. Between machines, compare ratios, not figures.",
     "## At a glance",
     summary.length > 0 ? picture("summary", "How ours compares with the best peer") : "",
     details(
@@ -241,10 +238,9 @@ export function textOf(record: Record): string {
       ];
     }),
     "## Runs",
-    `Run \`${COMMAND}\` for the page as a whole, or \`${COMMAND} row …\` for some rows, which take ` +
-    "their place in it while all others stay as they are. The rows are named in the tables. " +
-    "`deno task bench` compares each broker with its bare client, and the fan-out with the " +
-    "platform's `tee()`.",
+    `Run \`${COMMAND}\` to measure the whole page, or \`${COMMAND} row …\` to replace some rows, by the ` +
+    "names in the tables. `deno task bench` compares each broker with its bare client, and the " +
+    "fan-out with the platform's `tee()`.",
     tableText([
       ["date", "commit", "machine", "platforms", "rounds", "rows"],
       ...record.runs.map(({ date, commit, machine, platforms, rounds }) => [
