@@ -121,6 +121,10 @@ export function eventStream<Event extends BroadcastEvent<unknown>>(
  * the broker cannot be reached, the response is sent. Its stream starts as soon as the broker is
  * back, or ends so that the browser reconnects. An error status would make `EventSource` give up.
  *
+ * If the broadcast is disconnected, the process is about to end. The stream ends at once, and the
+ * header `connection: close` makes the browser reconnect over another connection. Over the same one
+ * it would come back to this process, and keep it running.
+ *
  * @typeParam Event Type of the events.
  * @param events A subscription, or the result of its `pipeThrough()`.
  * @param options Additional options.
@@ -158,11 +162,13 @@ export function eventStreamResponse<Event extends BroadcastEvent<unknown>>(
   }
   const source = sourceOf(events, options, RESPONSE_OPTIONS);
   if (isHead) inBackground(source.cancel());
-  const respond = () =>
-    new Response(
+  const respond = () => {
+    if (source.isDisconnected) headers.set("connection", "close");
+    return new Response(
       isHead ? null : byteStream(source) as ReadableStream<Uint8Array<ArrayBuffer>>,
       { headers },
     );
+  };
   return source.isOpen ? respond() : source.opened(MOMENT).then(respond);
 }
 
@@ -223,6 +229,8 @@ async function send(
   try {
     if (!source.isOpen) await source.opened(MOMENT);
     if (hasLeft(response)) return;
+    // HTTP/2 has no such header.
+    if (source.isDisconnected && !response.stream) headers.set("connection", "close");
     writeHead(response, headers);
     await sendBody(source, response);
   } finally {
