@@ -30,6 +30,8 @@ export interface Framework {
   readonly ask: Ask;
   /** Asks to publish a text. */
   readonly publish: (base: string, text: string) => Request;
+  /** How its process ends on `SIGTERM`, if not with 0. */
+  readonly code?: number;
   /** What it answers to HEAD. */
   readonly head: number;
   /** Whether `EventSource` can ask, and its reconnecting is answered from where it was. */
@@ -114,6 +116,20 @@ export const FRAMEWORKS: readonly Framework[] = [
   },
   {
     ...PLAIN,
+    name: "Nuxt 4",
+    file: "nuxt.ts",
+    glue: "`ServerResponse`",
+    runtime: "Node 22",
+    place: "server/routes/news.ts",
+    build: {
+      files: { "app.vue": "<template><p>news</p></template>" },
+      command: ["node_modules/nuxt/bin/nuxt.mjs", "build"],
+    },
+    command: () => [".output/server/index.mjs"],
+    packages: ["nuxt@4"],
+  },
+  {
+    ...PLAIN,
     name: "SvelteKit 3",
     file: "sveltekit_server.ts",
     glue: "`Response`",
@@ -139,9 +155,11 @@ export const FRAMEWORKS: readonly Framework[] = [
     file: "nextjs_route.ts",
     glue: "`Response`",
     place: "app/news/route.ts",
-    command: (
-      port,
-    ) => ["node_modules/next/dist/bin/next", "dev", "--hostname", "127.0.0.1", "--port", `${port}`],
+    build: { files: {}, command: ["node_modules/next/dist/bin/next", "build"] },
+    command: (port) => {
+      return ["node_modules/next/dist/bin/next", "start", "-H", "127.0.0.1", "-p", `${port}`];
+    },
+    code: 143,
     packages: [
       ...["next@16", "react@19", "react-dom@19"],
       ...["typescript@5", "@types/node@20", "@types/react@19"],

@@ -113,10 +113,10 @@ async function releases(app: App, path: string, framework: Framework, redis: Ser
   proxy.resume();
   await subscribed(redis, 0);
 
-  // One that is there does not keep the process.
-  const last = await Client.join(example, framework.ask(example.base));
+  // One that is there does not keep the process, although it comes back as soon as it is let go.
+  const last = await enter(example, framework);
   await subscribed(redis, 1);
-  assertEquals(await example.terminate(), { code: 0, stderr: "" });
+  assertEquals(await example.terminate(), { code: framework.code ?? 0, stderr: "" });
   await last.leave();
 }
 
@@ -126,9 +126,7 @@ async function resumes(app: App, path: string, framework: Framework, redis: Serv
   await using example = await Example.start(app, path, framework, url);
   await using wire = await Proxy.start(example.port);
   const base = `http://127.0.0.1:${wire.port}`;
-  let client = framework.eventSource
-    ? await Browser.join(framework.ask(base).url)
-    : await Client.join(example, framework.ask(base));
+  let client = await enter(example, framework, base);
   // An iterator is asked for its first event behind the headers: nothing shows when.
   const first = client.next();
   for (let heard = false; !heard;) {
@@ -157,6 +155,12 @@ async function resumes(app: App, path: string, framework: Framework, redis: Serv
   const words = resumed.map((data) => /first|second|third/.exec(data)?.[0]);
   assertEquals(words.filter((word) => word !== "first"), ["second", "third"]);
   assert(!resumed.join().includes('"gap"'));
+}
+
+/** Joins as a browser does, if one can. */
+async function enter(example: Example, { ask, eventSource }: Framework, base = example.base) {
+  const request = ask(base);
+  return eventSource ? await Browser.join(request.url) : await Client.join(example, request);
 }
 
 /** Clients that share a session come and go one by one: the broker sees when the last has left. */
