@@ -32,7 +32,13 @@ import { inBackground } from "../util/background.ts";
 import type { Names } from "../util/known_options.ts";
 import { byteStream } from "./byte_stream.ts";
 import { EVENT_STREAM_OPTIONS, EventStream, type EventStreamOptions } from "./event_stream.ts";
-import { hasLeft, onLeave, sendBody, type ServerResponse } from "./server_response.ts";
+import {
+  endConnection,
+  hasLeft,
+  onLeave,
+  sendBody,
+  type ServerResponse,
+} from "./server_response.ts";
 
 export type { EventStreamOptions } from "./event_stream.ts";
 export type { FrameOptions } from "./frame.ts";
@@ -177,6 +183,9 @@ export function eventStreamResponse<Event extends BroadcastEvent<unknown>>(
  * server, at the client's pace. Headers and waiting are the same as in `eventStreamResponse()`. The
  * subscription is closed as soon as the client leaves.
  *
+ * If the broadcast is disconnected, HTTP/2 has no header to end the connection. Instead, the session
+ * is closed once its streams have ended.
+ *
  * @typeParam Event Type of the events.
  * @param response The response. Its headers must not be sent yet. Headers that are set are kept.
  * @param events A subscription, the result of its `pipeThrough()`, a promise of either, or a
@@ -229,8 +238,7 @@ async function send(
   try {
     if (!source.isOpen) await source.opened(MOMENT);
     if (hasLeft(response)) return;
-    // HTTP/2 has no such header.
-    if (source.isDisconnected && !response.stream) headers.set("connection", "close");
+    if (source.isDisconnected) endConnection(response);
     writeHead(response, headers);
     await sendBody(source, response);
   } finally {

@@ -251,6 +251,35 @@ const cases = {
 };
 
 if (!isBun) {
+  cases["HTTP/2: a server that closes ends, although its clients come back"] = async () => {
+    const broadcast = new Broadcast("memory://");
+    const server = http2.createServer((_request, response) =>
+      void sendEventStream(response, (signal) => broadcast.subscribe("news", { signal }))
+    );
+    await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const client = http2.connect(`http://127.0.0.1:${server.address().port}`);
+    let closed = false;
+    let answers = 0;
+    /** Asks again as soon as the stream has ended, as `EventSource` does. */
+    const join = () => {
+      if (client.closed || client.destroyed) return;
+      const request = client.request({ ":path": "/news" });
+      request.on("response", () => answers++).on("error", () => {});
+      request.on("close", () => setTimeout(join, 10)).resume();
+    };
+    join();
+    await until(() => answers === 1, "it is there");
+    server.close(() => closed = true);
+    await broadcast.disconnect();
+    try {
+      await until(() => closed, "the server is closed");
+      assert.ok(answers <= 2, `${answers} were answered`);
+      assert.deepEqual(warnings, []);
+    } finally {
+      client.destroy();
+    }
+  };
+
   cases["HTTP/2: events, and a client that leaves"] = async () => {
     const server = http2.createServer((request, response) => void live(request, response));
     await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
