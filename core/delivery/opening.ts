@@ -116,6 +116,11 @@ export function isTemporary(error: unknown): boolean {
   return typeof name === "string" && TEMPORARY.includes(name);
 }
 
+/** Whether an error says that the broadcast is disconnected, and so the process about to end. */
+export function isClosed(error: unknown): boolean {
+  return (Object(error) as { readonly name?: unknown }).name === "ClosedError";
+}
+
 async function promiseOf<Event>(
   events: Exclude<EventsInput<Event>, ReadableStream<Event>>,
   signal: AbortSignal,

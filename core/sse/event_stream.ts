@@ -6,7 +6,13 @@
 
 import { checkCount, checkDuration, readOptions } from "../api/options.ts";
 import type { BroadcastEvent, Gap } from "../backend/event.ts";
-import { type EventsInput, type EventsReader, isTemporary, Opening } from "../delivery/opening.ts";
+import {
+  type EventsInput,
+  type EventsReader,
+  isClosed,
+  isTemporary,
+  Opening,
+} from "../delivery/opening.ts";
 import { type Consumer, Pump } from "../delivery/pump.ts";
 import type { Outcome } from "../fanout/reader.ts";
 import { onAbort } from "../util/abort.ts";
@@ -76,6 +82,8 @@ export interface Sink {
  * sink.
  */
 export class EventStream<Message> implements Consumer<Message> {
+  /** Whether the broadcast was disconnected before the events were available. */
+  isDisconnected = false;
   readonly #opening: Opening<Message>;
   readonly #framer: Framer<Message>;
   readonly #heartbeat: number;
@@ -132,6 +140,7 @@ export class EventStream<Message> implements Consumer<Message> {
     try {
       await this.#opening.within(milliseconds);
     } catch (error) {
+      this.isDisconnected = isClosed(error);
       if (isTemporary(error) || this.#left) return;
       this.#release();
       throw error;

@@ -32,7 +32,13 @@ import { inBackground } from "../util/background.ts";
 import type { Names } from "../util/known_options.ts";
 import { byteStream } from "./byte_stream.ts";
 import { EVENT_STREAM_OPTIONS, EventStream, type EventStreamOptions } from "./event_stream.ts";
-import { hasLeft, onLeave, sendBody, type ServerResponse } from "./server_response.ts";
+import {
+  endConnection,
+  hasLeft,
+  onLeave,
+  sendBody,
+  type ServerResponse,
+} from "./server_response.ts";
 
 export type { EventStreamOptions } from "./event_stream.ts";
 export type { FrameOptions } from "./frame.ts";
@@ -121,6 +127,10 @@ export function eventStream<Event extends BroadcastEvent<unknown>>(
  * the broker cannot be reached, the response is sent. Its stream starts as soon as the broker is
  * back, or ends so that the browser reconnects. An error status would make `EventSource` give up.
  *
+ * If the broadcast is disconnected, the process is about to end. The stream ends at once, and the
+ * header `connection: close` makes the browser reconnect over another connection. Over the same one
+ * it would come back to this process, and keep it running.
+ *
  * @typeParam Event Type of the events.
  * @param events A subscription, or the result of its `pipeThrough()`.
  * @param options Additional options.
@@ -158,11 +168,13 @@ export function eventStreamResponse<Event extends BroadcastEvent<unknown>>(
   }
   const source = sourceOf(events, options, RESPONSE_OPTIONS);
   if (isHead) inBackground(source.cancel());
-  const respond = () =>
-    new Response(
+  const respond = () => {
+    if (source.isDisconnected) headers.set("connection", "close");
+    return new Response(
       isHead ? null : byteStream(source) as ReadableStream<Uint8Array<ArrayBuffer>>,
       { headers },
     );
+  };
   return source.isOpen ? respond() : source.opened(MOMENT).then(respond);
 }
 
@@ -170,6 +182,9 @@ export function eventStreamResponse<Event extends BroadcastEvent<unknown>>(
  * Sends the event stream of `eventStream()` as the response of a `node:http` or `node:http2`
  * server, at the client's pace. Headers and waiting are the same as in `eventStreamResponse()`. The
  * subscription is closed as soon as the client leaves.
+ *
+ * If the broadcast is disconnected, HTTP/2 has no header to end the connection. Instead, the session
+ * is closed once its streams have ended.
  *
  * @typeParam Event Type of the events.
  * @param response The response. Its headers must not be sent yet. Headers that are set are kept.
@@ -223,6 +238,7 @@ async function send(
   try {
     if (!source.isOpen) await source.opened(MOMENT);
     if (hasLeft(response)) return;
+    if (source.isDisconnected) endConnection(response);
     writeHead(response, headers);
     await sendBody(source, response);
   } finally {

@@ -31,7 +31,15 @@ export interface ServerResponse {
   /** Whether the response was destroyed, for example because the client has left. */
   readonly destroyed?: boolean | undefined;
   /** Stream of HTTP/2. */
-  readonly stream?: { readonly destroyed: boolean } | undefined;
+  readonly stream?: {
+    /** Whether the stream was destroyed. */
+    readonly destroyed: boolean;
+    /** Session of the client. */
+    readonly session?: {
+      /** Closes the session once its streams have ended. The client opens another one. */
+      close(): unknown;
+    } | undefined;
+  } | undefined;
   /** Sets a header. */
   setHeader(name: string, value: string): unknown;
   /** Sends the status and the headers. */
@@ -83,6 +91,13 @@ function watch(socket: ClientSocket): Set<() => void> {
     for (const callback of [...callbacks]) callback();
   });
   return callbacks;
+}
+
+/** Asks the client to use another connection after this response, whose headers are not yet sent. */
+export function endConnection(response: ServerResponse): void {
+  // HTTP/2 has a frame for it, and no header.
+  if (response.stream) response.stream.session?.close();
+  else response.setHeader("connection", "close");
 }
 
 /**

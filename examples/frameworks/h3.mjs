@@ -1,4 +1,4 @@
-// h3 2, the server of Nitro 3: npm install h3
+// h3 2: npm install h3
 
 import { H3, serve } from "h3";
 import process from "node:process";

@@ -9,8 +9,9 @@ interface RequestEvent {
   readonly request: Request;
 }
 
-const broadcast = new Broadcast(process.env.BROADCASTER_URL ?? "memory://");
-process.once("SIGTERM", () => broadcast.disconnect()); // SvelteKit waits for open responses
+// In development, this module is loaded anew after each change: one connection serves all of them.
+const shared = globalThis as { broadcast?: Broadcast };
+const broadcast = shared.broadcast ??= open();
 
 export function GET({ request }: RequestEvent): Promise<Response> {
   const after = lastEventId(request);
@@ -23,4 +24,10 @@ export function GET({ request }: RequestEvent): Promise<Response> {
 export async function POST({ request }: RequestEvent): Promise<Response> {
   await broadcast.publish("news", await request.text());
   return new Response(null, { status: 204 });
+}
+
+function open(): Broadcast {
+  const broadcast = new Broadcast(process.env.BROADCASTER_URL ?? "memory://");
+  process.once("SIGTERM", () => broadcast.disconnect()); // SvelteKit waits for open responses
+  return broadcast;
 }

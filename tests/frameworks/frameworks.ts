@@ -13,19 +13,25 @@ export interface Framework {
   readonly file: string;
   readonly glue: Glue;
   /** What runs it. */
-  readonly runtime: "Node 20" | "Deno" | "Bun";
+  readonly runtime: "Node 20" | "Node 22" | "Deno" | "Bun";
   /** Where the file goes in an app that has a place for it. */
   readonly place?: string;
+  /** What else its app has, by path. An app that is built is one of its own. */
+  readonly build?: { readonly files: Readonly<Record<string, string>>; readonly command: string[] };
   /** What Node is told in place of the file. */
   readonly command?: (port: number) => string[];
   /** What it needs from npm. */
   readonly packages: readonly string[];
+  /** Whether it speaks HTTP/2, without TLS. */
+  readonly isHttp2?: boolean;
   /** Whether it is the one of its glue that `test:all` starts; `test:long` starts the others. */
   readonly isFirst?: boolean;
   /** Asks for the events. */
   readonly ask: Ask;
   /** Asks to publish a text. */
   readonly publish: (base: string, text: string) => Request;
+  /** How its process ends on `SIGTERM`, if not with 0. */
+  readonly code?: number;
   /** What it answers to HEAD. */
   readonly head: number;
   /** Whether `EventSource` can ask, and its reconnecting is answered from where it was. */
@@ -41,12 +47,8 @@ const ask: Ask = (base, after) =>
     },
   });
 
-const publish = (base: string, text: string) =>
-  new Request(`${base}/news`, {
-    method: "POST",
-    body: text,
-    headers: { "content-type": "text/plain" },
-  });
+const publish = (base: string, text: string, type = "text/plain") =>
+  new Request(`${base}/news`, { method: "POST", body: text, headers: { "content-type": type } });
 
 function call(url: string, body: unknown, headers: HeadersInit = {}): Request {
   const type = { "content-type": "application/json" };
@@ -64,6 +66,15 @@ export const FRAMEWORKS: readonly Framework[] = [
     file: "node_http.mjs",
     glue: "`ServerResponse`",
     packages: [],
+  },
+  {
+    ...PLAIN,
+    name: "`node:http2`",
+    file: "node_http2.mjs",
+    glue: "`ServerResponse`",
+    packages: [],
+    isHttp2: true,
+    eventSource: false,
   },
   {
     ...PLAIN,
@@ -92,13 +103,63 @@ export const FRAMEWORKS: readonly Framework[] = [
   { ...PLAIN, name: "h3 2", file: "h3.mjs", glue: "`Response`", packages: ["h3@2"] },
   {
     ...PLAIN,
+    name: "Nitro 3",
+    file: "nitro_route.ts",
+    glue: "`Response`",
+    place: "routes/news.ts",
+    build: {
+      files: { "nitro.config.mjs": `export default { serverDir: "./" };` },
+      command: ["node_modules/nitro/dist/cli/index.mjs", "build"],
+    },
+    command: () => [".output/server/index.mjs"],
+    packages: ["nitro@3"],
+  },
+  {
+    ...PLAIN,
+    name: "Nuxt 4",
+    file: "nuxt.ts",
+    glue: "`ServerResponse`",
+    runtime: "Node 22",
+    place: "server/routes/news.ts",
+    build: {
+      files: { "app.vue": "<template><p>news</p></template>" },
+      command: ["node_modules/nuxt/bin/nuxt.mjs", "build"],
+    },
+    command: () => [".output/server/index.mjs"],
+    packages: ["nuxt@4"],
+  },
+  {
+    ...PLAIN,
+    name: "SvelteKit 3",
+    file: "sveltekit_server.ts",
+    glue: "`Response`",
+    runtime: "Node 22",
+    place: "src/routes/news/+server.ts",
+    build: {
+      files: {
+        "src/app.html": "<!doctype html>%sveltekit.head%%sveltekit.body%",
+        "vite.config.js": `import adapter from "@sveltejs/adapter-node";
+          import { sveltekit } from "@sveltejs/kit/vite";
+          export default { plugins: [sveltekit({ adapter: adapter() })] };`,
+      },
+      command: ["node_modules/vite/bin/vite.js", "build"],
+    },
+    command: () => ["build/index.js"],
+    packages: ["@sveltejs/kit@3", "@sveltejs/adapter-node@6", "svelte@5", "vite@8"],
+    // A form of another site could send text, so SvelteKit refuses it without the header `Origin`.
+    publish: (base, text) => publish(base, text, "application/octet-stream"),
+  },
+  {
+    ...PLAIN,
     name: "Next.js 16",
     file: "nextjs_route.ts",
     glue: "`Response`",
     place: "app/news/route.ts",
-    command: (
-      port,
-    ) => ["node_modules/next/dist/bin/next", "dev", "--hostname", "127.0.0.1", "--port", `${port}`],
+    build: { files: {}, command: ["node_modules/next/dist/bin/next", "build"] },
+    command: (port) => {
+      return ["node_modules/next/dist/bin/next", "start", "-H", "127.0.0.1", "-p", `${port}`];
+    },
+    code: 143,
     packages: [
       ...["next@16", "react@19", "react-dom@19"],
       ...["typescript@5", "@types/node@20", "@types/react@19"],

@@ -10,38 +10,51 @@ import { Broadcast } from "../../mod.ts";
 import { parsed, PATIENCE } from "../core/sse/parsed.ts";
 import type { App } from "../runtimes/app.ts";
 import { DENO, PROVIDED, testOn } from "../runtimes/apps.ts";
-import { said } from "../runtimes/process.ts";
+import { said, succeed } from "../runtimes/process.ts";
 import { PROJECT, Tarball } from "../runtimes/tarball.ts";
 import { Proxy } from "../services/proxy.ts";
 import { start } from "../services/redis.ts";
 import { guard, type Server } from "../services/server.ts";
 import { ask, freePort, until } from "../services/service.ts";
 import type { Framework } from "./frameworks.ts";
+import { Session } from "./session.ts";
 
 /** Less than the 8 seconds after which a comment would show that the client has left. */
 const AT_ONCE = 5_000;
 
 const EXAMPLES = join(PROJECT, "examples", "frameworks");
 
-/** Registers the tests of some frameworks. They share an app with all their packages, and a Redis. */
+/** The apps that are built. */
+const built = new WeakSet<App>();
+
+/**
+ * Registers the tests of some frameworks. They share a Redis, and an app with all their packages but
+ * those of the frameworks that are built.
+ */
 export function speakTo(frameworks: readonly Framework[]): void {
-  let app: App;
+  const shared = frameworks.filter(({ build }) => !build);
+  const groups = [shared, ...frameworks.filter(({ build }) => build).map((built) => [built])];
+  const apps = new Map<Framework, App>();
   let redis: Server;
   Deno.test.beforeAll(async () => {
     await using tarball = await Tarball.pack();
-    const packages = new Set(frameworks.flatMap(({ packages }) => packages));
-    app = await tarball.install(`ioredis@${CLIENTS.ioredis}`, ...packages);
-    for (const { file, place = file } of frameworks) {
-      await Deno.mkdir(join(app.folder, dirname(place)), { recursive: true });
-      await Deno.copyFile(join(EXAMPLES, file), join(app.folder, place));
+    for (const group of groups) {
+      const packages = new Set(group.flatMap(({ packages }) => packages));
+      const app = await tarball.install(`ioredis@${CLIENTS.ioredis}`, ...packages);
+      for (const framework of group) {
+        apps.set(framework, app);
+        const { file, place = file, build } = framework;
+        await write(app, place, await Deno.readTextFile(join(EXAMPLES, file)));
+        for (const [path, text] of Object.entries(build?.files ?? {})) await write(app, path, text);
+      }
     }
-    const sources = frameworks.map(({ file }) => file).filter((file) => file === "nestjs.ts");
-    if (sources.length > 0) await compile(app, sources);
+    const nest = shared.find(({ file }) => file === "nestjs.ts");
+    if (nest) await compile(apps.get(nest)!, [nest.file]);
     redis = await start();
   });
   Deno.test.afterAll(async () => {
     await redis?.[Symbol.asyncDispose]();
-    await app?.[Symbol.asyncDispose]();
+    for (const app of new Set(apps.values())) await app[Symbol.asyncDispose]();
   });
   for (const framework of frameworks) {
     const runtime = [DENO, ...PROVIDED].find(({ name }) => name === framework.runtime)!;
@@ -50,14 +63,22 @@ export function speakTo(frameworks: readonly Framework[]): void {
     testOn(
       runtime,
       `${name}: a client that leaves is released at once, and SIGTERM ends it`,
-      (path) => releases(app, path, framework, redis),
+      (path) => releases(apps.get(framework)!, path, framework, redis),
     );
 
     testOn(
       runtime,
       `${name}: a client that was cut off resumes`,
-      (path) => resumes(app, path, framework, redis),
+      (path) => resumes(apps.get(framework)!, path, framework, redis),
     );
+
+    if (framework.isHttp2) {
+      testOn(
+        runtime,
+        `${name}: a stream that is closed leaves the others of its session`,
+        (path) => multiplexes(apps.get(framework)!, path, framework, redis),
+      );
+    }
   }
 }
 
@@ -68,13 +89,13 @@ async function releases(app: App, path: string, framework: Framework, redis: Ser
 
   // HEAD is answered, and subscribes to nothing.
   const { url: target } = framework.ask(example.base);
-  const head = await fetch(target, { method: "HEAD" });
+  const head = await example.fetch(new Request(target, { method: "HEAD" }));
   assertEquals([head.status, await head.text()], [framework.head, ""]);
   if (head.status === 200) assertMatch(head.headers.get("content-type")!, /^text\/event-stream/);
   await subscribed(redis, 0);
 
   // No middleware holds an event back.
-  const first = await Client.join(framework.ask(example.base));
+  const first = await Client.join(example, framework.ask(example.base));
   await subscribed(redis, 1);
   await example.publish("hello");
   assertMatch(await first.next(), /hello/);
@@ -85,19 +106,17 @@ async function releases(app: App, path: string, framework: Framework, redis: Ser
   // The broker has got the request for a subscription, and its answer is on the way.
   proxy.stallReplies();
   const second = new AbortController();
-  const asked = fetch(framework.ask(example.base), { signal: second.signal }).catch(() =>
-    undefined
-  );
+  const asked = example.fetch(framework.ask(example.base), second.signal).catch(() => undefined);
   await subscribed(redis, 1);
   second.abort();
   await asked;
   proxy.resume();
   await subscribed(redis, 0);
 
-  // One that is there does not keep the process.
-  const last = await Client.join(framework.ask(example.base));
+  // One that is there does not keep the process, although it comes back as soon as it is let go.
+  const last = await enter(example, framework);
   await subscribed(redis, 1);
-  assertEquals(await example.terminate(), { code: 0, stderr: "" });
+  assertEquals(await example.terminate(), { code: framework.code ?? 0, stderr: "" });
   await last.leave();
 }
 
@@ -107,9 +126,7 @@ async function resumes(app: App, path: string, framework: Framework, redis: Serv
   await using example = await Example.start(app, path, framework, url);
   await using wire = await Proxy.start(example.port);
   const base = `http://127.0.0.1:${wire.port}`;
-  let client = framework.eventSource
-    ? await Browser.join(framework.ask(base).url)
-    : await Client.join(framework.ask(base));
+  let client = await enter(example, framework, base);
   // An iterator is asked for its first event behind the headers: nothing shows when.
   const first = client.next();
   for (let heard = false; !heard;) {
@@ -128,7 +145,7 @@ async function resumes(app: App, path: string, framework: Framework, redis: Serv
   if (client instanceof Client) {
     const { id } = client;
     await client.leave();
-    client = await Client.join(framework.ask(base, id));
+    client = await Client.join(example, framework.ask(base, id));
   }
   const resumed: string[] = [];
   while (!resumed.at(-1)?.includes("second")) resumed.push(await client.next());
@@ -138,6 +155,70 @@ async function resumes(app: App, path: string, framework: Framework, redis: Serv
   const words = resumed.map((data) => /first|second|third/.exec(data)?.[0]);
   assertEquals(words.filter((word) => word !== "first"), ["second", "third"]);
   assert(!resumed.join().includes('"gap"'));
+}
+
+/** Joins as a browser does, if one can. */
+async function enter(example: Example, { ask, eventSource }: Framework, base = example.base) {
+  const request = ask(base);
+  return eventSource ? await Browser.join(request.url) : await Client.join(example, request);
+}
+
+/** Clients that share a session come and go one by one: the broker sees when the last has left. */
+async function multiplexes(app: App, path: string, framework: Framework, redis: Server) {
+  await using proxy = await Proxy.start(redis.port);
+  const url = `${proxy.url(redis.url)}?linger=0`;
+  await using example = await Example.start(app, path, framework, url);
+  await using session = await Session.connect(example.base);
+  const [first, second, third] = [session.ask(), session.ask(), session.ask()];
+  await Promise.all([first, second, third].map((stream) => stream.until(/id: /)));
+  await subscribed(redis, 1);
+
+  await first.leave();
+  await example.publish("one");
+  await Promise.all([second, third].map((stream) => stream.until(/one/)));
+  await second.leave();
+  await example.publish("two");
+  await third.until(/two/);
+  await third.leave();
+  assertEquals([first, second].map(({ text }) => /one|two/.exec(text)?.[0]), [undefined, "one"]);
+  // None of the three has kept its own: the session is open, and serves the next.
+  await subscribed(redis, 0);
+  const fourth = session.ask();
+  await fourth.until(/id: /);
+  await subscribed(redis, 1);
+
+  // One leaves while it subscribes, and its neighbor stays.
+  await fourth.leave();
+  await subscribed(redis, 0);
+  proxy.stallReplies();
+  const [gone, kept] = [session.ask(), session.ask()];
+  await subscribed(redis, 1);
+  await gone.leave();
+  proxy.resume();
+  await kept.until(/id: /);
+  await example.publish("three");
+  await kept.until(/three/);
+  assert(!/id: /.test(gone.text));
+
+  // All leave at once when the session is cut off.
+  const neighbor = session.ask();
+  await neighbor.until(/id: /);
+  session.cut();
+  await Promise.all([kept.closed, neighbor.closed]);
+  await subscribed(redis, 0);
+  assertEquals(await example.terminate(), { code: 0, stderr: "" });
+}
+
+/** Frameworks that compile their routes do it once, before the first test. */
+async function build(app: App, path: string, { build }: Framework): Promise<void> {
+  if (!build || built.has(app)) return;
+  await succeed(path, build.command, { cwd: app.folder });
+  built.add(app);
+}
+
+async function write(app: App, path: string, text: string): Promise<void> {
+  await Deno.mkdir(join(app.folder, dirname(path)), { recursive: true });
+  await app.write(path, text);
 }
 
 /** Decorators have to be compiled. */
@@ -164,12 +245,14 @@ async function subscribed(redis: Server, count: number): Promise<void> {
 class Example implements AsyncDisposable {
   readonly port: number = freePort();
   readonly base = `http://127.0.0.1:${this.port}`;
+  readonly #client: Deno.HttpClient;
   readonly #publish: Framework["publish"];
   readonly #process: Deno.ChildProcess;
   readonly #stderr: Promise<string>;
 
   private constructor(app: App, path: string, framework: Framework, url: string) {
-    const { file, runtime, publish, command: own } = framework;
+    const { file, runtime, publish, command: own, isHttp2 = false } = framework;
+    this.#client = Deno.createHttpClient({ http1: !isHttp2, http2: isHttp2 });
     this.#publish = publish;
     // Deno gets the package from JSR: its sources, as they are.
     const flags = ["run", "-A", "--no-prompt", "--no-check", "--quiet"];
@@ -181,6 +264,7 @@ class Example implements AsyncDisposable {
       args: rest,
       cwd: app.folder,
       env: {
+        HOST: "127.0.0.1",
         PORT: `${this.port}`,
         BROADCASTER_URL: url,
         NO_COLOR: "1",
@@ -194,6 +278,7 @@ class Example implements AsyncDisposable {
   }
 
   static async start(app: App, path: string, framework: Framework, url: string) {
+    await build(app, path, framework);
     const example = new Example(app, path, framework, url);
     try {
       await until(() => isOpen(example.port), `${framework.file} listens`, PATIENCE);
@@ -204,8 +289,13 @@ class Example implements AsyncDisposable {
     }
   }
 
+  /** Asks it, in the version of HTTP that it speaks. */
+  fetch(request: Request, signal: AbortSignal | null = null): Promise<Response> {
+    return fetch(request, { client: this.#client, signal });
+  }
+
   async publish(text: string): Promise<void> {
-    const response = await fetch(this.#publish(this.base, text));
+    const response = await this.fetch(this.#publish(this.base, text));
     const answer = await response.text();
     assert(response.ok, `${response.status} ${answer}`);
   }
@@ -226,6 +316,7 @@ class Example implements AsyncDisposable {
     }
     await deadline(this.#process.status, PATIENCE);
     await this.#stderr;
+    this.#client.close();
   }
 }
 
@@ -243,9 +334,9 @@ class Client {
     this.#events = parsed(response.body!);
   }
 
-  static async join(request: Request): Promise<Client> {
+  static async join(example: Example, request: Request): Promise<Client> {
     const abort = new AbortController();
-    const response = await deadline(fetch(request, { signal: abort.signal }), PATIENCE);
+    const response = await deadline(example.fetch(request, abort.signal), PATIENCE);
     if (response.ok) return new Client(response, abort);
     throw new Error(`${response.status} ${await response.text()}`);
   }

@@ -3,7 +3,7 @@
 import { Broadcast } from "@broadcaster/broadcaster";
 import { eventStream, lastEventId, sendEventStream } from "@broadcaster/broadcaster/sse";
 import assert from "node:assert/strict";
-import { createServer } from "node:http";
+import { Agent, createServer, get } from "node:http";
 import * as http2 from "node:http2";
 import { connect } from "node:net";
 import process from "node:process";
@@ -201,6 +201,38 @@ const cases = {
       return 1;
     });
   },
+  async "a server that closes ends, although its clients come back"() {
+    const broadcast = new Broadcast("memory://");
+    const server = createServer((_request, response) =>
+      void sendEventStream(response, (signal) => broadcast.subscribe("news", { signal }))
+    );
+    await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const { port } = server.address();
+    let closed = false;
+    let answers = 0;
+    const again = () => closed || setTimeout(join, 10);
+    /** Asks again as soon as the stream has ended, as `EventSource` does. */
+    const join = () => {
+      const request = get({ port, host: "127.0.0.1", agent }, (response) => {
+        answers++;
+        response.on("end", again).resume();
+      });
+      request.on("error", again);
+    };
+    join();
+    await until(() => answers === 1, "it is there");
+    server.close(() => closed = true);
+    await broadcast.disconnect();
+    try {
+      await until(() => closed, "the server is closed");
+      assert.ok(answers <= 2, `${answers} were answered`);
+    } finally {
+      closed = true;
+      server.closeAllConnections?.();
+      agent.destroy();
+    }
+  },
   async "eleven event streams of one signal warn of nothing"() {
     const stop = new AbortController();
     const streams = [];
@@ -219,6 +251,35 @@ const cases = {
 };
 
 if (!isBun) {
+  cases["HTTP/2: a server that closes ends, although its clients come back"] = async () => {
+    const broadcast = new Broadcast("memory://");
+    const server = http2.createServer((_request, response) =>
+      void sendEventStream(response, (signal) => broadcast.subscribe("news", { signal }))
+    );
+    await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const client = http2.connect(`http://127.0.0.1:${server.address().port}`);
+    let closed = false;
+    let answers = 0;
+    /** Asks again as soon as the stream has ended, as `EventSource` does. */
+    const join = () => {
+      if (client.closed || client.destroyed) return;
+      const request = client.request({ ":path": "/news" });
+      request.on("response", () => answers++).on("error", () => {});
+      request.on("close", () => setTimeout(join, 10)).resume();
+    };
+    join();
+    await until(() => answers === 1, "it is there");
+    server.close(() => closed = true);
+    await broadcast.disconnect();
+    try {
+      await until(() => closed, "the server is closed");
+      assert.ok(answers <= 2, `${answers} were answered`);
+      assert.deepEqual(warnings, []);
+    } finally {
+      client.destroy();
+    }
+  };
+
   cases["HTTP/2: events, and a client that leaves"] = async () => {
     const server = http2.createServer((request, response) => void live(request, response));
     await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));

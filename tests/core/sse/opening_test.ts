@@ -85,6 +85,9 @@ for (
   Deno.test(`"${error.message}" is no error status: the browser comes back`, async () => {
     const response = await eventStreamResponse(Promise.reject(error));
     assertEquals([response.status, await response.text()], [200, "retry: 1000\n\n"]);
+    // It comes back over the same connection, unless this process ends.
+    const connection = response.headers.get("connection");
+    assertEquals(connection, error instanceof ClosedError ? "close" : null);
     assertEquals(await new Response(eventStream(Promise.reject(error))).text(), "retry: 1000\n\n");
   });
 }
