@@ -13,7 +13,7 @@ export interface PgBouncerOptions {
   /** How many sessions it has for each user and database. */
   size?: number;
   /** How long a client waits for a session, in seconds. */
-  wait?: number;
+  wait?: number | undefined;
 }
 
 /** Finds a PgBouncer for this run; its `url` is its path. */

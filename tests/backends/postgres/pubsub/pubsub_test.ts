@@ -196,7 +196,7 @@ withBroker("postgres", (url) => {
     await using broadcast = new Broadcast(url);
     await broadcast.subscribe(channel);
     const lost = Promise.withResolvers<Error>();
-    broadcast.addEventListener("statechange", ({ error }) => error && lost.resolve(error));
+    broadcast.addEventListener("statechange", ({ error }) => error && lost.resolve(error as Error));
     await client`select pg_terminate_backend(pid) from pg_stat_activity where query like ${`listen "${channel}"%`}`;
     assertEquals(
       (await lost.promise).message,
