@@ -32,9 +32,9 @@
  *
  * ## Connections
  *
- * A process publishes over one connection. The first subscription opens a second one. An empty
- * message is sent to the queue of a subscription once it is open, and at each probe while it is
- * quiet. If the message does not come back, a new subscription is refused, and an open one is
+ * A process publishes over one connection. The first subscription opens a second one, with a queue
+ * for each channel, and one queue more. An empty message is sent to that queue once it is open, and
+ * at each probe. If the message does not come back, new subscriptions are refused, and open ones are
  * opened again with a gap. The routing key of the message ends in `.-control`, and its header is
  * `broadcaster-token`: another program receives it only with a binding such as `#`. Without the
  * right to publish, there is no such check.
@@ -220,7 +220,7 @@ export class AmqpBackend implements Backend {
     });
   }
 
-  /** Declares a queue, binds it, consumes it, and sends it a token. */
+  /** Declares a queue, binds it, and consumes it. */
   async tail(target: Target): Promise<Tail> {
     try {
       return await this.#tails.open(target);
@@ -229,7 +229,7 @@ export class AmqpBackend implements Backend {
     }
   }
 
-  /** Sends a request on both connections, and a token to each queue that was silent. */
+  /** Sends a request on both connections, and a token from one to the other. */
   async probe(signal: AbortSignal): Promise<void> {
     await Promise.all([this.#links.probe(signal), this.#tails.probe(signal)]);
   }

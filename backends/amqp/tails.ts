@@ -1,29 +1,20 @@
 /**
- * The tails of `amqp://`. Each tail has a queue. Tokens prove that the queue receives messages.
+ * The tails of `amqp://`. Each tail has a queue.
  *
  * @module
  */
 
 import type { ConsumeMessage } from "amqplib";
 import type { Tail, Target } from "../../core/backend/contract.ts";
-import { controlChannelOf } from "../../core/backend/control_channel.ts";
 import { ConnectionError, RefusedError } from "../../core/backend/errors.ts";
-import { Loopback } from "../../core/backend/kit/loopback.ts";
 import { SEQUENCE_HEADER, SequenceTracker } from "../../core/backend/kit/loss_detection.ts";
 import { QueueTail } from "../../core/backend/kit/queue_tail.ts";
-import { random } from "../../core/util/random.ts";
 import { declareExchange } from "./exchange.ts";
 import { headersFrom } from "./headers.ts";
 import type { Link } from "./link.ts";
 import type { Links } from "./links.ts";
 import { bindingOf, channelOf } from "./routing_key.ts";
-
-/** The header of a token, which proves that a queue receives messages. */
-const TOKEN_HEADER = "broadcaster-token";
-
-/** The reason that is shown if no token comes back. */
-const SILENCE =
-  "a message to its queue did not come back: does the address lead to several servers that are not a cluster?";
+import { Sentinel, TOKEN_HEADER } from "./sentinel.ts";
 
 /** How long a queue may take to receive what this process has published, in milliseconds. */
 const LIMIT = 5_000;
@@ -31,7 +22,6 @@ const LIMIT = 5_000;
 /** A tail, and the state of its queue. */
 interface Listener {
   readonly source: QueueTail;
-  readonly loopback: Loopback;
   /** The channel, unless it is a pattern. */
   readonly channel: string | undefined;
   /** The number of the last message of this process that was received. */
@@ -47,14 +37,16 @@ export class Tails {
   readonly #links: Links;
   readonly #exchange: string;
   readonly #listeners = new Set<Listener>();
+  /** Number of tails that are being opened. */
+  #opening = 0;
   /** The listeners of channels, by name. */
   readonly #channels = new Map<string, Listener>();
   /** Whether a token has come back once. */
   #isProven = false;
   /** Resolves once the exchange was declared; absent while it may have been deleted. */
   #declared: Promise<void> | undefined;
-  /** The connection on which the user may not bind the key of tokens. */
-  #unbinding: Link | undefined;
+  /** The sentinel, while there are tails. */
+  #sentinel: Sentinel | undefined;
 
   /**
    * @param links The connections.
@@ -73,6 +65,7 @@ export class Tails {
   /** Errors all tails. */
   lose(error: unknown): void {
     this.doubt();
+    this.#drop(error);
     for (const listener of [...this.#listeners]) {
       this.#forget(listener);
       listener.source.error(error);
@@ -90,26 +83,50 @@ export class Tails {
     listener.awaited = sequence;
   }
 
-  /** Sends a token to each queue that was silent. Errors the tails that do not receive. */
+  /** Errors the tails that do not receive what this process publishes. */
   async probe(signal: AbortSignal): Promise<void> {
-    await Promise.all(Array.from(this.#listeners, async (listener) => {
+    for (const listener of [...this.#listeners]) {
       if (listener.awaited !== undefined && performance.now() - listener.since > LIMIT) {
-        return this.#fail(listener, "its binding was removed");
+        this.#fail(listener, "its binding was removed");
       }
-      try {
-        await listener.loopback.probe(signal);
-      } catch (cause) {
-        // The right to publish may have been revoked.
-        if (this.#links.isBlocked || cause instanceof RefusedError) return;
-        this.#fail(listener, "its queue does not receive what is published", cause);
-      }
-    }));
+    }
+    const sentinel = this.#sentinel;
+    try {
+      await sentinel?.probe(signal);
+    } catch (cause) {
+      // The right to publish may have been revoked.
+      if (this.#links.isBlocked || cause instanceof RefusedError) return;
+      if (this.#sentinel !== sentinel) return;
+      this.lose(new ConnectionError("its queue does not receive what is published", { cause }));
+    }
   }
 
-  /** Declares a queue, binds it, consumes it, and sends it a token. */
+  /** Declares a queue, binds it, and consumes it. */
   async open(target: Target): Promise<Tail> {
     const link = await this.#links.listening();
     await this.#declare(link);
+    this.#opening++;
+    try {
+      const sentinel = this.#sentinel ??= this.#post(link);
+      await sentinel.bound;
+      const tail = await this.#declareQueue(link, target);
+      try {
+        await sentinel.proven;
+        this.#isProven ||= sentinel.isProven;
+        // The queue may have lost its binding, too.
+        if (this.#sentinel !== sentinel) throw new ConnectionError("the exchange was deleted");
+      } catch (error) {
+        await tail.cancel().catch(() => {});
+        throw error;
+      }
+      return tail;
+    } finally {
+      this.#opening--;
+      this.#rest();
+    }
+  }
+
+  async #declareQueue(link: Link, target: Target): Promise<QueueTail> {
     const control = await link.ask(link.control.open());
     const { queue } = await link.ask(
       control.assertQueue("", { exclusive: true, autoDelete: true, durable: false }),
@@ -123,25 +140,18 @@ export class Tails {
     }
   }
 
-  async #consume(link: Link, queue: string, target: Target): Promise<Tail> {
+  async #consume(link: Link, queue: string, target: Target): Promise<QueueTail> {
     const control = await link.ask(link.control.open());
     await link.ask(control.bindQueue(queue, this.#exchange, bindingOf(target)));
-    const key = controlChannelOf(random());
-    const isBound = await this.#bindKey(link, queue, key);
     const consuming = await link.ask(link.consuming.open());
     const source: QueueTail = new QueueTail(async () => {
       if (!this.#forget(listener) || link.lost) return;
       // The server deletes the queue when its only consumer ends.
       await link.ask(consuming.cancel(consumerTag));
     });
-    const loopback = new Loopback({
-      send: (token) =>
-        this.#links.prove({ exchange: this.#exchange, key, headers: { [TOKEN_HEADER]: token } }),
-      silence: SILENCE,
-    });
     const channel = typeof target === "string" ? target : undefined;
     const listener: Listener = {
-      ...{ source, loopback, channel },
+      ...{ source, channel },
       ...{ heard: undefined, awaited: undefined, since: 0 },
     };
     const hear = hearing(listener);
@@ -154,13 +164,6 @@ export class Tails {
     );
     this.#listeners.add(listener);
     if (channel !== undefined) this.#channels.set(channel, listener);
-    try {
-      if (isBound) await loopback.prove(this.#isProven, link.loss);
-      this.#isProven ||= loopback.isProven;
-    } catch (error) {
-      await source.cancel().catch(() => {});
-      throw error;
-    }
     return source;
   }
 
@@ -170,18 +173,31 @@ export class Tails {
     return declared;
   }
 
-  /** Whether tokens reach the queue: rights may be limited to some routing keys. */
-  async #bindKey(link: Link, queue: string, key: string): Promise<boolean> {
-    if (this.#unbinding === link) return false;
-    try {
-      const control = await link.ask(link.control.open());
-      await link.ask(control.bindQueue(queue, this.#exchange, key));
-      return true;
-    } catch (error) {
-      if (!(error instanceof RefusedError)) throw error;
-      this.#unbinding = link;
-      return false;
-    }
+  /** Posts a sentinel. A later tail posts another one if it fails. */
+  #post(link: Link): Sentinel {
+    const sentinel: Sentinel = new Sentinel({
+      link,
+      links: this.#links,
+      exchange: this.#exchange,
+      wasProven: this.#isProven,
+      onEnded: () => {
+        this.#links.ended();
+        if (this.#sentinel === sentinel) this.lose(new ConnectionError("a queue was deleted"));
+      },
+    });
+    sentinel.proven.catch(() => this.#sentinel === sentinel && this.#drop());
+    return sentinel;
+  }
+
+  #drop(reason?: unknown): void {
+    const sentinel = this.#sentinel;
+    this.#sentinel = undefined;
+    sentinel?.close(reason);
+  }
+
+  /** Nothing is left at the server once there are no tails. */
+  #rest(): void {
+    if (this.#listeners.size + this.#opening === 0) this.#drop();
   }
 
   #fail(listener: Listener, reason: string, cause?: unknown): void {
@@ -197,20 +213,20 @@ export class Tails {
     if (channel !== undefined && this.#channels.get(channel) === listener) {
       this.#channels.delete(channel);
     }
-    return this.#listeners.delete(listener);
+    const isOpen = this.#listeners.delete(listener);
+    this.#rest();
+    return isOpen;
   }
 }
 
 /** Puts the messages of a consumer into a tail. */
 function hearing(listener: Listener): (message: ConsumeMessage) => void {
-  const { source, loopback } = listener;
+  const { source } = listener;
   const isPattern = listener.channel === undefined;
   const tracker = new SequenceTracker();
   return ({ fields, properties, content }) => {
-    const token: unknown = properties.headers?.[TOKEN_HEADER];
-    // A pattern also receives the tokens of other tails.
-    if (typeof token === "string") return void loopback.receive(token);
-    loopback.hear();
+    // A pattern may also match the key of tokens.
+    if (properties.headers?.[TOKEN_HEADER] !== undefined) return;
     const channel = isPattern ? channelOf(fields.routingKey) : undefined;
     if (isPattern && channel === undefined) return;
     const sequence: unknown = properties.headers?.[SEQUENCE_HEADER];

@@ -116,7 +116,7 @@ withBroker("amqp", (url) => {
       assertEquals(await messages(subscription, 1), ["before"]);
       const told = next<GapEvent>(broadcast, "gap");
       // A queue is of its connection alone.
-      await (await client.createChannel()).unbindQueue(queues[0]!, exchange, "chat");
+      await (await client.createChannel()).unbindQueue(queues.at(-1)!, exchange, "chat");
       await broadcast.publish("chat", "lost");
       assertEquals((await told).gap.cause, "disconnect");
       await broadcast.publish("chat", "after");
