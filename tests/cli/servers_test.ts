@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { assertEquals, assertMatch } from "@std/assert";
 import { Issuer } from "../backends/nats/jwt.ts";
 import { withBroker } from "../services/broker.ts";
-import { permit, start as startRabbit } from "../services/amqp.ts";
 import { start as startMqtt } from "../services/mqtt.ts";
 import { start as startNats } from "../services/nats.ts";
 import { start as startCluster } from "../services/redis_cluster.ts";
@@ -46,14 +45,11 @@ withBroker("nats", () => {
   });
 });
 
-withBroker("amqp", () => {
-  Deno.test("check names the user of RabbitMQ: that of the URL, or guest", async () => {
-    await using server = await startRabbit();
-    await permit(server, "app", [".*", ".*", ".*"]);
-    const { port } = server;
-    assertEquals((await factsAt(`amqp://127.0.0.1:${port}`)).user, "guest");
-    assertEquals((await factsAt(`amqp://app:app@127.0.0.1:${port}`)).user, "app");
-    assertEquals((await factsAt(`amqp-stream://app:app@127.0.0.1:${port}`)).user, "app");
+withBroker("amqp", (url) => {
+  Deno.test("check names the user of RabbitMQ, which is guest if the URL names none", async () => {
+    const { host, username } = new URL(url);
+    assertEquals((await factsAt(`amqp://${host}`)).user, "guest");
+    assertEquals((await factsAt(url)).user, username || "guest");
   });
 });
 

@@ -8,6 +8,8 @@ import {
   OutcomeUnknownError,
   RefusedError,
 } from "../../../mod.ts";
+import { amqpStream } from "../../../backends/amqp/log.ts";
+import { amqp } from "../../../backends/amqp/pubsub.ts";
 import { messages, take, uniqueChannel } from "../../conformance/harness.ts";
 import { alarm, evaluate, permit, start } from "../../services/amqp.ts";
 import { withBroker } from "../../services/broker.ts";
@@ -195,6 +197,17 @@ const CASES: Record<string, (server: Server) => Promise<void>> = {
       assertEquals(await messages(subscription, 1), ["hello"]);
     }
     assertEquals([states, gaps.length], [["connecting", "connected"], 0]);
+  },
+
+  async "amqp: the facts about the server name the user of the URL"(server) {
+    await permit(server, "named", [".*", ".*", ".*"]);
+    for (const [factory, scheme] of [[amqp, "amqp"], [amqpStream, "amqp-stream"]] as const) {
+      const backend = await factory({ url: as(server, "named").replace("amqp", scheme) }).open();
+      await backend.connect!();
+      const facts = await backend.describe!();
+      await backend.close();
+      assertEquals([facts.user, facts.TLS], ["named", "no"]);
+    }
   },
 
   async "amqp: rights that are revoked refuse what is new, and do not flap"(server) {
