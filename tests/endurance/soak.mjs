@@ -64,8 +64,9 @@ const WAYS = [
     await reading;
   },
   async (channel, options, left) => {
+    // Not `AbortSignal.any()` with the lasting signal: Node 20 keeps a reference for each.
     const controller = new AbortController();
-    const signal = AbortSignal.any([controller.signal, lasting.signal]);
+    const { signal } = controller;
     const subscription = await broadcast.subscribe(channel, { ...options, signal });
     const reading = read(subscription).catch((error) => {
       if (error?.name !== "AbortError") throw error;
