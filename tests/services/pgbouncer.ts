@@ -26,7 +26,9 @@ export async function locate(): Promise<Located> {
 }
 
 /** Starts a PgBouncer of a test's own, which takes everybody for the user `postgres`. */
-export async function start({ server, mode, size = 3, wait = 120 }: PgBouncerOptions): Promise<Server> {
+export async function start(
+  { server, mode, size = 3, wait = 120 }: PgBouncerOptions,
+): Promise<Server> {
   const command = await path();
   const port = freePort();
   const directory = await Deno.makeTempDir({ prefix: "pgbouncer-" });
