@@ -13,8 +13,13 @@ export async function locate(): Promise<Located> {
   }
 }
 
-/** Starts a Pgpool-II of a test's own, before the server at a port. */
-export async function start(server: number): Promise<Server> {
+/**
+ * Starts a Pgpool-II of a test's own.
+ *
+ * @param server The port of the server.
+ * @param standby The port of its standby, if any. It gets all statements that only read.
+ */
+export async function start(server: number, standby?: number): Promise<Server> {
   const command = await path();
   const [port, control] = [freePort(), freePort()];
   const directory = await Deno.makeTempDir({ prefix: "pgpool-" });
@@ -31,6 +36,11 @@ export async function start(server: number): Promise<Server> {
         .map((name) => `${name} = '${directory}'`),
       `pid_file_name = '${join(directory, "pgpool.pid")}'`,
       ...["backend_hostname0 = '127.0.0.1'", `backend_port0 = ${server}`],
+      ...(standby === undefined ? [] : [
+        "backend_weight0 = 0",
+        ...["backend_hostname1 = '127.0.0.1'", `backend_port1 = ${standby}`],
+        "backend_weight1 = 1",
+      ]),
       ...["enable_pool_hba = off", "pool_passwd = ''", "sr_check_user = 'postgres'"],
       ...["num_init_children = 16", ""],
     ].join("\n"),

@@ -15,7 +15,7 @@ import { quote, type Row, type Statements } from "../statement.ts";
 import type { Settings } from "../url.ts";
 import { install, type LogSettings } from "./installation.ts";
 import { WAKE_CHANNEL } from "./parts.ts";
-import { inSchema } from "./schema_name.ts";
+import { onPrimary } from "./schema_name.ts";
 
 /**
  * Sends a statement, in which the schema of the log is named `broadcaster`. The error of a
@@ -270,7 +270,7 @@ function queryOf(link: Statements, { schema }: LogSettings): Query {
   const texts = new Map<string, string>();
   return async (text, values = []) => {
     let own = texts.get(text);
-    if (own === undefined) texts.set(text, own = inSchema(schema, text));
+    if (own === undefined) texts.set(text, own = onPrimary(schema, text));
     const statement = own;
     const rows = await serialized(() => link.query(statement, values));
     // postgres 3.4.9 leaves holes for the rows that came before an error of the last statement.

@@ -1,12 +1,13 @@
-/** Postgres through Pgpool-II, which loses the answer to a statement if a notification arrives first. */
+/** Postgres through Pgpool-II, which mixes notifications with answers, and lets standbys answer. */
 
 import { assertEquals } from "@std/assert";
 import { deadline } from "@std/async";
+import postgres from "postgres";
 import { Broadcast } from "../../../mod.ts";
-import { numbered } from "../../conformance/harness.ts";
+import { messages, numbered } from "../../conformance/harness.ts";
 import { withBroker } from "../../services/broker.ts";
 import * as pgpool from "../../services/pgpool.ts";
-import { start } from "../../services/postgres.ts";
+import { start, startStandby } from "../../services/postgres.ts";
 
 withBroker("pgpool", () => {
   for (const scheme of ["postgres", "postgres-stream"]) {
@@ -44,4 +45,21 @@ withBroker("pgpool", () => {
       assertEquals(broadcast.stats().connections, hasLog ? 3 : 2);
     });
   }
+
+  Deno.test("postgres-stream: what Pgpool-II sends to standbys does not concern the log", async () => {
+    await using server = await start();
+    await using standby = await startStandby(server, server.port);
+    const client = postgres(standby.url, { max: 1 });
+    await client.unsafe("alter system set recovery_min_apply_delay = '1h'");
+    await client.unsafe("select pg_reload_conf()");
+    await client.end();
+    await using pooler = await pgpool.start(server.port, standby.port);
+    await using broadcast = new Broadcast(pooler.url.replace("postgres:", "postgres-stream:"));
+    const subscription = await broadcast.subscribe("news");
+    const sent = numbered(20);
+    for (const message of sent) await broadcast.publish("news", message);
+    assertEquals((await broadcast.history("news")).map(({ message }) => message), sent);
+    assertEquals(await messages(subscription, 20), sent);
+    assertEquals(broadcast.stats().connections, 3);
+  });
 });
