@@ -17,6 +17,7 @@ import * as kafka from "./services/kafka.ts";
 import * as mqtt from "./services/mqtt.ts";
 import * as nats from "./services/nats.ts";
 import * as pgbouncer from "./services/pgbouncer.ts";
+import * as pgpool from "./services/pgpool.ts";
 import * as postgres from "./services/postgres.ts";
 import * as redis from "./services/redis.ts";
 import * as redisCluster from "./services/redis_cluster.ts";
@@ -29,7 +30,7 @@ const PROJECT = join(TESTS, "..");
 /** Tests that go to one broker after the other. */
 const SEVERAL = /^backends\/\w+_test|^runtimes\/(bundlers|suite|cli)|^cli\//;
 /** What they do without. */
-const APART = ["redis_cluster", "kafka4", "chromium", "pgbouncer"];
+const APART = ["redis_cluster", "kafka4", "chromium", "pgbouncer", "pgpool"];
 
 /** What the tests need, and the files that need it. */
 const SERVICES = [
@@ -56,6 +57,12 @@ const SERVICES = [
     variable: "PGBOUNCER_URL",
     locate: pgbouncer.locate,
     files: /postgres\/pooler|^cli\/pooler/,
+  },
+  {
+    name: "pgpool",
+    variable: "PGPOOL_URL",
+    locate: pgpool.locate,
+    files: /postgres\/pgpool/,
   },
   { name: "kafka", variable: "KAFKA_URL", locate: kafka.locate, files: /kafka/ },
   { name: "kafka4", variable: "KAFKA4_URL", locate: locateKafka4, files: /kafka/ },
@@ -86,7 +93,7 @@ const REST: readonly RegExp[] = [
   /^package\/(floating|publish|publint)/,
   /^backends\/multi_process/,
   /^backends\/redis\/(cluster\/|sentinel|states|rights|pubsub\/loopback|permissions)/,
-  /^backends\/postgres\/(permissions|pooler|standby|tls|log\/pool_conformance)/,
+  /^backends\/postgres\/(permissions|pgpool|pooler|standby|tls|log\/pool_conformance)/,
   /^backends\/nats\/permissions/,
   /^backends\/kafka\/(second_line|access|connections|failover|passing_states|tls)/,
 ];

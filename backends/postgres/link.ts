@@ -96,6 +96,24 @@ export class Link implements Statements {
     await this.#send(() => this.#sql.unsafe(text));
   }
 
+  /**
+   * Whether the connection leads through Pgpool-II, which loses the answer to a statement with
+   * parameters if a notification arrives first.
+   */
+  async isThroughPgpool(): Promise<boolean> {
+    try {
+      const [row] = await this.query("select inet_client_port()::text", []);
+      // The server names the port of whatever is connected to it. A Unix socket has none.
+      if ((row?.[0] ?? undefined) === this.#socket?.localPort?.toString()) return false;
+      // Only Pgpool-II answers. A server would log an error, so it is not asked without need.
+      const version = await this.#send(async () => await this.#sql.unsafe("show pool_version"));
+      return version.length > 0;
+    } catch (error) {
+      if (error instanceof RefusedError) return false;
+      throw error;
+    }
+  }
+
   /** Facts about the server. */
   describe(): Promise<ServerFacts> {
     return factsOf(this, tlsVersionOf(this.#socket));

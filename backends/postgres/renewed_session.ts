@@ -10,6 +10,8 @@ import { closedError } from "./errors.ts";
 export interface Renewable {
   /** Whether the session is lost. */
   readonly lost: boolean;
+  /** Number of open connections, if it may be more than one. */
+  readonly connections?: number;
   /** Checks that the server answers. Closes the session if the signal aborts first. */
   probe(signal: AbortSignal): Promise<void>;
   /** Closes the session. Resolves once its socket is closed. */
@@ -40,9 +42,9 @@ export class RenewedSession<Session extends Renewable> {
     return this.current?.lost ?? false;
   }
 
-  /** Number of open sessions: one or none. */
+  /** Number of open connections. */
   get count(): number {
-    return this.current && !this.current.lost ? 1 : 0;
+    return this.current && !this.current.lost ? this.current.connections ?? 1 : 0;
   }
 
   /**

@@ -15,7 +15,7 @@ import { quote, type Row, type Statements } from "../statement.ts";
 import type { Settings } from "../url.ts";
 import { install, type LogSettings } from "./installation.ts";
 import { WAKE_CHANNEL } from "./parts.ts";
-import { inSchema } from "./schema_name.ts";
+import { onPrimary } from "./schema_name.ts";
 
 /**
  * Sends a statement, in which the schema of the log is named `broadcaster`. The error of a
@@ -52,6 +52,8 @@ export interface Database extends Renewable {
   readonly ready: Promise<void>;
   /** Whether there is a pooler, which may give each transaction another session. */
   readonly isPooled: boolean;
+  /** Number of open connections. */
+  readonly connections: number;
   /** Sends a statement, which the server keeps prepared. */
   readonly query: Query;
   /** Creates the missing parts of the schema. */
@@ -72,6 +74,9 @@ export class OwnDatabase implements Database {
   readonly query: Query;
   readonly #link: Link;
   readonly #log: LogSettings;
+  readonly #openListener: () => Link;
+  /** The connection that listens, if it is not the same one. */
+  #listener: Link | undefined;
 
   /**
    * Starts to connect.
@@ -88,9 +93,20 @@ export class OwnDatabase implements Database {
     { onNotify, onLost }: DatabaseEvents,
   ) {
     this.#log = log;
+    const onHint = (_: string, payload: string) => onNotify(payload);
+    this.#openListener = () =>
+      new Link(postgres, settings, {
+        onNotify: onHint,
+        onLost: (error) => {
+          if (!this.lost) this.#link.cut(error);
+        },
+      });
     this.#link = new Link(postgres, settings, {
-      onNotify: (_, payload) => onNotify(payload),
-      onLost,
+      onNotify: onHint,
+      onLost: (error) => {
+        this.#listener?.cut(error);
+        onLost(error);
+      },
     });
     this.query = queryOf(this.#link, log);
     this.ready = this.#begin();
@@ -114,13 +130,23 @@ export class OwnDatabase implements Database {
   }
 
   /** See `Database`. */
+  get connections(): number {
+    return [this.#link, this.#listener].filter((link) => link && !link.lost).length;
+  }
+
+  /** See `Database`. */
   install(): Promise<void> {
     return install(this.#link, this.#log);
   }
 
-  /** See `Database`. */
+  /** Listens, behind Pgpool-II on a connection of its own. */
   async listen(): Promise<void> {
-    await this.#link.run(`listen ${quote(WAKE_CHANNEL)}`);
+    if (!this.isPooled && await this.#link.isThroughPgpool() && !this.lost) {
+      this.#listener ??= this.#openListener();
+    }
+    const link = this.#listener ?? this.#link;
+    await link.ready;
+    await link.run(`listen ${quote(WAKE_CHANNEL)}`);
   }
 
   /** See `Database`. */
@@ -129,8 +155,8 @@ export class OwnDatabase implements Database {
   }
 
   /** See `Database`. */
-  probe(signal: AbortSignal): Promise<void> {
-    return this.#link.probe(signal);
+  async probe(signal: AbortSignal): Promise<void> {
+    await Promise.all([this.#link.probe(signal), this.#listener?.probe(signal)]);
   }
 
   /** See `Database`. */
@@ -139,8 +165,8 @@ export class OwnDatabase implements Database {
   }
 
   /** See `Database`. */
-  close(): Promise<void> {
-    return this.#link.close();
+  async close(): Promise<void> {
+    await Promise.all([this.#link.close(), this.#listener?.close()]);
   }
 }
 
@@ -151,6 +177,8 @@ export class OwnDatabase implements Database {
 export class BorrowedDatabase implements Database {
   /** See `Database`. */
   readonly lost = false;
+  /** The connections of the user's client count as one. */
+  readonly connections = 1;
   /** See `Database`. */
   readonly query: Query;
   readonly #link: BorrowedLink;
@@ -242,7 +270,7 @@ function queryOf(link: Statements, { schema }: LogSettings): Query {
   const texts = new Map<string, string>();
   return async (text, values = []) => {
     let own = texts.get(text);
-    if (own === undefined) texts.set(text, own = inSchema(schema, text));
+    if (own === undefined) texts.set(text, own = onPrimary(schema, text));
     const statement = own;
     const rows = await serialized(() => link.query(statement, values));
     // postgres 3.4.9 leaves holes for the rows that came before an error of the last statement.

@@ -11,7 +11,7 @@ import type { Statements } from "../statement.ts";
 import type { Query } from "./database.ts";
 import { inspect } from "./inspection.ts";
 import { migration } from "./schema.ts";
-import { inSchema } from "./schema_name.ts";
+import { onPrimary } from "./schema_name.ts";
 
 /** The settings of a log. */
 export interface LogSettings {
@@ -43,7 +43,7 @@ export async function install(
   statements: Statements,
   { schema, retention }: LogSettings,
 ): Promise<void> {
-  const query: Query = (text, values = []) => statements.query(inSchema(schema, text), values);
+  const query: Query = (text, values = []) => statements.query(onPrimary(schema, text), values);
   let isCreated = false;
   for (let attempt = 1;; attempt++) {
     const missing = await inspect(query, schema);

@@ -49,3 +49,11 @@ export function checkSchema(name: string): string {
 export function inSchema(schema: string, statement: string): string {
   return statement.replaceAll(`${SCHEMA}.`, `"${schema}".`);
 }
+
+/**
+ * A statement on the log of a schema. Pgpool-II would send one that only reads to a standby, which
+ * may lag.
+ */
+export function onPrimary(schema: string, statement: string): string {
+  return `/*NO LOAD BALANCE*/ ${inSchema(schema, statement)}`;
+}

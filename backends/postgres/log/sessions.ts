@@ -72,6 +72,9 @@ export function openWriting(
     get lost(): boolean {
       return database.lost;
     },
+    get connections(): number {
+      return database.connections;
+    },
     describe: () => database.describe(),
     probe: (signal) => database.probe(signal),
     async close(): Promise<void> {
@@ -168,6 +171,9 @@ export function openReading(dial: Dial, { sender, echo }: ReadingOptions): Readi
     },
     get lost(): boolean {
       return database.lost;
+    },
+    get connections(): number {
+      return database.connections;
     },
     probe: (signal) => database.probe(signal),
     async close(): Promise<void> {
