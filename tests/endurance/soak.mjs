@@ -3,6 +3,7 @@
  * and tells what it has left.
  */
 
+import { setFlagsFromString } from "node:v8";
 import { tally } from "./tally.mjs";
 import { Broadcast } from "@broadcaster/broadcaster";
 import {
@@ -18,6 +19,9 @@ import {
 } from "../chaos/process.mjs";
 
 const { url, log, names } = config;
+
+// Optimized code grows for a long time, and is not a leak.
+for (const flag of ["--no-opt", "--no-sparkplug"]) setFlagsFromString(flag);
 
 /** How many subscriptions are opened each second. */
 const RATE = 100;
