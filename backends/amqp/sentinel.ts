@@ -35,8 +35,8 @@ export interface SentinelOptions {
 
 /**
  * Detects that the exchange was deleted and recreated, or that the connections lead to different
- * servers. An exchange that is deleted loses the bindings of all queues at once, and no client is
- * told. So one queue is enough, if it is bound before all others.
+ * servers. A deleted exchange loses the bindings of all queues at once, and clients are not notified.
+ * So one queue is enough, if it is bound before all others.
  */
 export class Sentinel {
   /** Settles once the queue is bound, or if the user may not bind it. */

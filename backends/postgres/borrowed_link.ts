@@ -74,8 +74,8 @@ export class BorrowedLink implements Statements {
 
   /** Checks that the server answers. */
   async probe(signal: AbortSignal): Promise<void> {
-    // A statement with a parameter. The client would send others right after one without, and
-    // PgBouncer would lose their answers.
+    // The client pipelines other statements behind one without parameters. PgBouncer would lose
+    // their answers.
     await unlessAborted(signal, this.query("select $1::text", ["1"]));
   }
 

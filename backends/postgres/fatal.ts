@@ -9,8 +9,9 @@
 
 import { Buffer } from "node:buffer";
 
-/** The type of an `ErrorResponse`, and the length of the type and the length that follows it. */
+/** The type of an `ErrorResponse`. */
 const ERROR = "E".charCodeAt(0);
+/** The size of the head of a message, in bytes: its type, and its length. */
 const HEAD = 5;
 
 /**
