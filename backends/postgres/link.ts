@@ -197,8 +197,8 @@ export class Link implements Statements {
     this.#check();
     this.#underway++;
     try {
-      // PgBouncer takes the session back after each answer. The answer to a statement that was sent
-      // before is then lost.
+      // PgBouncer takes the session back after each answer. If the next statement was sent before
+      // that, its answer is lost.
       if (this.isPooled) await this.#turn();
       return await answered(statement(), (error) => this.end(error));
     } catch (error) {
